@@ -1,0 +1,137 @@
+/**
+ * Every error Verbatim raises on purpose, in one table: what it means, what the caller should do, and how it travels.
+ * In: a code and its data. Out: `VerbatimError`, the only error class of the packages.
+ */
+import { z } from 'zod'
+
+/** Names of tRPC's error codes that the table uses; kept as text so that the contract depends on zod only. */
+type TrpcCode =
+  | 'BAD_REQUEST'
+  | 'UNAUTHORIZED'
+  | 'FORBIDDEN'
+  | 'NOT_FOUND'
+  | 'METHOD_NOT_SUPPORTED'
+  | 'CONFLICT'
+  | 'PRECONDITION_FAILED'
+  | 'PAYLOAD_TOO_LARGE'
+  | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'TOO_MANY_REQUESTS'
+  | 'INTERNAL_SERVER_ERROR'
+  | 'BAD_GATEWAY'
+  | 'SERVICE_UNAVAILABLE'
+  | 'GATEWAY_TIMEOUT'
+
+interface ErrorRow {
+  readonly httpStatus: number
+  readonly trpcCode: TrpcCode
+  /** True when the same call may succeed later without being changed. */
+  readonly retryable: boolean
+  /** Cause, then what the caller should do. */
+  readonly meaning: string
+}
+
+/** The one list of error codes. Adding a row is all a new error needs. */
+export const errorTable = {
+  INVALID_INPUT: row(400, 'BAD_REQUEST', false, 'A field is missing, unknown or malformed; data.field names it. Correct it'),
+  INVALID_CURSOR: row(400, 'BAD_REQUEST', false, 'The cursor is malformed, of another run or past the end of the log. Follow without one'),
+  UNAUTHENTICATED: row(401, 'UNAUTHORIZED', false, 'No valid credentials came with the call. Sign in and call again'),
+  FORBIDDEN: row(403, 'FORBIDDEN', false, 'The principal lacks the scope for this call. Ask for it'),
+  NOT_FOUND: row(404, 'NOT_FOUND', false, 'No such endpoint or procedure. Check the path'),
+  SESSION_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The caller has no session of this id. Create it or list the sessions'),
+  MESSAGE_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The session has no message of this id. List the messages'),
+  RUN_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The caller has no run of this id. Start it'),
+  AGENT_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The server has no agent of this id. Name one that it has'),
+  METHOD_NOT_ALLOWED: row(405, 'METHOD_NOT_SUPPORTED', false, 'The endpoint does not take this HTTP method. Use the one it names'),
+  SESSION_BUSY: row(409, 'CONFLICT', true, 'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it'),
+  RUN_ID_REUSED: row(409, 'CONFLICT', false, 'The run id was used for another prompt. Make a new id for a new prompt'),
+  MESSAGE_ID_REUSED: row(409, 'CONFLICT', false, 'The message id was used for another message. Make a new id'),
+  HEAD_MOVED: row(409, 'CONFLICT', true, 'Another message was appended first. Load the history again, then append'),
+  CURSOR_EXPIRED: row(410, 'PRECONDITION_FAILED', false, 'The events past the cursor are no longer kept. Read the stored message'),
+  PAYLOAD_TOO_LARGE: row(413, 'PAYLOAD_TOO_LARGE', false, 'The request body is over data.maxBytes. Send less'),
+  MESSAGE_TOO_LARGE: row(413, 'PAYLOAD_TOO_LARGE', false, 'A prompt or answer is over data.maxBytes. Shorten or split it'),
+  UNSUPPORTED_MEDIA_TYPE: row(415, 'UNSUPPORTED_MEDIA_TYPE', false, 'Bodies are JSON only. Send content-type: application/json'),
+  RATE_LIMITED: row(429, 'TOO_MANY_REQUESTS', true, 'Too many calls. Wait data.retryAfterMs, then call again'),
+  INTERNAL: row(500, 'INTERNAL_SERVER_ERROR', false, 'A fault of the server, masked; report data.correlationId'),
+  INVALID_CONFIGURATION: row(500, 'INTERNAL_SERVER_ERROR', false, 'An option of the server is wrong or contradicts another. Correct it and start again'),
+  UNSUPPORTED_DEPLOYMENT: row(500, 'INTERNAL_SERVER_ERROR', false, 'MongoDB cannot serve Verbatim as it runs. Do what the message says'),
+  PROVIDER_ERROR: row(502, 'BAD_GATEWAY', true, "The model's provider refused or broke off. Start a new run"),
+  UNAVAILABLE: row(503, 'SERVICE_UNAVAILABLE', true, 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again'),
+  RUN_FENCED: row(503, 'SERVICE_UNAVAILABLE', true, 'Another process took the run over. Follow it: it ends there'),
+  RUN_TIMEOUT: row(504, 'GATEWAY_TIMEOUT', true, 'The model was silent or slow for data.timeoutMs (data.kind tells which wait). Start a new run'),
+} as const satisfies Record<string, ErrorRow>
+
+function row(httpStatus: number, trpcCode: TrpcCode, retryable: boolean, meaning: string): ErrorRow {
+  return { httpStatus, trpcCode, retryable, meaning }
+}
+
+/** A code of {@link errorTable}. */
+export type ErrorCode = keyof typeof errorTable
+
+/** All codes; also the schema of a code on the wire. */
+export const ErrorCode = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]) // keys of a const object are its codes
+
+/** What an error tells beside its code; every field is safe to show to the caller. */
+export const ErrorData = z.strictObject({
+  field: z.string().optional(),
+  activeRunId: z.string().optional(),
+  maxBytes: z.number().optional(),
+  retryAfterMs: z.number().optional(),
+  timeoutMs: z.number().optional(),
+  kind: z.string().optional(),
+  providerStatus: z.number().optional(),
+  correlationId: z.string().optional(),
+})
+export type ErrorData = z.infer<typeof ErrorData>
+
+/** An error as it travels: in tRPC's shape under `data.verbatim`, in plain HTTP bodies, and in `run_failed`. */
+export const WireError = z.strictObject({
+  code: ErrorCode,
+  message: z.string(),
+  retryable: z.boolean(),
+  data: ErrorData,
+})
+export type WireError = z.infer<typeof WireError>
+
+const brand = Symbol.for('verbatim.error')
+
+/**
+ * The one error class. Recognise it with {@link isVerbatimError}, which also holds across two copies of the package.
+ * `message` says what happened and what to do; it never holds a secret or a prompt.
+ */
+export class VerbatimError extends Error {
+  override readonly name = 'VerbatimError'
+  readonly code: ErrorCode
+  readonly data: ErrorData
+  readonly [brand] = true
+
+  constructor(code: ErrorCode, message: string = errorTable[code].meaning, options: { data?: ErrorData; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.data = options.data ?? {}
+  }
+
+  /** True when the same call may succeed later without being changed. */
+  get retryable(): boolean {
+    return errorTable[this.code].retryable
+  }
+
+  /** The status of an HTTP answer that carries this error. */
+  get httpStatus(): number {
+    return errorTable[this.code].httpStatus
+  }
+
+  /** The form that travels: no stack, no cause. */
+  toWire(): WireError {
+    return { code: this.code, message: this.message, retryable: this.retryable, data: this.data }
+  }
+
+  /** The error again, on the other side of a wire. */
+  static fromWire(wire: WireError): VerbatimError {
+    return new VerbatimError(wire.code, wire.message, { data: wire.data })
+  }
+}
+
+/** Tells whether `error` is a {@link VerbatimError}, of this copy of the package or another. */
+export function isVerbatimError(error: unknown): error is VerbatimError {
+  return typeof error === 'object' && error !== null && brand in error
+}

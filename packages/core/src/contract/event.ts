@@ -1,0 +1,123 @@
+/**
+ * The words of the run log and of the wire: Anthropic's streaming vocabulary and the run's own life cycle.
+ * Everything a client shows is a pure function of a prefix of these (see reduce-events.ts).
+ */
+import { z } from 'zod'
+import { ContentBlock, JsonValue } from './content-block.ts'
+import { WireError } from './errors.ts'
+import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
+import { RunMetrics } from './metrics.ts'
+
+const index = z.int().nonnegative()
+const tokens = z.int().nonnegative()
+
+/** Token counts as the provider reports them in `message_start` and `message_delta`. */
+export const ProviderUsage = z.strictObject({
+  input_tokens: tokens.optional(),
+  output_tokens: tokens.optional(),
+  cache_read_input_tokens: tokens.optional(),
+  cache_creation_input_tokens: tokens.optional(),
+})
+export type ProviderUsage = z.infer<typeof ProviderUsage>
+
+export const ContentDelta = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('text_delta'), text: z.string() }),
+  z.strictObject({ type: z.literal('input_json_delta'), partial_json: z.string() }),
+  z.strictObject({ type: z.literal('thinking_delta'), thinking: z.string() }),
+  z.strictObject({ type: z.literal('signature_delta'), signature: z.string() }),
+  z.strictObject({ type: z.literal('citations_delta'), citation: JsonValue }),
+])
+export type ContentDelta = z.infer<typeof ContentDelta>
+
+/** What an agent may yield. One model call (cycle) is `message_start` to `message_stop`; block indexes count from 0 in each. */
+const agentEvents = [
+  z.strictObject({
+    type: z.literal('message_start'),
+    message: z.strictObject({ model: z.string(), usage: ProviderUsage }),
+  }),
+  z.strictObject({ type: z.literal('content_block_start'), index, content_block: ContentBlock }),
+  z.strictObject({ type: z.literal('content_block_delta'), index, delta: ContentDelta }),
+  z.strictObject({ type: z.literal('content_block_stop'), index }),
+  z.strictObject({
+    type: z.literal('message_delta'),
+    delta: z.strictObject({ stop_reason: z.string().nullable(), stop_sequence: z.string().nullable() }),
+    usage: ProviderUsage,
+  }),
+  z.strictObject({ type: z.literal('message_stop') }),
+  /** What a tool answered; becomes a block of the answer behind those so far. */
+  z.strictObject({
+    type: z.literal('tool_result'),
+    tool_use_id: z.string(),
+    content: z.string(),
+    is_error: z.boolean(),
+    durationMs: z.number().nonnegative(),
+  }),
+  /** The provider refused before its first token; the agent waits `delayMs` and asks again. */
+  z.strictObject({
+    type: z.literal('run_retrying'),
+    attempt: z.int().positive(),
+    delayMs: z.number().nonnegative(),
+    error: WireError,
+  }),
+] as const
+
+export const AgentEvent = z.discriminatedUnion('type', agentEvents)
+export type AgentEvent = z.infer<typeof AgentEvent>
+
+const runEnd = { messageId: MessageId, metrics: RunMetrics }
+
+const terminalEvents = [
+  z.strictObject({ type: z.literal('run_completed'), ...runEnd }),
+  z.strictObject({ type: z.literal('run_failed'), ...runEnd, error: WireError }),
+  z.strictObject({ type: z.literal('run_cancelled'), ...runEnd }),
+  z.strictObject({ type: z.literal('run_interrupted'), ...runEnd, error: WireError }),
+] as const
+
+/** The last event of a run; nothing follows it. */
+export const TerminalEvent = z.discriminatedUnion('type', terminalEvents)
+export type TerminalEvent = z.infer<typeof TerminalEvent>
+
+const runStarted = z.strictObject({
+  type: z.literal('run_started'),
+  runId: RunId,
+  sessionId: SessionId,
+  agentId: AgentId,
+  userMessageId: MessageId,
+  messageId: MessageId,
+  startedAt: z.iso.datetime(),
+})
+
+/** One entry of a run's log. Its seq is its place in the batch, see {@link EventBatch}. */
+export const RunEvent = z.discriminatedUnion('type', [runStarted, ...agentEvents, ...terminalEvents])
+export type RunEvent = z.infer<typeof RunEvent>
+
+/** Events of one run that became durable together; event `i` has the seq `firstSeq + i`. The unit of delivery. */
+export const EventBatch = z.strictObject({
+  firstSeq: z.int().positive(),
+  events: z.array(RunEvent).min(1),
+})
+export type EventBatch = z.infer<typeof EventBatch>
+
+/** The seq of the batch's last event. */
+export function lastSeqOf(batch: EventBatch): number {
+  return batch.firstSeq + batch.events.length - 1
+}
+
+/** The part of `batch` past `after`; undefined when nothing is. */
+export function batchAfter(batch: EventBatch, after: number): EventBatch | undefined {
+  if (after < batch.firstSeq) return batch
+  const events = batch.events.slice(after - batch.firstSeq + 1)
+  return events.length === 0 ? undefined : { firstSeq: after + 1, events }
+}
+
+export function isTerminalEvent(event: RunEvent): event is TerminalEvent {
+  switch (event.type) {
+    case 'run_completed':
+    case 'run_failed':
+    case 'run_cancelled':
+    case 'run_interrupted':
+      return true
+    default:
+      return false
+  }
+}

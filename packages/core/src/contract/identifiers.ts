@@ -1,0 +1,17 @@
+import { z } from 'zod'
+
+/** A session's id: the caller's own or a random UUID. Unique per owner: two owners may both have a `session-1`. */
+export const SessionId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:@~-]{0,127}$/, 'Use 1 to 128 letters, digits or . _ : @ ~ -')
+export type SessionId = z.infer<typeof SessionId>
+
+/** A run's id: a UUID the client makes; it is the idempotency key of `runs.start`. */
+export const RunId = z.uuid().toLowerCase()
+export type RunId = z.infer<typeof RunId>
+
+/** A message's id: a UUID. */
+export const MessageId = z.uuid().toLowerCase()
+export type MessageId = z.infer<typeof MessageId>
+
+/** An agent's id, as the server's configuration names it. */
+export const AgentId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'Use 1 to 64 letters, digits or . _ -')
+export type AgentId = z.infer<typeof AgentId>

@@ -1,0 +1,35 @@
+import { z } from 'zod'
+
+const count = z.int().nonnegative()
+
+/** What one tool cost in one run. */
+export const ToolMetrics = z.strictObject({
+  name: z.string(),
+  calls: count,
+  successes: count,
+  errors: count,
+  /** Time inside the tool, summed over its calls, in milliseconds. */
+  totalMs: z.number().nonnegative(),
+})
+export type ToolMetrics = z.infer<typeof ToolMetrics>
+
+/** A run's own figures, never cumulative over the session. Tokens are summed over the run's model calls (cycles). */
+export const RunMetrics = z.strictObject({
+  /** From the run's start to its end, in milliseconds. */
+  latencyMs: z.number().nonnegative(),
+  /** From the run's start to the first content from the model, in milliseconds; null when none came. */
+  timeToFirstTokenMs: z.number().nonnegative().nullable(),
+  inputTokens: count,
+  outputTokens: count,
+  /** Input, output, cache read and cache write together. */
+  totalTokens: count,
+  cacheReadInputTokens: count,
+  cacheWriteInputTokens: count,
+  /** Calls of the model that answered. */
+  cycles: count,
+  tools: z.array(ToolMetrics),
+  /** The model as the provider named it in its answer. */
+  model: z.string().nullable(),
+  stopReason: z.string().nullable(),
+})
+export type RunMetrics = z.infer<typeof RunMetrics>

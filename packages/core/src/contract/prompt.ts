@@ -1,0 +1,15 @@
+import { z } from 'zod'
+
+/** The largest prompt, in UTF-8 bytes. A request's body may be a little larger. */
+export const maxPromptBytes = 512 * 1024
+
+/**
+ * What a user says: well-formed Unicode text with at least one visible character.
+ * A lone surrogate or a NUL would not come back from storage as it was sent, so both are refused.
+ */
+export const Prompt = z
+  .string()
+  .refine((text) => text.trim().length > 0, 'Must not be empty')
+  .refine((text) => text.isWellFormed(), 'Must be well-formed Unicode (a lone surrogate was found)')
+  .refine((text) => !text.includes('\0'), 'Must not contain a NUL character')
+export type Prompt = z.infer<typeof Prompt>

@@ -1,0 +1,149 @@
+/**
+ * Events become an answer here and nowhere else: the server stores what this returns, the client shows it (promise P4).
+ * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
+ */
+import type { ContentBlock, JsonValue } from './content-block.ts'
+import type { WireError } from './errors.ts'
+import { batchAfter, lastSeqOf } from './event.ts'
+import type { ContentDelta, EventBatch, RunEvent } from './event.ts'
+import type { RunMetrics } from './metrics.ts'
+import type { RunStatus } from './run.ts'
+
+/** The state of an answer after a prefix of its run's log. Treat it as immutable. */
+export interface Answer {
+  readonly status: RunStatus
+  /** Seq of the last applied event; 0 before the first. */
+  readonly lastSeq: number
+  readonly messageId: string | null
+  readonly content: readonly ContentBlock[]
+  readonly metrics: RunMetrics | null
+  readonly error: WireError | null
+  /** Where the blocks of the running model call begin in `content`. */
+  readonly cycleStart: number
+  /** JSON text of the tool input that is being streamed. */
+  readonly partialJson: string
+}
+
+export const emptyAnswer: Answer = Object.freeze({
+  status: 'running',
+  lastSeq: 0,
+  messageId: null,
+  content: [],
+  metrics: null,
+  error: null,
+  cycleStart: 0,
+  partialJson: '',
+})
+
+/** Thrown when a batch does not join on to what was applied: the follower must read again from `lastSeq`. */
+export class EventGapError extends Error {
+  override readonly name = 'EventGapError'
+}
+
+/**
+ * The answer after `batch`.
+ *
+ * @throws EventGapError when events between `answer.lastSeq` and the batch are missing.
+ */
+export function reduceEvents(answer: Answer, batch: EventBatch): Answer {
+  if (batch.firstSeq > answer.lastSeq + 1) {
+    throw new EventGapError(`Events ${answer.lastSeq + 1} to ${batch.firstSeq - 1} are missing; read them first`)
+  }
+  const fresh = batchAfter(batch, answer.lastSeq)
+  if (fresh === undefined) return answer
+  // One copy a batch, not an event: the draft is private until it is returned.
+  const draft: Draft = { ...answer, content: [...answer.content] }
+  for (const event of fresh.events) applyEvent(draft, event)
+  draft.lastSeq = lastSeqOf(fresh)
+  return draft
+}
+
+type Draft = { -readonly [K in keyof Answer]: Answer[K] } & { content: ContentBlock[] }
+
+function applyEvent(draft: Draft, event: RunEvent): void {
+  switch (event.type) {
+    case 'run_started':
+      draft.messageId = event.messageId
+      return
+    case 'message_start':
+      draft.cycleStart = draft.content.length
+      return
+    case 'content_block_start':
+      draft.content[draft.cycleStart + event.index] = event.content_block
+      draft.partialJson = ''
+      return
+    case 'content_block_delta':
+      applyDelta(draft, draft.cycleStart + event.index, event.delta)
+      return
+    case 'content_block_stop':
+      finishToolInput(draft, draft.cycleStart + event.index)
+      return
+    case 'tool_result':
+      draft.content.push({
+        type: 'tool_result',
+        tool_use_id: event.tool_use_id,
+        content: event.content,
+        is_error: event.is_error,
+      })
+      return
+    case 'message_delta':
+    case 'message_stop':
+    case 'run_retrying':
+      return
+    default:
+      applyTerminal(draft, event)
+  }
+}
+
+const statusOf = {
+  run_completed: 'completed',
+  run_failed: 'failed',
+  run_cancelled: 'cancelled',
+  run_interrupted: 'interrupted',
+} as const
+
+type Terminal = Extract<RunEvent, { type: keyof typeof statusOf }>
+
+function applyTerminal(draft: Draft, event: Terminal): void {
+  draft.status = statusOf[event.type]
+  draft.metrics = event.metrics
+  draft.messageId = event.messageId
+  draft.error = 'error' in event ? event.error : null
+}
+
+function applyDelta(draft: Draft, at: number, delta: ContentDelta): void {
+  const block = draft.content[at]
+  if (block === undefined) return // a delta of a block that never started carries nothing to show
+  switch (delta.type) {
+    case 'text_delta':
+      if (block.type === 'text') draft.content[at] = { ...block, text: block.text + delta.text }
+      return
+    case 'thinking_delta':
+      if (block.type === 'thinking') draft.content[at] = { ...block, thinking: block.thinking + delta.thinking }
+      return
+    case 'signature_delta':
+      if (block.type === 'thinking') draft.content[at] = { ...block, signature: delta.signature }
+      return
+    case 'citations_delta':
+      if (block.type === 'text') draft.content[at] = { ...block, citations: [...(block.citations ?? []), delta.citation] }
+      return
+    case 'input_json_delta':
+      draft.partialJson += delta.partial_json
+  }
+}
+
+function finishToolInput(draft: Draft, at: number): void {
+  const block = draft.content[at]
+  if (block?.type === 'tool_use' && draft.partialJson !== '') {
+    draft.content[at] = { ...block, input: parseToolInput(draft.partialJson) }
+  }
+  draft.partialJson = ''
+}
+
+function parseToolInput(text: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue // JSON.parse yields nothing but JSON
+  } catch {
+    return { malformed: text } // the model wrote broken JSON; kept so that nothing streamed is lost
+  }
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod'
+import { WireError } from './errors.ts'
+import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
+import { RunMetrics } from './metrics.ts'
+import { Prompt } from './prompt.ts'
+
+export const RunStatus = z.enum(['running', 'completed', 'failed', 'cancelled', 'interrupted'])
+export type RunStatus = z.infer<typeof RunStatus>
+
+/** A status a run never leaves. */
+export type TerminalStatus = Exclude<RunStatus, 'running'>
+
+/** The making of one answer. */
+export const Run = z.strictObject({
+  id: RunId,
+  sessionId: SessionId,
+  agentId: AgentId,
+  status: RunStatus,
+  /** The user message that asked. */
+  userMessageId: MessageId,
+  /** The assistant message that this run makes; stored when the run ends. */
+  messageId: MessageId,
+  /** Seq of the terminal event; null while the run is running. */
+  lastSeq: z.int().positive().nullable(),
+  error: WireError.nullable(),
+  metrics: RunMetrics.nullable(),
+  createdAt: z.iso.datetime(),
+  endedAt: z.iso.datetime().nullable(),
+})
+export type Run = z.infer<typeof Run>
+
+/** What `runs.start` takes. The same `runId` with the same rest is the same run; with another rest, `RUN_ID_REUSED`. */
+export const StartRunInput = z.strictObject({
+  sessionId: SessionId,
+  runId: RunId,
+  message: Prompt,
+  /** The agent that answers; the server's first agent when left out. */
+  agentId: AgentId.optional(),
+})
+export type StartRunInput = z.infer<typeof StartRunInput>
+
+/** What `runs.cancel` answers. */
+export const CancelRunResult = z.strictObject({
+  runId: RunId,
+  status: RunStatus,
+  /** Seq of the terminal event; null when the run's owner has not yet stopped within the wait. */
+  finalSeq: z.int().positive().nullable(),
+  /** True when the run had ended before this call, which then changed nothing. */
+  hadEnded: z.boolean(),
+})
+export type CancelRunResult = z.infer<typeof CancelRunResult>

@@ -1,0 +1,33 @@
+/** The contract: schemas, types and pure functions that server and client share. Runs in a browser. */
+export { errorTable, ErrorCode, ErrorData, isVerbatimError, VerbatimError, WireError } from './contract/errors.ts'
+export { AgentId, MessageId, RunId, SessionId } from './contract/identifiers.ts'
+export { ownerOf, Principal, type Owner } from './contract/principal.ts'
+export {
+  ContentBlock,
+  JsonValue,
+  RedactedThinkingBlock,
+  TextBlock,
+  textOf,
+  ThinkingBlock,
+  ToolResultBlock,
+  ToolUseBlock,
+} from './contract/content-block.ts'
+export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
+export { Message, MessageRole, MessageStatus } from './contract/message.ts'
+export { maxPromptBytes, Prompt } from './contract/prompt.ts'
+export { Session, SessionTitle } from './contract/session.ts'
+export { CancelRunResult, Run, RunStatus, StartRunInput, type TerminalStatus } from './contract/run.ts'
+export {
+  AgentEvent,
+  batchAfter,
+  ContentDelta,
+  EventBatch,
+  isTerminalEvent,
+  lastSeqOf,
+  ProviderUsage,
+  RunEvent,
+  TerminalEvent,
+} from './contract/event.ts'
+export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
+export { PageInput, pageOf, type Page } from './contract/page.ts'
+export { emptyAnswer, EventGapError, reduceEvents, type Answer } from './contract/reduce-events.ts'

@@ -1,0 +1,7 @@
+/** Time, so that tests can hold it. */
+export interface Clock {
+  /** Now, for timestamps that are stored and shown. */
+  now(): Date
+  /** Milliseconds that never go back, for durations and deadlines. */
+  monotonicMs(): number
+}

@@ -1,0 +1,42 @@
+import type { EventBatch, RunEvent } from '../contract/event.ts'
+import type { RunId } from '../contract/identifiers.ts'
+import type { Owner } from '../contract/principal.ts'
+
+declare const runKeyBrand: unique symbol
+
+/** A run's name in storage. Only {@link EventLog.keyOf} makes one, from the owner, so a log cannot be read without its owner. */
+export type RunKey = string & { readonly [runKeyBrand]: true }
+
+/** One commit's events of one run. */
+export interface LogEntry {
+  readonly key: RunKey
+  readonly firstSeq: number
+  /** Told apart from another writer's entry at the same seq: the same id means "my earlier attempt landed". */
+  readonly batchId: string
+  readonly events: readonly RunEvent[]
+}
+
+/** What became of an entry: it is durable, or its seq holds another writer's entry. */
+export type AppendOutcome = 'stored' | 'fenced'
+
+/** The durable log of runs' events: dense seqs from 1, one writer a run, majority-committed. */
+export interface EventLog {
+  /** The key of `owner`'s run; another owner's run of the same id has another key. */
+  keyOf(owner: Owner, runId: RunId): RunKey
+  /**
+   * Stores the entries, each on its own: one that is fenced does not hold up the others. Resolves when all are
+   * majority-committed or fenced, in the order given. Safe to call again with the same entries.
+   *
+   * @throws VerbatimError `UNAVAILABLE` when the log could not be written until `signal` aborted or the deadline passed;
+   * any of the entries may or may not be stored then.
+   */
+  append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>
+  /** Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). */
+  read(key: RunKey, options: { after: number; maxBatches: number; signal?: AbortSignal }): Promise<EventBatch[]>
+}
+
+/** Tells which runs' logs have grown in any process. A hint: it may be late, doubled or lost, so whoever waits also polls. */
+export interface LogWatcher {
+  /** Calls `onGrowth` for every hint until `signal` aborts; never rejects. After a gap in the hints it calls `onGap`. */
+  watch(listener: { onGrowth: (key: RunKey) => void; onGap: () => void }, signal: AbortSignal): Promise<void>
+}

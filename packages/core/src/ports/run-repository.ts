@@ -1,0 +1,83 @@
+import type { ContentBlock } from '../contract/content-block.ts'
+import type { WireError } from '../contract/errors.ts'
+import type { RunEvent, TerminalEvent } from '../contract/event.ts'
+import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { Page } from '../contract/page.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { Run, TerminalStatus } from '../contract/run.ts'
+import type { RunMetrics } from '../contract/metrics.ts'
+import type { RunKey } from './event-log.ts'
+import type { PageRequest } from './session-repository.ts'
+
+export interface NewRun {
+  readonly runId: RunId
+  readonly sessionId: SessionId
+  readonly agentId: AgentId
+  readonly userMessageId: MessageId
+  readonly messageId: MessageId
+  readonly prompt: readonly ContentBlock[]
+  /** Tells a retried start from a reused id. */
+  readonly inputHash: string
+  /** The process that will write the run. */
+  readonly processId: string
+  readonly leaseMs: number
+  /** The event at seq 1. */
+  readonly firstEvent: RunEvent
+}
+
+/** A run as its writer holds it. */
+export interface OwnedRun {
+  readonly key: RunKey
+  readonly owner: Owner
+  readonly run: Run
+  /** The writer's fence; a takeover raises it. */
+  readonly fence: number
+}
+
+export type StartOutcome = { readonly type: 'started'; readonly owned: OwnedRun } | { readonly type: 'existing'; readonly run: Run }
+
+/** How a run ended, with the terminal event at `seq` and the answer as one message. */
+export interface RunEnd {
+  readonly status: TerminalStatus
+  readonly seq: number
+  readonly batchId: string
+  readonly event: TerminalEvent
+  readonly content: readonly ContentBlock[]
+  readonly metrics: RunMetrics
+  readonly error: WireError | null
+}
+
+/** A run whose lease lapsed and that this process has taken over. */
+export type ClaimedRun = OwnedRun
+
+/** Runs: their start and end (one transaction each), their leases, and the intent to cancel. */
+export interface RunRepository {
+  /**
+   * One transaction: claims the session for the run (making the session when it is new), stores the user message, the run
+   * and its first event. The same id with the same hash answers `existing`.
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+   */
+  startRun(owner: Owner, run: NewRun): Promise<StartOutcome>
+  /**
+   * One transaction: stores the assistant message, the terminal event, the run's end, and releases the session.
+   * `fenced` when another process has taken the run over. Safe to call again with the same end.
+   *
+   * @throws VerbatimError `UNAVAILABLE` until the signal aborts
+   */
+  finishRun(owned: OwnedRun, end: RunEnd, options: { signal: AbortSignal }): Promise<'stored' | 'fenced'>
+  getRun(owner: Owner, runId: RunId): Promise<Run | undefined>
+  /** Newest first. @throws VerbatimError `INVALID_CURSOR` */
+  listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
+  /** Stores the intent to cancel when the run is running; answers the run as it then is. */
+  requestCancel(owner: Owner, runId: RunId): Promise<Run | undefined>
+  /** Prolongs the leases of `owned` by the database's clock. A run missing from the answer is no longer this process's. */
+  renewLeases(owned: readonly OwnedRun[], lease: { processId: string; leaseMs: number }): Promise<RenewedLease[]>
+  /** Takes over at most one run whose lease lapsed, raising its fence. */
+  claimLapsedRun(lease: { processId: string; leaseMs: number }): Promise<ClaimedRun | undefined>
+}
+
+export interface RenewedLease {
+  readonly key: RunKey
+  readonly cancelRequested: boolean
+}

@@ -1,0 +1,39 @@
+import type { ContentBlock } from '../contract/content-block.ts'
+import type { MessageId, SessionId } from '../contract/identifiers.ts'
+import type { Message, MessageRole } from '../contract/message.ts'
+import type { Page } from '../contract/page.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { Session } from '../contract/session.ts'
+
+export interface PageRequest {
+  readonly cursor?: string | null | undefined
+  readonly limit: number
+}
+
+export interface NewMessage {
+  readonly sessionId: SessionId
+  readonly messageId: MessageId
+  readonly role: MessageRole
+  readonly content: readonly ContentBlock[]
+  /** Append only when the session has exactly this many messages. */
+  readonly expectedHead?: number | undefined
+}
+
+/** Sessions and their messages. Every call takes the owner; what the owner does not have is answered as missing. */
+export interface SessionRepository {
+  /** The owner's session of this id, made when it is new. */
+  createSession(owner: Owner, session: { sessionId: SessionId; title: string | null }): Promise<Session>
+  getSession(owner: Owner, sessionId: SessionId): Promise<Session | undefined>
+  /** Newest activity first. @throws VerbatimError `INVALID_CURSOR` */
+  listSessions(owner: Owner, page: PageRequest): Promise<Page<Session>>
+  renameSession(owner: Owner, sessionId: SessionId, title: string | null): Promise<Session | undefined>
+  /**
+   * Appends a message; the session is made when it is new. The same `messageId` and content again is the same message.
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `UNAVAILABLE`
+   */
+  appendMessage(owner: Owner, message: NewMessage): Promise<Message>
+  getMessage(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message | undefined>
+  /** Messages of a session in the order asked for. @throws VerbatimError `INVALID_CURSOR` */
+  listMessages(owner: Owner, sessionId: SessionId, page: PageRequest & { order: 'oldest' | 'newest' }): Promise<Page<Message>>
+}

@@ -1,0 +1,101 @@
+/** What the engine offers to those who mount it (the API, an embedding program). Wired in server.ts. */
+import type { ContentBlock } from './contract/content-block.ts'
+import type { EventBatch } from './contract/event.ts'
+import type { AgentId, MessageId, RunId, SessionId } from './contract/identifiers.ts'
+import type { Message, MessageRole } from './contract/message.ts'
+import type { Page } from './contract/page.ts'
+import type { Owner } from './contract/principal.ts'
+import type { CancelRunResult, Run, StartRunInput } from './contract/run.ts'
+import type { Session } from './contract/session.ts'
+import type { PageRequest } from './ports/session-repository.ts'
+
+export interface SessionActions {
+  /** The owner's session of this id (a random UUID when left out), made when it is new. */
+  create(owner: Owner, input: { sessionId?: SessionId | undefined; title?: string | null | undefined }): Promise<Session>
+  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  get(owner: Owner, sessionId: SessionId): Promise<Session>
+  /** Newest activity first. */
+  list(owner: Owner, page: PageRequest): Promise<Page<Session>>
+  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  update(owner: Owner, input: { sessionId: SessionId; title: string | null }): Promise<Session>
+}
+
+export interface MessageActions {
+  /** Messages in order; empty for a session that has none. @throws VerbatimError `SESSION_NOT_FOUND` */
+  list(owner: Owner, sessionId: SessionId, page: PageRequest & { order: 'oldest' | 'newest' }): Promise<Page<Message>>
+  /** @throws VerbatimError `MESSAGE_NOT_FOUND` */
+  get(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message>
+  /**
+   * Stores a message without a run (an import, a greeting).
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE`
+   */
+  append(
+    owner: Owner,
+    message: {
+      sessionId: SessionId
+      role: MessageRole
+      content: string | readonly ContentBlock[]
+      messageId?: MessageId | undefined
+      expectedHead?: number | undefined
+    },
+  ): Promise<Message>
+}
+
+export interface FollowOptions {
+  /** Seq after which to begin. @default 0 */
+  readonly after?: number
+  /** Ends the wait and the follow. */
+  readonly signal: AbortSignal
+}
+
+export interface RunActions {
+  /**
+   * Starts a run and answers once its prompt is durable; the run belongs to the server from then on.
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `UNAVAILABLE`
+   */
+  start(owner: Owner, input: StartRunInput): Promise<Run>
+  /**
+   * Every batch of the run past `after`, once and in order, up to and including the terminal event; then it returns.
+   * A run that is not there yet is waited for (5 s by default).
+   * When the server drains it throws `UNAVAILABLE`: the run is not over, follow it elsewhere.
+   *
+   * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `UNAVAILABLE`; the signal's reason when it aborts
+   */
+  follow(owner: Owner, runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void>
+  /** @throws VerbatimError `RUN_NOT_FOUND` */
+  get(owner: Owner, runId: RunId): Promise<Run>
+  /** Newest first. @throws VerbatimError `SESSION_NOT_FOUND` */
+  list(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
+  /** Stores the intent to stop the run and waits (5 s at most) for its end. @throws VerbatimError `RUN_NOT_FOUND` */
+  cancel(owner: Owner, runId: RunId): Promise<CancelRunResult>
+}
+
+/** Counters and gauges for an operator, read when asked. */
+export interface CoreStats {
+  readonly runsStarted: number
+  readonly runsEnded: Readonly<Record<'completed' | 'failed' | 'cancelled' | 'interrupted', number>>
+  readonly runsActive: number
+  readonly followers: number
+  readonly eventsCommitted: number
+  readonly commits: number
+  readonly pendingBytes: number
+}
+
+export interface ServerCore extends AsyncDisposable {
+  readonly sessions: SessionActions
+  readonly messages: MessageActions
+  readonly runs: RunActions
+  /** Ids of the agents that can answer, the default first. */
+  readonly agentIds: readonly AgentId[]
+  stats(): CoreStats
+  /** Resolves when the database answers and the core takes runs. @throws VerbatimError `UNAVAILABLE` */
+  ready(signal?: AbortSignal): Promise<void>
+  /** Takes no new runs, lets running ones end within `graceMs`, tells followers to go elsewhere. */
+  drain(options: { graceMs: number }): Promise<void>
+  /** Aborted when the core begins to drain. */
+  readonly draining: AbortSignal
+  /** Stops at once and releases everything. Runs that still go on are left to recovery. */
+  close(): Promise<void>
+}
