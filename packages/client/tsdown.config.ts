@@ -1,0 +1,15 @@
+import { defineConfig } from 'tsdown'
+
+export default defineConfig({
+  entry: ['src/index.ts', 'src/react/index.ts'],
+  platform: 'neutral',
+  fixedExtension: false,
+  dts: true,
+  sourcemap: true,
+  deps: {
+    // The router's types are copied into our d.ts. A consumer has no @verbatim/api, and an import of it would quietly
+    // become `any`: every wrong call would compile.
+    alwaysBundle: [/^@verbatim\/api/],
+    neverBundle: [/^@verbatim\/core/, /^@trpc\//, /^zod/, /^react/],
+  },
+})
