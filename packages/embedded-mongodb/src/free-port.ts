@@ -1,0 +1,39 @@
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+
+/** A port of 127.0.0.1 nobody listens on: `preferred` if that is free, else one the system picks. */
+export async function freePort(preferred?: number): Promise<number> {
+  if (preferred !== undefined && (await canListen(preferred)) !== undefined) return preferred
+  const port = await canListen(0)
+  if (port === undefined) throw new Error('No port of 127.0.0.1 is free')
+  return port
+}
+
+/** Whether something accepts connections on this port of 127.0.0.1. */
+export async function isListening(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port })
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    // Refused: nobody is there, and that is the answer.
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function canListen(port: number): Promise<number | undefined> {
+  const server = createServer()
+  try {
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    return typeof address === 'object' && address !== null ? address.port : undefined
+  } catch {
+    // Taken: that is the answer.
+    return undefined
+  } finally {
+    server.close()
+  }
+}

@@ -1,0 +1,22 @@
+import { startMongod, type StartMongodOptions } from './start-mongod.ts'
+
+/** A MongoDB to connect to, and how to let go of it. */
+export type ResolvedMongo = AsyncDisposable &
+  Readonly<{
+    uri: string
+    /** `given`: named by `MONGODB_URI` and left alone. `embedded`: started here. */
+    origin: 'given' | 'embedded'
+    /** Stops the server if it was started here. */
+    stop(): Promise<void>
+  }>
+
+/** `MONGODB_URI` if the environment has it, else a server of our own. @throws as `startMongod` does. */
+export async function resolveMongoUri(options: StartMongodOptions): Promise<ResolvedMongo> {
+  const given = options.env['MONGODB_URI'] ?? ''
+  if (given !== '') {
+    const stop = async (): Promise<void> => {}
+    return { uri: given, origin: 'given', stop, [Symbol.asyncDispose]: stop }
+  }
+  const { uri, stop } = await startMongod(options)
+  return { uri, origin: 'embedded', stop, [Symbol.asyncDispose]: stop }
+}

@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process'
+import { Socket } from 'node:net'
+
+/**
+ * $1 = the server, $2 = its signal, $3 = a folder to remove. The read ends when our end of the pipe is gone, which the
+ * system sees to however we die. Ending is bounded: an ended server can stay a zombie where nobody reaps.
+ */
+const script = `
+trap '' INT TERM HUP
+read -r _
+kill -"$2" "$1" 2>/dev/null
+[ -n "$3" ] || exit 0
+tries=0
+while kill -0 "$1" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+rm -rf -- "$3"
+`
+
+/**
+ * Starts the small process that ends mongod if we die without a word (SIGKILL, out of memory). A server with a
+ * throw-away folder is killed and its folder removed; any other is asked to shut down cleanly.
+ * @returns what ends the watchdog, once the server has ended.
+ */
+export function startWatchdog(serverPid: number, throwAwayFolder: string | undefined): () => void {
+  const signal = throwAwayFolder === undefined ? 'TERM' : 'KILL'
+  if (process.platform === 'win32') return killOnExit(serverPid)
+  const watchdog = spawn('/bin/sh', ['-c', script, 'watchdog', String(serverPid), signal, throwAwayFolder ?? ''], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  watchdog.unref()
+  // Node types the pipe as a stream; unref, so that a program may end without stopping its server, is the socket's.
+  if (watchdog.stdin instanceof Socket) watchdog.stdin.unref()
+  return () => {
+    watchdog.kill('SIGKILL')
+  }
+}
+
+/** Windows has no sh: there, only an ordinary exit is covered. */
+function killOnExit(serverPid: number): () => void {
+  const kill = (): void => {
+    process.kill(serverPid)
+  }
+  process.once('exit', kill)
+  return () => {
+    process.off('exit', kill)
+  }
+}

@@ -1,0 +1,13 @@
+/** What the tests read from the environment: here, and nowhere else. */
+
+/** The environment as it is, for what finds MongoDB and Chromium. */
+export const env: Readonly<Record<string, string | undefined>> = process.env
+
+/** True on a build server: less is printed. */
+export const ci = (env['CI'] ?? '') !== ''
+
+const asked = env['VITEST_JSON'] ?? ''
+
+/** Where vitest's JSON report goes; undefined when nobody wants one. `VITEST_JSON=1` and `CI` mean the usual place. */
+export const reportFile =
+  asked === '' && !ci ? undefined : asked === '' || asked === '1' ? 'test-results/vitest.json' : asked
