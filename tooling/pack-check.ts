@@ -1,0 +1,91 @@
+/**
+ * Packs the public packages and looks at them as their users get them: publint and attw on the tarballs, then a consumer
+ * outside the workspace that installs them and type-checks tests/types/consumer.ts, libraries included.
+ */
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const root = join(import.meta.dirname, '..')
+const publicPackages = ['core', 'api', 'client'] as const
+const scratch = mkdtempSync(join(tmpdir(), 'verbatim-pack-'))
+
+type Step = Readonly<{ title: string; cwd?: string }>
+
+function run({ title, cwd = root }: Step, program: string, args: readonly string[]): void {
+  const result = spawnSync(program, args, { cwd, encoding: 'utf8', shell: process.platform === 'win32' })
+  if (result.status === 0) return
+  throw new Error(`${title} failed\n${result.stdout}${result.stderr}`)
+}
+
+function pack(name: string): string {
+  const folder = join(scratch, name)
+  mkdirSync(folder)
+  run({ title: `Packing ${name}`, cwd: join(root, 'packages', name) }, 'pnpm', ['pack', '--pack-destination', folder])
+  const [tarball] = globSync(join(folder, '*.tgz'))
+  if (tarball === undefined) throw new Error(`pnpm packed no ${name}`)
+  return tarball
+}
+
+function inspect(name: string, tarball: string): void {
+  run({ title: `publint of ${name}` }, 'pnpm', ['exec', 'publint', 'run', '--strict', tarball])
+  run({ title: `attw of ${name}` }, 'pnpm', ['exec', 'attw', '--profile', 'esm-only', '--no-emoji', tarball])
+}
+
+/** An import of a package the consumer lacks becomes `any` without a word. */
+function assertNoRouterImport(): void {
+  const leaks = globSync(join(root, 'packages/client/dist/**/*.{js,d.ts}')).filter((file) =>
+    /(?:from|import\()\s*["']@verbatim\/api/.test(readFileSync(file, 'utf8')),
+  )
+  if (leaks.length > 0) throw new Error(`The client's build imports @verbatim/api: ${leaks.join(', ')}`)
+}
+
+function installedVersion(name: string): string {
+  const manifest: unknown = JSON.parse(readFileSync(join(root, 'tests/node_modules', name, 'package.json'), 'utf8'))
+  if (typeof manifest === 'object' && manifest !== null && 'version' in manifest) return String(manifest.version)
+  throw new Error(`${name} has no version`)
+}
+
+function writeJson(folder: string, name: string, value: unknown): void {
+  writeFileSync(join(folder, name), JSON.stringify(value, undefined, 2))
+}
+
+/** pnpm's strict node_modules: a type that comes from an undeclared dependency is an error, not luck. */
+function checkConsumer(tarballs: ReadonlyMap<string, string>): void {
+  const consumer = join(scratch, 'consumer')
+  mkdirSync(consumer)
+  const packed = Object.fromEntries([...tarballs].map(([name, path]) => [`@verbatim/${name}`, `file:${path}`]))
+  const { '@verbatim/api': _api, ...dependencies } = packed
+  const tools = Object.fromEntries(['react', '@types/react'].map((name) => [name, installedVersion(name)]))
+  writeJson(consumer, 'package.json', { private: true, type: 'module', dependencies: { ...dependencies, ...tools } })
+  writeJson(consumer, 'pnpm-workspace.yaml', { packages: [], overrides: packed })
+  const lib = ['es2024', 'esnext.disposable', 'dom', 'dom.iterable']
+  const compilerOptions = {
+    target: 'es2024',
+    lib,
+    module: 'nodenext',
+    strict: true,
+    noEmit: true,
+    skipLibCheck: false,
+    types: [],
+  }
+  writeJson(consumer, 'tsconfig.json', { compilerOptions, include: ['*.ts'] })
+  for (const file of globSync(join(root, 'tests/types/*.ts')))
+    copyFileSync(file, join(consumer, file.slice(file.lastIndexOf('/') + 1)))
+  run({ title: 'Installing the tarballs', cwd: consumer }, 'pnpm', ['install', '--prefer-offline', '--ignore-scripts'])
+  run({ title: 'Type-checking the consumer', cwd: consumer }, join(root, 'node_modules/.bin/tsc'), ['-p', '.'])
+}
+
+try {
+  const tarballs = new Map(publicPackages.map((name) => [name, pack(name)]))
+  for (const [name, tarball] of tarballs) inspect(name, tarball)
+  assertNoRouterImport()
+  checkConsumer(tarballs)
+  console.log('The packed packages are sound')
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+} finally {
+  rmSync(scratch, { recursive: true, force: true })
+}
