@@ -30,4 +30,4 @@ export {
 } from './contract/event.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
 export { PageInput, pageOf, type Page } from './contract/page.ts'
-export { emptyAnswer, EventGapError, reduceEvents, type Answer } from './contract/reduce-events.ts'
+export { emptyAnswer, EventGapError, reduceEvents, statusOfTerminal, type Answer } from './contract/reduce-events.ts'

@@ -11,7 +11,10 @@ import type { PageRequest } from './ports/session-repository.ts'
 
 export interface SessionActions {
   /** The owner's session of this id (a random UUID when left out), made when it is new. */
-  create(owner: Owner, input: { sessionId?: SessionId | undefined; title?: string | null | undefined }): Promise<Session>
+  create(
+    owner: Owner,
+    input: { sessionId?: SessionId | undefined; title?: string | null | undefined },
+  ): Promise<Session>
   /** @throws VerbatimError `SESSION_NOT_FOUND` */
   get(owner: Owner, sessionId: SessionId): Promise<Session>
   /** Newest activity first. */

@@ -10,9 +10,18 @@ export const TextBlock = z.strictObject({
   text: z.string(),
   citations: z.array(JsonValue).optional(),
 })
-export const ThinkingBlock = z.strictObject({ type: z.literal('thinking'), thinking: z.string(), signature: z.string() })
+export const ThinkingBlock = z.strictObject({
+  type: z.literal('thinking'),
+  thinking: z.string(),
+  signature: z.string(),
+})
 export const RedactedThinkingBlock = z.strictObject({ type: z.literal('redacted_thinking'), data: z.string() })
-export const ToolUseBlock = z.strictObject({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: JsonValue })
+export const ToolUseBlock = z.strictObject({
+  type: z.literal('tool_use'),
+  id: z.string(),
+  name: z.string(),
+  input: JsonValue,
+})
 export const ToolResultBlock = z.strictObject({
   type: z.literal('tool_result'),
   tool_use_id: z.string(),

@@ -1,5 +1,5 @@
 import { VerbatimError } from './errors.ts'
-import { RunId } from './identifiers.ts'
+import type { RunId } from './identifiers.ts'
 
 const maxCursorLength = 64
 
@@ -23,7 +23,9 @@ export function fromCursor(text: string, runId: RunId): Cursor {
   const match = text.length <= maxCursorLength ? /^(.+):(0|[1-9]\d{0,14})$/.exec(text) : null
   const [, run, seq] = match ?? []
   if (run?.toLowerCase() !== runId || seq === undefined) {
-    throw new VerbatimError('INVALID_CURSOR', 'The cursor is malformed or of another run', { data: { field: 'lastEventId' } })
+    throw new VerbatimError('INVALID_CURSOR', 'The cursor is malformed or of another run', {
+      data: { field: 'lastEventId' },
+    })
   }
   return { runId, seq: Number(seq) }
 }

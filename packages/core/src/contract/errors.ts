@@ -32,37 +32,163 @@ interface ErrorRow {
 
 /** The one list of error codes. Adding a row is all a new error needs. */
 export const errorTable = {
-  INVALID_INPUT: row(400, 'BAD_REQUEST', false, 'A field is missing, unknown or malformed; data.field names it. Correct it'),
-  INVALID_CURSOR: row(400, 'BAD_REQUEST', false, 'The cursor is malformed, of another run or past the end of the log. Follow without one'),
-  UNAUTHENTICATED: row(401, 'UNAUTHORIZED', false, 'No valid credentials came with the call. Sign in and call again'),
-  FORBIDDEN: row(403, 'FORBIDDEN', false, 'The principal lacks the scope for this call. Ask for it'),
-  NOT_FOUND: row(404, 'NOT_FOUND', false, 'No such endpoint or procedure. Check the path'),
-  SESSION_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The caller has no session of this id. Create it or list the sessions'),
-  MESSAGE_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The session has no message of this id. List the messages'),
-  RUN_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The caller has no run of this id. Start it'),
-  AGENT_NOT_FOUND: row(404, 'NOT_FOUND', false, 'The server has no agent of this id. Name one that it has'),
-  METHOD_NOT_ALLOWED: row(405, 'METHOD_NOT_SUPPORTED', false, 'The endpoint does not take this HTTP method. Use the one it names'),
-  SESSION_BUSY: row(409, 'CONFLICT', true, 'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it'),
-  RUN_ID_REUSED: row(409, 'CONFLICT', false, 'The run id was used for another prompt. Make a new id for a new prompt'),
-  MESSAGE_ID_REUSED: row(409, 'CONFLICT', false, 'The message id was used for another message. Make a new id'),
-  HEAD_MOVED: row(409, 'CONFLICT', true, 'Another message was appended first. Load the history again, then append'),
-  CURSOR_EXPIRED: row(410, 'PRECONDITION_FAILED', false, 'The events past the cursor are no longer kept. Read the stored message'),
-  PAYLOAD_TOO_LARGE: row(413, 'PAYLOAD_TOO_LARGE', false, 'The request body is over data.maxBytes. Send less'),
-  MESSAGE_TOO_LARGE: row(413, 'PAYLOAD_TOO_LARGE', false, 'A prompt or answer is over data.maxBytes. Shorten or split it'),
-  UNSUPPORTED_MEDIA_TYPE: row(415, 'UNSUPPORTED_MEDIA_TYPE', false, 'Bodies are JSON only. Send content-type: application/json'),
-  RATE_LIMITED: row(429, 'TOO_MANY_REQUESTS', true, 'Too many calls. Wait data.retryAfterMs, then call again'),
-  INTERNAL: row(500, 'INTERNAL_SERVER_ERROR', false, 'A fault of the server, masked; report data.correlationId'),
-  INVALID_CONFIGURATION: row(500, 'INTERNAL_SERVER_ERROR', false, 'An option of the server is wrong or contradicts another. Correct it and start again'),
-  UNSUPPORTED_DEPLOYMENT: row(500, 'INTERNAL_SERVER_ERROR', false, 'MongoDB cannot serve Verbatim as it runs. Do what the message says'),
-  PROVIDER_ERROR: row(502, 'BAD_GATEWAY', true, "The model's provider refused or broke off. Start a new run"),
-  UNAVAILABLE: row(503, 'SERVICE_UNAVAILABLE', true, 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again'),
-  RUN_FENCED: row(503, 'SERVICE_UNAVAILABLE', true, 'Another process took the run over. Follow it: it ends there'),
-  RUN_TIMEOUT: row(504, 'GATEWAY_TIMEOUT', true, 'The model was silent or slow for data.timeoutMs (data.kind tells which wait). Start a new run'),
+  INVALID_INPUT: {
+    httpStatus: 400,
+    trpcCode: 'BAD_REQUEST',
+    retryable: false,
+    meaning: 'A field is missing, unknown or malformed; data.field names it. Correct it',
+  },
+  INVALID_CURSOR: {
+    httpStatus: 400,
+    trpcCode: 'BAD_REQUEST',
+    retryable: false,
+    meaning: 'The cursor is malformed, of another run or past the end of the log. Follow without one',
+  },
+  UNAUTHENTICATED: {
+    httpStatus: 401,
+    trpcCode: 'UNAUTHORIZED',
+    retryable: false,
+    meaning: 'No valid credentials came with the call. Sign in and call again',
+  },
+  FORBIDDEN: {
+    httpStatus: 403,
+    trpcCode: 'FORBIDDEN',
+    retryable: false,
+    meaning: 'The principal lacks the scope for this call. Ask for it',
+  },
+  NOT_FOUND: {
+    httpStatus: 404,
+    trpcCode: 'NOT_FOUND',
+    retryable: false,
+    meaning: 'No such endpoint or procedure. Check the path',
+  },
+  SESSION_NOT_FOUND: {
+    httpStatus: 404,
+    trpcCode: 'NOT_FOUND',
+    retryable: false,
+    meaning: 'The caller has no session of this id. Create it or list the sessions',
+  },
+  MESSAGE_NOT_FOUND: {
+    httpStatus: 404,
+    trpcCode: 'NOT_FOUND',
+    retryable: false,
+    meaning: 'The session has no message of this id. List the messages',
+  },
+  RUN_NOT_FOUND: {
+    httpStatus: 404,
+    trpcCode: 'NOT_FOUND',
+    retryable: false,
+    meaning: 'The caller has no run of this id. Start it',
+  },
+  AGENT_NOT_FOUND: {
+    httpStatus: 404,
+    trpcCode: 'NOT_FOUND',
+    retryable: false,
+    meaning: 'The server has no agent of this id. Name one that it has',
+  },
+  METHOD_NOT_ALLOWED: {
+    httpStatus: 405,
+    trpcCode: 'METHOD_NOT_SUPPORTED',
+    retryable: false,
+    meaning: 'The endpoint does not take this HTTP method. Use the one it names',
+  },
+  SESSION_BUSY: {
+    httpStatus: 409,
+    trpcCode: 'CONFLICT',
+    retryable: true,
+    meaning: 'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it',
+  },
+  RUN_ID_REUSED: {
+    httpStatus: 409,
+    trpcCode: 'CONFLICT',
+    retryable: false,
+    meaning: 'The run id was used for another prompt. Make a new id for a new prompt',
+  },
+  MESSAGE_ID_REUSED: {
+    httpStatus: 409,
+    trpcCode: 'CONFLICT',
+    retryable: false,
+    meaning: 'The message id was used for another message. Make a new id',
+  },
+  HEAD_MOVED: {
+    httpStatus: 409,
+    trpcCode: 'CONFLICT',
+    retryable: true,
+    meaning: 'Another message was appended first. Load the history again, then append',
+  },
+  CURSOR_EXPIRED: {
+    httpStatus: 410,
+    trpcCode: 'PRECONDITION_FAILED',
+    retryable: false,
+    meaning: 'The events past the cursor are no longer kept. Read the stored message',
+  },
+  PAYLOAD_TOO_LARGE: {
+    httpStatus: 413,
+    trpcCode: 'PAYLOAD_TOO_LARGE',
+    retryable: false,
+    meaning: 'The request body is over data.maxBytes. Send less',
+  },
+  MESSAGE_TOO_LARGE: {
+    httpStatus: 413,
+    trpcCode: 'PAYLOAD_TOO_LARGE',
+    retryable: false,
+    meaning: 'A prompt or answer is over data.maxBytes. Shorten or split it',
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    httpStatus: 415,
+    trpcCode: 'UNSUPPORTED_MEDIA_TYPE',
+    retryable: false,
+    meaning: 'Bodies are JSON only. Send content-type: application/json',
+  },
+  RATE_LIMITED: {
+    httpStatus: 429,
+    trpcCode: 'TOO_MANY_REQUESTS',
+    retryable: true,
+    meaning: 'Too many calls. Wait data.retryAfterMs, then call again',
+  },
+  INTERNAL: {
+    httpStatus: 500,
+    trpcCode: 'INTERNAL_SERVER_ERROR',
+    retryable: false,
+    meaning: 'A fault of the server, masked; report data.correlationId',
+  },
+  INVALID_CONFIGURATION: {
+    httpStatus: 500,
+    trpcCode: 'INTERNAL_SERVER_ERROR',
+    retryable: false,
+    meaning: 'An option of the server is wrong or contradicts another. Correct it and start again',
+  },
+  UNSUPPORTED_DEPLOYMENT: {
+    httpStatus: 500,
+    trpcCode: 'INTERNAL_SERVER_ERROR',
+    retryable: false,
+    meaning: 'MongoDB cannot serve Verbatim as it runs. Do what the message says',
+  },
+  PROVIDER_ERROR: {
+    httpStatus: 502,
+    trpcCode: 'BAD_GATEWAY',
+    retryable: true,
+    meaning: "The model's provider refused or broke off. Start a new run",
+  },
+  UNAVAILABLE: {
+    httpStatus: 503,
+    trpcCode: 'SERVICE_UNAVAILABLE',
+    retryable: true,
+    meaning: 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again',
+  },
+  RUN_FENCED: {
+    httpStatus: 503,
+    trpcCode: 'SERVICE_UNAVAILABLE',
+    retryable: true,
+    meaning: 'Another process took the run over. Follow it: it ends there',
+  },
+  RUN_TIMEOUT: {
+    httpStatus: 504,
+    trpcCode: 'GATEWAY_TIMEOUT',
+    retryable: true,
+    meaning: 'The model was silent or slow for data.timeoutMs (data.kind tells which wait). Start a new run',
+  },
 } as const satisfies Record<string, ErrorRow>
-
-function row(httpStatus: number, trpcCode: TrpcCode, retryable: boolean, meaning: string): ErrorRow {
-  return { httpStatus, trpcCode, retryable, meaning }
-}
 
 /** A code of {@link errorTable}. */
 export type ErrorCode = keyof typeof errorTable
@@ -104,7 +230,11 @@ export class VerbatimError extends Error {
   readonly data: ErrorData
   readonly [brand] = true
 
-  constructor(code: ErrorCode, message: string = errorTable[code].meaning, options: { data?: ErrorData; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string = errorTable[code].meaning,
+    options: { data?: ErrorData; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.data = options.data ?? {}

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 
 /** A session's id: the caller's own or a random UUID. Unique per owner: two owners may both have a `session-1`. */
-export const SessionId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:@~-]{0,127}$/, 'Use 1 to 128 letters, digits or . _ : @ ~ -')
+export const SessionId = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:@~-]{0,127}$/, 'Use 1 to 128 letters, digits or . _ : @ ~ -')
 export type SessionId = z.infer<typeof SessionId>
 
 /** A run's id: a UUID the client makes; it is the idempotency key of `runs.start`. */

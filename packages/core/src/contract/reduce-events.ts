@@ -5,9 +5,9 @@
 import type { ContentBlock, JsonValue } from './content-block.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, lastSeqOf } from './event.ts'
-import type { ContentDelta, EventBatch, RunEvent } from './event.ts'
+import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from './event.ts'
 import type { RunMetrics } from './metrics.ts'
-import type { RunStatus } from './run.ts'
+import type { RunStatus, TerminalStatus } from './run.ts'
 
 /** The state of an answer after a prefix of its run's log. Treat it as immutable. */
 export interface Answer {
@@ -95,17 +95,20 @@ function applyEvent(draft: Draft, event: RunEvent): void {
   }
 }
 
-const statusOf = {
+const terminalStatuses = {
   run_completed: 'completed',
   run_failed: 'failed',
   run_cancelled: 'cancelled',
   run_interrupted: 'interrupted',
-} as const
+} as const satisfies Record<TerminalEvent['type'], TerminalStatus>
 
-type Terminal = Extract<RunEvent, { type: keyof typeof statusOf }>
+/** The status a run has after its terminal event. */
+export function statusOfTerminal(event: TerminalEvent): TerminalStatus {
+  return terminalStatuses[event.type]
+}
 
-function applyTerminal(draft: Draft, event: Terminal): void {
-  draft.status = statusOf[event.type]
+function applyTerminal(draft: Draft, event: TerminalEvent): void {
+  draft.status = statusOfTerminal(event)
   draft.metrics = event.metrics
   draft.messageId = event.messageId
   draft.error = 'error' in event ? event.error : null
@@ -125,7 +128,8 @@ function applyDelta(draft: Draft, at: number, delta: ContentDelta): void {
       if (block.type === 'thinking') draft.content[at] = { ...block, signature: delta.signature }
       return
     case 'citations_delta':
-      if (block.type === 'text') draft.content[at] = { ...block, citations: [...(block.citations ?? []), delta.citation] }
+      if (block.type === 'text')
+        draft.content[at] = { ...block, citations: [...(block.citations ?? []), delta.citation] }
       return
     case 'input_json_delta':
       draft.partialJson += delta.partial_json
@@ -140,10 +144,26 @@ function finishToolInput(draft: Draft, at: number): void {
   draft.partialJson = ''
 }
 
+const maxToolInputDepth = 32
+
+/** The input as JSON; kept as text when the model wrote broken JSON, or JSON that a database could not hold. */
 function parseToolInput(text: string): JsonValue {
   try {
-    return JSON.parse(text) as JsonValue // JSON.parse yields nothing but JSON
+    const input = JSON.parse(text, wellFormed) as JsonValue // JSON.parse yields nothing but JSON
+    return isStorable(input, maxToolInputDepth) ? input : { malformed: text }
   } catch {
-    return { malformed: text } // the model wrote broken JSON; kept so that nothing streamed is lost
+    return { malformed: text }
   }
+}
+
+function wellFormed(_key: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.toWellFormed() : value
+}
+
+function isStorable(value: JsonValue, depthLeft: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (depthLeft === 0) return false
+  return Object.entries(value).every(
+    ([key, inner]) => key !== '__proto__' && !key.includes('\0') && isStorable(inner, depthLeft - 1),
+  )
 }

@@ -34,7 +34,9 @@ export interface OwnedRun {
   readonly fence: number
 }
 
-export type StartOutcome = { readonly type: 'started'; readonly owned: OwnedRun } | { readonly type: 'existing'; readonly run: Run }
+export type StartOutcome =
+  | { readonly type: 'started'; readonly owned: OwnedRun }
+  | { readonly type: 'existing'; readonly run: Run }
 
 /** How a run ended, with the terminal event at `seq` and the answer as one message. */
 export interface RunEnd {

@@ -35,5 +35,9 @@ export interface SessionRepository {
   appendMessage(owner: Owner, message: NewMessage): Promise<Message>
   getMessage(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message | undefined>
   /** Messages of a session in the order asked for. @throws VerbatimError `INVALID_CURSOR` */
-  listMessages(owner: Owner, sessionId: SessionId, page: PageRequest & { order: 'oldest' | 'newest' }): Promise<Page<Message>>
+  listMessages(
+    owner: Owner,
+    sessionId: SessionId,
+    page: PageRequest & { order: 'oldest' | 'newest' },
+  ): Promise<Page<Message>>
 }

@@ -1,0 +1,248 @@
+/**
+ * Where the engine is wired: ports in, {@link ServerCore} out. What a run goes through, in order: start, drive, follow,
+ * cancel, renew, recover, drain.
+ */
+import { VerbatimError } from './contract/errors.ts'
+import type { RunId } from './contract/identifiers.ts'
+import type { Owner } from './contract/principal.ts'
+import type { StartRunInput, Run } from './contract/run.ts'
+import type { Agent } from './ports/agent.ts'
+import type { Clock } from './ports/clock.ts'
+import type { EventLog } from './ports/event-log.ts'
+import { silentLogger } from './ports/logger.ts'
+import type { Logger } from './ports/logger.ts'
+import type { RunRepository } from './ports/run-repository.ts'
+import type { SessionRepository } from './ports/session-repository.ts'
+import { EventWriter } from './runs/append-events.ts'
+import { cancelRun } from './runs/cancel-run.ts'
+import { driveRun } from './runs/drive-run.ts'
+import type { DriveOutcome } from './runs/drive-run.ts'
+import { followRun } from './runs/follow-run.ts'
+import { LiveRuns } from './runs/live-runs.ts'
+import { recoverRuns } from './runs/recover-runs.ts'
+import { renewLeases } from './runs/renew-leases.ts'
+import { RunTails } from './runs/run-tail.ts'
+import { startRun } from './runs/start-run.ts'
+import type { Started } from './runs/start-run.ts'
+import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
+import { parseServerOptions } from './server-options.ts'
+import type { ServerOptions, ServerOptionsInput } from './server-options.ts'
+import { createMessageActions, createSessionActions } from './sessions/session-actions.ts'
+import { systemClock } from './system-clock.ts'
+
+/** What the engine needs from outside. */
+export interface ServerPorts {
+  readonly sessionRepository: SessionRepository
+  readonly runRepository: RunRepository
+  readonly eventLog: EventLog
+  /** The agents that can answer; the first is the default. */
+  readonly agents: readonly Agent[]
+  /** Resolves when the database answers. */
+  readonly ping: (signal?: AbortSignal) => Promise<void>
+  readonly logger?: Logger
+  readonly clock?: Clock
+}
+
+/**
+ * Makes the engine and starts its heartbeat and recovery. The caller closes it, and then what the ports hold.
+ *
+ * @throws VerbatimError `INVALID_CONFIGURATION`
+ */
+export function createServerCore(ports: ServerPorts, options: ServerOptionsInput = {}): ServerCore {
+  return new Engine(ports, parseServerOptions(options))
+}
+
+class Engine implements ServerCore {
+  readonly sessions
+  readonly messages
+  readonly runs: RunActions
+  readonly agentIds
+
+  readonly #ports: Required<ServerPorts>
+  readonly #options: ServerOptions
+  readonly #agents: ReadonlyMap<string, Agent>
+  readonly #processId = crypto.randomUUID()
+  readonly #tails: RunTails
+  readonly #writer: EventWriter
+  readonly #liveRuns = new LiveRuns()
+  readonly #draining = new AbortController()
+  readonly #stopping = new AbortController()
+  readonly #background: Promise<unknown>[] = []
+  readonly #runsEnded = { completed: 0, failed: 0, cancelled: 0, interrupted: 0 }
+  #runsStarted = 0
+  #followers = 0
+
+  constructor(ports: ServerPorts, options: ServerOptions) {
+    this.#ports = { logger: silentLogger, clock: systemClock, ...ports }
+    this.#options = options
+    this.#agents = agentsById(ports.agents)
+    this.agentIds = [...this.#agents.keys()]
+    this.#tails = new RunTails({ log: ports.eventLog, maxRingBytes: options.maxRingBytes, pollMs: options.pollMs })
+    this.#writer = new EventWriter({
+      log: ports.eventLog,
+      maxPendingBytes: options.maxPendingBytes,
+      unwritableMs: options.selfFenceMs,
+    })
+    this.sessions = createSessionActions(ports.sessionRepository)
+    this.messages = createMessageActions(ports.sessionRepository)
+    this.runs = this.#runActions()
+    this.#background.push(this.#renewLeases(), this.#recoverRuns())
+  }
+
+  get draining(): AbortSignal {
+    return this.#draining.signal
+  }
+
+  stats(): CoreStats {
+    return {
+      runsStarted: this.#runsStarted,
+      runsEnded: { ...this.#runsEnded },
+      runsActive: this.#liveRuns.size,
+      followers: this.#followers,
+      ...this.#writer.stats,
+    }
+  }
+
+  async ready(signal?: AbortSignal): Promise<void> {
+    this.#requireOpen()
+    await this.#ports.ping(signal)
+  }
+
+  async drain({ graceMs }: { graceMs: number }): Promise<void> {
+    this.#draining.abort(stoppingError())
+    const grace = AbortSignal.timeout(graceMs)
+    const timeIsUp = new Promise<void>((resolve) => grace.addEventListener('abort', () => resolve(), { once: true }))
+    await Promise.race([this.#liveRuns.idle(), timeIsUp])
+    this.#stopping.abort(stoppingError())
+  }
+
+  async close(): Promise<void> {
+    this.#draining.abort(stoppingError())
+    this.#stopping.abort(stoppingError())
+    for (const live of this.#liveRuns.all()) live.stop.abort(stoppingError())
+    this.#writer.close()
+    await this.#liveRuns.idle()
+    await Promise.all(this.#background)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #runActions(): RunActions {
+    const { runRepository, eventLog: log } = this.#ports
+    const { cancelWaitMs, startWaitMs } = this.#options
+    const followDeps = { log, tails: this.#tails, startWaitMs }
+    const cancelDeps = { ...followDeps, runRepository, liveRuns: this.#liveRuns, cancelWaitMs }
+    return {
+      start: (owner, input) => this.#start(owner, input),
+      follow: (owner, runId, options) => this.#follow(followDeps, log.keyOf(owner, runId), options),
+      async get(owner: Owner, runId: RunId): Promise<Run> {
+        const run = await runRepository.getRun(owner, runId)
+        if (run === undefined) throw new VerbatimError('RUN_NOT_FOUND')
+        return run
+      },
+      list: async (owner, sessionId, page) => {
+        const runs = await runRepository.listRuns(owner, sessionId, page)
+        if (runs.items.length === 0) await this.sessions.get(owner, sessionId)
+        return runs
+      },
+      cancel: (owner, runId) => cancelRun(cancelDeps, owner, runId),
+    }
+  }
+
+  async #start(owner: Owner, input: StartRunInput): Promise<Run> {
+    this.#requireOpen()
+    const { runRepository, clock } = this.#ports
+    const deps = {
+      runRepository,
+      clock,
+      agents: this.#agents,
+      processId: this.#processId,
+      leaseMs: this.#options.leaseMs,
+    }
+    const started = await startRun(deps, owner, input)
+    if (started.type === 'existing') return started.run
+    this.#runsStarted++
+    this.#drive(started)
+    return started.owned.run
+  }
+
+  /** The run belongs to the process from here on: nothing of the request that started it reaches it. */
+  #drive({ owned, agent, firstEvent }: Extract<Started, { type: 'started' }>): void {
+    const tail = this.#tails.acquire(owned.key)
+    tail.setLocal(true)
+    tail.publish({ firstSeq: 1, events: [firstEvent] }, JSON.stringify(firstEvent).length)
+    const stop = new AbortController()
+    const driven = { owned, agent, firstEvent, signal: stop.signal, onCommitted: tail.publish.bind(tail) }
+    const done = driveRun(this.#driveDeps(), driven).then((outcome) => {
+      tail.setLocal(false)
+      this.#tails.release(tail)
+      this.#countEnd(outcome)
+    })
+    this.#liveRuns.add({ owned, stop, done })
+  }
+
+  #driveDeps() {
+    const { sessionRepository, runRepository, clock, logger } = this.#ports
+    const { firstTokenMs, idleMs, totalMs, maxHistoryMessages, maxAnswerBytes, selfFenceMs } = this.#options
+    const timeouts = { firstTokenMs, idleMs, totalMs }
+    const bounds = { maxHistoryMessages, maxAnswerBytes, finishMs: selfFenceMs }
+    return { sessionRepository, runRepository, writer: this.#writer, clock, logger, timeouts, ...bounds }
+  }
+
+  #countEnd(outcome: DriveOutcome): void {
+    if (outcome !== 'lost') this.#runsEnded[outcome]++
+  }
+
+  async *#follow(deps: Parameters<typeof followRun>[0], key: Parameters<typeof followRun>[1], options: FollowOptions) {
+    const signal = AbortSignal.any([options.signal, this.#stopping.signal])
+    this.#followers++
+    try {
+      yield* followRun(deps, key, { after: options.after ?? 0, signal })
+    } finally {
+      this.#followers--
+    }
+  }
+
+  #renewLeases(): Promise<void> {
+    const { runRepository, clock, logger } = this.#ports
+    const { leaseMs, heartbeatMs, selfFenceMs } = this.#options
+    const leases = { leaseMs, heartbeatMs, selfFenceMs }
+    const deps = { runRepository, clock, logger, liveRuns: this.#liveRuns, processId: this.#processId, leases }
+    return renewLeases(deps, this.#stopping.signal)
+  }
+
+  #recoverRuns(): Promise<void> {
+    const { runRepository, eventLog: log, clock, logger } = this.#ports
+    const { leaseMs, recoveryMs } = this.#options
+    const deps = {
+      runRepository,
+      log,
+      tails: this.#tails,
+      clock,
+      logger,
+      processId: this.#processId,
+      leaseMs,
+      recoveryMs,
+    }
+    return recoverRuns(deps, this.#stopping.signal)
+  }
+
+  #requireOpen(): void {
+    if (this.#draining.signal.aborted) throw stoppingError()
+  }
+}
+
+function stoppingError(): VerbatimError {
+  return new VerbatimError('UNAVAILABLE', 'The server is stopping; connect again to reach another', {
+    data: { retryAfterMs: 500 },
+  })
+}
+
+function agentsById(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
+  if (agents.length === 0) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: name at least one agent')
+  const byId = new Map(agents.map((agent) => [agent.id, agent]))
+  if (byId.size < agents.length) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: two agents have the same id')
+  return byId
+}

@@ -1,0 +1,129 @@
+/** The shapes of what is stored (design section 4) and the indexes that `migrate` makes. */
+import type { Collection, CreateCollectionOptions, Db, IndexDescription } from 'mongodb'
+import type { ContentBlock } from '../contract/content-block.ts'
+import type { WireError } from '../contract/errors.ts'
+import type { RunEvent } from '../contract/event.ts'
+import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { MessageRole, MessageStatus } from '../contract/message.ts'
+import type { RunMetrics } from '../contract/metrics.ts'
+import type { RunStatus } from '../contract/run.ts'
+import type { RunKey } from '../ports/event-log.ts'
+import type { MessageKey, SessionKey } from './owner-keys.ts'
+
+export interface SessionDocument {
+  _id: SessionKey
+  tenantId: string
+  ownerId: string
+  id: SessionId
+  title: string | null
+  /** Seq of the newest message; 0 when there is none. */
+  head: number
+  activeRunId: RunId | null
+  createdAt: Date
+  updatedAt: Date
+  v: 1
+}
+
+export interface MessageDocument {
+  _id: MessageKey
+  s: SessionKey
+  b: 'main'
+  seq: number
+  id: MessageId
+  sessionId: SessionId
+  role: MessageRole
+  content: ContentBlock[]
+  status: MessageStatus
+  agentId: AgentId | null
+  runId: RunId | null
+  metrics: RunMetrics | null
+  createdAt: Date
+  v: 1
+}
+
+export interface RunDocument {
+  _id: RunKey
+  s: SessionKey
+  tenantId: string
+  ownerId: string
+  id: RunId
+  sessionId: SessionId
+  agentId: AgentId
+  status: RunStatus
+  inputHash: string
+  /** Made anew by each call of `startRun`: tells "my earlier attempt landed" from "this run was there before". */
+  startId: string
+  userMessageId: MessageId
+  messageId: MessageId
+  /** Written by the database's clock only; lapsed when it was not renewed for `ms`. */
+  lease: { processId: string; ms: number; renewedAt: Date }
+  fence: number
+  cancelRequestedAt: Date | null
+  lastSeq: number | null
+  error: WireError | null
+  metrics: RunMetrics | null
+  createdAt: Date
+  endedAt: Date | null
+  v: 1
+}
+
+/** One commit's events of one run; `n` is the first one's seq, so the key is also the order. */
+export interface EventsDocument {
+  _id: { r: RunKey; n: number }
+  /** Id of the batch, see `LogEntry`. */
+  b: string
+  e: RunEvent[]
+}
+
+export interface Collections {
+  readonly sessions: Collection<SessionDocument>
+  readonly messages: Collection<MessageDocument>
+  readonly runs: Collection<RunDocument>
+  readonly runEvents: Collection<EventsDocument>
+}
+
+export function collectionsOf(db: Db): Collections {
+  return {
+    sessions: db.collection('sessions'),
+    messages: db.collection('messages'),
+    runs: db.collection('runs'),
+    runEvents: db.collection('run_events'),
+  }
+}
+
+interface CollectionPlan {
+  readonly name: string
+  readonly options: CreateCollectionOptions
+  readonly indexes: readonly IndexDescription[]
+}
+
+export const collectionPlans: readonly CollectionPlan[] = [
+  {
+    name: 'sessions',
+    options: {},
+    indexes: [{ name: 'owner_newest', key: { tenantId: 1, ownerId: 1, updatedAt: -1, _id: -1 } }],
+  },
+  {
+    name: 'messages',
+    options: {},
+    indexes: [{ name: 'session_order', key: { s: 1, b: 1, seq: 1 }, unique: true }],
+  },
+  {
+    name: 'runs',
+    options: {},
+    indexes: [
+      { name: 'session_newest', key: { s: 1, createdAt: -1, _id: -1 } },
+      {
+        name: 'running_by_lease',
+        key: { 'lease.renewedAt': 1 },
+        partialFilterExpression: { status: 'running' },
+      },
+    ],
+  },
+  {
+    // Clustered: a run's events lie together on disk, and no second index is written on the hot path.
+    name: 'run_events',
+    options: { clusteredIndex: { key: { _id: 1 }, unique: true } },
+    indexes: [],
+  },
+]

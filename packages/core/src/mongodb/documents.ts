@@ -1,0 +1,47 @@
+/** Stored documents as the contract's nouns. */
+import type { Message } from '../contract/message.ts'
+import type { Run } from '../contract/run.ts'
+import type { Session } from '../contract/session.ts'
+import type { MessageDocument, RunDocument, SessionDocument } from './collections.ts'
+
+export function toSession(document: SessionDocument): Session {
+  return {
+    id: document.id,
+    title: document.title,
+    activeRunId: document.activeRunId,
+    messageCount: document.head,
+    createdAt: document.createdAt.toISOString(),
+    updatedAt: document.updatedAt.toISOString(),
+  }
+}
+
+export function toMessage(document: MessageDocument): Message {
+  return {
+    id: document.id,
+    sessionId: document.sessionId,
+    seq: document.seq,
+    role: document.role,
+    content: document.content,
+    status: document.status,
+    agentId: document.agentId,
+    runId: document.runId,
+    metrics: document.metrics,
+    createdAt: document.createdAt.toISOString(),
+  }
+}
+
+export function toRun(document: Omit<RunDocument, 'lease'>): Run {
+  return {
+    id: document.id,
+    sessionId: document.sessionId,
+    agentId: document.agentId,
+    status: document.status,
+    userMessageId: document.userMessageId,
+    messageId: document.messageId,
+    lastSeq: document.lastSeq,
+    error: document.error,
+    metrics: document.metrics,
+    createdAt: document.createdAt.toISOString(),
+    endedAt: document.endedAt?.toISOString() ?? null,
+  }
+}

@@ -1,0 +1,76 @@
+import type { ClientSession } from 'mongodb'
+import type { OwnedRun, RunEnd } from '../ports/run-repository.ts'
+import type { MessageDocument } from './collections.ts'
+import { isDuplicateKey } from './map-error.ts'
+import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
+import type { RunStorage } from './run-repository.ts'
+import { inTransaction } from './transaction.ts'
+
+/** Thrown inside the transaction to undo it: the run is not this writer's any more, or has ended. */
+class NotOursError extends Error {}
+
+/** One attempt of the last transaction of a turn; safe to repeat with the same end. */
+export async function finishRun(storage: RunStorage, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
+  try {
+    await inTransaction(storage.client, (session) =>
+      storeEnd(storage, { owned, end, now: storage.clock.now() }, session),
+    )
+    return 'stored'
+  } catch (error) {
+    if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
+    return await whoEndedIt(storage, owned, end)
+  }
+}
+
+async function storeEnd(
+  { collections }: RunStorage,
+  { owned, end, now }: { owned: OwnedRun; end: RunEnd; now: Date },
+  session: ClientSession,
+): Promise<void> {
+  const { key, owner, run, fence } = owned
+  const ended = await collections.runs.updateOne(
+    { _id: key, status: 'running', fence },
+    { $set: { status: end.status, lastSeq: end.seq, error: end.error, metrics: end.metrics, endedAt: now } },
+    { session },
+  )
+  if (ended.matchedCount === 0) throw new NotOursError()
+  await collections.runEvents.insertOne({ _id: { r: key, n: end.seq }, b: end.batchId, e: [end.event] }, { session })
+  const released = await collections.sessions.findOneAndUpdate(
+    { _id: sessionKeyOf(owner, run.sessionId), activeRunId: run.id },
+    { $inc: { head: 1 }, $set: { activeRunId: null, updatedAt: now } },
+    { session, returnDocument: 'after', projection: { head: 1 } },
+  )
+  if (released === null) throw new NotOursError()
+  await collections.messages.insertOne(assistantMessage(owned, end, { seq: released.head, createdAt: now }), {
+    session,
+  })
+}
+
+/** The terminal event's entry tells whether an earlier attempt of this end was committed. */
+async function whoEndedIt({ collections }: RunStorage, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
+  const terminal = await collections.runEvents.findOne({ _id: { r: owned.key, n: end.seq } }, { projection: { b: 1 } })
+  return terminal?.b === end.batchId ? 'stored' : 'fenced'
+}
+
+function assistantMessage(
+  { owner, run }: OwnedRun,
+  end: RunEnd,
+  at: { seq: number; createdAt: Date },
+): MessageDocument {
+  return {
+    _id: messageKeyOf(owner, run.messageId),
+    s: sessionKeyOf(owner, run.sessionId),
+    b: 'main',
+    seq: at.seq,
+    id: run.messageId,
+    sessionId: run.sessionId,
+    role: 'assistant',
+    content: [...end.content],
+    status: end.status,
+    agentId: run.agentId,
+    runId: run.id,
+    metrics: end.metrics,
+    createdAt: at.createdAt,
+    v: 1,
+  }
+}

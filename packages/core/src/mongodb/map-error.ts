@@ -1,0 +1,81 @@
+/** The driver's errors are understood here and nowhere else. Shapes and codes as measured against killed, hung and stepped-down primaries. */
+import { MongoBulkWriteError, MongoError, MongoServerError } from 'mongodb'
+import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
+
+const duplicateKey = 11_000
+
+/** Server codes after which the same write may succeed: elections, shutdowns, unreachable majorities, lost cursors. */
+const transientCodes = new Set([
+  6, 7, 43, 64, 89, 91, 112, 133, 134, 136, 189, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436, 50_915,
+])
+
+/** Names of the driver's errors that mean "the server cannot be reached just now". */
+const transientNames = new Set([
+  'MongoNetworkError',
+  'MongoNetworkTimeoutError',
+  'MongoServerSelectionError',
+  'MongoPoolClearedError',
+  'MongoPoolClearedOnNetworkError',
+  'MongoWaitQueueTimeoutError',
+  'MongoWriteConcernError',
+  'MongoOperationTimeoutError',
+])
+
+/** A socket that was reset while idle throws a plain Error, not one of the driver's. */
+const transientSocketCodes = new Set(['ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'])
+
+/** A key is taken by a write that is not majority-committed: nobody may see it so far, so look again. */
+export class NotCommittedYetError extends Error {
+  override readonly name = 'NotCommittedYetError'
+}
+
+export function isDuplicateKey(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === duplicateKey
+}
+
+/** True when the operation may succeed if tried again; it may also have succeeded already. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof MongoBulkWriteError) return isTransientBulkError(error)
+  if (error instanceof MongoError) {
+    if (transientNames.has(error.name)) return true
+    if (error.hasErrorLabel('TransientTransactionError') || error.hasErrorLabel('RetryableWriteError')) return true
+    if (error.hasErrorLabel('UnknownTransactionCommitResult')) return true
+    return typeof error.code === 'number' && transientCodes.has(error.code)
+  }
+  if (error instanceof NotCommittedYetError) return true
+  return error instanceof Error && 'code' in error && transientSocketCodes.has(String(error.code))
+}
+
+function isTransientBulkError(error: MongoBulkWriteError): boolean {
+  if (error.result.getWriteConcernError() !== undefined) return true
+  const codes = writeErrorsOf(error).map((one) => one.code)
+  return codes.length > 0 && codes.every((code) => code === duplicateKey || transientCodes.has(code))
+}
+
+/** The single errors of an unordered insert, with the position of the document each belongs to. */
+export function writeErrorsOf(error: MongoBulkWriteError): { index: number; code: number }[] {
+  const list = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors]
+  return list.map((one) => ({ index: one.index, code: one.code }))
+}
+
+/** Only duplicate keys: every other document of the insert is stored. */
+export function isOnlyDuplicates(error: unknown): error is MongoBulkWriteError {
+  return (
+    error instanceof MongoBulkWriteError &&
+    error.result.getWriteConcernError() === undefined &&
+    writeErrorsOf(error).every((one) => one.code === duplicateKey)
+  )
+}
+
+/** What leaves the repository: our own errors as they are, an unreachable database as `UNAVAILABLE`, bugs untouched. */
+export function toVerbatimError(error: unknown): unknown {
+  if (isVerbatimError(error) || !isTransient(error)) return error
+  return unavailable(error)
+}
+
+export function unavailable(cause: unknown): VerbatimError {
+  return new VerbatimError('UNAVAILABLE', 'The database cannot be reached just now; try again', {
+    data: { retryAfterMs: 1_000 },
+    cause,
+  })
+}

@@ -1,0 +1,41 @@
+import { MongoServerError } from 'mongodb'
+import type { Db } from 'mongodb'
+import { VerbatimError } from '../contract/errors.ts'
+import { collectionPlans } from './collections.ts'
+
+const namespaceExists = 48
+const oldestMajorVersion = 6
+
+/**
+ * Makes the collections and indexes that are missing; run it once at start, any number of processes at a time.
+ *
+ * @throws VerbatimError `UNSUPPORTED_DEPLOYMENT` when MongoDB is a standalone server or older than 6.
+ */
+export async function migrate(db: Db): Promise<void> {
+  await requireReplicaSet(db)
+  for (const plan of collectionPlans) {
+    await db.createCollection(plan.name, plan.options).catch(ignoreExisting)
+    if (plan.indexes.length > 0) await db.collection(plan.name).createIndexes([...plan.indexes])
+  }
+}
+
+async function requireReplicaSet(db: Db): Promise<void> {
+  const hello = await db.command({ hello: 1 })
+  if (hello['setName'] === undefined && hello['msg'] !== 'isdbgrid') {
+    throw new VerbatimError(
+      'UNSUPPORTED_DEPLOYMENT',
+      'MongoDB runs as a standalone server, which has no transactions; start it with --replSet rs0 and run rs.initiate() once',
+    )
+  }
+  const { version } = await db.command({ buildInfo: 1 })
+  if (Number.parseInt(String(version), 10) < oldestMajorVersion) {
+    throw new VerbatimError(
+      'UNSUPPORTED_DEPLOYMENT',
+      `MongoDB ${version} is too old; use ${oldestMajorVersion}.0 or later`,
+    )
+  }
+}
+
+function ignoreExisting(error: unknown): void {
+  if (!(error instanceof MongoServerError && error.code === namespaceExists)) throw error
+}

@@ -1,0 +1,52 @@
+import { raceSignal } from '../async/race-signal.ts'
+import { sleep } from '../async/sleep.ts'
+import { isTransient, toVerbatimError, unavailable } from './map-error.ts'
+
+const firstDelayMs = 20
+const maxDelayMs = 500
+
+/** How long a caller's request waits for the database before it is told `UNAVAILABLE`, in milliseconds. */
+const requestDeadlineMs = 4_500
+
+/**
+ * Runs `attempt` until it succeeds, fails for good, or `signal` aborts. The driver's own retries do not cover a killed
+ * primary, so `attempt` must be safe to repeat: deterministic `_id`s, reads, or a transaction that recognises itself.
+ *
+ * @throws VerbatimError `UNAVAILABLE` when the signal aborts before the database answered.
+ */
+export async function retryUntil<TResult>(signal: AbortSignal, attempt: () => Promise<TResult>): Promise<TResult> {
+  let lastError: unknown = signal.reason
+  for (let tries = 0; !signal.aborted; tries++) {
+    try {
+      // Raced, because a hung server leaves the driver waiting long past any deadline.
+      return await raceSignal(attempt(), signal)
+    } catch (error) {
+      if (signal.aborted && error === signal.reason) break
+      if (!isTransient(error)) throw error
+      lastError = error
+    }
+    await sleep(jitter(tries), signal).catch(() => {}) // an abort ends the loop, with the database's own error as the cause
+  }
+  throw unavailable(lastError)
+}
+
+/** {@link retryUntil} for a caller that waits: answers or throws `UNAVAILABLE` within 5 s. */
+export async function retryRequest<TResult>(attempt: () => Promise<TResult>, signal?: AbortSignal): Promise<TResult> {
+  const deadline = AbortSignal.timeout(requestDeadlineMs)
+  try {
+    return await retryUntil(signal === undefined ? deadline : AbortSignal.any([signal, deadline]), attempt)
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw toVerbatimError(error)
+  }
+}
+
+/** Full jitter, see "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). */
+function jitter(tries: number): number {
+  const ceiling = Math.min(maxDelayMs, firstDelayMs * 2 ** tries)
+  return ceiling * randomFraction()
+}
+
+function randomFraction(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32
+}

@@ -1,0 +1,117 @@
+/**
+ * Runs in MongoDB: start and end as one transaction each, leases by the database's clock, cancel as a stored intent.
+ * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
+ */
+import type { MongoClient } from 'mongodb'
+import type { RunId, SessionId } from '../contract/identifiers.ts'
+import type { Owner } from '../contract/principal.ts'
+import { ownerOf } from '../contract/principal.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
+import type { PageRequest } from '../ports/session-repository.ts'
+import type { Collections, RunDocument } from './collections.ts'
+import { toRun } from './documents.ts'
+import { finishRun } from './finish-run.ts'
+import { toVerbatimError } from './map-error.ts'
+import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
+import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
+import { retryRequest, retryUntil } from './retry.ts'
+import { startRun } from './start-run.ts'
+
+export interface RunStorage {
+  readonly client: MongoClient
+  readonly collections: Collections
+  readonly clock: Clock
+}
+
+export function createRunRepository(storage: RunStorage): RunRepository {
+  const { runs } = storage.collections
+  return {
+    startRun(owner, run) {
+      const startId = crypto.randomUUID()
+      return retryRequest(() => startRun(storage, owner, { ...run, startId }))
+    },
+    finishRun: (owned, end, { signal }) => retryUntil(signal, () => finishRun(storage, owned, end)),
+    async getRun(owner, runId) {
+      const found = await retryRequest(() => runs.findOne({ _id: runKeyOf(owner, runId) }))
+      return found === null ? undefined : toRun(found)
+    },
+    listRuns: (owner, sessionId, page) => listRuns(runs, { owner, sessionId }, page),
+    async requestCancel(owner, runId) {
+      const found = await retryRequest(() => requestCancel(runs, owner, runId))
+      return found === null ? undefined : toRun(found)
+    },
+    renewLeases: (owned, lease) => renewLeases(runs, owned, lease).catch(rethrow),
+    claimLapsedRun: (lease) => claimLapsedRun(runs, lease).catch(rethrow),
+  }
+}
+
+type Runs = Collections['runs']
+
+async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessionId: SessionId }, page: PageRequest) {
+  const after = page.cursor ? fromTimeCursor(page.cursor) : undefined
+  const past = after && {
+    $or: [{ createdAt: { $lt: after.time } }, { createdAt: after.time, _id: { $lt: after.key as never } }],
+  }
+  const found = await retryRequest(() =>
+    runs
+      .find({ s: sessionKeyOf(owner, sessionId), ...past })
+      .sort({ createdAt: -1, _id: -1 })
+      .limit(page.limit + 1)
+      .toArray(),
+  )
+  return toPage(found, page.limit, {
+    toItem: toRun,
+    toCursor: (document) => toTimeCursor(document.createdAt, document._id),
+  })
+}
+
+/** The first request's time stays; a run that has ended is not touched. */
+async function requestCancel(runs: Runs, owner: Owner, runId: RunId): Promise<RunDocument | null> {
+  const _id = runKeyOf(owner, runId)
+  const requested = await runs.findOneAndUpdate(
+    { _id, status: 'running' },
+    [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
+    { returnDocument: 'after' },
+  )
+  return requested ?? (await runs.findOne({ _id }))
+}
+
+async function renewLeases(
+  runs: Runs,
+  owned: readonly OwnedRun[],
+  lease: { processId: string; leaseMs: number },
+): Promise<RenewedLease[]> {
+  const fences = new Map(owned.map((one) => [one.key, one.fence]))
+  const mine = { _id: { $in: [...fences.keys()] }, status: 'running', 'lease.processId': lease.processId } as const
+  await runs.updateMany(mine, { $set: { 'lease.ms': lease.leaseMs }, $currentDate: { 'lease.renewedAt': true } })
+  const renewed = await runs.find(mine, { projection: { fence: 1, cancelRequestedAt: 1 } }).toArray()
+  return renewed
+    .filter((run) => run.fence === fences.get(run._id))
+    .map((run) => ({ key: run._id, cancelRequested: run.cancelRequestedAt !== null }))
+}
+
+async function claimLapsedRun(
+  runs: Runs,
+  lease: { processId: string; leaseMs: number },
+): Promise<OwnedRun | undefined> {
+  const claimed = await runs.findOneAndUpdate(
+    { status: 'running', $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', '$lease.ms'] }] } },
+    {
+      $set: { 'lease.processId': lease.processId, 'lease.ms': lease.leaseMs },
+      $currentDate: { 'lease.renewedAt': true },
+      $inc: { fence: 1 },
+    },
+    { sort: { 'lease.renewedAt': 1 }, returnDocument: 'after' },
+  )
+  return claimed === null ? undefined : toOwnedRun(claimed)
+}
+
+function toOwnedRun(document: RunDocument): OwnedRun {
+  const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })
+  return { key: document._id, owner, run: toRun(document), fence: document.fence }
+}
+
+function rethrow(error: unknown): never {
+  throw toVerbatimError(error)
+}

@@ -1,0 +1,169 @@
+/** Sessions and messages in MongoDB. Every filter is built here, from keys that hold the owner (promise P7). */
+import { isDeepStrictEqual } from 'node:util'
+import type { MongoClient } from 'mongodb'
+import { VerbatimError } from '../contract/errors.ts'
+import type { SessionId } from '../contract/identifiers.ts'
+import type { Message } from '../contract/message.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
+import type { Collections, MessageDocument } from './collections.ts'
+import { toMessage, toSession } from './documents.ts'
+import { isDuplicateKey } from './map-error.ts'
+import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
+import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
+import { retryRequest } from './retry.ts'
+import { busyError, claimHead, newSession } from './session-head.ts'
+import { inTransaction } from './transaction.ts'
+
+interface Storage {
+  readonly client: MongoClient
+  readonly collections: Collections
+  readonly clock: Clock
+}
+
+export function createSessionRepository(storage: Storage): SessionRepository {
+  const { sessions, messages } = storage.collections
+  return {
+    createSession: (owner, session) => retryRequest(() => createSession(storage, owner, session)),
+    async getSession(owner, sessionId) {
+      const found = await retryRequest(() => sessions.findOne({ _id: sessionKeyOf(owner, sessionId) }))
+      return found === null ? undefined : toSession(found)
+    },
+    listSessions: (owner, page) => listSessions(storage, owner, page),
+    async renameSession(owner, sessionId, title) {
+      const update = { $set: { title, updatedAt: storage.clock.now() } }
+      const renamed = await retryRequest(() =>
+        sessions.findOneAndUpdate({ _id: sessionKeyOf(owner, sessionId) }, update, { returnDocument: 'after' }),
+      )
+      return renamed === null ? undefined : toSession(renamed)
+    },
+    appendMessage: (owner, message) => retryRequest(() => appendMessage(storage, owner, message)),
+    async getMessage(owner, sessionId, messageId) {
+      const filter = { _id: messageKeyOf(owner, messageId), s: sessionKeyOf(owner, sessionId) }
+      const found = await retryRequest(() => messages.findOne(filter))
+      return found === null ? undefined : toMessage(found)
+    },
+    listMessages: (owner, sessionId, page) => listMessages(storage, { owner, sessionId }, page),
+  }
+}
+
+async function createSession(
+  { collections, clock }: Storage,
+  owner: Owner,
+  session: { sessionId: SessionId; title: string | null },
+) {
+  const now = clock.now()
+  const created = await collections.sessions.findOneAndUpdate(
+    { _id: sessionKeyOf(owner, session.sessionId) },
+    {
+      $setOnInsert: {
+        ...newSession(owner, session.sessionId, session.title),
+        head: 0,
+        activeRunId: null,
+        createdAt: now,
+        updatedAt: now,
+      },
+    },
+    { upsert: true, returnDocument: 'after' },
+  )
+  if (created === null) throw new Error('An upsert answered no document')
+  return toSession(created)
+}
+
+async function listSessions({ collections }: Storage, owner: Owner, page: PageRequest) {
+  const after = page.cursor ? fromTimeCursor(page.cursor) : undefined
+  const past = after && {
+    $or: [{ updatedAt: { $lt: after.time } }, { updatedAt: after.time, _id: { $lt: after.key as never } }],
+  }
+  const found = await retryRequest(() =>
+    collections.sessions
+      .find({ tenantId: owner.tenantId, ownerId: owner.ownerId, ...past })
+      .sort({ updatedAt: -1, _id: -1 })
+      .limit(page.limit + 1)
+      .toArray(),
+  )
+  return toPage(found, page.limit, {
+    toItem: toSession,
+    toCursor: (document) => toTimeCursor(document.updatedAt, document._id),
+  })
+}
+
+async function listMessages(
+  { collections }: Storage,
+  { owner, sessionId }: { owner: Owner; sessionId: SessionId },
+  page: PageRequest & { order: 'oldest' | 'newest' },
+) {
+  const after = page.cursor ? fromSeqCursor(page.cursor) : undefined
+  const past = after === undefined ? {} : { seq: page.order === 'oldest' ? { $gt: after } : { $lt: after } }
+  const found = await retryRequest(() =>
+    collections.messages
+      .find({ s: sessionKeyOf(owner, sessionId), b: 'main', ...past })
+      .sort({ seq: page.order === 'oldest' ? 1 : -1 })
+      .limit(page.limit + 1)
+      .toArray(),
+  )
+  return toPage(found, page.limit, { toItem: toMessage, toCursor: (document) => String(document.seq) })
+}
+
+/** One attempt; a repeated one finds the message that an earlier one stored. */
+async function appendMessage(storage: Storage, owner: Owner, message: NewMessage): Promise<Message> {
+  const { sessions, messages } = storage.collections
+  const document = newMessageDocument(owner, message, storage.clock.now())
+  try {
+    return await inTransaction(storage.client, async (session) => {
+      const claim = { owner, sessionId: message.sessionId, activeRunId: null, title: null, now: document.createdAt }
+      const seq = await claimHead(sessions, claim, session)
+      if (message.expectedHead !== undefined && seq !== message.expectedHead + 1) throw headMoved(seq - 1)
+      await messages.insertOne({ ...document, seq }, { session })
+      return toMessage({ ...document, seq })
+    })
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error
+    return (await findSameMessage(storage, document)) ?? (await whyNotAppended(storage, owner, message))
+  }
+}
+
+function newMessageDocument(owner: Owner, message: NewMessage, now: Date): Omit<MessageDocument, 'seq'> {
+  return {
+    _id: messageKeyOf(owner, message.messageId),
+    s: sessionKeyOf(owner, message.sessionId),
+    b: 'main',
+    id: message.messageId,
+    sessionId: message.sessionId,
+    role: message.role,
+    content: [...message.content],
+    status: 'completed',
+    agentId: null,
+    runId: null,
+    metrics: null,
+    createdAt: now,
+    v: 1,
+  }
+}
+
+async function findSameMessage(
+  { collections }: Storage,
+  document: Omit<MessageDocument, 'seq'>,
+): Promise<Message | undefined> {
+  const found = await collections.messages.findOne({ _id: document._id })
+  if (found === null) return undefined
+  const isSame =
+    found.s === document.s && found.role === document.role && isDeepStrictEqual(found.content, document.content)
+  if (!isSame)
+    throw new VerbatimError('MESSAGE_ID_REUSED', 'This message id holds another message; make a new id', {
+      data: { field: 'messageId' },
+    })
+  return toMessage(found)
+}
+
+/** The claim met a busy session, or lost a race to make a new one and is to be tried again. */
+async function whyNotAppended(storage: Storage, owner: Owner, message: NewMessage): Promise<Message> {
+  const busy = await busyError(storage.collections.sessions, owner, message.sessionId)
+  if (busy !== undefined) throw busy
+  return await appendMessage(storage, owner, message)
+}
+
+function headMoved(head: number): VerbatimError {
+  return new VerbatimError('HEAD_MOVED', `The session has ${head} messages by now; load them, then append again`)
+}

@@ -1,0 +1,210 @@
+/**
+ * Drives one run from its first event to its last: pulls the agent, hands its events to the writer, ends the run.
+ * In: a started run. Out: exactly one terminal event and one assistant message (P3, P4), unless another process took over.
+ */
+import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
+import type { WireError } from '../contract/errors.ts'
+import { AgentEvent } from '../contract/event.ts'
+import type { EventBatch, RunEvent, TerminalEvent } from '../contract/event.ts'
+import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
+import type { Answer } from '../contract/reduce-events.ts'
+import type { TerminalStatus } from '../contract/run.ts'
+import type { Agent, RunTimeouts } from '../ports/agent.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Logger } from '../ports/logger.ts'
+import type { OwnedRun, RunRepository } from '../ports/run-repository.ts'
+import type { SessionRepository } from '../ports/session-repository.ts'
+import type { EventWriter, RunAppender } from './append-events.ts'
+import { awaitAgent } from './await-agent.ts'
+import { joinSurrogates } from './join-surrogates.ts'
+import { createMetricsCollector } from './run-metrics.ts'
+import type { MetricsCollector } from './run-metrics.ts'
+
+export interface DriveDeps {
+  readonly sessionRepository: SessionRepository
+  readonly runRepository: RunRepository
+  readonly writer: EventWriter
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly timeouts: RunTimeouts
+  readonly maxHistoryMessages: number
+  /** Bytes of text and tool data one answer may have, so that its message fits a document. */
+  readonly maxAnswerBytes: number
+  /** How long the end of a run is tried to be stored before it is left to recovery, in milliseconds. */
+  readonly finishMs: number
+}
+
+export interface DrivenRun {
+  readonly owned: OwnedRun
+  readonly agent: Agent
+  /** The event at seq 1, which is stored already. */
+  readonly firstEvent: RunEvent
+  /** Aborted with {@link cancelReason} to cancel the run, with anything else to let go of it. */
+  readonly signal: AbortSignal
+  /** Called with each batch once it is committed, the terminal one included. */
+  readonly onCommitted: (batch: EventBatch, bytes: number) => void
+}
+
+/** The reason with which a run's signal aborts when somebody cancels it. */
+export const cancelReason = Symbol('cancelled')
+
+/** How driving ended: with this status, or without one because the run is another process's now (or will be). */
+export type DriveOutcome = TerminalStatus | 'lost'
+
+/** Resolves when the run has ended, never rejects. */
+export async function driveRun(deps: DriveDeps, driven: DrivenRun): Promise<DriveOutcome> {
+  const lost = new AbortController()
+  const record = startRecord(driven.firstEvent)
+  const appender = deps.writer.open(driven.owned.key, 1, {
+    onCommitted(batch, bytes) {
+      record.answer = reduceEvents(record.answer, batch)
+      driven.onCommitted(batch, bytes)
+    },
+    onLost: (error) => lost.abort(error),
+  })
+  const startedMs = deps.clock.monotonicMs()
+  const elapsedMs = () => deps.clock.monotonicMs() - startedMs
+  const signal = AbortSignal.any([driven.signal, lost.signal])
+  const ending = await pullAgent(deps, driven, { appender, record, elapsedMs, signal }).then(
+    () => completed,
+    toEnding(deps, driven),
+  )
+  if (lost.signal.aborted || ending === undefined) return reportLost(deps, driven, lost.signal.reason)
+  return await endRun(deps, driven, { appender, record, elapsedMs, ending })
+}
+
+interface Record {
+  answer: Answer
+  bytes: number
+  readonly metrics: MetricsCollector
+}
+
+function startRecord(firstEvent: RunEvent): Record {
+  return {
+    answer: reduceEvents(emptyAnswer, { firstSeq: 1, events: [firstEvent] }),
+    bytes: 0,
+    metrics: createMetricsCollector(),
+  }
+}
+
+interface Drive {
+  readonly appender: RunAppender
+  readonly record: Record
+  readonly elapsedMs: () => number
+}
+
+async function pullAgent(
+  deps: DriveDeps,
+  { owned, agent }: DrivenRun,
+  drive: Drive & { signal: AbortSignal },
+): Promise<void> {
+  const { appender, record, elapsedMs, signal } = drive
+  signal.throwIfAborted()
+  const messages = await loadHistory(deps, owned, agent)
+  const request = { runId: owned.run.id, sessionId: owned.run.sessionId, messages }
+  const timeouts = { ...deps.timeouts, ...agent.timeouts }
+  const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
+  for await (const event of events) {
+    const valid = AgentEvent.parse(event)
+    record.metrics.add(valid, elapsedMs())
+    record.bytes += answerBytesOf(valid)
+    if (record.bytes > deps.maxAnswerBytes) throw answerTooLarge(deps.maxAnswerBytes)
+    await appender.append(valid)
+  }
+}
+
+/** The newest messages, oldest first: a window, so that a turn costs the same however long the session is (P6). */
+async function loadHistory(
+  { sessionRepository, maxHistoryMessages }: DriveDeps,
+  { owner, run }: OwnedRun,
+  agent: Agent,
+) {
+  const limit = agent.maxHistoryMessages ?? maxHistoryMessages
+  const newest = await sessionRepository.listMessages(owner, run.sessionId, { order: 'newest', limit })
+  return newest.items.toReversed()
+}
+
+interface Ending {
+  readonly status: TerminalStatus
+  readonly error: WireError | null
+}
+
+const completed: Ending = { status: 'completed', error: null }
+
+/** Why the agent stopped, as the run's end; undefined when the run is let go of without one. */
+function toEnding({ logger }: DriveDeps, { owned, signal }: DrivenRun): (error: unknown) => Ending | undefined {
+  return (error) => {
+    if (signal.aborted) return signal.reason === cancelReason ? { status: 'cancelled', error: null } : undefined
+    if (isVerbatimError(error)) return { status: 'failed', error: error.toWire() }
+    const correlationId = crypto.randomUUID()
+    logger.error(
+      { correlationId, runId: owned.run.id, agentId: owned.run.agentId, error: nameOf(error) },
+      'An agent failed',
+    )
+    return { status: 'failed', error: new VerbatimError('INTERNAL', undefined, { data: { correlationId } }).toWire() }
+  }
+}
+
+async function endRun(deps: DriveDeps, driven: DrivenRun, drive: Drive & { ending: Ending }): Promise<DriveOutcome> {
+  const { appender, record, elapsedMs, ending } = drive
+  try {
+    await appender.flush()
+    const metrics = record.metrics.total(elapsedMs())
+    const event = terminalEvent(ending, { messageId: driven.owned.run.messageId, metrics })
+    const end = {
+      ...ending,
+      seq: appender.nextSeq,
+      batchId: crypto.randomUUID(),
+      event,
+      content: record.answer.content,
+      metrics,
+    }
+    const outcome = await deps.runRepository.finishRun(driven.owned, end, {
+      signal: AbortSignal.timeout(deps.finishMs),
+    })
+    if (outcome === 'fenced') return reportLost(deps, driven, new VerbatimError('RUN_FENCED'))
+    driven.onCommitted({ firstSeq: end.seq, events: [event] }, JSON.stringify(event).length)
+    return ending.status
+  } catch (error) {
+    return reportLost(deps, driven, error)
+  }
+}
+
+/** The run stays `running` in storage; whoever finds its lease lapsed ends it. */
+function reportLost({ logger }: DriveDeps, { owned, signal }: DrivenRun, error: unknown): 'lost' {
+  const reason = isVerbatimError(error) ? error.code : nameOf(error)
+  if (!signal.aborted) logger.warn({ runId: owned.run.id, reason }, 'A run was lost to recovery')
+  return 'lost'
+}
+
+export function terminalEvent(
+  { status, error }: Ending,
+  end: Pick<TerminalEvent, 'messageId' | 'metrics'>,
+): TerminalEvent {
+  switch (status) {
+    case 'completed':
+      return { type: 'run_completed', ...end }
+    case 'cancelled':
+      return { type: 'run_cancelled', ...end }
+    case 'failed':
+      return { type: 'run_failed', ...end, error: error ?? new VerbatimError('INTERNAL').toWire() }
+    case 'interrupted':
+      return { type: 'run_interrupted', ...end, error: error ?? new VerbatimError('INTERNAL').toWire() }
+  }
+}
+
+function answerBytesOf(event: AgentEvent): number {
+  if (event.type === 'tool_result') return event.content.length * 3
+  return event.type === 'content_block_delta' ? JSON.stringify(event.delta).length : 0
+}
+
+function answerTooLarge(maxBytes: number): VerbatimError {
+  return new VerbatimError('MESSAGE_TOO_LARGE', 'The answer grew over what one message can hold', {
+    data: { maxBytes },
+  })
+}
+
+/** The kind of an unexpected error; its message might hold a secret or a prompt. */
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error
+}

@@ -1,0 +1,103 @@
+/**
+ * Follow: every committed batch of a run past a seq, once and in order, until the terminal one (P1, P2).
+ * The log is the truth; the tail's memory is a shortcut and a wake-up only a hint. Ends with the terminal event and only with it.
+ */
+import { VerbatimError } from '../contract/errors.ts'
+import { batchAfter, isTerminalEvent, lastSeqOf } from '../contract/event.ts'
+import type { EventBatch } from '../contract/event.ts'
+import type { EventLog, RunKey } from '../ports/event-log.ts'
+import type { RunTail, RunTails } from './run-tail.ts'
+
+export interface FollowDeps {
+  readonly log: EventLog
+  readonly tails: RunTails
+  /** How long a run that is not there is waited for, in milliseconds. */
+  readonly startWaitMs: number
+}
+
+const maxBatchesPerRead = 64
+
+/**
+ * @throws VerbatimError `RUN_NOT_FOUND` when the run does not begin in time, `INVALID_CURSOR` when `after` is past the log's
+ * end; the signal's reason when it aborts.
+ */
+export async function* followRun(
+  deps: FollowDeps,
+  key: RunKey,
+  { after, signal }: { after: number; signal: AbortSignal },
+): AsyncGenerator<EventBatch, void, void> {
+  // Held from before the first read: what commits after that read is either read next or wakes us.
+  const tail = deps.tails.acquire(key)
+  try {
+    let seq = after
+    let batches = await join(deps, tail, { after, signal })
+    while (true) {
+      const reached = seq
+      yield* batches.filter((batch) => lastSeqOf(batch) > reached)
+      const last = batches.at(-1)
+      if (last?.events.some(isTerminalEvent)) return
+      if (last !== undefined) seq = Math.max(seq, lastSeqOf(last))
+      signal.throwIfAborted()
+      batches = await nextBatches(deps, tail, { after: seq, signal })
+    }
+  } finally {
+    deps.tails.release(tail)
+  }
+}
+
+/** Batches past `after`; waits for a wake-up when there are none yet, and may then be empty. */
+async function nextBatches(
+  { log }: FollowDeps,
+  tail: RunTail,
+  { after, signal }: { after: number; signal: AbortSignal },
+): Promise<EventBatch[]> {
+  const batches = tail.after(after) ?? (await log.read(tail.key, { after, maxBatches: maxBatchesPerRead, signal }))
+  if (batches.length > 0) return batches
+  tail.joinAt(after)
+  const since = tail.after(after)
+  if (since === undefined || since.length > 0) return since ?? [] // the tail has moved on meanwhile: look again
+  await tail.wait(signal)
+  return tail.after(after) ?? []
+}
+
+/** The first batches: from the event that the cursor names, which proves the cursor, or from the run's start. */
+async function join(
+  deps: FollowDeps,
+  tail: RunTail,
+  { after, signal }: { after: number; signal: AbortSignal },
+): Promise<EventBatch[]> {
+  const from = Math.max(0, after - 1)
+  let known = tail.after(from) ?? []
+  if (known.length === 0) known = await deps.log.read(tail.key, { after: from, maxBatches: maxBatchesPerRead, signal })
+  if (known.length === 0 && after > 0) {
+    throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
+      data: { field: 'lastEventId' },
+    })
+  }
+  if (known.length === 0) return await waitForStart(deps, tail, signal)
+  const [first, ...rest] = known
+  if (after === 0 || first === undefined) return known
+  // A terminal event at the cursor itself must still end the follow, so an emptied first batch is kept when it holds one.
+  const remaining = batchAfter(first, after)
+  if (remaining !== undefined) return [remaining, ...rest]
+  return first.events.some(isTerminalEvent) ? [first] : rest
+}
+
+async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal): Promise<EventBatch[]> {
+  const deadline = AbortSignal.timeout(deps.startWaitMs)
+  const either = AbortSignal.any([signal, deadline])
+  try {
+    while (true) {
+      const batches = tail.after(0)
+      if (batches !== undefined && batches.length > 0) return batches
+      await tail.wait(either)
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!deadline.aborted) throw error
+  }
+  // The last look is the log's: a hint may have been lost.
+  const batches = await deps.log.read(tail.key, { after: 0, maxBatches: maxBatchesPerRead, signal })
+  if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
+  return batches
+}

@@ -1,0 +1,173 @@
+/**
+ * The newest committed batches of one run, shared by all who follow it in this process.
+ * In: batches of a local run as they commit, or the log's own, read on a hint or a poll. Out: what lies past a seq.
+ * A follower that has fallen out of this memory reads the log, so a slow one never makes it grow.
+ */
+import type { EventBatch } from '../contract/event.ts'
+import { batchAfter, isTerminalEvent, lastSeqOf } from '../contract/event.ts'
+import type { EventLog, RunKey } from '../ports/event-log.ts'
+
+export interface TailOptions {
+  readonly log: EventLog
+  /** Bytes of batches kept per run. */
+  readonly maxRingBytes: number
+  /** How often a run of another process is looked for without a hint, in milliseconds. */
+  readonly pollMs: number
+}
+
+const maxBatchesPerRead = 64
+
+export class RunTail {
+  readonly key: RunKey
+  readonly #options: TailOptions
+  readonly #waiters = new Set<() => void>()
+  #ring: { batch: EventBatch; bytes: number }[] = []
+  #ringBytes = 0
+  #lastSeq = 0
+  #isLocal = false
+  #hasEnded = false
+  #refreshing: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(key: RunKey, options: TailOptions) {
+    this.key = key
+    this.#options = options
+  }
+
+  /** Batches past `after`, empty when all are seen; undefined when they are not in memory and the log must be read. */
+  after(after: number): EventBatch[] | undefined {
+    if (after === this.#lastSeq && after > 0) return []
+    const [oldest] = this.#ring
+    if (oldest === undefined || oldest.batch.firstSeq > after + 1 || after > this.#lastSeq) return undefined
+    const found: EventBatch[] = []
+    for (const { batch } of this.#ring) {
+      const rest = batchAfter(batch, after)
+      if (rest !== undefined) found.push(rest)
+    }
+    return found
+  }
+
+  /** A follower has read the log up to `seq` and found no more: the tail goes on from there. */
+  joinAt(seq: number): void {
+    if (seq <= this.#lastSeq) return
+    this.#ring = []
+    this.#ringBytes = 0
+    this.#lastSeq = seq
+  }
+
+  /** Adds a committed batch and wakes those who wait. What is known already is ignored; past a gap the ring begins anew. */
+  publish(batch: EventBatch, bytes: number): void {
+    const fresh = batchAfter(batch, this.#lastSeq)
+    if (fresh === undefined) return
+    this.joinAt(fresh.firstSeq - 1)
+    this.#ring.push({ batch: fresh, bytes })
+    this.#ringBytes += bytes
+    this.#lastSeq = lastSeqOf(fresh)
+    while (this.#ringBytes > this.#options.maxRingBytes && this.#ring.length > 1) {
+      this.#ringBytes -= this.#ring.shift()?.bytes ?? 0
+    }
+    this.#hasEnded = batch.events.some(isTerminalEvent)
+    this.wake()
+  }
+
+  /** True while this process writes the run: its batches come by {@link publish}, so there is nothing to poll. */
+  setLocal(isLocal: boolean): void {
+    this.#isLocal = isLocal
+    if (isLocal) this.#stopTimer()
+    else this.wake()
+  }
+
+  wake(): void {
+    for (const settle of this.#waiters) settle()
+  }
+
+  /** Resolves at the next batch or hint. Check {@link after} right before: nothing can come in between. */
+  wait(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const settle = () => {
+        this.#waiters.delete(settle)
+        signal.removeEventListener('abort', onAbort)
+        if (this.#waiters.size === 0) this.#stopTimer()
+        resolve()
+      }
+      const onAbort = () => {
+        settle()
+        reject(signal.reason)
+      }
+      this.#waiters.add(settle)
+      signal.addEventListener('abort', onAbort, { once: true })
+      this.#startTimer()
+    })
+  }
+
+  /** Looks into the log for batches past the newest known one; at most one look at a time. */
+  refresh(): Promise<void> {
+    if (this.#isLocal || this.#hasEnded) return Promise.resolve()
+    this.#refreshing ??= this.#readLog().finally(() => (this.#refreshing = undefined))
+    return this.#refreshing
+  }
+
+  close(): void {
+    this.#stopTimer()
+  }
+
+  async #readLog(): Promise<void> {
+    const batches = await this.#options.log.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerRead })
+    for (const batch of batches) this.publish(batch, JSON.stringify(batch.events).length)
+  }
+
+  #startTimer(): void {
+    if (this.#timer !== undefined || this.#isLocal) return
+    this.#timer = setInterval(() => {
+      this.refresh().catch(() => {}) // the database is away: the next poll tries again, and followers keep their cursor
+    }, this.#options.pollMs)
+  }
+
+  #stopTimer(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}
+
+/** The tails in use; one per run, dropped with its last user. */
+export class RunTails {
+  readonly #options: TailOptions
+  readonly #tails = new Map<RunKey, { tail: RunTail; users: number }>()
+
+  constructor(options: TailOptions) {
+    this.#options = options
+  }
+
+  /** The run's tail; hand it back with {@link release}. */
+  acquire(key: RunKey): RunTail {
+    const entry = this.#tails.get(key) ?? { tail: new RunTail(key, this.#options), users: 0 }
+    entry.users++
+    this.#tails.set(key, entry)
+    return entry.tail
+  }
+
+  release(tail: RunTail): void {
+    const entry = this.#tails.get(tail.key)
+    if (entry?.tail !== tail || --entry.users > 0) return
+    this.#tails.delete(tail.key)
+    tail.close()
+  }
+
+  /** A hint that the run's log has grown in some process. */
+  hint(key: RunKey): void {
+    this.#tails
+      .get(key)
+      ?.tail.refresh()
+      .catch(() => {}) // a hint that fails is made good by the poll
+  }
+
+  /** Hints may have been lost: looks at every run. */
+  hintAll(): void {
+    for (const key of this.#tails.keys()) this.hint(key)
+  }
+
+  get size(): number {
+    return this.#tails.size
+  }
+}

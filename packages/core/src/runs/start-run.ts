@@ -1,0 +1,61 @@
+/** Admission: a prompt becomes a run. The client-made run id is the idempotency key (P5). */
+import { createHash } from 'node:crypto'
+import { VerbatimError } from '../contract/errors.ts'
+import type { RunEvent } from '../contract/event.ts'
+import type { Owner } from '../contract/principal.ts'
+import { maxPromptBytes } from '../contract/prompt.ts'
+import type { StartRunInput } from '../contract/run.ts'
+import type { Agent } from '../ports/agent.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { RunRepository, StartOutcome } from '../ports/run-repository.ts'
+
+export interface StartDeps {
+  readonly runRepository: RunRepository
+  readonly agents: ReadonlyMap<string, Agent>
+  readonly clock: Clock
+  readonly processId: string
+  readonly leaseMs: number
+}
+
+export type Started = StartOutcome & { readonly agent: Agent; readonly firstEvent: RunEvent }
+
+/**
+ * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run.
+ *
+ * @throws VerbatimError `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+ */
+export async function startRun(deps: StartDeps, owner: Owner, input: StartRunInput): Promise<Started> {
+  requirePromptSize(input.message)
+  const agent = agentOf(deps.agents, input.agentId)
+  const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
+  const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
+  const firstEvent: RunEvent = { type: 'run_started', ...run, startedAt: deps.clock.now().toISOString() }
+  const outcome = await deps.runRepository.startRun(owner, {
+    ...run,
+    prompt: [{ type: 'text', text: input.message }],
+    inputHash: hashOf(input),
+    processId: deps.processId,
+    leaseMs: deps.leaseMs,
+    firstEvent,
+  })
+  return { ...outcome, agent, firstEvent }
+}
+
+function requirePromptSize(message: string): void {
+  if (Buffer.byteLength(message) <= maxPromptBytes) return
+  throw new VerbatimError('MESSAGE_TOO_LARGE', `The prompt is over ${maxPromptBytes} bytes; shorten it`, {
+    data: { maxBytes: maxPromptBytes, field: 'message' },
+  })
+}
+
+function agentOf(agents: ReadonlyMap<string, Agent>, agentId: string | undefined): Agent {
+  const agent = agentId === undefined ? agents.values().next().value : agents.get(agentId)
+  if (agent === undefined) throw new VerbatimError('AGENT_NOT_FOUND', undefined, { data: { field: 'agentId' } })
+  return agent
+}
+
+function hashOf({ sessionId, message, agentId }: StartRunInput): string {
+  return createHash('sha256')
+    .update(JSON.stringify([sessionId, message, agentId ?? null]))
+    .digest('base64url')
+}

@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import { VerbatimError } from './contract/errors.ts'
+
+const ms = z.int().positive()
+const bytes = z.int().positive()
+
+/** The engine's settings; each default says why. */
+export const ServerOptions = z
+  .strictObject({
+    /** From a model call's start to its first content. @default 60_000, longer than providers queue a call */
+    firstTokenMs: ms.default(60_000),
+    /** Between two events of a model call. @default 60_000, providers ping every few seconds */
+    idleMs: ms.default(60_000),
+    /** For a whole run. @default 600_000, the provider SDK's own limit */
+    totalMs: ms.default(600_000),
+    /** Newest messages an agent is given. @default 40, so that a turn costs the same however long the session is */
+    maxHistoryMessages: z.int().min(1).max(1_000).default(40),
+    /** Bytes one answer may have. @default 8 MiB, half of what a document can hold */
+    maxAnswerBytes: bytes.max(12 * 1024 * 1024).default(8 * 1024 * 1024),
+    /** Bytes one run may have waiting for their commit before its agent is no longer pulled. @default 256 KiB */
+    maxPendingBytes: bytes.default(256 * 1024),
+    /** Bytes of newest batches kept in memory per run for its followers. @default 256 KiB */
+    maxRingBytes: bytes.default(256 * 1024),
+    /** How often the log is looked at without a hint, for runs of other processes. @default 1_000 */
+    pollMs: ms.default(1_000),
+    /** How long a follow waits for a run that is not there. @default 5_000 */
+    startWaitMs: ms.default(5_000),
+    /** How long `cancel` waits for the run's end. @default 5_000 */
+    cancelWaitMs: ms.default(5_000),
+    /** How long a lease holds without a heartbeat. @default 30_000, more than a failover takes (11 to 17 s measured) */
+    leaseMs: ms.default(30_000),
+    /** Between two heartbeats. @default 5_000 */
+    heartbeatMs: ms.default(5_000),
+    /** Without a confirmed heartbeat for this long a process stops writing. @default 20_000 */
+    selfFenceMs: ms.default(20_000),
+    /** Between two looks for runs whose lease lapsed. @default 5_000 */
+    recoveryMs: ms.default(5_000),
+  })
+  .refine((options) => options.heartbeatMs < options.selfFenceMs && options.selfFenceMs < options.leaseMs, {
+    error: 'heartbeatMs must be under selfFenceMs, and selfFenceMs under leaseMs',
+    path: ['leaseMs'],
+  })
+
+/** {@link ServerOptions} as given: everything may be left out. */
+export type ServerOptionsInput = z.input<typeof ServerOptions>
+export type ServerOptions = z.infer<typeof ServerOptions>
+
+/** @throws VerbatimError `INVALID_CONFIGURATION` naming the field */
+export function parseServerOptions(input: ServerOptionsInput): ServerOptions {
+  const parsed = ServerOptions.safeParse(input)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new VerbatimError(
+    'INVALID_CONFIGURATION',
+    `${issue?.path.join('.') ?? 'options'}: ${issue?.message ?? 'wrong'}`,
+  )
+}

@@ -1,0 +1,174 @@
+/** The engine on MongoDB for programs that embed it: one connection pool, any number of session managers. */
+import type { MongoClient } from 'mongodb'
+import { VerbatimError } from './contract/errors.ts'
+import { SessionId } from './contract/identifiers.ts'
+import { ownerOf, Principal } from './contract/principal.ts'
+import { createMongoClient } from './mongodb/connect.ts'
+import { createMongoStorage } from './mongodb/storage.ts'
+import type { Agent } from './ports/agent.ts'
+import type { Logger } from './ports/logger.ts'
+import { createServerCore } from './create-server-core.ts'
+import type { ServerCore } from './server-core.ts'
+import type { ServerOptionsInput } from './server-options.ts'
+import { SessionManager } from './sessions/session-manager.ts'
+import { systemClock } from './system-clock.ts'
+
+/** Where the data is and who answers. Give `uri` for a connection of the factory's own, or `client` to lend it yours. */
+export interface SessionManagerFactoryOptions {
+  readonly uri?: string
+  /** A connected client of the caller's, who goes on owning it: `close()` leaves it open. */
+  readonly client?: MongoClient
+  /** @default 'verbatim' */
+  readonly databaseName?: string
+  /** The agents that can answer; the first is the default. */
+  readonly agents: readonly Agent[]
+  readonly logger?: Logger
+  readonly options?: ServerOptionsInput
+}
+
+/** Whose session it is: a principal, or just a user's id. */
+export interface SessionManagerInput {
+  readonly sessionId: string
+  readonly principal?: { readonly userId: string; readonly tenantId?: string }
+}
+
+/** The principal of programs that have one user only. */
+const localPrincipal = { userId: 'local' }
+
+/** Makes session managers over one engine and one connection pool. Close it once, at the program's end. */
+export class SessionManagerFactory implements AsyncDisposable {
+  /** The engine itself, for what a session manager does not offer (and for `createApi`). */
+  readonly core: ServerCore
+  readonly #closeClient: () => Promise<void>
+  #closing: Promise<void> | undefined
+
+  private constructor(core: ServerCore, closeClient: () => Promise<void>) {
+    this.core = core
+    this.#closeClient = closeClient
+  }
+
+  /**
+   * Connects, makes missing collections and indexes, and starts the engine.
+   *
+   * @throws VerbatimError `INVALID_CONFIGURATION`, `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE`
+   */
+  static async connect(options: SessionManagerFactoryOptions): Promise<SessionManagerFactory> {
+    const { client, closeClient } = clientOf(options)
+    try {
+      const storage = createMongoStorage({
+        client,
+        databaseName: options.databaseName ?? 'verbatim',
+        clock: systemClock,
+      })
+      await storage.migrate()
+      const logger = options.logger === undefined ? {} : { logger: options.logger }
+      const ports = { ...storage, agents: options.agents, ...logger }
+      return new SessionManagerFactory(createServerCore(ports, options.options), closeClient)
+    } catch (error) {
+      await closeClient()
+      throw error
+    }
+  }
+
+  /** The manager of one session; made without a word to the database. @throws VerbatimError `INVALID_INPUT` */
+  createSessionManager({ sessionId, principal = localPrincipal }: SessionManagerInput): SessionManager {
+    const release = () => Promise.resolve() // the factory owns everything a manager uses
+    return new SessionManager({ core: this.core, release, ...identify(sessionId, principal) })
+  }
+
+  /** Stops the engine and closes the connection, if it is the factory's own. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#release()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #release(): Promise<void> {
+    try {
+      await this.core.close()
+    } finally {
+      await this.#closeClient()
+    }
+  }
+}
+
+/**
+ * The manager of one session with an engine and connection of its own; `close()` ends both. A program with more than one
+ * session makes a {@link SessionManagerFactory} instead.
+ *
+ * @throws VerbatimError as `SessionManagerFactory.connect`, and `INVALID_INPUT`
+ */
+export async function createSessionManager(
+  options: SessionManagerFactoryOptions & SessionManagerInput,
+): Promise<SessionManager> {
+  const { sessionId, principal = localPrincipal, ...factoryOptions } = options
+  const identity = identify(sessionId, principal)
+  const factory = await SessionManagerFactory.connect(factoryOptions)
+  return new SessionManager({ core: factory.core, release: () => factory.close(), ...identity })
+}
+
+let globalFactory: Promise<SessionManagerFactory> | undefined
+
+/**
+ * Makes the program's one factory; call it once at start.
+ *
+ * @throws VerbatimError `INVALID_CONFIGURATION` when there is one already; otherwise as `SessionManagerFactory.connect`
+ */
+export async function initializeGlobalFactory(options: SessionManagerFactoryOptions): Promise<SessionManagerFactory> {
+  if (globalFactory !== undefined) {
+    throw new VerbatimError(
+      'INVALID_CONFIGURATION',
+      'The global factory exists already; close it before you make another',
+    )
+  }
+  const connecting = SessionManagerFactory.connect(options)
+  globalFactory = connecting
+  try {
+    return await connecting
+  } catch (error) {
+    if (globalFactory === connecting) globalFactory = undefined
+    throw error
+  }
+}
+
+/** The program's factory. @throws VerbatimError `INVALID_CONFIGURATION` before `initializeGlobalFactory` */
+export async function getGlobalFactory(): Promise<SessionManagerFactory> {
+  if (globalFactory === undefined) {
+    throw new VerbatimError('INVALID_CONFIGURATION', 'There is no global factory; call initializeGlobalFactory first')
+  }
+  return await globalFactory
+}
+
+/** Closes the program's factory; does nothing when there is none. */
+export async function closeGlobalFactory(): Promise<void> {
+  const closing = globalFactory
+  globalFactory = undefined
+  await (await closing)?.close()
+}
+
+function clientOf({ uri, client }: SessionManagerFactoryOptions): {
+  client: MongoClient
+  closeClient: () => Promise<void>
+} {
+  if (client !== undefined && uri === undefined) return { client, closeClient: () => Promise.resolve() }
+  if (uri === undefined || client !== undefined) {
+    throw new VerbatimError('INVALID_CONFIGURATION', 'Give either `uri` or `client`')
+  }
+  const owned = createMongoClient(uri)
+  return { client: owned, closeClient: () => owned.close() }
+}
+
+function identify(sessionId: string, principal: { userId: string; tenantId?: string }) {
+  const id = SessionId.safeParse(sessionId)
+  if (!id.success) {
+    throw new VerbatimError('INVALID_INPUT', `sessionId: ${id.error.issues[0]?.message ?? 'malformed'}`, {
+      data: { field: 'sessionId' },
+    })
+  }
+  const who = Principal.safeParse(principal)
+  if (!who.success) throw new VerbatimError('INVALID_INPUT', 'principal: malformed', { data: { field: 'principal' } })
+  return { sessionId: id.data, owner: ownerOf(who.data) }
+}

@@ -1,0 +1,102 @@
+/** One session of one owner, as a program that embeds the engine holds it. */
+import type { ContentBlock } from '../contract/content-block.ts'
+import type { EventBatch } from '../contract/event.ts'
+import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { Message, MessageRole } from '../contract/message.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { CancelRunResult, Run } from '../contract/run.ts'
+import type { Session } from '../contract/session.ts'
+import type { FollowOptions, ServerCore } from '../server-core.ts'
+
+/** What {@link SessionManager.startRun} takes. */
+export interface PromptInput {
+  readonly message: string
+  /** Makes the start safe to repeat. @default a random UUID */
+  readonly runId?: RunId | undefined
+  /** @default the factory's first agent */
+  readonly agentId?: AgentId | undefined
+}
+
+/** What {@link SessionManager.appendMessage} takes. */
+export interface MessageInput {
+  readonly role: MessageRole
+  readonly content: string | readonly ContentBlock[]
+  /** Makes the append safe to repeat. @default a random UUID */
+  readonly messageId?: MessageId | undefined
+  /** Append only when the session has exactly this many messages. */
+  readonly expectedHead?: number | undefined
+}
+
+/**
+ * Prompts, answers and history of one session. Made by `SessionManagerFactory.createSessionManager`, or by
+ * `createSessionManager` for a program with one session; in that case closing it closes the connection too.
+ */
+export class SessionManager implements AsyncDisposable {
+  readonly sessionId: SessionId
+  readonly #core: ServerCore
+  readonly #owner: Owner
+  readonly #release: () => Promise<void>
+
+  /** @internal */
+  constructor({
+    core,
+    owner,
+    sessionId,
+    release,
+  }: {
+    core: ServerCore
+    owner: Owner
+    sessionId: SessionId
+    release: () => Promise<void>
+  }) {
+    this.sessionId = sessionId
+    this.#core = core
+    this.#owner = owner
+    this.#release = release
+  }
+
+  /** The stored session, made when it is new. */
+  session(): Promise<Session> {
+    return this.#core.sessions.create(this.#owner, { sessionId: this.sessionId })
+  }
+
+  /**
+   * Starts a run; answers once the prompt is durable.
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `UNAVAILABLE`
+   */
+  startRun({ message, runId = crypto.randomUUID(), agentId }: PromptInput): Promise<Run> {
+    return this.#core.runs.start(this.#owner, { sessionId: this.sessionId, runId, message, agentId })
+  }
+
+  /** Every batch of a run past `after`, once and in order, up to its terminal event. */
+  follow(runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void> {
+    return this.#core.runs.follow(this.#owner, runId, options)
+  }
+
+  /** Stops a run, whichever process makes it. The part of the answer that was streamed is kept. */
+  cancelRun(runId: RunId): Promise<CancelRunResult> {
+    return this.#core.runs.cancel(this.#owner, runId)
+  }
+
+  /** Stores a message without a run. @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE` */
+  appendMessage(message: MessageInput): Promise<Message> {
+    return this.#core.messages.append(this.#owner, { ...message, sessionId: this.sessionId })
+  }
+
+  /** The newest messages, oldest first. @param maxMessages at most this many, 1 to 100. @default 40 */
+  async history({ maxMessages = 40 }: { maxMessages?: number } = {}): Promise<Message[]> {
+    await this.session()
+    const newest = await this.#core.messages.list(this.#owner, this.sessionId, { order: 'newest', limit: maxMessages })
+    return newest.items.toReversed()
+  }
+
+  /** Releases what this manager holds. Runs go on, unless it owns the connection. */
+  close(): Promise<void> {
+    return this.#release()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,31 @@
+import type { MongoClient } from 'mongodb'
+import { createMongoClient } from '../mongodb/connect.ts'
+import { createMongoStorage } from '../mongodb/storage.ts'
+import type { MongoStorage } from '../mongodb/storage.ts'
+import { systemClock } from '../system-clock.ts'
+
+/** A database of its own on a real MongoDB, dropped when it is disposed of. */
+export interface TestDatabase extends AsyncDisposable {
+  readonly uri: string
+  readonly databaseName: string
+  readonly client: MongoClient
+  readonly storage: MongoStorage
+}
+
+/** Opens a database with a random name on the server at `uri`, with collections and indexes made. */
+export async function openTestDatabase(uri: string): Promise<TestDatabase> {
+  const databaseName = `verbatim-test-${crypto.randomUUID().slice(0, 13)}`
+  const client = createMongoClient(uri)
+  const storage = createMongoStorage({ client, databaseName, clock: systemClock })
+  await storage.migrate()
+  return {
+    uri,
+    databaseName,
+    client,
+    storage,
+    async [Symbol.asyncDispose]() {
+      await client.db(databaseName).dropDatabase()
+      await client.close()
+    },
+  }
+}

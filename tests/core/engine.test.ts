@@ -1,0 +1,94 @@
+import {
+  type AgentEvent,
+  emptyAnswer,
+  ownerOf,
+  reduceEvents,
+  textOf,
+  type EventBatch,
+  type RunEvent,
+} from '@verbatim/core'
+import type { Agent } from '@verbatim/core/server'
+import { openTestCore } from '@verbatim/core/testing'
+import { describe, expect, inject, it } from 'vitest'
+
+const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
+
+function wordsAgent(words: readonly string[], pause: () => Promise<void> = () => Promise.resolve()): Agent {
+  return {
+    id: 'words',
+    async *stream(): AsyncGenerator<AgentEvent> {
+      yield { type: 'message_start', message: { model: 'words-1', usage: { input_tokens: 3 } } }
+      yield { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }
+      for (const text of words) {
+        await pause()
+        yield { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }
+      }
+      yield { type: 'content_block_stop', index: 0 }
+      yield {
+        type: 'message_delta',
+        delta: { stop_reason: 'end_turn', stop_sequence: null },
+        usage: { output_tokens: words.length },
+      }
+      yield { type: 'message_stop' }
+    },
+  }
+}
+
+async function collect(batches: AsyncIterable<EventBatch>): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  for await (const batch of batches) {
+    expect(batch.firstSeq).toBe(events.length + 1)
+    events.push(...batch.events)
+  }
+  return events
+}
+
+describe('the engine', () => {
+  it('turns a prompt into a stored answer that equals what was streamed', async () => {
+    await using test = await openTestCore({ uri: inject('mongoUri'), agents: [wordsAgent(['Hel', 'lo ', 'world'])] })
+    const { core } = test
+    const runId = crypto.randomUUID()
+    const run = await core.runs.start(owner, { sessionId: 's1', runId, message: 'Say hello' })
+    const events = await collect(core.runs.follow(owner, runId, { signal: AbortSignal.timeout(5000) }))
+    const answer = reduceEvents(emptyAnswer, { firstSeq: 1, events })
+    expect(answer.status).toBe('completed')
+    expect(textOf(answer.content)).toBe('Hello world')
+    const messages = await core.messages.list(owner, 's1', { limit: 10, order: 'oldest' })
+    expect(messages.items.map((message) => [message.seq, message.role, textOf(message.content)])).toEqual([
+      [1, 'user', 'Say hello'],
+      [2, 'assistant', 'Hello world'],
+    ])
+    expect(messages.items[1]).toMatchObject({ id: run.messageId, status: 'completed', metrics: answer.metrics })
+    expect(answer.metrics).toMatchObject({
+      inputTokens: 3,
+      outputTokens: 3,
+      totalTokens: 6,
+      cycles: 1,
+      model: 'words-1',
+    })
+    expect((await core.sessions.get(owner, 's1')).activeRunId).toBeNull()
+  })
+
+  it('replays from every cursor exactly the rest', async () => {
+    const words = Array.from({ length: 40 }, (_, at) => `w${at} `)
+    await using test = await openTestCore({
+      uri: inject('mongoUri'),
+      agents: [wordsAgent(words, () => new Promise(setImmediate))],
+    })
+    const { core } = test
+    const runId = crypto.randomUUID()
+    await core.runs.start(owner, { sessionId: 's1', runId, message: 'Count' })
+    const all = await collect(core.runs.follow(owner, runId, { signal: AbortSignal.timeout(5000) }))
+    for (let after = 0; after <= all.length; after++) {
+      const rest: RunEvent[] = []
+      for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(5000) }))
+        rest.push(...batch.events)
+      expect(rest).toEqual(all.slice(after))
+    }
+    await expect(
+      collect(core.runs.follow(owner, runId, { after: all.length + 1, signal: AbortSignal.timeout(5000) })),
+    ).rejects.toMatchObject({
+      code: 'INVALID_CURSOR',
+    })
+  })
+})
