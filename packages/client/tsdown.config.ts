@@ -1,6 +1,7 @@
 import { defineConfig } from 'tsdown'
 
 export default defineConfig({
+  tsconfig: 'tsconfig.build.json',
   entry: ['src/index.ts', 'src/react/index.ts'],
   platform: 'neutral',
   fixedExtension: false,
