@@ -8,7 +8,7 @@ import type { Owner } from './contract/principal.ts'
 import type { StartRunInput, Run } from './contract/run.ts'
 import type { Agent } from './ports/agent.ts'
 import type { Clock } from './ports/clock.ts'
-import type { EventLog } from './ports/event-log.ts'
+import type { EventLog, LogWatcher } from './ports/event-log.ts'
 import { silentLogger } from './ports/logger.ts'
 import type { Logger } from './ports/logger.ts'
 import type { RunRepository } from './ports/run-repository.ts'
@@ -24,6 +24,7 @@ import { renewLeases } from './runs/renew-leases.ts'
 import { RunTails } from './runs/run-tail.ts'
 import { startRun } from './runs/start-run.ts'
 import type { Started } from './runs/start-run.ts'
+import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
 import { parseServerOptions } from './server-options.ts'
 import type { ServerOptions, ServerOptionsInput } from './server-options.ts'
@@ -35,6 +36,8 @@ export interface ServerPorts {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
   readonly eventLog: EventLog
+  /** Hints of runs that other processes write; without it their followers poll. */
+  readonly logWatcher?: LogWatcher
   /** The agents that can answer; the first is the default. */
   readonly agents: readonly Agent[]
   /** Resolves when the database answers. */
@@ -52,18 +55,22 @@ export function createServerCore(ports: ServerPorts, options: ServerOptionsInput
   return new Engine(ports, parseServerOptions(options))
 }
 
+/** How long the change stream stays open behind its last use, in milliseconds. */
+const watchLingerMs = 10_000
+
 class Engine implements ServerCore {
   readonly sessions
   readonly messages
   readonly runs: RunActions
   readonly agentIds
 
-  readonly #ports: Required<ServerPorts>
+  readonly #ports: Required<Omit<ServerPorts, 'logWatcher'>>
   readonly #options: ServerOptions
   readonly #agents: ReadonlyMap<string, Agent>
   readonly #processId = crypto.randomUUID()
   readonly #tails: RunTails
   readonly #writer: EventWriter
+  readonly #remoteWatch: RemoteWatch | undefined
   readonly #liveRuns = new LiveRuns()
   readonly #draining = new AbortController()
   readonly #stopping = new AbortController()
@@ -77,7 +84,16 @@ class Engine implements ServerCore {
     this.#options = options
     this.#agents = agentsById(ports.agents)
     this.agentIds = [...this.#agents.keys()]
-    this.#tails = new RunTails({ log: ports.eventLog, maxRingBytes: options.maxRingBytes, pollMs: options.pollMs })
+    this.#tails = new RunTails({
+      log: ports.eventLog,
+      maxRingBytes: options.maxRingBytes,
+      pollMs: options.pollMs,
+      onRemoteWait: () => this.#remoteWatch?.start(),
+    })
+    if (ports.logWatcher !== undefined) {
+      const watchDeps = { watcher: ports.logWatcher, tails: this.#tails, lingerMs: watchLingerMs }
+      this.#remoteWatch = new RemoteWatch(watchDeps, this.#stopping.signal)
+    }
     this.#writer = new EventWriter({
       log: ports.eventLog,
       maxPendingBytes: options.maxPendingBytes,
@@ -122,7 +138,7 @@ class Engine implements ServerCore {
     for (const live of this.#liveRuns.all()) live.stop.abort(stoppingError())
     this.#writer.close()
     await this.#liveRuns.idle()
-    await Promise.all(this.#background)
+    await Promise.all([...this.#background, this.#remoteWatch?.closed()])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

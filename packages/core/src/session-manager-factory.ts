@@ -3,7 +3,7 @@ import type { MongoClient } from 'mongodb'
 import { VerbatimError } from './contract/errors.ts'
 import { SessionId } from './contract/identifiers.ts'
 import { ownerOf, Principal } from './contract/principal.ts'
-import { createMongoClient } from './mongodb/connect.ts'
+import { createMongoClient, createWatchClient } from './mongodb/connect.ts'
 import { createMongoStorage } from './mongodb/storage.ts'
 import type { Agent } from './ports/agent.ts'
 import type { Logger } from './ports/logger.ts'
@@ -53,19 +53,20 @@ export class SessionManagerFactory implements AsyncDisposable {
    * @throws VerbatimError `INVALID_CONFIGURATION`, `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE`
    */
   static async connect(options: SessionManagerFactoryOptions): Promise<SessionManagerFactory> {
-    const { client, closeClient } = clientOf(options)
+    const { client, watchClient, close } = connectionOf(options)
     try {
       const storage = createMongoStorage({
         client,
+        watchClient,
         databaseName: options.databaseName ?? 'verbatim',
         clock: systemClock,
       })
       await storage.migrate()
       const logger = options.logger === undefined ? {} : { logger: options.logger }
       const ports = { ...storage, agents: options.agents, ...logger }
-      return new SessionManagerFactory(createServerCore(ports, options.options), closeClient)
+      return new SessionManagerFactory(createServerCore(ports, options.options), close)
     } catch (error) {
-      await closeClient()
+      await close()
       throw error
     }
   }
@@ -149,16 +150,26 @@ export async function closeGlobalFactory(): Promise<void> {
   await (await closing)?.close()
 }
 
-function clientOf({ uri, client }: SessionManagerFactoryOptions): {
-  client: MongoClient
-  closeClient: () => Promise<void>
-} {
-  if (client !== undefined && uri === undefined) return { client, closeClient: () => Promise.resolve() }
+interface Connection {
+  readonly client: MongoClient
+  readonly watchClient: MongoClient
+  readonly close: () => Promise<void>
+}
+
+function connectionOf({ uri, client }: SessionManagerFactoryOptions): Connection {
+  if (client !== undefined && uri === undefined) return { client, watchClient: client, close: () => Promise.resolve() }
   if (uri === undefined || client !== undefined) {
     throw new VerbatimError('INVALID_CONFIGURATION', 'Give either `uri` or `client`')
   }
   const owned = createMongoClient(uri)
-  return { client: owned, closeClient: () => owned.close() }
+  const watchClient = createWatchClient(uri)
+  return {
+    client: owned,
+    watchClient,
+    async close() {
+      await Promise.all([owned.close(), watchClient.close()])
+    },
+  }
 }
 
 function identify(sessionId: string, principal: { userId: string; tenantId?: string }) {

@@ -53,3 +53,11 @@ export function createMongoClient(
       : { serverSelectionTimeoutMS: options.serverSelectionTimeoutMs }),
   })
 }
+
+/**
+ * A client for the change stream alone. The driver's resume waits for a dead server as long as its client selects servers,
+ * so this one gives up early and the watcher opens the stream anew.
+ */
+export function createWatchClient(uri: string): MongoClient {
+  return createMongoClient(uri, { maxPoolSize: 2, serverSelectionTimeoutMs: 2_000 })
+}

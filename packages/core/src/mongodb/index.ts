@@ -1,3 +1,3 @@
 /** MongoDB as the engine's storage. */
-export { createMongoClient } from './connect.ts'
-export { createMongoStorage, type MongoStorage } from './storage.ts'
+export { createMongoClient, createWatchClient } from './connect.ts'
+export { createMongoStorage, type MongoStorage, type MongoStorageInput } from './storage.ts'

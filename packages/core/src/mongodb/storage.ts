@@ -1,11 +1,12 @@
 import type { MongoClient } from 'mongodb'
 import type { Clock } from '../ports/clock.ts'
-import type { EventLog } from '../ports/event-log.ts'
+import type { EventLog, LogWatcher } from '../ports/event-log.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import { collectionsOf } from './collections.ts'
 import { databaseSettings } from './connect.ts'
 import { createEventLog } from './event-log.ts'
+import { createLogWatcher } from './log-watcher.ts'
 import { migrate } from './migrate.ts'
 import { retryRequest } from './retry.ts'
 import { createRunRepository } from './run-repository.ts'
@@ -16,31 +17,36 @@ export interface MongoStorage {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
   readonly eventLog: EventLog
+  readonly logWatcher: LogWatcher
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
   migrate(): Promise<void>
   /** Resolves when the database answers. @throws VerbatimError `UNAVAILABLE` */
   ping(signal?: AbortSignal): Promise<void>
 }
 
-/**
- * The engine's storage in `databaseName`, over a client that the caller owns and closes. Write concern majority and read
- * concern majority are set here, whatever the client was made with.
- */
+export interface MongoStorageInput {
+  /** The caller's, who closes it. */
+  readonly client: MongoClient
+  /** For the change stream alone, with a short server selection (see `createWatchClient`). @default `client` */
+  readonly watchClient?: MongoClient
+  readonly databaseName: string
+  readonly clock: Clock
+}
+
+/** The engine's storage. Write and read concern majority are set here, whatever the clients were made with. */
 export function createMongoStorage({
   client,
+  watchClient = client,
   databaseName,
   clock,
-}: {
-  client: MongoClient
-  databaseName: string
-  clock: Clock
-}): MongoStorage {
+}: MongoStorageInput): MongoStorage {
   const db = client.db(databaseName, databaseSettings)
   const storage = { client, clock, collections: collectionsOf(db) }
   return {
     sessionRepository: createSessionRepository(storage),
     runRepository: createRunRepository(storage),
     eventLog: createEventLog(storage.collections),
+    logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
     migrate: () => retryRequest(() => migrate(db)),
     async ping(signal) {
       await retryRequest(() => db.command({ ping: 1 }), signal)

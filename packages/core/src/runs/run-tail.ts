@@ -13,6 +13,8 @@ export interface TailOptions {
   readonly maxRingBytes: number
   /** How often a run of another process is looked for without a hint, in milliseconds. */
   readonly pollMs: number
+  /** Called when somebody waits for a run that another process writes. */
+  readonly onRemoteWait: () => void
 }
 
 const maxBatchesPerRead = 64
@@ -77,6 +79,11 @@ export class RunTail {
     else this.wake()
   }
 
+  /** True while somebody may wait for batches that another process writes. */
+  get isRemote(): boolean {
+    return !this.#isLocal && !this.#hasEnded
+  }
+
   wake(): void {
     for (const settle of this.#waiters) settle()
   }
@@ -119,6 +126,7 @@ export class RunTail {
 
   #startTimer(): void {
     if (this.#timer !== undefined || this.#isLocal) return
+    this.#options.onRemoteWait()
     this.#timer = setInterval(() => {
       this.refresh().catch(() => {}) // the database is away: the next poll tries again, and followers keep their cursor
     }, this.#options.pollMs)
@@ -165,6 +173,11 @@ export class RunTails {
   /** Hints may have been lost: looks at every run. */
   hintAll(): void {
     for (const key of this.#tails.keys()) this.hint(key)
+  }
+
+  /** True while a run of another process is followed here. */
+  get hasRemote(): boolean {
+    return [...this.#tails.values()].some(({ tail }) => tail.isRemote)
   }
 
   get size(): number {
