@@ -1,12 +1,13 @@
 /**
- * What `npm start` and `npm test` do inside Node 24 and pnpm: install, build, run. It needs no package, since it runs
- * before there is one. The steps before the last are silent unless they fail.
+ * What `npm start` and `npm test` do: fetch Node 24 and pnpm, install, build, run. Plain JavaScript without a package,
+ * since it runs on whatever Node is there and before anything is installed. What comes before the last step is silent
+ * unless it fails.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { execSync, spawn, spawnSync } from 'node:child_process'
 
-type Command = readonly [program: string, ...args: string[]]
+const tools = 'npx -y -p node@24.21.0 -p pnpm@10.34.9 -c "node -p process.env.PATH"'
 
-const preparation: readonly (readonly [title: string, command: Command])[] = [
+const preparation = [
   [
     'Installing packages',
     ['pnpm', 'install', '--frozen-lockfile', '--prefer-offline', '--config.confirmModulesPurge=false'],
@@ -14,37 +15,60 @@ const preparation: readonly (readonly [title: string, command: Command])[] = [
   ['Building', ['pnpm', 'exec', 'turbo', 'run', 'build', '--output-logs=errors-only', '--log-order=grouped']],
 ]
 
-const last: Readonly<Record<string, Command>> = {
+const programs = {
   start: ['node', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
 }
 
-const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
 // pnpm is a .cmd file on Windows, which only a shell can run.
 const shell = process.platform === 'win32'
 
-function prepare(title: string, [program, ...args]: Command): void {
-  if (process.env['CI'] === undefined) console.error(`${title} …`)
-  const result = spawnSync(program, args, { env, shell, encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 })
+function say(text) {
+  if ((process.env['CI'] ?? '') === '') console.error(text)
+}
+
+/** The PATH inside npx, rather than a program inside npx: signals stop at the shells in between. */
+function toolsPath() {
+  say('Fetching Node 24 and pnpm …')
+  try {
+    return execSync(tools, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
+  } catch (error) {
+    console.error(`Node 24 and pnpm could not be fetched (${tools})\n${error.stdout}${error.stderr}`)
+    process.exit(1)
+  }
+}
+
+function prepare(title, [program, ...args], env) {
+  say(`${title} …`)
+  const options = { env, shell, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 256 * 1024 * 1024 }
+  const result = spawnSync(program, args, options)
   if (result.status === 0) return
   console.error(`${title} failed (${[program, ...args].join(' ')})\n${result.stdout}${result.stderr}`)
   process.exit(1)
 }
 
-/** The program ends by itself, after it has drained: a signal is for it, and we wait. */
-function run([program, ...args]: Command): void {
+/** The program ends by itself, after it has drained: signals are passed on, and we wait. */
+function run([program, ...args], env) {
   const child = spawn(program, args, { env, shell, stdio: 'inherit' })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // Ctrl-C reaches the whole group, the child included.
-    process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)))
-  }
+  // Ctrl-C in a terminal reaches the child by itself.
+  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  // npm passes SIGTERM to its shell, which dies of it and tells nobody.
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    child.kill('SIGTERM')
+  }, 500)
   child.on('exit', (code, signal) => {
+    clearInterval(watch)
     process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 1)
   })
 }
 
-const name = process.argv[2] ?? ''
-const command = last[name]
-if (command === undefined) throw new Error(`Expected one of ${Object.keys(last).join(', ')}, not "${name}"`)
-for (const [title, step] of preparation) prepare(title, step)
-run(command)
+const [name = '', ...rest] = process.argv.slice(2)
+const program = programs[name]
+if (program === undefined) throw new Error(`Expected one of ${Object.keys(programs).join(', ')}, not "${name}"`)
+const env = { ...process.env, PATH: toolsPath(), TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
+for (const [title, step] of preparation) prepare(title, step, env)
+run([...program, ...rest], env)
