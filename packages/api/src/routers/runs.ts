@@ -1,0 +1,79 @@
+import { tracked } from '@trpc/server'
+import type { TrackedEnvelope } from '@trpc/server'
+import {
+  CancelRunResult,
+  fromCursor,
+  lastSeqOf,
+  PageInput,
+  pageOf,
+  Run,
+  RunId,
+  SessionId,
+  StartRunInput,
+  toCursor,
+} from '@verbatim/core'
+import type { EventBatch } from '@verbatim/core'
+import { z } from 'zod'
+import type { AuthedContext } from '../context.ts'
+import type { Procedures } from '../procedures.ts'
+import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
+import { t } from '../trpc.ts'
+
+const RunInput = z.strictObject({ runId: RunId })
+const ListRunsInput = PageInput.extend({ sessionId: SessionId })
+
+/** `lastEventId` is tRPC's fixed name: it puts the header of a reconnect there. It is a cursor, and checked as one. */
+const FollowRunInput = z.strictObject({ runId: RunId, lastEventId: z.string().nullish() })
+type FollowRunInput = z.infer<typeof FollowRunInput>
+
+/** Batches under their cursors. Events were validated when they were stored, so only the stream itself is checked. */
+const EventStream = z.custom<AsyncIterable<TrackedEnvelope<EventBatch>, void, void>>(
+  (value) => typeof value === 'object' && value !== null && Symbol.asyncIterator in value,
+)
+
+export function createRunsRouter({ authedProcedure }: Procedures) {
+  return t.router({
+    start: authedProcedure
+      .input(StartRunInput)
+      .output(Run)
+      .mutation(async ({ ctx, input }) => await ctx.core.runs.start(ctx.owner, input)),
+    /** Returns after the terminal event and only then; every other end means "reconnect with the last cursor". */
+    follow: authedProcedure
+      .input(FollowRunInput)
+      .output(EventStream)
+      .subscription(({ ctx, input, signal }) => followRun(ctx, input, signal)),
+    get: authedProcedure
+      .input(RunInput)
+      .output(Run)
+      .query(async ({ ctx, input }) => await ctx.core.runs.get(ctx.owner, input.runId)),
+    list: authedProcedure
+      .input(ListRunsInput)
+      .output(pageOf(Run))
+      .query(async ({ ctx, input: { sessionId, ...page } }) => await ctx.core.runs.list(ctx.owner, sessionId, page)),
+    cancel: authedProcedure
+      .input(RunInput)
+      .output(CancelRunResult)
+      .mutation(async ({ ctx, input }) => await ctx.core.runs.cancel(ctx.owner, input.runId)),
+  })
+}
+
+/** A signal for callers that give none (`createCaller` without options): they stop by leaving the loop. */
+const noSignal = new AbortController().signal
+
+async function* followRun(
+  { core, logger, owner }: AuthedContext,
+  { runId, lastEventId }: FollowRunInput,
+  signal: AbortSignal = noSignal,
+): AsyncGenerator<TrackedEnvelope<EventBatch>, void, void> {
+  try {
+    const after = lastEventId == null ? 0 : fromCursor(lastEventId, runId).seq
+    for await (const batch of core.runs.follow(owner, runId, { after, signal })) {
+      yield tracked(toCursor(runId, lastSeqOf(batch)), batch)
+    }
+  } catch (error) {
+    if (signal.aborted) throw error // nobody is left to hear of it
+    const known = reportedErrorOf(error, { logger, where: 'runs.follow' })
+    // Stock clients come back every 3 s and for ever after a 5xx. That is right only for what passes by itself.
+    throw known.httpStatus >= 500 && !known.retryable ? toTrpcError(known, 'PRECONDITION_FAILED') : toTrpcError(known)
+  }
+}

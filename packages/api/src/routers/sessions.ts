@@ -1,0 +1,29 @@
+import { PageInput, pageOf, Session, SessionId, SessionTitle } from '@verbatim/core'
+import { z } from 'zod'
+import type { Procedures } from '../procedures.ts'
+import { t } from '../trpc.ts'
+
+const CreateSessionInput = z.strictObject({ sessionId: SessionId.optional(), title: SessionTitle.nullish() })
+const SessionInput = z.strictObject({ sessionId: SessionId })
+const UpdateSessionInput = z.strictObject({ sessionId: SessionId, title: SessionTitle.nullable() })
+
+export function createSessionsRouter({ authedProcedure }: Procedures) {
+  return t.router({
+    create: authedProcedure
+      .input(CreateSessionInput)
+      .output(Session)
+      .mutation(async ({ ctx, input }) => await ctx.core.sessions.create(ctx.owner, input)),
+    get: authedProcedure
+      .input(SessionInput)
+      .output(Session)
+      .query(async ({ ctx, input }) => await ctx.core.sessions.get(ctx.owner, input.sessionId)),
+    list: authedProcedure
+      .input(PageInput)
+      .output(pageOf(Session))
+      .query(async ({ ctx, input }) => await ctx.core.sessions.list(ctx.owner, input)),
+    update: authedProcedure
+      .input(UpdateSessionInput)
+      .output(Session)
+      .mutation(async ({ ctx, input }) => await ctx.core.sessions.update(ctx.owner, input)),
+  })
+}

@@ -1,0 +1,91 @@
+/**
+ * Any failure as one of our codes; the only place where unknown errors are masked.
+ * In: whatever was thrown. Out: a `VerbatimError` that is safe to show. Each failure is masked and logged once.
+ */
+import { TRPCError } from '@trpc/server'
+import { errorTable, isVerbatimError, VerbatimError } from '@verbatim/core'
+import type { ErrorCode } from '@verbatim/core'
+import type { Logger } from '@verbatim/core/server'
+import { ZodError } from 'zod'
+
+const masked = new WeakMap<object, VerbatimError>()
+
+/** The error to show for `failure`: ours, the one it stands for, or a masked `INTERNAL` with a correlation id. */
+export function verbatimErrorOf(failure: unknown): VerbatimError {
+  const known = knownErrorOf(failure)
+  if (known !== undefined) return known
+  const key = typeof failure === 'object' && failure !== null ? failure : {}
+  const before = masked.get(key)
+  if (before !== undefined) return before
+  const error = new VerbatimError('INTERNAL', 'Something went wrong on the server; report the correlation id', {
+    data: { correlationId: crypto.randomUUID() },
+  })
+  masked.set(key, error)
+  return error
+}
+
+/** {@link verbatimErrorOf}, and an entry in the log when it hides something. */
+export function reportedErrorOf(
+  failure: unknown,
+  { logger, where }: { logger: Logger | undefined; where: string },
+): VerbatimError {
+  const error = verbatimErrorOf(failure)
+  if (error.code === 'INTERNAL' && knownErrorOf(failure) === undefined) {
+    const cause = failure instanceof TRPCError && failure.cause !== undefined ? failure.cause : failure
+    logger?.error({ where, correlationId: error.data.correlationId, ...describe(cause) }, 'A call failed unexpectedly')
+  }
+  return error
+}
+
+/** The error as tRPC wants it thrown. */
+export function toTrpcError(error: VerbatimError, code = errorTable[error.code].trpcCode): TRPCError {
+  return new TRPCError({ code, message: error.message, cause: error })
+}
+
+function knownErrorOf(failure: unknown): VerbatimError | undefined {
+  if (isVerbatimError(failure)) return failure
+  if (failure instanceof ZodError) return invalidInput(failure)
+  if (!(failure instanceof Error) || failure.name !== 'TRPCError') return undefined
+  if (isVerbatimError(failure.cause)) return failure.cause
+  const { code } = failure as TRPCError // by its name: tRPC may be there twice
+  if (failure.cause instanceof ZodError && code === 'BAD_REQUEST') return invalidInput(failure.cause)
+  const meant = codeOfTrpc[code]
+  return meant === undefined ? undefined : new VerbatimError(meant)
+}
+
+/** tRPC's own refusals, before a procedure ran. Their messages may quote the input, so the table's text goes out instead. */
+const codeOfTrpc: Partial<Record<TRPCError['code'], ErrorCode>> = {
+  PARSE_ERROR: 'INVALID_INPUT',
+  BAD_REQUEST: 'INVALID_INPUT',
+  UNAUTHORIZED: 'UNAUTHENTICATED',
+  FORBIDDEN: 'FORBIDDEN',
+  NOT_FOUND: 'NOT_FOUND',
+  METHOD_NOT_SUPPORTED: 'METHOD_NOT_ALLOWED',
+  PAYLOAD_TOO_LARGE: 'PAYLOAD_TOO_LARGE',
+  UNSUPPORTED_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+  TOO_MANY_REQUESTS: 'RATE_LIMITED',
+  SERVICE_UNAVAILABLE: 'UNAVAILABLE',
+}
+
+const maxMessageLength = 300
+
+function invalidInput(error: ZodError): VerbatimError {
+  const [issue] = error.issues
+  const path = issue?.code === 'unrecognized_keys' ? [...issue.path, ...issue.keys] : (issue?.path ?? [])
+  const field = path.map(String).join('.').slice(0, 128)
+  const reason = (issue?.message ?? 'Malformed').slice(0, maxMessageLength)
+  return new VerbatimError('INVALID_INPUT', field === '' ? reason : `${field}: ${reason}`, { data: { field } })
+}
+
+/** What an operator needs of an unknown error: its kind and place. Its message may hold a prompt or a secret, so it stays out. */
+function describe(cause: unknown): { error: string; stack?: string } {
+  if (!(cause instanceof Error)) return { error: typeof cause }
+  const frames = (cause.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return {
+    error: cause.name,
+    stack: frames
+      .slice(0, 12)
+      .map((line) => line.trim())
+      .join(' | '),
+  }
+}
