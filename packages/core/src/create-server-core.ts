@@ -55,6 +55,9 @@ export function createServerCore(ports: ServerPorts, options: ServerOptionsInput
   return new Engine(ports, parseServerOptions(options))
 }
 
+/** How long a run that is let go of may take to store what it has, in milliseconds. */
+const letGoMs = 2_000
+
 /** How long the change stream stays open behind its last use, in milliseconds. */
 const watchLingerMs = 10_000
 
@@ -129,20 +132,37 @@ class Engine implements ServerCore {
     const grace = AbortSignal.timeout(graceMs)
     const timeIsUp = new Promise<void>((resolve) => grace.addEventListener('abort', () => resolve(), { once: true }))
     await Promise.race([this.#liveRuns.idle(), timeIsUp])
+    await this.#handOver()
     this.#stopping.abort(stoppingError())
   }
 
   async close(): Promise<void> {
     this.#draining.abort(stoppingError())
+    await this.#handOver()
     this.#stopping.abort(stoppingError())
-    for (const live of this.#liveRuns.all()) live.stop.abort(stoppingError())
     this.#writer.close()
-    await this.#liveRuns.idle()
     await Promise.all([...this.#background, this.#remoteWatch?.closed()])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Lets go of the runs that still go on: what they have made is stored, and another process may take them over at once. */
+  async #handOver(): Promise<void> {
+    const left = this.#liveRuns.all()
+    for (const live of left) live.stop.abort(stoppingError())
+    await this.#liveRuns.idle()
+    if (left.length === 0) return
+    try {
+      const owned = left.map((live) => live.owned)
+      await this.#ports.runRepository.releaseLeases(owned, this.#processId)
+    } catch {
+      this.#ports.logger.warn(
+        { runs: left.length },
+        'Leases could not be released; the runs are taken over when they lapse',
+      )
+    }
   }
 
   #runActions(): RunActions {
@@ -203,7 +223,7 @@ class Engine implements ServerCore {
     const { sessionRepository, runRepository, clock, logger } = this.#ports
     const { firstTokenMs, idleMs, totalMs, maxHistoryMessages, maxAnswerBytes, selfFenceMs } = this.#options
     const timeouts = { firstTokenMs, idleMs, totalMs }
-    const bounds = { maxHistoryMessages, maxAnswerBytes, finishMs: selfFenceMs }
+    const bounds = { maxHistoryMessages, maxAnswerBytes, finishMs: selfFenceMs, letGoMs }
     return { sessionRepository, runRepository, writer: this.#writer, clock, logger, timeouts, ...bounds }
   }
 

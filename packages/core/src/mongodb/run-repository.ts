@@ -42,6 +42,7 @@ export function createRunRepository(storage: RunStorage): RunRepository {
       return found === null ? undefined : toRun(found)
     },
     renewLeases: (owned, lease) => renewLeases(runs, owned, lease).catch(rethrow),
+    releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
     claimLapsedRun: (lease) => claimLapsedRun(runs, lease).catch(rethrow),
   }
 }
@@ -89,6 +90,11 @@ async function renewLeases(
   return renewed
     .filter((run) => run.fence === fences.get(run._id))
     .map((run) => ({ key: run._id, cancelRequested: run.cancelRequestedAt !== null }))
+}
+
+async function releaseLeases(runs: Runs, owned: readonly OwnedRun[], processId: string): Promise<void> {
+  const mine = { _id: { $in: owned.map((run) => run.key) }, status: 'running', 'lease.processId': processId } as const
+  await runs.updateMany(mine, { $set: { 'lease.ms': 0 } })
 }
 
 async function claimLapsedRun(

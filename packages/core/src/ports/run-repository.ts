@@ -75,6 +75,8 @@ export interface RunRepository {
   requestCancel(owner: Owner, runId: RunId): Promise<Run | undefined>
   /** Prolongs the leases of `owned` by the database's clock. A run missing from the answer is no longer this process's. */
   renewLeases(owned: readonly OwnedRun[], lease: { processId: string; leaseMs: number }): Promise<RenewedLease[]>
+  /** Gives up the leases of `owned`, so that another process takes the runs over without waiting for them to lapse. */
+  releaseLeases(owned: readonly OwnedRun[], processId: string): Promise<void>
   /** Takes over at most one run whose lease lapsed, raising its fence. */
   claimLapsedRun(lease: { processId: string; leaseMs: number }): Promise<ClaimedRun | undefined>
 }

@@ -2,6 +2,7 @@
  * Drives one run from its first event to its last: pulls the agent, hands its events to the writer, ends the run.
  * In: a started run. Out: exactly one terminal event and one assistant message (P3, P4), unless another process took over.
  */
+import { raceSignal } from '../async/race-signal.ts'
 import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 import type { WireError } from '../contract/errors.ts'
 import { AgentEvent } from '../contract/event.ts'
@@ -32,6 +33,8 @@ export interface DriveDeps {
   readonly maxAnswerBytes: number
   /** How long the end of a run is tried to be stored before it is left to recovery, in milliseconds. */
   readonly finishMs: number
+  /** How long a run that is let go of may take to store what it has, in milliseconds. */
+  readonly letGoMs: number
 }
 
 export interface DrivenRun {
@@ -69,7 +72,8 @@ export async function driveRun(deps: DriveDeps, driven: DrivenRun): Promise<Driv
     () => completed,
     toEnding(deps, driven),
   )
-  if (lost.signal.aborted || ending === undefined) return reportLost(deps, driven, lost.signal.reason)
+  if (lost.signal.aborted) return reportLost(deps, driven, lost.signal.reason)
+  if (ending === undefined) return await letGo(deps, driven, appender)
   return await endRun(deps, driven, { appender, record, elapsedMs, ending })
 }
 
@@ -165,6 +169,16 @@ async function endRun(deps: DriveDeps, driven: DrivenRun, drive: Drive & { endin
     if (outcome === 'fenced') return reportLost(deps, driven, new VerbatimError('RUN_FENCED'))
     driven.onCommitted({ firstSeq: end.seq, events: [event] }, JSON.stringify(event).length)
     return ending.status
+  } catch (error) {
+    return reportLost(deps, driven, error)
+  }
+}
+
+/** Another process goes on from what is stored, so everything that was made is stored first. */
+async function letGo(deps: DriveDeps, driven: DrivenRun, appender: RunAppender): Promise<DriveOutcome> {
+  try {
+    await raceSignal(appender.flush(), AbortSignal.timeout(deps.letGoMs))
+    return 'lost'
   } catch (error) {
     return reportLost(deps, driven, error)
   }
