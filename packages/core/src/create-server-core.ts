@@ -14,6 +14,7 @@ import type { Logger } from './ports/logger.ts'
 import type { RunRepository } from './ports/run-repository.ts'
 import type { SessionRepository } from './ports/session-repository.ts'
 import { EventWriter } from './runs/append-events.ts'
+import { archiveRuns } from './runs/archive-runs.ts'
 import { cancelRun } from './runs/cancel-run.ts'
 import { driveRun } from './runs/drive-run.ts'
 import type { DriveOutcome } from './runs/drive-run.ts'
@@ -105,7 +106,7 @@ class Engine implements ServerCore {
     this.sessions = createSessionActions(ports.sessionRepository)
     this.messages = createMessageActions(ports.sessionRepository)
     this.runs = this.#runActions()
-    this.#background.push(this.#renewLeases(), this.#recoverRuns())
+    this.#background.push(this.#renewLeases(), this.#recoverRuns(), this.#archiveRuns())
   }
 
   get draining(): AbortSignal {
@@ -168,7 +169,7 @@ class Engine implements ServerCore {
   #runActions(): RunActions {
     const { runRepository, eventLog: log } = this.#ports
     const { cancelWaitMs, startWaitMs } = this.#options
-    const followDeps = { log, tails: this.#tails, startWaitMs }
+    const followDeps = { log, runRepository, tails: this.#tails, startWaitMs }
     const cancelDeps = { ...followDeps, runRepository, liveRuns: this.#liveRuns, cancelWaitMs }
     return {
       start: (owner, input) => this.#start(owner, input),
@@ -263,6 +264,12 @@ class Engine implements ServerCore {
       recoveryMs,
     }
     return recoverRuns(deps, this.#stopping.signal)
+  }
+
+  #archiveRuns(): Promise<void> {
+    const { runRepository, eventLog: log, clock, logger } = this.#ports
+    const { archiveDelayMs, eventRetentionMs } = this.#options
+    return archiveRuns({ runRepository, log, clock, logger, archiveDelayMs, eventRetentionMs }, this.#stopping.signal)
   }
 
   #requireOpen(): void {

@@ -35,6 +35,10 @@ export const ServerOptions = z
     selfFenceMs: ms.default(20_000),
     /** Between two looks for runs whose lease lapsed. @default 5_000 */
     recoveryMs: ms.default(5_000),
+    /** How long an ended run rests before its events are archived. @default 60_000, its followers are done by then */
+    archiveDelayMs: ms.default(60_000),
+    /** How long archived events are kept; then only the message is. @default 30 days */
+    eventRetentionMs: ms.default(30 * 24 * 60 * 60 * 1_000),
   })
   .refine((options) => options.heartbeatMs < options.selfFenceMs && options.selfFenceMs < options.leaseMs, {
     error: 'heartbeatMs must be under selfFenceMs, and selfFenceMs under leaseMs',

@@ -64,6 +64,8 @@ export interface RunDocument {
   metrics: RunMetrics | null
   createdAt: Date
   endedAt: Date | null
+  /** Set with the run's end, gone when its events are archived. */
+  toArchive?: true
   v: 1
 }
 
@@ -75,11 +77,19 @@ export interface EventsDocument {
   e: RunEvent[]
 }
 
+/** Events of an ended run, as many as fit; `n` is the first one's seq. The same events under the same seqs as in the log. */
+export interface ArchiveDocument {
+  _id: { r: RunKey; n: number }
+  e: RunEvent[]
+  expiresAt: Date
+}
+
 export interface Collections {
   readonly sessions: Collection<SessionDocument>
   readonly messages: Collection<MessageDocument>
   readonly runs: Collection<RunDocument>
   readonly runEvents: Collection<EventsDocument>
+  readonly runArchives: Collection<ArchiveDocument>
 }
 
 export function collectionsOf(db: Db): Collections {
@@ -88,6 +98,7 @@ export function collectionsOf(db: Db): Collections {
     messages: db.collection('messages'),
     runs: db.collection('runs'),
     runEvents: db.collection('run_events'),
+    runArchives: db.collection('run_archives'),
   }
 }
 
@@ -118,7 +129,13 @@ export const collectionPlans: readonly CollectionPlan[] = [
         key: { 'lease.renewedAt': 1 },
         partialFilterExpression: { status: 'running' },
       },
+      { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },
     ],
+  },
+  {
+    name: 'run_archives',
+    options: {},
+    indexes: [{ name: 'expiry', key: { expiresAt: 1 }, expireAfterSeconds: 0 }],
   },
   {
     // Clustered: a run's events lie together on disk, and no second index is written on the hot path.

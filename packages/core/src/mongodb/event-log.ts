@@ -1,21 +1,23 @@
 /**
- * The run log in MongoDB: one document per run and commit, keyed by run and first seq.
+ * The run log in MongoDB: one document per run and commit, keyed by run and first seq; after the run's end a few archive
+ * documents of the same events under the same seqs.
  * In: entries with their seqs. Out: committed batches. Holds P1 (majority before anyone reads) and P2 (the key is the order).
  */
-import type { EventBatch } from '../contract/event.ts'
-import { batchAfter } from '../contract/event.ts'
+import { batchAfter, lastSeqOf } from '../contract/event.ts'
+import type { EventBatch, RunEvent } from '../contract/event.ts'
 import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../ports/event-log.ts'
+import { archiveEvents } from './archive-events.ts'
 import type { Collections, EventsDocument } from './collections.ts'
 import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from './map-error.ts'
 import { runKeyOf } from './owner-keys.ts'
 import { retryRequest, retryUntil } from './retry.ts'
 
 export function createEventLog(collections: Collections): EventLog {
-  const { runEvents } = collections
   return {
     keyOf: runKeyOf,
-    append: (entries, { signal }) => retryUntil(signal, () => appendOnce(runEvents, entries)),
-    read: (key, { signal, ...range }) => retryRequest(() => readBatches(runEvents, key, range), signal),
+    append: (entries, { signal }) => retryUntil(signal, () => appendOnce(collections.runEvents, entries)),
+    read: (key, { signal, ...range }) => retryRequest(() => readBatches(collections, key, range), signal),
+    archive: (key, options) => retryRequest(() => archiveEvents(collections, key, options)),
   }
 }
 
@@ -45,31 +47,79 @@ function toDocument(entry: LogEntry): EventsDocument {
   return { _id: { r: entry.key, n: entry.firstSeq }, b: entry.batchId, e: [...entry.events] }
 }
 
-async function readBatches(
-  runEvents: Events,
-  key: RunKey,
-  range: { after: number; maxBatches: number },
-): Promise<EventBatch[]> {
-  const found = await runEvents
-    .find({ _id: { $gt: { r: key, n: range.after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } })
-    .sort({ _id: 1 })
-    .limit(range.maxBatches)
-    .toArray()
-  const batches = found.map(toBatch)
-  if (batches[0]?.firstSeq === range.after + 1) return batches
-  // The cursor lies inside an entry, or at the end of the log: the entry before tells which.
-  const rest = await readRest(runEvents, key, range.after)
-  return rest === undefined ? batches : [rest, ...batches]
+interface ReadRange {
+  readonly after: number
+  readonly maxBatches: number
 }
 
-/** The part past `after` of the entry that holds `after`. */
-async function readRest(runEvents: Events, key: RunKey, after: number): Promise<EventBatch | undefined> {
+async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
+  const found = await readEntries(collections.runEvents, key, range)
+  const batches = contiguous(found, range.after)
+  if (batches.length > 0) return batches
+  // The cursor lies inside an entry, or at the end of the log: the entry before tells which.
+  const before = await readEntryAt(collections.runEvents, key, range.after)
+  const rest = before && batchAfter(before, range.after)
+  if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))]
+  if (before !== undefined && found.length === 0) return []
+  // Not in the log although it ought to be: the archive is written before the log is emptied.
+  return await readArchive(collections.runArchives, key, range)
+}
+
+async function readEntries(runEvents: Events, key: RunKey, { after, maxBatches }: ReadRange): Promise<EventBatch[]> {
+  const found = await runEvents
+    .find({ _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } })
+    .sort({ _id: 1 })
+    .limit(maxBatches)
+    .toArray()
+  return found.map(toBatch)
+}
+
+/** The entry that holds `seq`, or the last one before it. */
+async function readEntryAt(runEvents: Events, key: RunKey, seq: number): Promise<EventBatch | undefined> {
   const [before] = await runEvents
-    .find({ _id: { $gt: { r: key, n: 0 }, $lte: { r: key, n: after } } })
+    .find({ _id: { $gt: { r: key, n: 0 }, $lte: { r: key, n: seq } } })
     .sort({ _id: -1 })
     .limit(1)
     .toArray()
-  return before === undefined ? undefined : batchAfter(toBatch(before), after)
+  return before && toBatch(before)
+}
+
+/** The batches that join on to `after` without a hole. */
+function contiguous(batches: readonly EventBatch[], after: number): EventBatch[] {
+  let seq = after
+  const hole = batches.findIndex((batch) => {
+    const joins = batch.firstSeq === seq + 1
+    seq = lastSeqOf(batch)
+    return !joins
+  })
+  return batches.slice(0, hole === -1 ? batches.length : hole)
+}
+
+/** As many events as a commit of a busy run has, so that a follower of an archive gets frames of the usual size. */
+const eventsPerBatch = 128
+
+async function readArchive(
+  archives: Collections['runArchives'],
+  key: RunKey,
+  { after, maxBatches }: ReadRange,
+): Promise<EventBatch[]> {
+  const [part] = await archives
+    .find({ _id: { $gt: { r: key, n: 0 }, $lte: { r: key, n: after + 1 } } })
+    .sort({ _id: -1 })
+    .limit(1)
+    .toArray()
+  if (part === undefined) return []
+  const rest = batchAfter({ firstSeq: part._id.n, events: part.e }, after)
+  return rest === undefined ? [] : sliced(rest, maxBatches)
+}
+
+function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatch[] {
+  const slices: EventBatch[] = []
+  for (let at = 0; at < events.length && slices.length < maxBatches; at += eventsPerBatch) {
+    const slice: RunEvent[] = events.slice(at, at + eventsPerBatch)
+    slices.push({ firstSeq: firstSeq + at, events: slice })
+  }
+  return slices
 }
 
 function toBatch(document: EventsDocument): EventBatch {

@@ -30,7 +30,16 @@ async function storeEnd(
   const { key, owner, run, fence } = owned
   const ended = await collections.runs.updateOne(
     { _id: key, status: 'running', fence },
-    { $set: { status: end.status, lastSeq: end.seq, error: end.error, metrics: end.metrics, endedAt: now } },
+    {
+      $set: {
+        status: end.status,
+        lastSeq: end.seq,
+        error: end.error,
+        metrics: end.metrics,
+        endedAt: now,
+        toArchive: true,
+      },
+    },
     { session },
   )
   if (ended.matchedCount === 0) throw new NotOursError()

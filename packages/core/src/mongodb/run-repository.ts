@@ -7,6 +7,7 @@ import type { RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import { ownerOf } from '../contract/principal.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { RunKey } from '../ports/event-log.ts'
 import type { OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 import type { Collections, RunDocument } from './collections.ts'
@@ -36,6 +37,10 @@ export function createRunRepository(storage: RunStorage): RunRepository {
       const found = await retryRequest(() => runs.findOne({ _id: runKeyOf(owner, runId) }))
       return found === null ? undefined : toRun(found)
     },
+    async getStatus(key) {
+      const found = await retryRequest(() => runs.findOne({ _id: key }, { projection: { status: 1 } }))
+      return found?.status
+    },
     listRuns: (owner, sessionId, page) => listRuns(runs, { owner, sessionId }, page),
     async requestCancel(owner, runId) {
       const found = await retryRequest(() => requestCancel(runs, owner, runId))
@@ -44,6 +49,10 @@ export function createRunRepository(storage: RunStorage): RunRepository {
     renewLeases: (owned, lease) => renewLeases(runs, owned, lease).catch(rethrow),
     releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
     claimLapsedRun: (lease) => claimLapsedRun(runs, lease).catch(rethrow),
+    findRunToArchive: (endedForMs) => retryRequest(() => findRunToArchive(runs, endedForMs)),
+    async markArchived(key) {
+      await retryRequest(() => runs.updateOne({ _id: key }, { $unset: { toArchive: true } }))
+    },
   }
 }
 
@@ -111,6 +120,14 @@ async function claimLapsedRun(
     { sort: { 'lease.renewedAt': 1 }, returnDocument: 'after' },
   )
   return claimed === null ? undefined : toOwnedRun(claimed)
+}
+
+async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey | undefined> {
+  const found = await runs.findOne(
+    { toArchive: true, $expr: { $lte: ['$endedAt', { $subtract: ['$$NOW', endedForMs] }] } },
+    { sort: { endedAt: 1 }, projection: { _id: 1 } },
+  )
+  return found?._id
 }
 
 function toOwnedRun(document: RunDocument): OwnedRun {

@@ -33,6 +33,11 @@ export interface EventLog {
   append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>
   /** Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). */
   read(key: RunKey, options: { after: number; maxBatches: number; signal?: AbortSignal }): Promise<EventBatch[]>
+  /**
+   * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, for readers
+   * that are in the middle too. Safe to call again, also by two processes at once.
+   */
+  archive(key: RunKey, options: { expiresAt: Date }): Promise<void>
 }
 
 /** Tells which runs' logs have grown in any process. A hint: it may be late, doubled or lost, so whoever waits also polls. */

@@ -4,7 +4,7 @@ import type { RunEvent, TerminalEvent } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { Run, TerminalStatus } from '../contract/run.ts'
+import type { Run, RunStatus, TerminalStatus } from '../contract/run.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import type { RunKey } from './event-log.ts'
 import type { PageRequest } from './session-repository.ts'
@@ -69,6 +69,7 @@ export interface RunRepository {
    */
   finishRun(owned: OwnedRun, end: RunEnd, options: { signal: AbortSignal }): Promise<'stored' | 'fenced'>
   getRun(owner: Owner, runId: RunId): Promise<Run | undefined>
+  getStatus(key: RunKey): Promise<RunStatus | undefined>
   /** Newest first. @throws VerbatimError `INVALID_CURSOR` */
   listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to cancel when the run is running; answers the run as it then is. */
@@ -79,6 +80,10 @@ export interface RunRepository {
   releaseLeases(owned: readonly OwnedRun[], processId: string): Promise<void>
   /** Takes over at most one run whose lease lapsed, raising its fence. */
   claimLapsedRun(lease: { processId: string; leaseMs: number }): Promise<ClaimedRun | undefined>
+  /** A run that ended at least `endedForMs` ago and is not archived yet. */
+  findRunToArchive(endedForMs: number): Promise<RunKey | undefined>
+  /** The run's events are archived: it is not found any more by {@link findRunToArchive}. */
+  markArchived(key: RunKey): Promise<void>
 }
 
 export interface RenewedLease {

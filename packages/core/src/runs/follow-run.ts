@@ -6,10 +6,12 @@ import { VerbatimError } from '../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../contract/event.ts'
 import type { EventBatch } from '../contract/event.ts'
 import type { EventLog, RunKey } from '../ports/event-log.ts'
+import type { RunRepository } from '../ports/run-repository.ts'
 import type { RunTail, RunTails } from './run-tail.ts'
 
 export interface FollowDeps {
   readonly log: EventLog
+  readonly runRepository: RunRepository
   readonly tails: RunTails
   /** How long a run that is not there is waited for, in milliseconds. */
   readonly startWaitMs: number
@@ -19,7 +21,7 @@ const maxBatchesPerRead = 64
 
 /**
  * @throws VerbatimError `RUN_NOT_FOUND` when the run does not begin in time, `INVALID_CURSOR` when `after` is past the log's
- * end; the signal's reason when it aborts.
+ * end, `CURSOR_EXPIRED` when the events are no longer kept; the signal's reason when it aborts.
  */
 export async function* followRun(
   deps: FollowDeps,
@@ -69,12 +71,7 @@ async function join(
   const from = Math.max(0, after - 1)
   let known = tail.after(from) ?? []
   if (known.length === 0) known = await deps.log.read(tail.key, { after: from, maxBatches: maxBatchesPerRead, signal })
-  if (known.length === 0 && after > 0) {
-    throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
-      data: { field: 'lastEventId' },
-    })
-  }
-  if (known.length === 0) return await waitForStart(deps, tail, signal)
+  if (known.length === 0) return await whyEmpty(deps, tail, { after, signal })
   const [first, ...rest] = known
   if (after === 0 || first === undefined) return known
   // A terminal event at the cursor itself must still end the follow, so an emptied first batch is kept when it holds one.
@@ -83,15 +80,34 @@ async function join(
   return first.events.some(isTerminalEvent) ? [first] : rest
 }
 
+/** Nothing is stored where the cursor points: the run has not begun, its events have expired, or the cursor is wrong. */
+async function whyEmpty(
+  deps: FollowDeps,
+  tail: RunTail,
+  { after, signal }: { after: number; signal: AbortSignal },
+): Promise<EventBatch[]> {
+  const status = await deps.runRepository.getStatus(tail.key)
+  const [probe] = await deps.log.read(tail.key, { after: 0, maxBatches: 1, signal })
+  if (status !== undefined && status !== 'running' && probe === undefined) throw new VerbatimError('CURSOR_EXPIRED')
+  if (after === 0) return await waitForStart(deps, tail, signal)
+  if (status === undefined) throw new VerbatimError('RUN_NOT_FOUND')
+  throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
+    data: { field: 'lastEventId' },
+  })
+}
+
 async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal): Promise<EventBatch[]> {
   const deadline = AbortSignal.timeout(deps.startWaitMs)
   const either = AbortSignal.any([signal, deadline])
   try {
-    while (true) {
-      const batches = tail.after(0)
-      if (batches !== undefined && batches.length > 0) return batches
+    let batches = tail.after(0) ?? []
+    while (batches.length === 0) {
       await tail.wait(either)
+      // Its beginning may have left the memory already, so the log answers when the memory does not.
+      batches =
+        tail.after(0) ?? (await deps.log.read(tail.key, { after: 0, maxBatches: maxBatchesPerRead, signal: either }))
     }
+    return batches
   } catch (error) {
     signal.throwIfAborted()
     if (!deadline.aborted) throw error

@@ -55,6 +55,7 @@ export class RunTail {
     this.#ring = []
     this.#ringBytes = 0
     this.#lastSeq = seq
+    this.wake() // those behind `seq` find the events between in the log
   }
 
   /** Adds a committed batch and wakes those who wait. What is known already is ignored; past a gap the ring begins anew. */

@@ -1,0 +1,57 @@
+import { isTerminalEvent } from '../contract/event.ts'
+import type { RunEvent } from '../contract/event.ts'
+import type { RunKey } from '../ports/event-log.ts'
+import type { ArchiveDocument, Collections } from './collections.ts'
+import { isOnlyDuplicates } from './map-error.ts'
+
+/** A part of an archive stays well under the 16 MB that a document may have. */
+const maxPartBytes = 4 * 1024 * 1024
+
+/**
+ * One attempt. The archive is whole before the log is emptied, so a reader that misses an entry finds it there. Two attempts
+ * at once make the same parts, because the log of an ended run does not change.
+ */
+export async function archiveEvents(
+  { runEvents, runArchives }: Collections,
+  key: RunKey,
+  { expiresAt }: { expiresAt: Date },
+): Promise<void> {
+  const ofRun = { _id: { $gt: { r: key, n: 0 }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } }
+  const parts: ArchiveDocument[] = []
+  const add = createPartBuilder(parts, (n) => ({ _id: { r: key, n }, e: [], expiresAt }))
+  for await (const entry of runEvents.find(ofRun).sort({ _id: 1 })) {
+    // A hole: another process has begun to empty the log.
+    if (!add(entry._id.n, entry.e)) break
+  }
+  if (endsTerminal(parts.at(-1))) await runArchives.insertMany(parts, { ordered: false }).catch(ignoreDuplicates)
+  const [lastPart] = await runArchives.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
+  if (!endsTerminal(lastPart)) throw new Error('The log of an ended run has a hole; it is left as it is')
+  await runEvents.deleteMany(ofRun)
+}
+
+/** Adds entries to the last part, or a new one when it is full; answers whether the entry joined on. */
+function createPartBuilder(parts: ArchiveDocument[], newPart: (firstSeq: number) => ArchiveDocument) {
+  let nextSeq = 1
+  let bytes = 0
+  return (firstSeq: number, events: readonly RunEvent[]): boolean => {
+    if (firstSeq !== nextSeq) return false
+    const added = JSON.stringify(events).length
+    if (parts.length === 0 || bytes + added > maxPartBytes) {
+      parts.push(newPart(firstSeq))
+      bytes = 0
+    }
+    parts.at(-1)?.e.push(...events)
+    bytes += added
+    nextSeq += events.length
+    return true
+  }
+}
+
+function endsTerminal(part: ArchiveDocument | undefined): boolean {
+  const last = part?.e.at(-1)
+  return last !== undefined && isTerminalEvent(last)
+}
+
+function ignoreDuplicates(error: unknown): void {
+  if (!isOnlyDuplicates(error)) throw error
+}

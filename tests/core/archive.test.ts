@@ -1,0 +1,84 @@
+import { ownerOf, type AgentEvent, type RunEvent } from '@verbatim/core'
+import { createServerCore } from '@verbatim/core/server'
+import type { Agent } from '@verbatim/core/server'
+import { openTestDatabase } from '@verbatim/core/testing'
+import { expect, inject, it, vi } from 'vitest'
+
+/** Far enough ahead for any clock. */
+const expiresAt = new Date('2100-01-01')
+
+const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
+
+const agent: Agent = {
+  id: 'counter',
+  async *stream(): AsyncGenerator<AgentEvent> {
+    yield { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }
+    for (let at = 0; at < 300; at++) {
+      yield { type: 'content_block_delta', index: 0, delta: { type: 'input_json_delta', partial_json: String(at) } }
+      if (at % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    yield { type: 'content_block_stop', index: 0 }
+  },
+}
+
+async function collect(core: ReturnType<typeof createServerCore>, runId: string, after = 0): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(10_000) })) {
+    expect(batch.firstSeq).toBe(after + events.length + 1)
+    events.push(...batch.events)
+  }
+  return events
+}
+
+it('keeps every cursor valid when an ended run is archived into one document', async () => {
+  await using database = await openTestDatabase(inject('mongoUri'))
+  const db = database.client.db(database.databaseName)
+  const runId = crypto.randomUUID()
+  await using writer = createServerCore({ ...database.storage, agents: [agent] })
+  await writer.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  const streamed = await collect(writer, runId)
+  expect(await db.collection('run_events').countDocuments()).toBeGreaterThan(1)
+
+  await using archiver = createServerCore({ ...database.storage, agents: [agent] }, { archiveDelayMs: 1 })
+  await vi.waitFor(async () => expect(await db.collection('run_events').countDocuments()).toBe(0), { timeout: 10_000 })
+  expect(await db.collection('run_archives').countDocuments()).toBe(1)
+  for (const after of [0, 1, 2, 127, 128, 129, 200, streamed.length - 1, streamed.length]) {
+    expect(await collect(archiver, runId, after)).toEqual(streamed.slice(after))
+  }
+  await expect(collect(archiver, runId, streamed.length + 1)).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
+})
+
+it('loses nothing for a reader in the middle of a log that is being emptied, in whatever order', async () => {
+  await using database = await openTestDatabase(inject('mongoUri'))
+  const db = database.client.db(database.databaseName)
+  const runId = crypto.randomUUID()
+  await using core = createServerCore({ ...database.storage, agents: [agent] })
+  await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  const streamed = await collect(core, runId)
+  const key = database.storage.eventLog.keyOf(owner, runId)
+  const entries = await db.collection('run_events').find().sort({ _id: 1 }).toArray()
+  await database.storage.eventLog.archive(key, { expiresAt })
+  // As it is half-way through emptying: every second entry is there still (or again).
+  await db.collection('run_events').insertMany(entries.filter((_, at) => at % 2 === 1))
+  for (let after = 0; after <= streamed.length; after += 13) {
+    expect(await collect(core, runId, after)).toEqual(streamed.slice(after))
+  }
+  // A second archiving finishes the job from any such state.
+  await database.storage.eventLog.archive(key, { expiresAt })
+  expect(await db.collection('run_events').countDocuments()).toBe(0)
+  expect(await collect(core, runId)).toEqual(streamed)
+})
+
+it('tells expired events from a run that never was', async () => {
+  await using database = await openTestDatabase(inject('mongoUri'))
+  const db = database.client.db(database.databaseName)
+  const runId = crypto.randomUUID()
+  await using core = createServerCore({ ...database.storage, agents: [agent] }, { startWaitMs: 50 })
+  await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  await collect(core, runId)
+  await db.collection('run_events').deleteMany({})
+  await expect(collect(core, runId)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
+  await expect(collect(core, runId, 7)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
+  await expect(collect(core, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+  await expect(collect(core, crypto.randomUUID(), 7)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+})
