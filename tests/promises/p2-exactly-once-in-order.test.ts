@@ -1,0 +1,229 @@
+/** P2: from any cursor every later event once and in order, however slow, however often cut off, on whichever process. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { lastSeqOf, textOf } from '@verbatim/core'
+import type { EventBatch, RunEvent } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { openDatabase, openEngine, openOne } from '../support/engine.ts'
+import { ada, answerFrom, followAll, followBatches, patience, startRun } from '../support/follow.ts'
+import { createGate } from '../support/gate.ts'
+import { expectIdle } from '../support/leaks.ts'
+
+const words = Array.from({ length: 40 }, (_, at) => `word${at} `)
+
+describe('exactly once, in order', () => {
+  it('gives a follower that drops and resumes at any batch of a live run what an uninterrupted one gets', async () => {
+    await using database = await openDatabase()
+    const agents = [scriptAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })]
+    await using first = openEngine(database, { agents })
+    await using second = openEngine(database, { agents })
+    const runId = await startRun(first)
+    const whole = followAll(first, runId)
+    const resumed = Array.from({ length: 24 }, async (_, count) => {
+      const before = await followBatches(count % 2 === 0 ? first : second, runId, { after: 0, count })
+      const rest = await followAll(count % 3 === 0 ? second : first, runId, { after: before.seq })
+      return [...before.events, ...rest]
+    })
+    const expected = await whole
+    expect(textOf(answerFrom(expected).content)).toBe(words.join(''))
+    for (const events of await Promise.all(resumed)) expect(events).toEqual(expected)
+  })
+
+  it('survives being cut off after every single batch', async () => {
+    await using test = await openOne({
+      agents: [scriptAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })],
+    })
+    const runId = await startRun(test.core)
+    const whole = followAll(test.core, runId)
+    const events: RunEvent[] = []
+    while (answerFrom(events).status === 'running') {
+      const some = await followBatches(test.core, runId, { after: events.length, count: 1 })
+      events.push(...some.events)
+    }
+    expect(events).toEqual(await whole)
+  })
+
+  it('resumes from every seq of a finished run, inside batches too, on the process that made it and on another', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    await using first = openEngine(database, { agents: [agent] })
+    await using second = openEngine(database, { agents: [agent] })
+    const runId = await startRun(first)
+    const following = followAll(first, runId)
+    for (let at = 0; at < 6; at++) {
+      const committed = first.stats().eventsCommitted
+      agent.yieldNext(...answerOf([`a${at}`, `b${at}`]))
+      await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThanOrEqual(committed + 6), patience)
+    }
+    agent.end()
+    const expected = await following
+    for (let after = 0; after <= expected.length; after++) {
+      expect(await followAll(first, runId, { after })).toEqual(expected.slice(after))
+      expect(await followAll(second, runId, { after })).toEqual(expected.slice(after))
+    }
+    for (const core of [first, second]) {
+      await expect(followAll(core, runId, { after: expected.length + 1 })).rejects.toMatchObject({
+        code: 'INVALID_CURSOR',
+      })
+    }
+  })
+
+  it('serves a follower that waits before the run starts, here and on another process', async () => {
+    await using database = await openDatabase()
+    const agents = [scriptAgent(answerOf(words))]
+    const options = { startWaitMs: 60_000 }
+    await using first = openEngine(database, { agents, options })
+    await using second = openEngine(database, { agents, options })
+    const runId = crypto.randomUUID()
+    const [here, there] = [followAll(first, runId), followAll(second, runId)]
+    await vi.waitFor(() => expect([first.stats().followers, second.stats().followers]).toEqual([1, 1]), patience)
+    await startRun(first, { runId })
+    expect(await here).toEqual(await there)
+    expect(answerFrom(await here).status).toBe('completed')
+  })
+
+  it('does not keep a follower waiting that came early to a run that outgrew the memory at one look', async () => {
+    await using database = await openDatabase()
+    const long = 'x'.repeat(2_000)
+    const agents = [scriptAgent(answerOf(Array.from({ length: 20 }, () => long)))]
+    const gate = createGate()
+    const { eventLog } = database.storage
+    const lateReads = {
+      ...eventLog,
+      read: async (...[key, range]: Parameters<typeof eventLog.read>) => {
+        if (gate.arrivals > 0) await gate.pass(range.signal)
+        else void gate.pass() // the first look, before the run starts, passes
+        return await eventLog.read(key, range)
+      },
+    }
+    await using first = openEngine(database, { agents })
+    const options = { maxRingBytes: 1_000, startWaitMs: 600_000 }
+    await using second = openEngine(database, { agents, options, wrap: () => ({ eventLog: lateReads }) })
+    const runId = crypto.randomUUID()
+    const early = followAll(second, runId)
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    await startRun(first, { runId })
+    const expected = await followAll(first, runId)
+    gate.open()
+    expect(await early).toEqual(expected)
+  })
+
+  it('gives up on a run that never starts, and leaves nothing behind', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])], options: { startWaitMs: 100 } })
+    await expect(followAll(test.core, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+    await expectIdle(test.core)
+  })
+
+  it('gives a follower slower than the run everything, from the log', async () => {
+    const chunks = Array.from({ length: 200 }, (_, at) => `${at}:${'.'.repeat(1_000)};`)
+    await using test = await openOne({
+      agents: [scriptAgent(answerOf(chunks))],
+      options: { maxRingBytes: 4_000, maxPendingBytes: 8_000 },
+    })
+    const { core } = test
+    const runId = await startRun(core)
+    const fast = followAll(core, runId)
+    let taken = 0
+    const slow = followAll(core, runId, {
+      async onBatch(batch: EventBatch) {
+        taken++
+        // Takes the next batch only when the run is far ahead or over: what it wants is no longer in the ring.
+        const ahead = lastSeqOf(batch) + 10
+        await vi.waitUntil(() => core.stats().eventsCommitted >= ahead || core.stats().runsActive === 0, patience)
+      },
+    })
+    expect(await slow).toEqual(await fast)
+    expect(taken).toBeGreaterThan(1)
+    expect(textOf(answerFrom(await slow).content)).toBe(chunks.join(''))
+  })
+
+  it('keeps its memory bounded while followers stand still', async () => {
+    const [runs, chunkBytes, chunksPerRun] = [8, 8_192, 256]
+    const chunk = 'y'.repeat(chunkBytes)
+    const agent = scriptAgent(answerOf(Array.from({ length: chunksPerRun }, () => chunk)))
+    await using test = await openOne({ agents: [agent], options: { maxRingBytes: 16_384 } })
+    const { core } = test
+    const before = heapAfterGc()
+    const followers = []
+    for (let at = 0; at < runs; at++) {
+      const runId = await startRun(core, { sessionId: `session-${at}` })
+      const follower = core.runs.follow(ada, runId, { signal: AbortSignal.timeout(60_000) })
+      expect((await follower.next()).value?.firstSeq).toBe(1)
+      followers.push(follower)
+    }
+    await vi.waitFor(() => expect(core.stats().runsActive).toBe(0), { timeout: 60_000, interval: 50 })
+    const grown = heapAfterGc() - before
+    const streamed = runs * chunkBytes * chunksPerRun
+    expect(core.stats().followers).toBe(runs)
+    expect(grown).toBeLessThan(streamed / 2)
+    for (const follower of followers) {
+      let length = 0
+      for await (const batch of follower) length += textOf(answerFrom(onlyText(batch)).content).length
+      expect(length).toBe(chunkBytes * chunksPerRun)
+    }
+    await expectIdle(core)
+  }, 120_000)
+
+  it('stops pulling an agent whose events cannot be stored fast enough, and loses none of them', async () => {
+    await using database = await openDatabase()
+    const gate = createGate({ isOpen: true })
+    const chunk = 'z'.repeat(500)
+    let pulled = 0
+    const agent = scriptAgent(answerOf(Array.from({ length: 400 }, () => chunk)), {
+      pause: () => Promise.resolve(void pulled++),
+    })
+    const { eventLog } = database.storage
+    const held = {
+      ...eventLog,
+      append: async (...[entries, options]: Parameters<typeof eventLog.append>) => {
+        await gate.pass(options.signal)
+        return await eventLog.append(entries, options)
+      },
+    }
+    gate.shut()
+    const options = { maxPendingBytes: 20_000 }
+    await using core = openEngine(database, { agents: [agent], options, wrap: () => ({ eventLog: held }) })
+    const runId = await startRun(core)
+    await vi.waitFor(() => expect(core.stats().pendingBytes).toBeGreaterThan(options.maxPendingBytes), patience)
+    const pulledThen = pulled
+    for (let turns = 0; turns < 200; turns++) await new Promise(setImmediate)
+    expect(pulled).toBe(pulledThen)
+    expect(pulled).toBeLessThan(50)
+    expect(core.stats().pendingBytes).toBeLessThan(options.maxPendingBytes + 4 * chunk.length)
+    gate.open()
+    expect(textOf(answerFrom(await followAll(core, runId)).content)).toBe(chunk.repeat(400))
+    await expectIdle(core)
+  })
+
+  it('ends a follow at once when its reader goes away, and the run goes on', async () => {
+    const agent = handAgent()
+    await using test = await openOne({ agents: [agent] })
+    const { core } = test
+    const runId = await startRun(core)
+    const reader = new AbortController()
+    const following = followAll(core, runId, { signal: reader.signal })
+    agent.say('still ')
+    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(0), patience)
+    const gone = new Error('The reader is gone')
+    reader.abort(gone)
+    await expect(following).rejects.toBe(gone)
+    expect(core.stats()).toMatchObject({ followers: 0, runsActive: 1 })
+    agent.say('here')
+    agent.end()
+    expect(textOf(answerFrom(await followAll(core, runId)).content)).toBe('still here')
+  })
+})
+
+/** The batch's text alone, as an answer of its own. */
+function onlyText(batch: EventBatch): RunEvent[] {
+  const texts = batch.events.filter((event) => event.type === 'content_block_delta')
+  return [{ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }, ...texts]
+}
+
+function heapAfterGc(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed
+}

@@ -1,0 +1,45 @@
+/** Engines over one real database, as several processes would have them, with any port wrapped. */
+import { createServerCore } from '@verbatim/core/server'
+import type { Agent, ServerCore, ServerOptionsInput, ServerPorts } from '@verbatim/core/server'
+import { openTestDatabase } from '@verbatim/core/testing'
+import type { TestDatabase } from '@verbatim/core/testing'
+import { inject } from 'vitest'
+
+export interface EngineInput {
+  readonly agents: readonly Agent[]
+  readonly options?: ServerOptionsInput
+  /** Replaces ports, given the real ones. */
+  readonly wrap?: (ports: TestDatabase['storage']) => Partial<ServerPorts>
+}
+
+/** Leases so short that a test need not wait for recovery, and so long that a busy machine does not lose one by chance. */
+export const shortLeases = {
+  heartbeatMs: 200,
+  selfFenceMs: 2_000,
+  leaseMs: 2_500,
+  recoveryMs: 100,
+} as const satisfies ServerOptionsInput
+
+export async function openDatabase(): Promise<TestDatabase> {
+  return await openTestDatabase(inject('mongoUri'))
+}
+
+/** One more engine ("process") over `database`. */
+export function openEngine(database: TestDatabase, { agents, options, wrap }: EngineInput): ServerCore {
+  const ports = { ...database.storage, agents }
+  return createServerCore({ ...ports, ...wrap?.(database.storage) }, { pollMs: 50, ...options })
+}
+
+/** A database and one engine over it, closed together. */
+export async function openOne(input: EngineInput) {
+  const database = await openDatabase()
+  const core = openEngine(database, input)
+  return {
+    core,
+    database,
+    async [Symbol.asyncDispose]() {
+      await core.close()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}

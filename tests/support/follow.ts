@@ -1,0 +1,71 @@
+/** Reading a run to its end, with what every reader may rely on checked on the way. */
+import { emptyAnswer, lastSeqOf, ownerOf, reduceEvents } from '@verbatim/core'
+import type { Answer, EventBatch, Owner, RunEvent } from '@verbatim/core'
+import type { ServerCore } from '@verbatim/core/server'
+import { expect } from 'vitest'
+
+export const ada = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
+export const eve = ownerOf({ userId: 'eve', tenantId: 'default', scopes: [] })
+
+/** Long enough for a busy machine; a test that waits so long has failed. */
+export const patience = { timeout: 20_000, interval: 10 }
+
+export interface FollowInput {
+  readonly owner?: Owner
+  readonly after?: number
+  readonly onBatch?: (batch: EventBatch) => unknown
+  readonly signal?: AbortSignal
+}
+
+/** Every event past `after`; fails when one is missing, doubled or out of order. */
+export async function followAll(core: ServerCore, runId: string, input: FollowInput = {}): Promise<RunEvent[]> {
+  const { owner = ada, after = 0, onBatch, signal = AbortSignal.timeout(25_000) } = input
+  const events: RunEvent[] = []
+  for await (const batch of core.runs.follow(owner, runId, { after, signal })) {
+    expect(batch.firstSeq).toBe(after + events.length + 1)
+    events.push(...batch.events)
+    await onBatch?.(batch)
+  }
+  return events
+}
+
+/** At most `count` batches past `after`; then the follower goes away. Answers the seq it has reached. */
+export async function followBatches(
+  core: ServerCore,
+  runId: string,
+  { after, count }: { after: number; count: number },
+): Promise<{ events: RunEvent[]; seq: number }> {
+  const events: RunEvent[] = []
+  let seq = after
+  let taken = 0
+  if (count === 0) return { events, seq }
+  for await (const batch of core.runs.follow(ada, runId, { after, signal: AbortSignal.timeout(25_000) })) {
+    expect(batch.firstSeq).toBe(seq + 1)
+    events.push(...batch.events)
+    seq = lastSeqOf(batch)
+    if (++taken === count) break
+  }
+  return { events, seq }
+}
+
+export function answerFrom(events: readonly RunEvent[]): Answer {
+  const [first] = events
+  return first === undefined ? emptyAnswer : reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] })
+}
+
+/** Starts a run in `session-1` of Ada unless told otherwise; answers its id. */
+export async function startRun(
+  core: ServerCore,
+  input: { runId?: string; sessionId?: string; message?: string; owner?: Owner; agentId?: string } = {},
+): Promise<string> {
+  const { owner = ada, runId = crypto.randomUUID(), sessionId = 'session-1', message = 'Say something' } = input
+  const agent = input.agentId === undefined ? {} : { agentId: input.agentId }
+  await core.runs.start(owner, { runId, sessionId, message, ...agent })
+  return runId
+}
+
+/** The stored answer of `runId`. */
+export async function answerMessage(core: ServerCore, runId: string, owner = ada) {
+  const run = await core.runs.get(owner, runId)
+  return await core.messages.get(owner, run.sessionId, run.messageId)
+}
