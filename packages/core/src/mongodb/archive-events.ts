@@ -16,7 +16,7 @@ export async function archiveEvents(
   key: RunKey,
   { expiresAt }: { expiresAt: Date },
 ): Promise<void> {
-  const ofRun = { _id: { $gt: { r: key, n: 0 }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } }
+  const ofRun = entriesOf(key, Number.MAX_SAFE_INTEGER)
   const parts: ArchiveDocument[] = []
   const add = createPartBuilder(parts, (n) => ({ _id: { r: key, n }, e: [], expiresAt }))
   for await (const entry of runEvents.find(ofRun).sort({ _id: 1 })) {
@@ -26,7 +26,15 @@ export async function archiveEvents(
   if (endsTerminal(parts.at(-1))) await runArchives.insertMany(parts, { ordered: false }).catch(ignoreDuplicates)
   const [lastPart] = await runArchives.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
   if (!endsTerminal(lastPart)) throw new Error('The log of an ended run has a hole; it is left as it is')
+  // The last entry goes last: as long as it is there, a reader before it does not take the log's end for the run's.
+  const [lastEntry] = await runEvents.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
+  if (lastEntry === undefined) return
+  await runEvents.deleteMany(entriesOf(key, lastEntry._id.n))
   await runEvents.deleteMany(ofRun)
+}
+
+function entriesOf(key: RunKey, before: number) {
+  return { _id: { $gt: { r: key, n: 0 }, $lt: { r: key, n: before } } }
 }
 
 /** Adds entries to the last part, or a new one when it is full; answers whether the entry joined on. */
