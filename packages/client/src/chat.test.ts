@@ -1,0 +1,391 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { createClient } from './create-client.ts'
+import type { ClientOptions, VerbatimClient } from './create-client.ts'
+import {
+  eventsOfLog,
+  logOf,
+  messageId,
+  metrics,
+  runId,
+  sessionId,
+  storedAnswer,
+  userMessageId,
+} from './testing/events.ts'
+import {
+  batchFrame,
+  connectedFrame,
+  followFrames,
+  openSse,
+  refuse,
+  reply,
+  startWireServer,
+  wireError,
+} from './testing/wire-server.ts'
+import type { Handler, WireServer } from './testing/wire-server.ts'
+
+const log = logOf(['Hello', ', ', 'world'])
+const hurried = { baseDelayMs: 1, maxDelayMs: 5 }
+
+const clients: VerbatimClient[] = []
+afterEach(() => clients.splice(0).forEach((client) => client.close()))
+
+function connect(server: { url: string }, options: Partial<ClientOptions> = {}): VerbatimClient {
+  const client = createClient({ url: server.url, retry: hurried, ...options })
+  clients.push(client)
+  return client
+}
+
+async function collect<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
+  const all: TItem[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
+
+function runOf(id: unknown, status = 'running'): object {
+  return {
+    id,
+    sessionId,
+    agentId: 'default',
+    status,
+    userMessageId,
+    messageId,
+    lastSeq: null,
+    error: null,
+    metrics: null,
+    createdAt: '2026-01-01T00:00:00.000Z',
+    endedAt: null,
+  }
+}
+
+const startsRun: Handler = (request, response) => reply(response, runOf(request.input['runId']))
+const followsRun: Handler = (request, response) => {
+  openSse(response)
+  response.end(
+    followFrames(logOf(['Hello', ', ', 'world'], { id: String(request.input['runId']) }), {
+      after: request.after,
+      id: runId,
+    }).join(''),
+  )
+}
+
+async function serve(handlers: Record<string, Handler> = {}): Promise<WireServer> {
+  return await startWireServer({
+    'runs.start': startsRun,
+    'runs.follow': followsRun,
+    'messages.get': (_request, response) => reply(response, storedAnswer(log)),
+    ...handlers,
+  })
+}
+
+describe('sending a prompt', () => {
+  it('gives the text as it comes and then the stored message', async () => {
+    await using server = await serve()
+    const run = connect(server).chat(sessionId).send('Greet the world')
+    expect(run.status).toBe('starting')
+    expect((await collect(run.text)).join('')).toBe('Hello, world')
+    expect(await run.message).toEqual(storedAnswer(log))
+    expect(await run.started).toEqual(runOf(run.id))
+    expect(server.to('runs.start')[0]?.input).toEqual({ sessionId, runId: run.id, message: 'Greet the world' })
+    expect(server.to('messages.get')[0]?.input).toEqual({ sessionId, messageId })
+  })
+
+  it('opens the follow at the same time as the start', async () => {
+    await using server = await serve({
+      // Answers only when the follow is there: a client that waited for the start would wait for ever.
+      'runs.start': async (request, response) => {
+        await vi.waitFor(() => expect(server.to('runs.follow')).toHaveLength(1))
+        await startsRun(request, response)
+      },
+    })
+    expect((await collect(connect(server).chat(sessionId).send('x').text)).join('')).toBe('Hello, world')
+  })
+
+  it('repeats a start that did not get through, with the same id', async () => {
+    await using server = await serve({
+      'runs.start': (request, response) => {
+        if (request.nth === 0) return void response.destroy()
+        if (request.nth === 1) return refuse(response, wireError('UNAVAILABLE'), 503)
+        if (request.nth === 2) return refuse(response, wireError('RATE_LIMITED', { retryAfterMs: 1 }), 429)
+        if (request.nth === 3) return void response.writeHead(502).end('<html>')
+        return startsRun(request, response)
+      },
+    })
+    const run = connect(server).chat(sessionId).send('x')
+    expect((await collect(run.text)).join('')).toBe('Hello, world')
+    await run.started
+    expect(new Set(server.to('runs.start').map((request) => request.input['runId']))).toEqual(new Set([run.id]))
+    expect(server.to('runs.start')).toHaveLength(5)
+  })
+
+  it('does not take the run for missing while its start is still under way', async () => {
+    let isThere = false
+    await using server = await serve({
+      'runs.start': (request, response) => {
+        if (request.nth < 3) return refuse(response, wireError('UNAVAILABLE', { retryAfterMs: 20 }), 503)
+        isThere = true
+        return startsRun(request, response)
+      },
+      'runs.follow': (request, response) => {
+        if (!isThere) return refuse(response, wireError('RUN_NOT_FOUND'), 404)
+        return followsRun(request, response)
+      },
+    })
+    expect((await collect(connect(server).chat(sessionId).send('x').text)).join('')).toBe('Hello, world')
+  })
+
+  it('shows the answer when the start got through and only its own answer was lost', async () => {
+    await using server = await serve({
+      'runs.start': (_request, response) => void response.destroy(),
+      'runs.get': (request, response) => reply(response, runOf(request.input['runId'], 'completed')),
+    })
+    const run = connect(server, { retry: { ...hurried, maxCallAttempts: 3 } })
+      .chat(sessionId)
+      .send('x')
+    expect((await collect(run.text)).join('')).toBe('Hello, world')
+    expect(await run.started).toMatchObject({ status: 'completed' })
+    expect(run.status).toBe('completed')
+  })
+
+  it('rejects everywhere with the typed error of a refused start, and stops following', async () => {
+    const activeRunId = runId
+    await using server = await serve({
+      'runs.start': (_request, response) => refuse(response, wireError('SESSION_BUSY', { activeRunId }), 409),
+      'runs.follow': (_request, response) => {
+        openSse(response)
+        response.write(connectedFrame)
+      },
+    })
+    const run = connect(server).chat(sessionId).send('x')
+    const busy = { code: 'SESSION_BUSY', data: { activeRunId } }
+    await expect(run.started).rejects.toMatchObject(busy)
+    await expect(run.message).rejects.toMatchObject(busy)
+    await expect(collect(run)).rejects.toMatchObject(busy)
+    await expect(collect(run.text)).rejects.toMatchObject(busy)
+    expect(run.status).toBe('error')
+    expect(server.to('runs.start')).toHaveLength(1)
+    await vi.waitFor(() => expect(server.openStreams).toBe(0))
+  })
+
+  it('never crashes a process that looks at none of its promises, or at one', async () => {
+    const unhandled = vi.fn<(reason: unknown) => void>()
+    process.on('unhandledRejection', unhandled)
+    await using server = await serve({
+      'runs.start': (_request, response) => refuse(response, wireError('SESSION_BUSY'), 409),
+      'runs.follow': (_request, response) => openSse(response),
+    })
+    const client = connect(server)
+    const ignored = client.chat(sessionId).send('x')
+    const used = client.chat(sessionId).send('x')
+    void used.message
+    await expect(used.started).rejects.toMatchObject({ code: 'SESSION_BUSY' })
+    await vi.waitFor(() => expect(ignored.status).toBe('error'))
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('unhandledRejection', unhandled)
+    expect(unhandled).not.toHaveBeenCalled()
+  })
+
+  it('shows nothing of another run when the id it was given is of that run', async () => {
+    await using server = await serve({
+      'runs.start': async (_request, response) => {
+        await vi.waitFor(() => expect(server.to('runs.follow')).toHaveLength(1))
+        refuse(response, wireError('RUN_ID_REUSED'), 409)
+      },
+    })
+    const run = connect(server).chat(sessionId).send('another prompt', { runId })
+    const seen: unknown[] = []
+    await expect(
+      (async () => {
+        for await (const event of run) seen.push(event)
+      })(),
+    ).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
+    expect(seen).toEqual([])
+    expect(run.answer.lastSeq).toBe(0)
+  })
+
+  it('asks once for a new token when the start’s was refused', async () => {
+    await using server = await serve({
+      'runs.start': (request, response) => {
+        if (request.authorization !== 'Bearer new') return refuse(response, wireError('UNAUTHENTICATED'), 401)
+        return startsRun(request, response)
+      },
+    })
+    const token = ({ refresh }: { refresh: boolean }) => (refresh ? 'new' : 'old')
+    await connect(server, { token }).chat(sessionId).send('x').started
+    expect(server.to('runs.start')).toHaveLength(2)
+  })
+
+  it('fails with UNAVAILABLE when there is no server, after maxCallAttempts', async () => {
+    const run = connect({ url: 'http://127.0.0.1:9' }, { retry: { ...hurried, maxCallAttempts: 3 } })
+      .chat(sessionId)
+      .send('x')
+    await expect(collect(run.text)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+
+  it('gives the start up when its signal aborts', async () => {
+    await using server = await serve({
+      'runs.start': () => {},
+      'runs.follow': (_request, response) => openSse(response),
+    })
+    const controller = new AbortController()
+    const run = connect(server).chat(sessionId).send('x', { signal: controller.signal })
+    controller.abort(new Error('changed my mind'))
+    await expect(run.started).rejects.toThrowError('changed my mind')
+    await expect(collect(run)).rejects.toThrowError('changed my mind')
+    expect(run.status).toBe('closed')
+  })
+})
+
+describe('how a run ends', () => {
+  const error = wireError('PROVIDER_ERROR')
+  const ended = (end: Parameters<typeof logOf>[1]): Handler => {
+    return (request, response) => {
+      openSse(response)
+      response.end(
+        followFrames(logOf(['Half an ans'], { id: String(request.input['runId']), ...end }), {
+          after: 0,
+          id: runId,
+        }).join(''),
+      )
+    }
+  }
+
+  it('failed: the events say so, the text throws after what there is, the message rejects', async () => {
+    await using server = await serve({
+      'runs.follow': ended({ end: { type: 'run_failed', messageId, metrics, error } }),
+    })
+    const run = connect(server).chat(sessionId).send('x')
+    expect((await collect(run)).at(-1)?.type).toBe('run_failed')
+    const seen: string[] = []
+    await expect(
+      (async () => {
+        for await (const text of run.text) seen.push(text)
+      })(),
+    ).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
+    expect(seen.join('')).toBe('Half an ans')
+    await expect(run.message).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
+    expect(run.status).toBe('failed')
+  })
+
+  it('interrupted: the text throws, the message resolves with the part that is stored', async () => {
+    await using server = await serve({
+      'runs.follow': ended({ end: { type: 'run_interrupted', messageId, metrics, error } }),
+    })
+    const run = connect(server).chat(sessionId).send('x')
+    await expect(collect(run.text)).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
+    expect(await run.message).toMatchObject({ id: messageId })
+    expect(run.status).toBe('interrupted')
+  })
+
+  it('cancelled: the text ends and the message resolves', async () => {
+    await using server = await serve({ 'runs.follow': ended({ end: { type: 'run_cancelled', messageId, metrics } }) })
+    const run = connect(server).chat(sessionId).send('x')
+    expect((await collect(run.text)).join('')).toBe('Half an ans')
+    expect(await run.message).toMatchObject({ id: messageId })
+    expect(run.status).toBe('cancelled')
+  })
+
+  it('cancel() waits for the start, is repeated until it gets through, and the follow sees the end', async () => {
+    let cancelled = () => {}
+    const isCancelled = new Promise<void>((resolve) => (cancelled = resolve))
+    const order: string[] = []
+    await using server = await serve({
+      'runs.start': async (request, response) => {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        order.push('started')
+        await startsRun(request, response)
+      },
+      'runs.cancel': (request, response) => {
+        order.push('cancel')
+        if (request.nth === 0) return void response.destroy()
+        cancelled()
+        return reply(response, { runId: request.input['runId'], status: 'cancelled', finalSeq: 5, hadEnded: false })
+      },
+      'runs.follow': async (request, response) => {
+        const id = String(request.input['runId'])
+        const part = logOf(['Half'], { id, end: { type: 'run_cancelled', messageId, metrics } })
+        openSse(response)
+        await isCancelled
+        response.end(part.map((batch) => batchFrame(batch, id)).join(''))
+      },
+    })
+    const run = connect(server).chat(sessionId).send('x')
+    expect(await run.cancel()).toMatchObject({ status: 'cancelled' })
+    expect((await run.message).id).toBe(messageId)
+    expect(order).toEqual(['started', 'cancel', 'cancel'])
+  })
+})
+
+describe('the client', () => {
+  it.each(['', '/', '/trpc', '/trpc/'])('finds the procedures for a url that ends with %j', async (tail) => {
+    await using server = await serve({ 'runs.get': startsRun })
+    expect(await connect({ url: server.url + tail }).runs.get(runId)).toMatchObject({ id: runId })
+  })
+
+  it('reaches a router that is mounted in a team’s own app', async () => {
+    await using server = await startWireServer({ 'ai.runs.start': startsRun, 'ai.runs.follow': followsRun })
+    const run = connect(server, { mountedAs: 'ai' }).chat(sessionId).send('x')
+    expect((await collect(run.text)).join('')).toBe('Hello, world')
+    await run.started
+  })
+
+  it('sends the application’s headers with calls and streams', async () => {
+    const seen: (string | null)[] = []
+    await using server = await serve()
+    const client = connect(server, {
+      headers: () => ({ 'x-tenant': 'one' }),
+      fetch: async (input, init) => {
+        seen.push(new Headers(init?.headers).get('x-tenant'))
+        return await fetch(input, init)
+      },
+    })
+    await client.chat(sessionId).send('x').message
+    expect(seen).toEqual(['one', 'one', 'one'])
+  })
+
+  it('maps every failure of a call to one class of error', async () => {
+    await using server = await serve({
+      'sessions.get': (_request, response) => refuse(response, wireError('SESSION_NOT_FOUND'), 404),
+      'sessions.list': (_request, response) =>
+        void response.writeHead(413, { 'content-type': 'text/html' }).end('<html>'),
+      'runs.get': (_request, response) => void response.destroy(),
+      'runs.list': (_request, response) =>
+        refuse(response, { ...wireError('INTERNAL'), code: 'NEW_CODE' as never }, 500),
+    })
+    const client = connect(server)
+    await expect(client.sessions.get('s')).rejects.toMatchObject({ name: 'VerbatimError', code: 'SESSION_NOT_FOUND' })
+    await expect(client.sessions.list()).rejects.toMatchObject({ name: 'VerbatimError', code: 'PAYLOAD_TOO_LARGE' })
+    await expect(client.runs.get(runId)).rejects.toMatchObject({ name: 'VerbatimError', code: 'UNAVAILABLE' })
+    await expect(client.runs.list('s')).rejects.toMatchObject({ name: 'VerbatimError', code: 'INTERNAL' })
+  })
+
+  it('gives up calls and follows when it is closed', async () => {
+    await using server = await serve({ 'runs.get': () => {}, 'runs.follow': (_request, response) => openSse(response) })
+    const client = connect(server)
+    const call = client.runs.get(runId)
+    const reading = collect(client.runs.follow(runId))
+    await vi.waitFor(() => expect(server.openStreams).toBe(1))
+    client.close()
+    await expect(call).rejects.toMatchObject({ name: 'AbortError' })
+    await expect(reading).rejects.toMatchObject({ name: 'AbortError' })
+    await vi.waitFor(() => expect(server.openStreams).toBe(0))
+  })
+
+  it('resumes subscriptions of the raw tRPC client as well', async () => {
+    const whole = logOf(['Hello', ', ', 'world'])
+    await using server = await serve({
+      'runs.follow': (request, response) => {
+        openSse(response)
+        const sent = followFrames(whole, { after: request.after, id: runId })
+        if (request.nth < 2) response.write(sent.slice(0, 3).join(''), () => response.destroy())
+        else response.end(sent.join(''))
+      },
+    })
+    const seen: unknown[] = []
+    for await (const { id, data } of connect(server).trpc.runs.follow.subscribe({ runId }))
+      seen.push([id, ...data.events])
+    expect(seen).toEqual(
+      whole.map((batch) => [`${runId}:${batch.firstSeq + batch.events.length - 1}`, ...batch.events]),
+    )
+    expect(eventsOfLog(whole)).toHaveLength(seen.flat().length - seen.length)
+  })
+})

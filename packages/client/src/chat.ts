@@ -1,0 +1,68 @@
+import { emptyAnswer, fromCursor, RunId, VerbatimError } from '@verbatim/core'
+import type { Answer } from '@verbatim/core'
+import { newRunId } from './ids.ts'
+import { createRunHandle } from './open-run.ts'
+import type { RunContext } from './open-run.ts'
+import type { RunHandle } from './run.ts'
+
+export interface SendOptions {
+  /** The run's id, a UUID: the idempotency key of this prompt. @default a random one */
+  readonly runId?: string | undefined
+  /** The agent that answers. @default the server's first */
+  readonly agentId?: string | undefined
+  /** Gives the start up and stops following; it never stops the run. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One session, to talk in. */
+export interface Chat {
+  readonly sessionId: string
+  /**
+   * Sends a prompt and returns the handle of its answer at once. The start is repeated with backoff while the server cannot
+   * be reached, which is safe: the run's id makes it the same run. A refused start (`SESSION_BUSY`, `RUN_ID_REUSED`,
+   * `UNAUTHENTICATED`, …) is what the handle's iterators throw and its promises reject with.
+   *
+   * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID
+   */
+  send(prompt: string, options?: SendOptions): RunHandle
+}
+
+export function createChat(context: RunContext, sessionId: string): Chat {
+  return {
+    sessionId,
+    send(prompt, { runId, agentId, signal } = {}) {
+      const id = runId === undefined ? newRunId() : toRunId(runId)
+      const agent = agentId === undefined ? {} : { agentId }
+      const input = { sessionId, runId: id, message: prompt, ...agent }
+      return createRunHandle(context, { type: 'start', input, isNewId: runId === undefined, signal })
+    },
+  }
+}
+
+export interface FollowOptions {
+  /** A cursor to go on after. @default the run's beginning */
+  readonly after?: string | undefined
+  /** The answer as you have it: goes on after its last event, and keeps `content` whole. Takes precedence over `after`. */
+  readonly answer?: Answer | undefined
+  /** Stops following; it never stops the run. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Joins a run that somebody started, whether it goes on or has ended.
+ *
+ * @throws VerbatimError `INVALID_INPUT` or `INVALID_CURSOR` at once
+ */
+export function followExisting(context: RunContext, runId: string, options: FollowOptions = {}): RunHandle {
+  const id = toRunId(runId)
+  const after = options.after === undefined ? 0 : fromCursor(options.after, id).seq
+  const answer = options.answer ?? { ...emptyAnswer, lastSeq: after }
+  const isWhole = options.answer !== undefined || after === 0
+  return createRunHandle(context, { type: 'follow', runId: id, answer, isWhole, signal: options.signal })
+}
+
+function toRunId(text: string): RunId {
+  const parsed = RunId.safeParse(text)
+  if (parsed.success) return parsed.data
+  throw new VerbatimError('INVALID_INPUT', 'A run id is a UUID', { data: { field: 'runId' } })
+}

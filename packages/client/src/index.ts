@@ -1,0 +1,19 @@
+/** The Verbatim client: typed calls, and answers that survive lost connections. */
+export { createClient, type ClientOptions, type Runs, type VerbatimClient } from './create-client.ts'
+export { type Chat, type FollowOptions, type SendOptions } from './chat.ts'
+export { type FollowedBatch, type RunHandle, type RunHandleStatus } from './run.ts'
+export {
+  type CallOptions,
+  type ListMessagesOptions,
+  type ListOptions,
+  type Messages,
+  type RunCalls,
+  type Sessions,
+} from './resources.ts'
+export { type RetryOptions } from './transport/connection.ts'
+export { type TokenRequest, type TokenSource } from './transport/token.ts'
+export { type VerbatimTrpcClient } from './transport/trpc-client.ts'
+export { type Store } from './stores/publisher.ts'
+export { type ChatMessage } from './stores/chat-messages.ts'
+export { chatStore, type ChatSnapshot, type ChatStatus, type ChatStore } from './stores/chat-store.ts'
+export { runStore, type RunSnapshot, type RunStore } from './stores/run-store.ts'

@@ -1,0 +1,143 @@
+/** The plain calls, hand-typed from the contract so that their declarations name nothing else, and with one class of error. */
+import type { CancelRunResult, Message, Page, Run, Session, StartRunInput } from '@verbatim/core'
+import type { Connection } from './transport/connection.ts'
+import { retryCall } from './transport/reconnect.ts'
+import { toVerbatimError } from './transport/to-error.ts'
+import { childController } from './transport/wait.ts'
+import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
+
+/** Options of every call. */
+export interface CallOptions {
+  /** Gives the call up; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Options of every call that lists. */
+export interface ListOptions extends CallOptions {
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string | null | undefined
+  /** Items of a page, 100 at most. @default 50 */
+  readonly limit?: number | undefined
+}
+
+/** Sessions. Every call throws `VerbatimError`. */
+export interface Sessions {
+  /** The session of this id (a random one when left out), made when it is new. */
+  create(
+    session?: { sessionId?: string | undefined; title?: string | null | undefined },
+    options?: CallOptions,
+  ): Promise<Session>
+  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  get(sessionId: string, options?: CallOptions): Promise<Session>
+  /** Newest activity first. */
+  list(options?: ListOptions): Promise<Page<Session>>
+  /** Renames a session. @throws VerbatimError `SESSION_NOT_FOUND` */
+  update(session: { sessionId: string; title: string | null }, options?: CallOptions): Promise<Session>
+}
+
+/** Options of `messages.list`. */
+export interface ListMessagesOptions extends ListOptions {
+  /** @default 'oldest' */
+  readonly order?: 'oldest' | 'newest' | undefined
+}
+
+/** Stored messages. Every call throws `VerbatimError`. */
+export interface Messages {
+  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  list(sessionId: string, options?: ListMessagesOptions): Promise<Page<Message>>
+  /** @throws VerbatimError `MESSAGE_NOT_FOUND` */
+  get(sessionId: string, messageId: string, options?: CallOptions): Promise<Message>
+}
+
+/** The calls about runs; `follow` is in run.ts. Every call throws `VerbatimError`. */
+export interface RunCalls {
+  /** @throws VerbatimError `RUN_NOT_FOUND` */
+  get(runId: string, options?: CallOptions): Promise<Run>
+  /** Newest first. @throws VerbatimError `SESSION_NOT_FOUND` */
+  list(sessionId: string, options?: ListOptions): Promise<Page<Run>>
+  /**
+   * Asks the server to stop a run and waits a little for its end; repeated with backoff while the server cannot be reached.
+   *
+   * @throws VerbatimError `RUN_NOT_FOUND`
+   */
+  cancel(runId: string, options?: CallOptions): Promise<CancelRunResult>
+}
+
+/** All calls of one client, and the start of a run, which users reach through `chat().send`. */
+export interface Calls {
+  readonly sessions: Sessions
+  readonly messages: Messages
+  readonly runs: RunCalls
+  /** Repeated with backoff: the run's id makes a repeated start the same run. */
+  startRun(input: StartRunInput, options: { signal: AbortSignal }): Promise<Run>
+}
+
+/** @param closed aborts every call when the client closes */
+export function createCalls(trpc: VerbatimTrpcClient, { retry }: Connection, closed: AbortSignal): Calls {
+  const call = createCaller(closed)
+  return {
+    sessions: createSessions(trpc, call),
+    messages: createMessages(trpc, call),
+    runs: {
+      get: async (runId, options) => await call(options, async (init) => await trpc.runs.get.query({ runId }, init)),
+      list: async (sessionId, options) =>
+        await call(options, async (init) => await trpc.runs.list.query({ sessionId, ...pageOf(options) }, init)),
+      cancel: async (runId, options) =>
+        await call(options, async (init) => {
+          return await retryCall(async () => await trpc.runs.cancel.mutate({ runId }, init), { retry, ...init })
+        }),
+    },
+    startRun: async (input, options) =>
+      await call(options, async (init) => {
+        return await retryCall(async () => await trpc.runs.start.mutate(input, init), { retry, ...init })
+      }),
+  }
+}
+
+function createSessions({ sessions }: VerbatimTrpcClient, call: Caller): Sessions {
+  return {
+    create: async (session = {}, options) =>
+      await call(options, async (init) => await sessions.create.mutate(session, init)),
+    get: async (sessionId, options) =>
+      await call(options, async (init) => await sessions.get.query({ sessionId }, init)),
+    list: async (options) => await call(options, async (init) => await sessions.list.query(pageOf(options), init)),
+    update: async (session, options) =>
+      await call(options, async (init) => await sessions.update.mutate(session, init)),
+  }
+}
+
+function createMessages({ messages }: VerbatimTrpcClient, call: Caller): Messages {
+  return {
+    list: async (sessionId, options) => {
+      const input = { sessionId, order: options?.order ?? 'oldest', ...pageOf(options) }
+      return await call(options, async (init) => await messages.list.query(input, init))
+    },
+    get: async (sessionId, messageId, options) =>
+      await call(options, async (init) => await messages.get.query({ sessionId, messageId }, init)),
+  }
+}
+
+type Caller = <TResult>(
+  options: CallOptions | undefined,
+  run: (init: { signal: AbortSignal }) => Promise<TResult>,
+) => Promise<TResult>
+
+/** Makes calls that throw one class of error, or the abort's own reason. */
+function createCaller(closed: AbortSignal): Caller {
+  return async (options, run) => {
+    const { controller, release } = childController(closed, options?.signal)
+    const { signal } = controller
+    try {
+      return await run({ signal })
+    } catch (error) {
+      signal.throwIfAborted()
+      throw toVerbatimError(error)
+    } finally {
+      release()
+    }
+  }
+}
+
+function pageOf({ cursor, limit }: ListOptions = {}): { cursor?: string; limit?: number } {
+  return { ...(cursor == null ? {} : { cursor }), ...(limit === undefined ? {} : { limit }) }
+}

@@ -1,0 +1,91 @@
+import { isTerminalEvent, lastSeqOf, toCursor, VerbatimError } from '@verbatim/core'
+import type { Answer, CancelRunResult, EventBatch, Message, Run, RunEvent, RunId, TerminalStatus } from '@verbatim/core'
+
+/**
+ * Where a handle is. `starting`: the prompt is not confirmed yet. `connecting`, `streaming`, `reconnecting`: the stream's state.
+ * Then how the run ended, or `error` (the start or the follow was refused for good; see `error`), or `closed` (by you).
+ */
+export type RunHandleStatus =
+  | 'starting'
+  | 'connecting'
+  | 'streaming'
+  | 'reconnecting'
+  | TerminalStatus
+  | 'error'
+  | 'closed'
+
+/** A batch and the cursor to go on after it. */
+export interface FollowedBatch extends EventBatch {
+  /** Keep it once the batch is dealt with; `runs.follow(id, { after: cursor })` brings exactly what comes next. */
+  readonly cursor: string
+}
+
+/**
+ * A run being followed. Iterate it for its events, each once and in order; every iterator, however late, begins where the
+ * handle began. Reading slowly is fine: the connection is read only as far as a bounded buffer, and nothing is lost.
+ *
+ * Iterators throw what made the handle fail: a refused start, a refused follow, `close()` or an aborted signal (an
+ * `AbortError` or the signal's reason). How the *run* ended is its last event, which `for await (const event of run)` yields.
+ *
+ * The run belongs to the server. Leaving a loop, closing the handle or the page does not stop it; `cancel()` does.
+ */
+export interface RunHandle extends AsyncIterable<RunEvent>, AsyncDisposable {
+  readonly id: RunId
+  readonly status: RunHandleStatus
+  /**
+   * The answer so far, from all events received. Its `content` stays empty when the run was joined by a cursor alone: blocks
+   * need what came before them. Immutable; a new object at each change.
+   */
+  readonly answer: Answer
+  /** The place after the last event *received*. To go on after what you have *dealt with*, keep a batch's cursor instead. */
+  readonly cursor: string
+  /** Why the status is `error`, `failed` or `interrupted`; null otherwise. */
+  readonly error: VerbatimError | null
+  /** The answer's text as it comes. Ends when the run completes or is cancelled; throws when it failed or was interrupted. */
+  readonly text: AsyncIterable<string>
+  /** The events as they became durable together. */
+  readonly batches: AsyncIterable<FollowedBatch>
+  /** The run, once its prompt is durable. Rejects with the start's error, such as `SESSION_BUSY`. */
+  readonly started: Promise<Run>
+  /**
+   * The stored message, with its metrics: whole when the run completed, and what was there when it was cancelled or
+   * interrupted (see its `status`). Rejects with the run's error when it failed; its partial message is
+   * `messages.get(sessionId, run.answer.messageId)`. Asking for it makes the handle read to the end without pause.
+   */
+  readonly message: Promise<Message>
+  /** Asks the server to stop the run; the answer's end is then `run_cancelled`. Harmless when it has ended. */
+  cancel(): Promise<CancelRunResult>
+  /** Calls `listener` after every change of `status` or `answer`, and reads to the end without pause. Returns what undoes it. */
+  subscribe(listener: () => void): () => void
+  /** Stops following, never the run. */
+  close(): void
+}
+
+/** The batches with their cursors. */
+export async function* withCursors(
+  runId: RunId,
+  batches: AsyncIterable<EventBatch>,
+): AsyncGenerator<FollowedBatch, void, void> {
+  for await (const batch of batches) yield { ...batch, cursor: toCursor(runId, lastSeqOf(batch)) }
+}
+
+/** The events one by one. */
+export async function* eventsOf(batches: AsyncIterable<EventBatch>): AsyncGenerator<RunEvent, void, void> {
+  for await (const batch of batches) yield* batch.events
+}
+
+/** The text of the answer, a batch's at a time. @throws VerbatimError the run's own, when it failed or was interrupted */
+export async function* textOfBatches(batches: AsyncIterable<EventBatch>): AsyncGenerator<string, void, void> {
+  for await (const { events } of batches) {
+    const text = events.map(textOfEvent).join('')
+    if (text !== '') yield text
+    const last = events.at(-1)
+    if (last !== undefined && isTerminalEvent(last) && 'error' in last) throw VerbatimError.fromWire(last.error)
+  }
+}
+
+function textOfEvent(event: RunEvent): string {
+  if (event.type === 'content_block_delta' && event.delta.type === 'text_delta') return event.delta.text
+  if (event.type === 'content_block_start' && event.content_block.type === 'text') return event.content_block.text
+  return ''
+}

@@ -1,0 +1,98 @@
+/**
+ * What a chat shows. In: the stored messages and the runs this page knows more about than its last page of messages.
+ * Out: one list without doubles, in which a message keeps its key from the first keystroke's echo to the stored one.
+ */
+import type { Answer, ContentBlock, Message, MessageStatus, RunMetrics } from '@verbatim/core'
+
+/** A message on the screen: stored, or on its way there. */
+export interface ChatMessage {
+  /** The same before and after the message is stored; for React's `key`. */
+  readonly key: string
+  /** Null until the server has stored or announced the message. */
+  readonly id: string | null
+  readonly role: 'user' | 'assistant'
+  readonly content: readonly ContentBlock[]
+  /** `sending`: a prompt not confirmed yet; `streaming`: an answer being made. */
+  readonly status: MessageStatus | 'sending' | 'streaming'
+  readonly agentId: string | null
+  readonly runId: string | null
+  /** On finished answers. */
+  readonly metrics: RunMetrics | null
+  /** Null until stored. */
+  readonly createdAt: string | null
+}
+
+/** A run of this session that the loaded messages may not have in full. */
+export interface LocalRun {
+  readonly runId: string
+  /** Null when somebody else sent it; then its user message is among the stored ones. */
+  readonly prompt: string | null
+  readonly isStarted: boolean
+  readonly answer: Answer
+}
+
+/** `held` and `page`, by id, in the order of the session. */
+export function mergeMessages(held: readonly Message[], page: readonly Message[]): Message[] {
+  const byId = new Map(held.map((message) => [message.id, message]))
+  for (const message of page) byId.set(message.id, message)
+  return [...byId.values()].toSorted((a, b) => a.seq - b.seq)
+}
+
+/** True when messages are missing between what is held and a page of the newest. */
+export function hasGap(held: readonly Message[], page: readonly Message[]): boolean {
+  const newestHeld = held.at(-1)?.seq
+  const oldestNew = page.reduce((seq, message) => Math.min(seq, message.seq), Number.POSITIVE_INFINITY)
+  return newestHeld !== undefined && oldestNew !== Number.POSITIVE_INFINITY && oldestNew > newestHeld + 1
+}
+
+/** True when the stored messages have the answer of this run. */
+export function hasAnswer(stored: readonly Message[], runId: string): boolean {
+  return stored.some((message) => message.role === 'assistant' && message.runId === runId)
+}
+
+/** The run that the newest message asked for and nobody has answered; undefined when there is none. */
+export function unansweredRun(stored: readonly Message[]): string | undefined {
+  const newest = stored.at(-1)
+  return newest?.role === 'user' ? (newest.runId ?? undefined) : undefined
+}
+
+/** All that is to be shown, oldest first. */
+export function visibleMessages(stored: readonly Message[], locals: readonly LocalRun[]): ChatMessage[] {
+  const shown = stored.map(toChatMessage)
+  const keys = new Set(shown.map((message) => message.key))
+  const isNew = (message: ChatMessage) => !keys.has(message.key)
+  return [...shown, ...locals.flatMap((local) => messagesOf(local).filter(isNew))]
+}
+
+/** Kept per stored message, so that a list that is drawn again is made of the same objects. */
+const chatMessages = new WeakMap<Message, ChatMessage>()
+
+function toChatMessage(message: Message): ChatMessage {
+  const known = chatMessages.get(message)
+  if (known !== undefined) return known
+  const { id, role, content, status, agentId, runId, metrics, createdAt } = message
+  const key = runId === null ? id : keyOf(runId, role)
+  const made = { key, id, role, content, status, agentId, runId, metrics, createdAt }
+  chatMessages.set(message, made)
+  return made
+}
+
+function keyOf(runId: string, role: 'user' | 'assistant'): string {
+  return `${runId}:${role}`
+}
+
+function messagesOf({ runId, prompt, isStarted, answer }: LocalRun): ChatMessage[] {
+  const base = { agentId: null, runId, createdAt: null }
+  const messages: ChatMessage[] = []
+  if (prompt !== null) {
+    const content = [{ type: 'text', text: prompt } as const]
+    const status = isStarted ? 'completed' : 'sending'
+    messages.push({ ...base, key: keyOf(runId, 'user'), id: null, role: 'user', content, status, metrics: null })
+  }
+  if (answer.lastSeq > 0) {
+    const { messageId: id, content, metrics } = answer
+    const status = answer.status === 'running' ? 'streaming' : answer.status
+    messages.push({ ...base, key: keyOf(runId, 'assistant'), id, role: 'assistant', content, status, metrics })
+  }
+  return messages
+}

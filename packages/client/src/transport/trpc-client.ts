@@ -1,0 +1,75 @@
+/**
+ * The typed tRPC client over a connection, and the only file that knows the router's type.
+ * The build copies that type into our declarations: a consumer has no @verbatim/api to look it up in.
+ */
+import { createTRPCClient, httpLink, TRPCClientError } from '@trpc/client'
+import type { TRPCClient, TRPCLink } from '@trpc/client'
+import { observable } from '@trpc/server/observable'
+import { fromCursor, lastSeqOf, RunId, toCursor } from '@verbatim/core'
+import type { AppRouter } from '@verbatim/api'
+import type { Connection } from './connection.ts'
+import { followRun } from './follow-run.ts'
+import { errorOfResponse, toVerbatimError } from './to-error.ts'
+
+/**
+ * The raw, typed tRPC client: `verbatim.trpc.<router>.<procedure>.query(…)`. Its errors are tRPC's `TRPCClientError`s, with
+ * ours as `cause`. Calls are never batched and never repeated; `runs.follow.subscribe` comes back after a lost connection.
+ */
+export type VerbatimTrpcClient = TRPCClient<AppRouter>
+
+export function createTrpcClient(connection: Connection): VerbatimTrpcClient {
+  const calls = httpLink<AppRouter>({ url: connection.url, fetch: (url, init) => callFetch(connection, url, init) })
+  return createTRPCClient<AppRouter>({ links: [followLink(connection), mountLink(connection), calls] })
+}
+
+type CallInit = Parameters<NonNullable<Parameters<typeof httpLink>[0]['fetch']>>[1]
+
+/** A call's fetch: asks once more with a new token when the token was refused, and names what is not the server's answer. */
+async function callFetch(connection: Connection, input: RequestInfo | URL, init: CallInit): Promise<Response> {
+  const url = input instanceof Request ? input.url : input.toString()
+  const request = { ...init, signal: init?.signal ?? null } as RequestInit // tRPC describes the same fields more loosely
+  let response = await connection.fetch(url, request, { refresh: false })
+  if (response.status === 401) {
+    await response.body?.cancel()
+    response = await connection.fetch(url, request, { refresh: true })
+  }
+  const isJson = response.headers.get('content-type')?.includes('json') === true
+  if (!isJson) throw await errorOfResponse(response)
+  return response
+}
+
+/** Carries subscriptions over our own resumable follow; passes every other operation on. */
+function followLink(connection: Connection): TRPCLink<AppRouter> {
+  return () =>
+    ({ op, next }) => {
+      if (op.type !== 'subscription') return next(op)
+      return observable((observer) => {
+        const controller = new AbortController()
+        void (async () => {
+          const { runId, after } = followInputOf(op.input)
+          for await (const { batch } of followRun(connection, { runId, after, signal: controller.signal })) {
+            const id = toCursor(runId, lastSeqOf(batch))
+            observer.next({ result: { type: 'data', id, data: { id, data: batch } } })
+          }
+          observer.next({ result: { type: 'stopped' } })
+          observer.complete()
+        })().catch((error: unknown) => {
+          if (!controller.signal.aborted) observer.error(TRPCClientError.from(toVerbatimError(error)))
+        })
+        return () => controller.abort()
+      })
+    }
+}
+
+/** Names the procedure as the server's own tRPC app does, when our router is mounted in one. */
+function mountLink(connection: Connection): TRPCLink<AppRouter> {
+  return () =>
+    ({ op, next }) =>
+      next({ ...op, path: connection.pathOf(op.path) })
+}
+
+function followInputOf(input: unknown): { runId: RunId; after: number } {
+  const { runId, lastEventId } = input as { runId: string; lastEventId?: string | null } // the router's type made sure of it
+  const id = RunId.parse(runId)
+  return { runId: id, after: lastEventId == null ? 0 : fromCursor(lastEventId, id).seq }
+}
