@@ -1,3 +1,5 @@
+export { createApi, type Api, type ApiInput } from './create-api.ts'
+export type { ApiOptionsInput } from './api-options.ts'
 export { createAppRouter, type AppRouter } from './create-router.ts'
 export type { RouterOptions } from './procedures.ts'
 export type { ApiContext, ApiRequest, Authenticate, PrincipalInput } from './context.ts'

@@ -3,6 +3,7 @@ import { ownerOf, VerbatimError } from '@verbatim/core'
 import type { Logger, ServerCore } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
 import type { AuthedContext, CallContext, PrincipalInput } from './context.ts'
+import { checkInput } from './input-limits.ts'
 import { toErrorShape } from './to-error-shape.ts'
 import { reportedErrorOf, toTrpcError } from './to-wire-error.ts'
 import { t } from './trpc.ts'
@@ -27,10 +28,11 @@ export function createProcedures({ core, principalOf, logger }: RouterOptions<ob
     return { ...result, error: toTrpcError(reportedErrorOf(result.error, { logger, where: path })) }
   })
 
-  const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next }) {
+  const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next, getRawInput }) {
     const principal = toPrincipal(await principalOf(ctx))
     if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
     const authed: AuthedContext = { ...callContext, owner: ownerOf(principal) }
+    checkInput(await getRawInput()) // behind the principal: nobody's input is not worth a look
     return await next({ ctx: authed })
   })
 

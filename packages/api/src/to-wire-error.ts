@@ -42,6 +42,19 @@ export function toTrpcError(error: VerbatimError, code = errorTable[error.code].
   return new TRPCError({ code, message: error.message, cause: error })
 }
 
+/**
+ * The error that ends a subscription. Stock clients come back every 3 s and for ever after a 5xx, so only what passes by itself
+ * keeps such a code; another fault of the server travels under a 4xx code, with the true one in `data.verbatim`.
+ */
+export function toSubscriptionError(error: VerbatimError): TRPCError {
+  return error.httpStatus < 500 || isPassing(error) ? toTrpcError(error) : toTrpcError(error, 'PRECONDITION_FAILED')
+}
+
+/** True for faults of the server that a reconnect may find gone. */
+export function isPassing(error: VerbatimError): boolean {
+  return error.httpStatus >= 500 && error.retryable
+}
+
 function knownErrorOf(failure: unknown): VerbatimError | undefined {
   if (isVerbatimError(failure)) return failure
   if (failure instanceof ZodError) return invalidInput(failure)

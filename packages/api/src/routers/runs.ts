@@ -16,7 +16,7 @@ import type { EventBatch } from '@verbatim/core'
 import { z } from 'zod'
 import type { AuthedContext } from '../context.ts'
 import type { Procedures } from '../procedures.ts'
-import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
+import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
 import { t } from '../trpc.ts'
 
 const RunInput = z.strictObject({ runId: RunId })
@@ -72,8 +72,6 @@ async function* followRun(
     }
   } catch (error) {
     if (signal.aborted) throw error // nobody is left to hear of it
-    const known = reportedErrorOf(error, { logger, where: 'runs.follow' })
-    // Stock clients come back every 3 s and for ever after a 5xx. That is right only for what passes by itself.
-    throw known.httpStatus >= 500 && !known.retryable ? toTrpcError(known, 'PRECONDITION_FAILED') : toTrpcError(known)
+    throw toSubscriptionError(reportedErrorOf(error, { logger, where: 'runs.follow' }))
   }
 }

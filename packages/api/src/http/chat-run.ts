@@ -1,0 +1,48 @@
+/** What /chat/stream and /chat/sse have in common: who asks, and the run that their body starts. */
+import { AgentId, ownerOf, Prompt, RunId, SessionId, VerbatimError } from '@verbatim/core'
+import type { Owner } from '@verbatim/core'
+import { z } from 'zod'
+import type { ApiParts } from './api-parts.ts'
+import { requireJson } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
+
+const ChatInput = z.strictObject({ sessionId: SessionId, message: Prompt, agentId: AgentId.optional() })
+
+export interface ChatRun {
+  readonly owner: Owner
+  readonly runId: RunId
+}
+
+/** @throws VerbatimError `UNAUTHENTICATED` */
+export async function requireOwner({ identify }: ApiParts, { request }: Exchange): Promise<Owner> {
+  const principal = await identify(request)
+  if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
+  return ownerOf(principal)
+}
+
+/** Starts the run that the body asks for. It belongs to the server: the caller may leave. */
+export async function startChat(parts: ApiParts, exchange: Exchange): Promise<ChatRun> {
+  const owner = await requireOwner(parts, exchange)
+  requireJson(exchange.request)
+  const body = parseJson(await exchange.readBody(parts.options.maxBodyBytes))
+  const input = ChatInput.parse(body)
+  const key = exchange.request.headers.get('idempotency-key')
+  const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
+  await parts.core.runs.start(owner, { ...input, runId })
+  return { owner, runId }
+}
+
+/** @throws VerbatimError `INVALID_INPUT` naming `field` */
+export function parseRunId(text: string, field: string): RunId {
+  const parsed = RunId.safeParse(text)
+  if (parsed.success) return parsed.data
+  throw new VerbatimError('INVALID_INPUT', `${field}: must be a UUID, the id of a run`, { data: { field } })
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new VerbatimError('INVALID_INPUT', 'The body is not JSON', { data: { field: '' }, cause })
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * /chat/sse: a run as server-sent events that any EventSource reads. POST starts the run, GET resumes it, on any server.
+ * Token frames carry the cursor behind their text, so a resume repeats no text and misses none (promise P2).
+ */
+import { fromCursor, lastSeqOf, toCursor, VerbatimError } from '@verbatim/core'
+import type { EventBatch, RunId, TerminalEvent } from '@verbatim/core'
+import { commentFrame, plainFrame, retryHint } from '../sse/encode-frame.ts'
+import { writeStream } from '../sse/write-stream.ts'
+import type { StreamFormat } from '../sse/write-stream.ts'
+import { isPassing, reportedErrorOf, verbatimErrorOf } from '../to-wire-error.ts'
+import type { ApiParts } from './api-parts.ts'
+import { parseRunId, requireOwner, startChat } from './chat-run.ts'
+import type { ChatRun } from './chat-run.ts'
+import { eventStreamHeaders } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
+import { reconnectDelay } from './reconnect-delay.ts'
+import { terminalOf, textOfBatch } from './text-of-batch.ts'
+
+/** Starts a run and streams it. A POST that names a cursor is a reconnect: it resumes that run and starts nothing. */
+export async function startChatSse(parts: ApiParts, exchange: Exchange): Promise<void> {
+  const cursor = exchange.request.headers.get('last-event-id')
+  if (cursor !== null && cursor !== '') {
+    const runId = parseRunId(cursor.slice(0, cursor.lastIndexOf(':')), 'Last-Event-ID')
+    return await resumeRun(parts, exchange, runId)
+  }
+  await streamRun(parts, exchange, { ...(await startChat(parts, exchange)), after: 0 })
+}
+
+/** Streams a run from the caller's cursor, or from its start. */
+export async function resumeChatSse(parts: ApiParts, exchange: Exchange, runIdText: string): Promise<void> {
+  await resumeRun(parts, exchange, parseRunId(runIdText, 'runId'))
+}
+
+async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Promise<void> {
+  const owner = await requireOwner(parts, exchange)
+  const cursor = exchange.request.headers.get('last-event-id') ?? exchange.query.get('lastEventId') ?? ''
+  const after = cursor === '' ? 0 : fromCursor(cursor, runId).seq
+  const { lastSeq } = await parts.core.runs.get(owner, runId)
+  if (lastSeq !== null && after > lastSeq) {
+    throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
+      data: { field: 'lastEventId' },
+    })
+  }
+  // The caller has the last frame already. 204 is the one answer that makes an EventSource stop coming back.
+  if (lastSeq !== null && after === lastSeq) return exchange.answer({ status: 204, headers: { 'x-run-id': runId } })
+  await streamRun(parts, exchange, { owner, runId, after })
+}
+
+async function streamRun(parts: ApiParts, exchange: Exchange, run: ChatRun & { after: number }): Promise<void> {
+  const { owner, runId, after } = run
+  const format = sseFormat(parts, runId)
+  const sink = exchange.openStream({ ...eventStreamHeaders, 'x-run-id': runId })
+  await writeStream(
+    parts.streams.open(sink, format),
+    (signal) => parts.core.runs.follow(owner, runId, { after, signal }),
+    format,
+  )
+}
+
+function sseFormat({ options, logger }: ApiParts, runId: RunId): StreamFormat<EventBatch> {
+  return {
+    kind: 'chat_sse',
+    ping: commentFrame,
+    interrupted: retryHint(reconnectDelay(options)),
+    opening: retryHint(reconnectDelay(options)),
+    encode: (batch) => encodeBatch(batch, runId),
+    ending: '',
+    failure(cause) {
+      const error = reportedErrorOf(cause, { logger, where: '/chat/sse' })
+      if (isPassing(error)) return undefined
+      return plainFrame(JSON.stringify({ type: 'error', code: error.code, message: error.message }))
+    },
+    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelay(options)),
+  }
+}
+
+function encodeBatch(batch: EventBatch, runId: RunId): string {
+  const text = textOfBatch(batch)
+  const end = terminalOf(batch)
+  const lastSeq = lastSeqOf(batch)
+  // A cut between the two frames must not lose the last one, so the text's cursor stays before the end.
+  const textCursor = toCursor(runId, end === undefined ? lastSeq : lastSeq - 1)
+  const tokens = text === '' ? '' : plainFrame(JSON.stringify({ type: 'token', data: text }), textCursor)
+  return end === undefined ? tokens : tokens + plainFrame(JSON.stringify(endOf(end)), toCursor(runId, lastSeq))
+}
+
+function endOf(event: TerminalEvent): object {
+  const { messageId, metrics } = event
+  if (event.type === 'run_completed' || event.type === 'run_cancelled') {
+    return { type: 'done', messageId, status: event.type === 'run_completed' ? 'completed' : 'cancelled', metrics }
+  }
+  return { type: 'error', code: event.error.code, message: event.error.message, messageId }
+}

@@ -1,0 +1,64 @@
+/**
+ * POST /chat/stream: the answer as plain text, for `curl` and for callers that want nothing else.
+ * The head waits for the first text, so that a failure before it has a status. Plain text has no room for one behind it:
+ * then the connection is cut, and a clean end always means that the run ended as somebody wanted (completed or cancelled).
+ */
+import { VerbatimError } from '@verbatim/core'
+import type { EventBatch } from '@verbatim/core'
+import { writeStream } from '../sse/write-stream.ts'
+import type { StreamFormat } from '../sse/write-stream.ts'
+import { reportedErrorOf } from '../to-wire-error.ts'
+import type { ApiParts } from './api-parts.ts'
+import { startChat } from './chat-run.ts'
+import type { Exchange } from './exchange.ts'
+import { errorAnswer } from './http-error.ts'
+import { terminalOf, textOfBatch } from './text-of-batch.ts'
+
+const textFormat: StreamFormat<string> = {
+  kind: 'chat_stream',
+  ping: undefined,
+  interrupted: undefined,
+  opening: '',
+  encode: (text) => text,
+  ending: '',
+  failure: () => undefined,
+  interruptedBy: () => undefined,
+}
+
+export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<void> {
+  const { owner, runId } = await startChat(parts, exchange)
+  const follow = new AbortController()
+  const leave = () => follow.abort()
+  exchange.closed.addEventListener('abort', leave, { once: true })
+  const texts = textsOf(parts.core.runs.follow(owner, runId, { signal: follow.signal }))
+  try {
+    const first = await texts.next()
+    const headers = { 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no', 'x-run-id': runId }
+    const stream = parts.streams.open(exchange.openStream(headers), textFormat)
+    stream.signal.addEventListener('abort', leave, { once: true })
+    await writeStream(stream, () => joined(first, texts), textFormat)
+  } catch (error) {
+    if (follow.signal.aborted) return
+    const known = reportedErrorOf(error, { logger: parts.logger, where: '/chat/stream' })
+    exchange.answer(errorAnswer(known, { 'x-run-id': runId }))
+  }
+}
+
+/** The run's text as it comes. @throws VerbatimError the run's own, when it failed or was interrupted */
+async function* textsOf(batches: AsyncIterable<EventBatch>): AsyncGenerator<string, void, void> {
+  for await (const batch of batches) {
+    const text = textOfBatch(batch)
+    if (text !== '') yield text
+    const end = terminalOf(batch)
+    if (end !== undefined && 'error' in end) throw VerbatimError.fromWire(end.error)
+  }
+}
+
+async function* joined(
+  first: IteratorResult<string, void>,
+  rest: AsyncIterable<string>,
+): AsyncGenerator<string, void, void> {
+  if (first.done === true) return
+  yield first.value
+  yield* rest
+}

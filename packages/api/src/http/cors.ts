@@ -1,0 +1,47 @@
+import type { ApiRequest } from '../context.ts'
+
+/** Which foreign web pages may call; none when left out. */
+export interface CorsOptions {
+  /** Exact origins, such as `https://app.example.com`. */
+  readonly origins: readonly string[]
+  /** Lets pages send cookies. @default false */
+  readonly credentials: boolean
+}
+
+const allowedHeaders = 'authorization, content-type, idempotency-key, last-event-id, trpc-accept'
+const exposedHeaders = 'x-run-id, retry-after'
+const preflightSeconds = '600'
+
+/** The headers that let the calling page read the answer; those of nobody for a page that is not listed. */
+export function corsHeaders(cors: CorsOptions | undefined, { headers }: ApiRequest): Record<string, string> {
+  if (cors === undefined) return {}
+  const origin = headers.get('origin')
+  if (origin === null || !cors.origins.includes(origin)) return { vary: 'origin' }
+  return {
+    vary: 'origin',
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': exposedHeaders,
+    ...(cors.credentials ? { 'access-control-allow-credentials': 'true' } : {}),
+  }
+}
+
+interface PreflightAnswer {
+  readonly status: 204
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** The answer to a preflight; undefined when the request is none, or CORS is off. */
+export function preflightAnswer(cors: CorsOptions | undefined, request: ApiRequest): PreflightAnswer | undefined {
+  if (cors === undefined || request.method !== 'OPTIONS') return undefined
+  const shared = corsHeaders(cors, request)
+  if (shared['access-control-allow-origin'] === undefined) return { status: 204, headers: shared }
+  return {
+    status: 204,
+    headers: {
+      ...shared,
+      'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-headers': allowedHeaders,
+      'access-control-max-age': preflightSeconds,
+    },
+  }
+}

@@ -1,0 +1,108 @@
+import type { ApiRequest } from '../context.ts'
+import type { StreamSink, StreamSinkListener } from '../sse/stream-sink.ts'
+import type { CorsOptions } from './cors.ts'
+import { readText, requireLength, sharedHeadersFor, splitTarget } from './exchange.ts'
+import type { Answer, Exchange } from './exchange.ts'
+
+export class FetchExchange implements Exchange {
+  readonly request: ApiRequest
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly sharedHeaders: Readonly<Record<string, string>>
+  readonly closed: AbortSignal
+  /** Resolves with what {@link answer} or {@link openStream} makes. */
+  readonly response: Promise<Response>
+  readonly #request: Request
+  #respond: (response: Response) => void = () => {}
+
+  constructor(request: Request, cors: CorsOptions | undefined) {
+    this.#request = request
+    const { pathname, search } = new URL(request.url)
+    this.request = { method: request.method, url: pathname + search, headers: request.headers }
+    const { path, query } = splitTarget(this.request.url)
+    this.path = path
+    this.query = query
+    this.closed = request.signal
+    this.sharedHeaders = sharedHeadersFor(this.request, cors)
+    this.response = new Promise((resolve) => (this.#respond = resolve))
+  }
+
+  async readBody(maxBytes: number): Promise<string> {
+    requireLength(this.request, maxBytes)
+    return await readText(this.#request.body ?? new ReadableStream({ start: (body) => body.close() }), maxBytes)
+  }
+
+  answer({ status, headers = {}, body = '' }: Answer): void {
+    const isEmpty = this.request.method === 'HEAD' || body === ''
+    this.#respond(new Response(isEmpty ? null : body, { status, headers: { ...this.sharedHeaders, ...headers } }))
+  }
+
+  /** Answers with a response that was made elsewhere. */
+  pass(response: Response): void {
+    this.#respond(response)
+  }
+
+  openStream(headers: Readonly<Record<string, string>>): StreamSink {
+    const sink = new FetchSink(this.#request.signal)
+    this.#respond(new Response(sink.body, { status: 200, headers: { ...this.sharedHeaders, ...headers } }))
+    return sink
+  }
+}
+
+/** As much as Node's own responses hold for a slow reader. */
+const maxBufferedBytes = 16 * 1024
+
+class FetchSink implements StreamSink {
+  readonly body: ReadableStream<Uint8Array>
+  readonly #encoder = new TextEncoder()
+  readonly #signal: AbortSignal
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  #listener: StreamSinkListener | undefined
+  #isClosed = false
+  readonly #onAbort = () => this.destroy()
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+    this.body = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => void (this.#controller = controller),
+        pull: () => this.#listener?.onDrain(),
+        cancel: () => this.#close(),
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: maxBufferedBytes }),
+    )
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  write(text: string): boolean {
+    if (this.#isClosed) return false
+    this.#controller?.enqueue(this.#encoder.encode(text))
+    return (this.#controller?.desiredSize ?? 0) > 0
+  }
+
+  end(): void {
+    if (this.#isClosed) return
+    this.#controller?.close()
+    this.#close()
+  }
+
+  destroy(): void {
+    if (this.#isClosed) return
+    this.#controller?.error(new DOMException('The answer was cut off', 'AbortError'))
+    this.#close()
+  }
+
+  listen(listener: StreamSinkListener): void {
+    this.#listener = listener
+    if (this.#signal.aborted) queueMicrotask(this.#onAbort)
+  }
+
+  #close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#signal.removeEventListener('abort', this.#onAbort)
+    const listener = this.#listener
+    // Not within the caller's own step: it may still be about to note why it closed.
+    queueMicrotask(() => listener?.onClose())
+  }
+}

@@ -1,0 +1,42 @@
+import { VerbatimError } from '@verbatim/core'
+import type { ServerCore } from '@verbatim/core/server'
+import { jsonAnswer } from './exchange.ts'
+import type { Answer } from './exchange.ts'
+
+const readyTimeoutMs = 2_000
+
+/** The process answers, whatever else is the matter. */
+export function liveAnswer(): Answer {
+  return jsonAnswer(200, { status: 'live' })
+}
+
+/** Tells whether this process should be sent new calls. Callers at the same time share one look at the database. */
+export function createReadiness(core: ServerCore): () => Promise<Answer> {
+  let looking: Promise<Answer> | undefined
+  return async () => {
+    looking ??= look(core).finally(() => (looking = undefined))
+    return await looking
+  }
+}
+
+async function look(core: ServerCore): Promise<Answer> {
+  if (core.draining.aborted) return notReady('The server is stopping')
+  const signal = AbortSignal.timeout(readyTimeoutMs)
+  try {
+    await Promise.race([core.ready(signal), rejectedBy(signal)])
+    return jsonAnswer(200, { status: 'ready' })
+  } catch {
+    // Anybody may ask, so the cause stays inside; the core logs it.
+    return notReady('The database does not answer')
+  }
+}
+
+function notReady(message: string): Answer {
+  return jsonAnswer(503, { status: 'unavailable', error: new VerbatimError('UNAVAILABLE', message).toWire() })
+}
+
+async function rejectedBy(signal: AbortSignal): Promise<never> {
+  return await new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
