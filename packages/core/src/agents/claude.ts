@@ -1,0 +1,50 @@
+/**
+ * Claude as an agent, over Anthropic's own SDK.
+ * In: the conversation. Out: the provider's stream in our words, retries and tool results included (see ports/agent.ts).
+ */
+import { Anthropic } from '@anthropic-ai/sdk'
+import type { Agent, RunTimeouts } from '../ports/agent.ts'
+import { answerRequest } from './claude/answer-request.ts'
+import { parseClaudeOptions } from './claude/claude-options.ts'
+import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput } from './claude/claude-options.ts'
+
+export type { ClaudeClient, ClaudeOptionsInput } from './claude/claude-options.ts'
+export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputSchema } from './claude/tool.ts'
+
+/**
+ * An agent that answers with a Claude model. It retries a model call only while nothing of it was seen, runs tools, and
+ * stops the provider's request as soon as its signal aborts.
+ *
+ * @example
+ * const agent = claude({ apiKey, system: 'You are brief.', tools: [weather] })
+ * @throws VerbatimError `INVALID_CONFIGURATION` naming the option that is wrong
+ */
+export function claude(input: ClaudeOptionsInput = {}): Agent {
+  const options = parseClaudeOptions(input)
+  const client = options.client ?? createClient(options)
+  const { id, timeouts, maxHistoryMessages } = options
+  return Object.freeze({
+    id,
+    ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),
+    ...(maxHistoryMessages === undefined ? {} : { maxHistoryMessages }),
+    stream: (request, signal) => answerRequest({ ...options, client }, request, signal),
+  } satisfies Agent)
+}
+
+function createClient({ apiKey, baseURL }: ClaudeOptions): ClaudeClient {
+  return new Anthropic({
+    maxRetries: 0,
+    // The SDK would print frames that it cannot parse, which are parts of an answer.
+    logLevel: 'off',
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...(baseURL === undefined ? {} : { baseURL }),
+  })
+}
+
+function definedTimeouts({ firstTokenMs, idleMs, totalMs }: NonNullable<ClaudeOptions['timeouts']>) {
+  return {
+    ...(firstTokenMs === undefined ? {} : { firstTokenMs }),
+    ...(idleMs === undefined ? {} : { idleMs }),
+    ...(totalMs === undefined ? {} : { totalMs }),
+  } satisfies Partial<RunTimeouts>
+}

@@ -1,0 +1,100 @@
+import type { Anthropic } from '@anthropic-ai/sdk'
+import type { ThinkingConfigParam } from '@anthropic-ai/sdk/resources/messages'
+import { z } from 'zod'
+import { VerbatimError } from '../../contract/errors.ts'
+import { AgentId } from '../../contract/identifiers.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { silentLogger } from '../../ports/logger.ts'
+import type { Logger } from '../../ports/logger.ts'
+import { systemClock } from '../../system-clock.ts'
+import { randomFraction } from './retry-delay.ts'
+import type { Tool } from './tool.ts'
+
+/** What the agent needs of the SDK's client; its Bedrock and Vertex clients have it too. */
+export type ClaudeClient = Pick<Anthropic, 'messages'>
+
+const ms = z.int().positive()
+
+const Timeouts = z.strictObject({ firstTokenMs: ms.optional(), idleMs: ms.optional(), totalMs: ms.optional() })
+const ThinkingConfig = z.looseObject({ type: z.string(), budget_tokens: z.int().optional() })
+
+/** Settings of {@link claude}; each default says why. */
+export const ClaudeOptions = z
+  .strictObject({
+    /** The agent's name in sessions and runs. @default "claude" */
+    id: AgentId.default('claude'),
+    /** @default "claude-sonnet-5-5" */
+    model: z.string().min(1).default('claude-sonnet-5-5'),
+    /** Left out, the SDK looks for credentials where it always does (its environment variables and profiles). */
+    apiKey: z.string().min(1).optional(),
+    /** Another server of the same protocol. */
+    baseURL: z.url({ protocol: /^https?$/ }).optional(),
+    /** The system prompt. */
+    system: z.string().min(1).optional(),
+    /** What the model may call; see {@link tool}. @default none */
+    tools: z.array(z.custom<Tool>(isTool, 'Make it with tool()')).default([]),
+    /** Tokens of one model call, thinking included. @default 16_384, long answers and a little thinking */
+    maxTokens: z.int().positive().default(16_384),
+    /** Passed on as it is. Left out, the model's own default holds. */
+    thinking: z.custom<ThinkingConfigParam>((value) => ThinkingConfig.safeParse(value).success).optional(),
+    /** Marks the system prompt and the end of the conversation for the provider's cache. @default true, a long session costs far less */
+    cache: z.boolean().default(true),
+    /** Model calls of one run. @default 16, an end to a model that calls tools for ever */
+    maxCycles: z.int().min(1).max(1_000).default(16),
+    /** Retries of one model call before its first content. @default 4, about ten seconds of trouble at the provider */
+    maxRetries: z.int().min(0).max(100).default(4),
+    /** For one call of one tool. @default 60_000 */
+    toolTimeoutMs: ms.default(60_000),
+    /** How long a run waits for this agent; what is left out is the server's own setting. */
+    timeouts: Timeouts.optional(),
+    /** Newest messages that this agent is given; left out, the server's own setting. */
+    maxHistoryMessages: z.int().min(1).max(1_000).optional(),
+    /** An SDK client of your own in place of `apiKey` and `baseURL`. Its log level is yours: at "debug" it writes prompts. */
+    client: z.custom<ClaudeClient>(isClient, 'Must be a client of @anthropic-ai/sdk').optional(),
+    /** Told of tools that fail: their name and the error's, never what they were given. @default silent */
+    logger: z.custom<Logger>(isObject).default(silentLogger),
+    /** For tests. @default the machine's clock */
+    clock: z.custom<Clock>(isObject).default(systemClock),
+    /** Spreads retries: a number from 0 to 1. @default a random one */
+    random: z.custom<() => number>((value) => typeof value === 'function').default(() => randomFraction),
+  })
+  .refine(({ client, apiKey, baseURL }) => client === undefined || (apiKey ?? baseURL) === undefined, {
+    error: 'has credentials and an address of its own; leave apiKey and baseURL out',
+    path: ['client'],
+  })
+  .refine(({ tools }) => new Set(tools.map(({ name }) => name)).size === tools.length, {
+    error: 'must have different names',
+    path: ['tools'],
+  })
+  .refine(({ thinking, maxTokens }) => thinking?.type !== 'enabled' || thinking.budget_tokens < maxTokens, {
+    error: 'must leave tokens for the answer: budget_tokens under maxTokens',
+    path: ['thinking'],
+  })
+
+/** {@link ClaudeOptions} as given: everything may be left out. */
+export type ClaudeOptionsInput = z.input<typeof ClaudeOptions>
+export type ClaudeOptions = z.infer<typeof ClaudeOptions>
+
+/** @throws VerbatimError `INVALID_CONFIGURATION` naming the option */
+export function parseClaudeOptions(input: ClaudeOptionsInput): ClaudeOptions {
+  const parsed = ClaudeOptions.safeParse(input)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const field = issue?.path.join('.') ?? 'options'
+  throw new VerbatimError('INVALID_CONFIGURATION', `claude(): ${field} ${issue?.message ?? 'is wrong'}`, {
+    data: { field },
+  })
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}
+
+function isTool(value: unknown): boolean {
+  return z.looseObject({ name: z.string(), inputSchema: z.looseObject({}), execute: z.function() }).safeParse(value)
+    .success
+}
+
+function isClient(value: unknown): boolean {
+  return isObject(value) && value instanceof Object && 'messages' in value && isObject(value.messages)
+}

@@ -1,0 +1,116 @@
+/**
+ * Runs the tools that one model call asked for, all at once.
+ * In: tool_use blocks. Out: a tool_result event for each, in their order, whatever the tool does; only the run's signal ends it.
+ */
+import { ZodError } from 'zod'
+import { raceSignal } from '../../async/race-signal.ts'
+import type { ToolUseBlock } from '../../contract/content-block.ts'
+import { isVerbatimError } from '../../contract/errors.ts'
+import type { AgentEvent } from '../../contract/event.ts'
+import type { AgentRequest } from '../../ports/agent.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Logger } from '../../ports/logger.ts'
+import type { Tool } from './tool.ts'
+
+/** The largest output of a tool, in UTF-8 bytes; more of them must fit one message. */
+export const maxToolOutputBytes = 256 * 1024
+const maxIssuesTold = 5
+const maxMessageLength = 500
+
+export interface ToolRunner {
+  readonly tools: readonly Tool[]
+  readonly toolTimeoutMs: number
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export type ToolResultEvent = Extract<AgentEvent, { type: 'tool_result' }>
+
+/** Yields and returns the results of `calls`. @throws the signal's reason when it aborts, without waiting for the tools */
+export async function* runTools(
+  runner: ToolRunner,
+  calls: readonly ToolUseBlock[],
+  { request, signal }: { request: AgentRequest; signal: AbortSignal },
+): AsyncGenerator<ToolResultEvent, ToolResultEvent[], void> {
+  const stop = new AbortController()
+  const either = AbortSignal.any([signal, stop.signal])
+  const pending = calls.map((call) => runTool(runner, call, { request, signal: either }))
+  const results: ToolResultEvent[] = []
+  try {
+    for (const one of pending) {
+      const result = await raceSignal(one, signal)
+      results.push(result)
+      yield result
+    }
+    return results
+  } finally {
+    stop.abort()
+  }
+}
+
+interface Scope {
+  readonly request: AgentRequest
+  readonly signal: AbortSignal
+}
+
+/** Never rejects: what goes wrong is told to the model. */
+async function runTool(runner: ToolRunner, call: ToolUseBlock, scope: Scope): Promise<ToolResultEvent> {
+  const startedMs = runner.clock.monotonicMs()
+  const output = await invokeTool(runner, call, scope)
+  return {
+    type: 'tool_result',
+    tool_use_id: call.id,
+    // Half of a surrogate pair would not come back from storage as it was sent.
+    content: output.content.toWellFormed(),
+    is_error: output.isError,
+    durationMs: Math.max(0, Math.round(runner.clock.monotonicMs() - startedMs)),
+  }
+}
+
+interface ToolOutput {
+  readonly content: string
+  readonly isError: boolean
+}
+
+async function invokeTool(runner: ToolRunner, call: ToolUseBlock, { request, signal }: Scope): Promise<ToolOutput> {
+  const found = runner.tools.find((candidate) => candidate.name === call.name)
+  if (found === undefined) return failed('There is no tool of this name')
+  const timeout = new AbortController()
+  const timer = setTimeout(() => timeout.abort(), runner.toolTimeoutMs)
+  const either = AbortSignal.any([signal, timeout.signal])
+  const { runId, sessionId } = request
+  try {
+    const content = await raceSignal(found.execute(call.input, { signal: either, runId, sessionId }), either)
+    return new TextEncoder().encode(content).length > maxToolOutputBytes
+      ? failed(`The output of the tool is over ${maxToolOutputBytes} bytes; ask it for less`)
+      : { content, isError: false }
+  } catch (error) {
+    if (timeout.signal.aborted) return failed(`The tool did not answer within ${runner.toolTimeoutMs} ms`)
+    if (!signal.aborted) {
+      runner.logger.warn({ runId, tool: found.name, error: nameOf(error) }, 'A tool failed')
+    }
+    return failed(describeFailure(error))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function failed(content: string): ToolOutput {
+  return { content, isError: true }
+}
+
+/** What the model (and the user) may know: an unexpected error's message might hold a secret. */
+function describeFailure(error: unknown): string {
+  if (error instanceof ZodError) return describeIssues(error)
+  return isVerbatimError(error) ? error.message.slice(0, maxMessageLength) : 'The tool failed'
+}
+
+/** Paths and rules, never values, so that the model can correct its call. */
+function describeIssues(error: ZodError): string {
+  const issues = error.issues.slice(0, maxIssuesTold).map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+  return `The input does not fit the tool: ${issues.join('; ')}`.slice(0, maxMessageLength)
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error
+}

@@ -1,0 +1,84 @@
+import { z } from 'zod'
+import type { JsonValue } from '../../contract/content-block.ts'
+import { VerbatimError } from '../../contract/errors.ts'
+import type { RunId, SessionId } from '../../contract/identifiers.ts'
+
+/** What a tool is told beside its input. */
+export interface ToolContext {
+  /** Aborts when the run is stopped and when the tool's time is over. */
+  readonly signal: AbortSignal
+  readonly runId: RunId
+  readonly sessionId: SessionId
+}
+
+/** Something the model may call. Made by {@link tool}. */
+export interface Tool {
+  readonly name: string
+  readonly description: string
+  /** JSON schema of the input, as the model is shown it. */
+  readonly inputSchema: ToolInputSchema
+  /** Checks `input`, runs the tool and answers its output as text. @throws ZodError when `input` does not fit */
+  execute(input: JsonValue, context: ToolContext): Promise<string>
+}
+
+export interface ToolInputSchema {
+  readonly type: 'object'
+  readonly [key: string]: unknown
+}
+
+export interface ToolDefinition<TInput extends z.ZodType> {
+  /** 1 to 64 letters, digits, `_` or `-`. */
+  readonly name: string
+  /** Tells the model what the tool does and when to use it. */
+  readonly description: string
+  /** An object schema; what does not fit it never reaches `run`. */
+  readonly input: TInput
+  /** Answers text or JSON for the model. What it throws is told to the model without its message, unless it is a VerbatimError. */
+  run(input: z.infer<TInput>, context: ToolContext): string | JsonValue | Promise<string | JsonValue>
+}
+
+const ToolName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)
+const ObjectSchema = z.looseObject({ type: z.literal('object') })
+
+/**
+ * A tool for an agent.
+ *
+ * @example
+ * const weather = tool({
+ *   name: 'get_weather',
+ *   description: 'The weather of a city, now',
+ *   input: z.object({ city: z.string() }),
+ *   run: ({ city }, { signal }) => fetchWeather(city, signal),
+ * })
+ * @throws VerbatimError `INVALID_CONFIGURATION` when the name is malformed or the input is not a plain object schema
+ */
+export function tool<TInput extends z.ZodType>(definition: ToolDefinition<TInput>): Tool {
+  const { name, description, input: schema } = definition
+  if (!ToolName.safeParse(name).success) {
+    throw new VerbatimError('INVALID_CONFIGURATION', 'A tool name has 1 to 64 letters, digits, _ or -', {
+      data: { field: 'name' },
+    })
+  }
+  return Object.freeze({
+    name,
+    description,
+    inputSchema: toInputSchema(name, schema),
+    async execute(input: JsonValue, context: ToolContext) {
+      const output: unknown = await definition.run(await schema.parseAsync(input), context)
+      // Nothing to say is an answer too: JSON has no word for undefined.
+      return typeof output === 'string' ? output : (JSON.stringify(output) ?? '')
+    },
+  })
+}
+
+function toInputSchema(name: string, schema: z.ZodType): ToolInputSchema {
+  try {
+    const { $schema: _draft, ...json } = z.toJSONSchema(schema, { io: 'input' })
+    return ObjectSchema.parse(json)
+  } catch (error) {
+    throw new VerbatimError('INVALID_CONFIGURATION', `The input of tool ${name} must be a z.object of JSON values`, {
+      data: { field: 'input' },
+      cause: error,
+    })
+  }
+}
