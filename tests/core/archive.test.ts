@@ -40,7 +40,7 @@ it('keeps every cursor valid when an ended run is archived into one document', a
   expect(await db.collection('run_events').countDocuments()).toBeGreaterThan(1)
 
   await using archiver = createServerCore({ ...database.storage, agents: [agent] }, { archiveDelayMs: 1 })
-  await vi.waitFor(async () => expect(await db.collection('run_events').countDocuments()).toBe(0), { timeout: 10_000 })
+  await vi.waitFor(async () => expect(await db.collection('run_events').countDocuments()).toBe(1), { timeout: 10_000 })
   expect(await db.collection('run_archives').countDocuments()).toBe(1)
   for (const after of [0, 1, 2, 127, 128, 129, 200, streamed.length - 1, streamed.length]) {
     expect(await collect(archiver, runId, after)).toEqual(streamed.slice(after))
@@ -58,7 +58,7 @@ it('loses nothing for a reader in the middle of a log that is being emptied', as
   const key = database.storage.eventLog.keyOf(owner, runId)
   const entries = await db.collection('run_events').find().sort({ _id: 1 }).toArray()
   await database.storage.eventLog.archive(key, { expiresAt })
-  // Half-way through emptying, entries are gone in any order but for the last, which goes last.
+  // Half-way through emptying, entries are gone in any order but for the last, which stays.
   for (const isLeft of [(at: number) => at % 2 === 0, (at: number) => at % 2 === 1, () => false]) {
     await db.collection('run_events').deleteMany({})
     await db.collection('run_events').insertMany(entries.filter((_, at) => isLeft(at) || at === entries.length - 1))
@@ -68,20 +68,42 @@ it('loses nothing for a reader in the middle of a log that is being emptied', as
   }
   // A second archiving finishes the job from any such state.
   await database.storage.eventLog.archive(key, { expiresAt })
-  expect(await db.collection('run_events').countDocuments()).toBe(0)
+  expect(await db.collection('run_events').countDocuments()).toBe(1)
   expect(await collect(core, runId)).toEqual(streamed)
 })
 
-it('tells expired events from a run that never was', async () => {
+it('keeps a zombie out of a run that is long archived', async () => {
+  await using database = await openTestDatabase(inject('mongoUri'))
+  const { eventLog } = database.storage
+  const runId = crypto.randomUUID()
+  await using core = createServerCore({ ...database.storage, agents: [agent] })
+  await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  const streamed = await collect(core, runId)
+  const key = eventLog.keyOf(owner, runId)
+  await eventLog.archive(key, { expiresAt })
+  // To a process that slept through the takeover, the log ends where the terminal event is.
+  const late = {
+    key,
+    firstSeq: streamed.length,
+    batchId: crypto.randomUUID(),
+    events: [{ type: 'message_stop' } as const],
+  }
+  expect(await eventLog.append([late], { signal: AbortSignal.timeout(5_000) })).toEqual(['fenced'])
+  expect(await collect(core, runId)).toEqual(streamed)
+})
+
+it('tells expired events from a run that never was, and still says how an expired run ended', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const db = database.client.db(database.databaseName)
   const runId = crypto.randomUUID()
   await using core = createServerCore({ ...database.storage, agents: [agent] }, { startWaitMs: 50 })
   await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
-  await collect(core, runId)
-  await db.collection('run_events').deleteMany({})
+  const streamed = await collect(core, runId)
+  await database.storage.eventLog.archive(database.storage.eventLog.keyOf(owner, runId), { expiresAt })
+  await db.collection('run_archives').deleteMany({})
   await expect(collect(core, runId)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
   await expect(collect(core, runId, 7)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
+  expect(await collect(core, runId, streamed.length)).toEqual([])
   await expect(collect(core, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   await expect(collect(core, crypto.randomUUID(), 7)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
 })

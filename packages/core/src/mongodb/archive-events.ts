@@ -26,11 +26,9 @@ export async function archiveEvents(
   if (endsTerminal(parts.at(-1))) await runArchives.insertMany(parts, { ordered: false }).catch(ignoreDuplicates)
   const [lastPart] = await runArchives.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
   if (!endsTerminal(lastPart)) throw new Error('The log of an ended run has a hole; it is left as it is')
-  // The last entry goes last: as long as it is there, a reader before it does not take the log's end for the run's.
+  // The last entry stays, and with it the terminal event's key: it is what a zombie that wakes up runs into.
   const [lastEntry] = await runEvents.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
-  if (lastEntry === undefined) return
-  await runEvents.deleteMany(entriesOf(key, lastEntry._id.n))
-  await runEvents.deleteMany(ofRun)
+  if (lastEntry !== undefined) await runEvents.deleteMany(entriesOf(key, lastEntry._id.n))
 }
 
 function entriesOf(key: RunKey, before: number) {

@@ -100,14 +100,13 @@ async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal
   const deadline = AbortSignal.timeout(deps.startWaitMs)
   const either = AbortSignal.any([signal, deadline])
   try {
-    let batches = tail.after(0) ?? []
-    while (batches.length === 0) {
-      await tail.wait(either)
-      // Its beginning may have left the memory already, so the log answers when the memory does not.
-      batches =
+    while (true) {
+      // The beginning may have left the memory already, so the log answers when the memory does not.
+      const batches =
         tail.after(0) ?? (await deps.log.read(tail.key, { after: 0, maxBatches: maxBatchesPerRead, signal: either }))
+      if (batches.length > 0) return batches
+      if (tail.lastSeq === 0) await tail.wait(either)
     }
-    return batches
   } catch (error) {
     signal.throwIfAborted()
     if (!deadline.aborted) throw error

@@ -1,4 +1,5 @@
 /** The heartbeat: keeps this process's leases alive, brings cancel intents, and lets go of runs it can no longer prove to own. */
+import { raceSignal } from '../async/race-signal.ts'
 import { sleep } from '../async/sleep.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -45,9 +46,10 @@ async function beat(deps: LeaseDeps, live: readonly LiveRun[], confirmedAt: Weak
   const askedAt = clock.monotonicMs()
   try {
     const owned = live.map((run) => run.owned)
-    const renewed = new Map(
-      (await runRepository.renewLeases(owned, { processId, leaseMs: leases.leaseMs })).map((one) => [one.key, one]),
-    )
+    const renewing = runRepository.renewLeases(owned, { processId, leaseMs: leases.leaseMs })
+    // A hung database must not keep this process from noticing that its leases run out.
+    const answered = await raceSignal(renewing, AbortSignal.timeout(leases.heartbeatMs))
+    const renewed = new Map(answered.map((one) => [one.key, one]))
     for (const run of live) {
       const lease = renewed.get(run.owned.key)
       if (lease === undefined) continue // ended just now, or taken over: the log's own fence tells which

@@ -28,12 +28,18 @@ export class RunTail {
   #lastSeq = 0
   #isLocal = false
   #hasEnded = false
+  #isStale = false
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(key: RunKey, options: TailOptions) {
     this.key = key
     this.#options = options
+  }
+
+  /** Seq of the newest known event; 0 before the first. */
+  get lastSeq(): number {
+    return this.#lastSeq
   }
 
   /** Batches past `after`, empty when all are seen; undefined when they are not in memory and the log must be read. */
@@ -109,10 +115,11 @@ export class RunTail {
     })
   }
 
-  /** Looks into the log for batches past the newest known one; at most one look at a time. */
+  /** Looks into the log for batches past the newest known one. A call during a look makes that one look again. */
   refresh(): Promise<void> {
-    if (this.#isLocal || this.#hasEnded) return Promise.resolve()
-    this.#refreshing ??= this.#readLog().finally(() => (this.#refreshing = undefined))
+    if (!this.isRemote) return Promise.resolve()
+    this.#isStale = true
+    this.#refreshing ??= this.#readLog()
     return this.#refreshing
   }
 
@@ -121,8 +128,20 @@ export class RunTail {
   }
 
   async #readLog(): Promise<void> {
+    try {
+      while (this.#isStale && this.isRemote) await this.#readOnce()
+    } finally {
+      // In the same turn as the last check above: a hint that comes later begins a new look.
+      this.#refreshing = undefined
+    }
+  }
+
+  async #readOnce(): Promise<void> {
+    this.#isStale = false
     const batches = await this.#options.log.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerRead })
     for (const batch of batches) this.publish(batch, JSON.stringify(batch.events).length)
+    // As many as asked for: there may be more.
+    if (batches.length === maxBatchesPerRead) this.#isStale = true
   }
 
   #startTimer(): void {
