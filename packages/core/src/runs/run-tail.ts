@@ -99,14 +99,17 @@ export class RunTail {
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
-      const settle = () => {
+      const leave = () => {
         this.#waiters.delete(settle)
         signal.removeEventListener('abort', onAbort)
         if (this.#waiters.size === 0) this.#stopTimer()
+      }
+      const settle = () => {
+        leave()
         resolve()
       }
       const onAbort = () => {
-        settle()
+        leave()
         reject(signal.reason)
       }
       this.#waiters.add(settle)
