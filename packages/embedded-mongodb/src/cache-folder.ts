@@ -1,6 +1,6 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { Environment } from './find-mongod.ts'
+import type { Environment } from './environment.ts'
 
 /** Where servers we fetched are kept, per user. */
 export function cacheFolder(env: Environment): string {

@@ -1,5 +1,5 @@
 import { DryMongoBinary, MongoBinary } from 'mongodb-memory-server-core'
-import type { Environment } from './find-mongod.ts'
+import type { Environment } from './environment.ts'
 
 const origin = 'https://fastdl.mongodb.org'
 

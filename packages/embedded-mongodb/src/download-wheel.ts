@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { wheelMongod } from './cache-folder.ts'
-import type { Environment } from './find-mongod.ts'
+import type { Environment } from './environment.ts'
 
 const run = promisify(execFile)
 

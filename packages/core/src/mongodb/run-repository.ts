@@ -2,11 +2,9 @@
  * Runs in MongoDB: start and end as one transaction each, leases by the database's clock, cancel as a stored intent.
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
-import type { MongoClient } from 'mongodb'
 import type { RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import { ownerOf } from '../contract/principal.ts'
-import type { Clock } from '../ports/clock.ts'
 import type { RunKey } from '../ports/event-log.ts'
 import type { OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
@@ -14,18 +12,13 @@ import type { Collections, RunDocument } from './collections.ts'
 import { toRun } from './documents.ts'
 import { finishRun } from './finish-run.ts'
 import { toVerbatimError } from './map-error.ts'
+import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
 import { retryRequest, retryUntil } from './retry.ts'
 import { startRun } from './start-run.ts'
 
-export interface RunStorage {
-  readonly client: MongoClient
-  readonly collections: Collections
-  readonly clock: Clock
-}
-
-export function createRunRepository(storage: RunStorage): RunRepository {
+export function createRunRepository(storage: MongoContext): RunRepository {
   const { runs } = storage.collections
   return {
     startRun(owner, run) {

@@ -1,28 +1,21 @@
 /** Sessions and messages in MongoDB. Every filter is built here, from keys that hold the owner (promise P7). */
 import { isDeepStrictEqual } from 'node:util'
-import type { MongoClient } from 'mongodb'
 import { VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { Clock } from '../ports/clock.ts'
 import type { NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
-import type { Collections, MessageDocument } from './collections.ts'
+import type { MessageDocument } from './collections.ts'
 import { toMessage, toSession } from './documents.ts'
 import { isDuplicateKey } from './map-error.ts'
+import type { MongoContext } from './mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
 import { retryRequest } from './retry.ts'
 import { busyError, claimHead, newSession } from './session-head.ts'
 import { inTransaction } from './transaction.ts'
 
-interface Storage {
-  readonly client: MongoClient
-  readonly collections: Collections
-  readonly clock: Clock
-}
-
-export function createSessionRepository(storage: Storage): SessionRepository {
+export function createSessionRepository(storage: MongoContext): SessionRepository {
   const { sessions, messages } = storage.collections
   return {
     createSession: (owner, session) => retryRequest(() => createSession(storage, owner, session)),
@@ -49,7 +42,7 @@ export function createSessionRepository(storage: Storage): SessionRepository {
 }
 
 async function createSession(
-  { collections, clock }: Storage,
+  { collections, clock }: MongoContext,
   owner: Owner,
   session: { sessionId: SessionId; title: string | null },
 ) {
@@ -71,7 +64,7 @@ async function createSession(
   return toSession(created)
 }
 
-async function listSessions({ collections }: Storage, owner: Owner, page: PageRequest) {
+async function listSessions({ collections }: MongoContext, owner: Owner, page: PageRequest) {
   const after = page.cursor ? fromTimeCursor(page.cursor) : undefined
   const past = after && {
     $or: [{ updatedAt: { $lt: after.time } }, { updatedAt: after.time, _id: { $lt: after.key as never } }],
@@ -90,7 +83,7 @@ async function listSessions({ collections }: Storage, owner: Owner, page: PageRe
 }
 
 async function listMessages(
-  { collections }: Storage,
+  { collections }: MongoContext,
   { owner, sessionId }: { owner: Owner; sessionId: SessionId },
   page: PageRequest & { order: 'oldest' | 'newest' },
 ) {
@@ -107,7 +100,7 @@ async function listMessages(
 }
 
 /** One attempt; a repeated one finds the message that an earlier one stored. */
-async function appendMessage(storage: Storage, owner: Owner, message: NewMessage): Promise<Message> {
+async function appendMessage(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Message> {
   const { sessions, messages } = storage.collections
   const document = newMessageDocument(owner, message, storage.clock.now())
   try {
@@ -143,7 +136,7 @@ function newMessageDocument(owner: Owner, message: NewMessage, now: Date): Omit<
 }
 
 async function findSameMessage(
-  { collections }: Storage,
+  { collections }: MongoContext,
   document: Omit<MessageDocument, 'seq'>,
 ): Promise<Message | undefined> {
   const found = await collections.messages.findOne({ _id: document._id })
@@ -158,7 +151,7 @@ async function findSameMessage(
 }
 
 /** The claim met a busy session, or lost a race to make a new one and is to be tried again. */
-async function whyNotAppended(storage: Storage, owner: Owner, message: NewMessage): Promise<Message> {
+async function whyNotAppended(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Message> {
   const busy = await busyError(storage.collections.sessions, owner, message.sessionId)
   if (busy !== undefined) throw busy
   return await appendMessage(storage, owner, message)

@@ -7,7 +7,7 @@ import type { Collections, MessageDocument, RunDocument } from './collections.ts
 import { toRun } from './documents.ts'
 import { isDuplicateKey } from './map-error.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from './owner-keys.ts'
-import type { RunStorage } from './run-repository.ts'
+import type { MongoContext } from './mongo-context.ts'
 import { busyError, claimHead } from './session-head.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -21,7 +21,7 @@ type NewRunDocument = Omit<RunDocument, 'lease'> & {
 }
 
 /** One attempt of the first transaction of a turn; safe to repeat with the same `startId`. */
-export async function startRun(storage: RunStorage, owner: Owner, start: Start): Promise<StartOutcome> {
+export async function startRun(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
   const run = newRunDocument(owner, start, storage.clock.now())
   try {
     await inTransaction(storage.client, (session) => insertTurn(storage, { owner, start, run }, session))
@@ -33,7 +33,7 @@ export async function startRun(storage: RunStorage, owner: Owner, start: Start):
 }
 
 async function insertTurn(
-  { collections }: RunStorage,
+  { collections }: MongoContext,
   { owner, start, run }: { owner: Owner; start: Start; run: NewRunDocument },
   session: ClientSession,
 ): Promise<void> {
@@ -61,7 +61,7 @@ async function insertRun(runs: Collections['runs'], run: NewRunDocument, session
   await runs.updateOne({ _id, startId }, update, { upsert: true, session })
 }
 
-async function whyNotStarted(storage: RunStorage, owner: Owner, start: Start): Promise<StartOutcome> {
+async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
   const { runs, sessions } = storage.collections
   const found = await runs.findOne({ _id: runKeyOf(owner, start.runId) })
   if (found?.startId === start.startId) {
