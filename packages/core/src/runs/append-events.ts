@@ -71,9 +71,10 @@ export class EventWriter {
 
   async #drain(): Promise<void> {
     while (this.#waiting.size > 0) {
-      const appenders = [...this.#waiting]
+      // One that was lost meanwhile has nothing left to write, and must not write even an empty entry.
+      const appenders = [...this.#waiting].filter((appender) => appender.hasPending)
       this.#waiting.clear()
-      await this.#commit(appenders)
+      if (appenders.length > 0) await this.#commit(appenders)
       for (const appender of appenders) if (appender.hasPending) this.#waiting.add(appender)
     }
     this.#isScheduled = false

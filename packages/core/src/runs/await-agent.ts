@@ -19,8 +19,8 @@ export async function* awaitAgent(
 ): AsyncGenerator<AgentEvent, void, void> {
   const stop = new AbortController()
   const either = AbortSignal.any([signal, stop.signal])
-  const total = setTimeout(() => stop.abort(timeoutError('total', timeouts.totalMs)), timeouts.totalMs)
   const events = open(either)[Symbol.asyncIterator]()
+  const total = setTimeout(() => stop.abort(timeoutError('total', timeouts.totalMs)), timeouts.totalMs)
   const phases = createPhases()
   try {
     while (true) {

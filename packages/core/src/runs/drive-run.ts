@@ -207,9 +207,17 @@ export function terminalEvent(
   }
 }
 
+/** What the event adds to the answer, in bytes as they are stored. */
 function answerBytesOf(event: AgentEvent): number {
-  if (event.type === 'tool_result') return event.content.length * 3
-  return event.type === 'content_block_delta' ? JSON.stringify(event.delta).length : 0
+  switch (event.type) {
+    case 'content_block_delta':
+      return Buffer.byteLength(event.delta.type === 'text_delta' ? event.delta.text : JSON.stringify(event.delta))
+    case 'content_block_start':
+    case 'tool_result':
+      return Buffer.byteLength(JSON.stringify(event))
+    default:
+      return 0
+  }
 }
 
 function answerTooLarge(maxBytes: number): VerbatimError {

@@ -2,6 +2,7 @@
  * Recovery: a run whose lease lapsed (its process died, hung or was cut off) is taken over and ended, so that every run ends (P3).
  * The takeover raises the fence; the terminal event at the next seq shuts the log to a zombie that wakes up later (P5).
  */
+import { raceSignal } from '../async/race-signal.ts'
 import { sleep } from '../async/sleep.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import type { EventBatch } from '../contract/event.ts'
@@ -35,6 +36,7 @@ export async function recoverRuns(deps: RecoveryDeps, signal: AbortSignal): Prom
     try {
       while (!signal.aborted && (await recoverOne(deps, signal))) continue
     } catch {
+      if (signal.aborted) return
       deps.logger.warn({}, 'Recovery could not reach the database; trying again')
     }
     await sleep(deps.recoveryMs, signal).catch(() => {}) // an abort ends the loop
@@ -43,7 +45,8 @@ export async function recoverRuns(deps: RecoveryDeps, signal: AbortSignal): Prom
 
 /** Takes over and ends at most one lapsed run; answers whether there was one. */
 async function recoverOne(deps: RecoveryDeps, signal: AbortSignal): Promise<boolean> {
-  const claimed = await deps.runRepository.claimLapsedRun({ processId: deps.processId, leaseMs: deps.leaseMs })
+  const claiming = deps.runRepository.claimLapsedRun({ processId: deps.processId, leaseMs: deps.leaseMs })
+  const claimed = await raceSignal(claiming, signal) // a hung database must not keep this process from closing
   if (claimed === undefined) return false
   // A zombie may append until the terminal event is in: each time it does, the end moves behind what it wrote.
   while ((await interrupt(deps, claimed, signal)) === 'fenced') {

@@ -1,0 +1,420 @@
+/** P3: whatever happens to agent, log or process, a run reaches exactly one terminal event, and it is the log's last. */
+import { isTerminalEvent, textOf, VerbatimError } from '@verbatim/core'
+import type { AgentEvent, RunEvent, WireError } from '@verbatim/core'
+import type { Agent, EventLog, RunRepository, ServerCore } from '@verbatim/core/server'
+import type { TestDatabase } from '@verbatim/core/testing'
+import { describe, expect, it, vi } from 'vitest'
+import { answerOf, handAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
+import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
+import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
+import { createGate } from '../support/gate.ts'
+import { expectIdle, watchLeaks } from '../support/leaks.ts'
+
+/** The end of a run as everybody may see it: the last event, the run, the message and the session agree. */
+async function expectEnded(core: ServerCore, runId: string, events: readonly RunEvent[]) {
+  expect(events.filter(isTerminalEvent)).toEqual([events.at(-1)])
+  const answer = answerFrom(events)
+  const run = await core.runs.get(ada, runId)
+  expect(run).toMatchObject({ status: answer.status, lastSeq: events.length, error: answer.error })
+  const message = await answerMessage(core, runId)
+  expect(message).toMatchObject({ status: answer.status, content: answer.content, metrics: answer.metrics })
+  expect((await core.sessions.get(ada, run.sessionId)).activeRunId).toBeNull()
+  return { answer, error: answer.error as WireError }
+}
+
+async function runToEnd(agent: Agent, options = {}) {
+  await using test = await openOne({ agents: [agent], options })
+  const runId = await startRun(test.core)
+  const ended = await expectEnded(test.core, runId, await followAll(test.core, runId))
+  await expectIdle(test.core)
+  return ended
+}
+
+describe('an agent that fails', () => {
+  it('by throwing keeps the part it said, and its error is masked', async () => {
+    const agent = handAgent()
+    agent.say('half an ')
+    agent.fail(new Error('secret of the agent'))
+    const { answer, error } = await runToEnd(agent)
+    expect(answer.status).toBe('failed')
+    expect(textOf(answer.content)).toBe('half an ')
+    expect(error.code).toBe('INTERNAL')
+    expect(error.data.correlationId).toMatch(/^[0-9a-f-]{36}$/)
+    expect(JSON.stringify(answer)).not.toContain('secret')
+  })
+
+  it('before its first event ends as failed with an empty answer', async () => {
+    const agent = handAgent()
+    agent.fail(new VerbatimError('PROVIDER_ERROR', 'The provider refused', { data: { providerStatus: 529 } }))
+    const { answer, error } = await runToEnd(agent)
+    expect(answer).toMatchObject({ status: 'failed', content: [] })
+    expect(error).toMatchObject({ code: 'PROVIDER_ERROR', retryable: true, data: { providerStatus: 529 } })
+  })
+
+  it('by throwing before it returns a stream ends as failed and leaves no timer behind', async () => {
+    const leaks = watchLeaks()
+    const { error } = await runToEnd({
+      id: 'eager',
+      stream() {
+        throw new Error('no stream')
+      },
+    })
+    expect(error.code).toBe('INTERNAL')
+    await leaks.expectNone()
+  })
+
+  it.each([
+    ['an unknown event', { type: 'nonsense' }],
+    ['a terminal event of its own', { type: 'message_stop', extra: true }],
+    ['an event without its fields', { type: 'content_block_delta', index: 0 }],
+  ])('by yielding %s ends as failed, and the event is not stored', async (_name, event) => {
+    const agent = handAgent()
+    agent.say('fine')
+    agent.yieldNext(event as never)
+    const { answer, error } = await runToEnd(agent)
+    expect([textOf(answer.content), error.code]).toEqual(['fine', 'INTERNAL'])
+  })
+
+  it('by answering more than a message may hold ends as failed with what fitted', async () => {
+    const { answer, error } = await runToEnd(
+      scriptAgent(answerOf(Array.from({ length: 30 }, () => 'x'.repeat(1_000)))),
+      {
+        maxAnswerBytes: 20_000,
+      },
+    )
+    expect(error).toMatchObject({ code: 'MESSAGE_TOO_LARGE', data: { maxBytes: 20_000 } })
+    expect(textOf(answer.content).length).toBeGreaterThan(15_000)
+    expect(textOf(answer.content).length).toBeLessThan(20_000)
+  })
+
+  it('by answering megabytes of a script of three bytes a character ends too', async () => {
+    const chunk = '漢'.repeat(100_000)
+    const { answer, error } = await runToEnd(scriptAgent(answerOf(Array.from({ length: 70 }, () => chunk))))
+    expect([answer.status, error.code]).toEqual(['failed', 'MESSAGE_TOO_LARGE'])
+  })
+
+  it('by opening more blocks than a message may hold ends too', async () => {
+    const text = 'x'.repeat(1_500_000)
+    const blocks = Array.from({ length: 12 }, (_, index): AgentEvent[] => [
+      { type: 'content_block_start', index, content_block: { type: 'text', text } },
+      { type: 'content_block_stop', index },
+    ])
+    const { answer, error } = await runToEnd(
+      scriptAgent([messageStart(1), ...blocks.flat(), ...messageEnd('end_turn', 1)]),
+    )
+    expect([answer.status, error.code]).toEqual(['failed', 'MESSAGE_TOO_LARGE'])
+  })
+})
+
+describe('an agent that hangs', () => {
+  it('before its first token ends by the first-token timeout', async () => {
+    const { answer, error } = await runToEnd(handAgent(), { firstTokenMs: 50 })
+    expect(answer).toMatchObject({ status: 'failed', content: [] })
+    expect(error).toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'first_token', timeoutMs: 50 } })
+  })
+
+  it('after some tokens ends by the idle timeout and keeps them', async () => {
+    const agent = handAgent()
+    agent.say('some tokens')
+    const { answer, error } = await runToEnd(agent, { idleMs: 200 })
+    expect(error).toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'idle', timeoutMs: 200 } })
+    expect(textOf(answer.content)).toBe('some tokens')
+    expect(agent.wasStopped).toBe(true)
+  })
+
+  it('by talking without end ends by the total timeout', async () => {
+    const forever: Agent = {
+      id: 'forever',
+      timeouts: { totalMs: 300 },
+      async *stream() {
+        yield* answerOf([]).slice(0, 2)
+        while (true) {
+          await new Promise((go) => setTimeout(go, 10))
+          yield answerOf(['on and '])[2]!
+        }
+      },
+    }
+    const { answer, error } = await runToEnd(forever)
+    expect(error).toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'total', timeoutMs: 300 } })
+    expect(textOf(answer.content)).toContain('on and on and ')
+  })
+
+  it('and ignores its signal cannot hold up the end, nor the engine', async () => {
+    const agent = handAgent({ ignoresSignal: true })
+    agent.say('stuck')
+    const { answer, error } = await runToEnd(agent, { idleMs: 200 })
+    expect([answer.status, error.code, agent.wasStopped]).toEqual(['failed', 'RUN_TIMEOUT', true])
+  })
+})
+
+describe('a log that cannot be written', () => {
+  it('shows nothing that is not stored, and the run is ended when the log is back', async () => {
+    await using database = await openDatabase()
+    const away = { isAway: false }
+    const { eventLog } = database.storage
+    const unwritable: EventLog = {
+      ...eventLog,
+      append: async (...args) =>
+        away.isAway ? await Promise.reject(new VerbatimError('UNAVAILABLE')) : await eventLog.append(...args),
+    }
+    const agent = handAgent()
+    await using core = openEngine(database, {
+      agents: [agent],
+      options: shortLeases,
+      wrap: () => ({ eventLog: unwritable }),
+    })
+    const runId = await startRun(core)
+    const events: RunEvent[] = []
+    const following = followAll(core, runId, { onBatch: (batch) => events.push(...batch.events) })
+    agent.say('stored')
+    await vi.waitFor(() => expect(textOf(answerFrom(events).content)).toBe('stored'), patience)
+    away.isAway = true
+    agent.say(' lost')
+    const { answer } = await expectEnded(core, runId, await following)
+    expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'stored'])
+    expect(agent.wasStopped).toBe(true)
+    await expectIdle(core)
+  })
+
+  it('for one run does not take the other runs of the process with it', async () => {
+    await using database = await openDatabase()
+    const { eventLog } = database.storage
+    const refused = { key: '' }
+    const picky: EventLog = {
+      ...eventLog,
+      append: async (entries, options) => {
+        if (entries.some((entry) => entry.key === refused.key)) throw new Error('This entry cannot be stored')
+        return await eventLog.append(entries, options)
+      },
+    }
+    const agents = [scriptAgent(answerOf(Array.from({ length: 50 }, (_, at) => `w${at} `)))]
+    await using core = openEngine(database, { agents, options: shortLeases, wrap: () => ({ eventLog: picky }) })
+    const bad = crypto.randomUUID()
+    refused.key = eventLog.keyOf(ada, bad)
+    const good = Array.from({ length: 5 }, () => crypto.randomUUID())
+    const starts = [...good, bad].map((runId, at) => startRun(core, { runId, sessionId: `session-${at}` }))
+    await Promise.all(starts)
+    for (const runId of good) await expectEnded(core, runId, await followAll(core, runId))
+    const { answer } = await expectEnded(core, bad, await followAll(core, bad))
+    expect([answer.status, answer.content]).toEqual(['interrupted', []])
+  })
+})
+
+/** What a frozen process looks like from outside: its writes and heartbeats do not arrive, until they all do. */
+function freezable({ storage: { eventLog, runRepository } }: TestDatabase) {
+  const gate = createGate({ isOpen: true })
+  const log: EventLog = {
+    ...eventLog,
+    async append(entries, options) {
+      await gate.pass()
+      return await eventLog.append(entries, options)
+    },
+  }
+  const runs: RunRepository = {
+    ...runRepository,
+    async renewLeases(...args) {
+      await gate.pass()
+      return await runRepository.renewLeases(...args)
+    },
+    async finishRun(...args) {
+      await gate.pass()
+      return await runRepository.finishRun(...args)
+    },
+    async claimLapsedRun(...args) {
+      await gate.pass()
+      return await runRepository.claimLapsedRun(...args)
+    },
+  }
+  // A frozen process does not see time pass.
+  const clock = { now: () => new Date(), monotonicMs: () => 0 }
+  return { gate, ports: { eventLog: log, runRepository: runs, clock } }
+}
+
+async function lapse(database: TestDatabase): Promise<void> {
+  const runs = database.client.db(database.databaseName).collection('runs')
+  await runs.updateMany({ status: 'running' }, { $set: { 'lease.renewedAt': new Date(0) } })
+}
+
+describe('a process that is lost', () => {
+  it('has its run ended by another, with the stored part kept and every follower told', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const { gate, ports } = freezable(database)
+    await using first = openEngine(database, { agents: [agent], wrap: () => ports })
+    await using second = openEngine(database, { agents: [agent], options: shortLeases })
+    const runId = await startRun(first)
+    const [here, there] = [followAll(first, runId), followAll(second, runId)]
+    agent.say('stored part')
+    await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    gate.shut()
+    await lapse(database)
+    const events = await there
+    const { answer } = await expectEnded(second, runId, events)
+    expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'stored part'])
+    await startRun(second, { message: 'The session is free again' })
+    gate.open()
+    agent.say('a word that makes the zombie write')
+    expect(await here).toEqual(events)
+  })
+
+  it('and wakes up cannot add to the log after the end, nor end the run again', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const { gate, ports } = freezable(database)
+    await using zombie = openEngine(database, { agents: [agent], wrap: () => ports })
+    await using second = openEngine(database, { agents: [agent], options: shortLeases })
+    const runId = await startRun(zombie)
+    agent.say('before')
+    await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    gate.shut()
+    agent.say(' after')
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    await lapse(database)
+    const events = await followAll(second, runId)
+    gate.open()
+    agent.say(' and more')
+    agent.end()
+    await vi.waitFor(() => expect(zombie.stats().runsActive).toBe(0), patience)
+    expect(await followAll(second, runId)).toEqual(events)
+    const { answer } = await expectEnded(second, runId, events)
+    expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'before'])
+    expect(zombie.stats().runsEnded).toEqual({ completed: 0, failed: 0, cancelled: 0, interrupted: 0 })
+    const { items } = await second.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
+    expect(items.map((message) => message.role)).toEqual(['user', 'assistant'])
+  })
+
+  it('and has just answered to the end when it freezes does not answer twice', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const { gate, ports } = freezable(database)
+    const { eventLog } = database.storage
+    await using zombie = openEngine(database, { agents: [agent], wrap: () => ({ ...ports, eventLog }) })
+    await using second = openEngine(database, { agents: [agent], options: shortLeases })
+    const runId = await startRun(zombie)
+    gate.shut()
+    agent.say('whole')
+    agent.end()
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    await lapse(database)
+    const events = await followAll(second, runId)
+    gate.open()
+    await vi.waitFor(() => expect(zombie.stats().runsActive).toBe(0), patience)
+    const { answer } = await expectEnded(second, runId, await followAll(second, runId))
+    expect(answer).toEqual(answerFrom(events))
+    expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'whole'])
+  })
+
+  it('and writes once more while it is being recovered has that part kept', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const { gate, ports } = freezable(database)
+    await using zombie = openEngine(database, { agents: [agent], wrap: () => ports })
+    const runId = await startRun(zombie)
+    agent.say('before')
+    await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    const committed = zombie.stats().eventsCommitted
+    gate.shut()
+    agent.say(' in between')
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    const { runRepository } = database.storage
+    const late: RunRepository = {
+      ...runRepository,
+      async finishRun(...args) {
+        // The recovering process has read the log; only now the zombie's write lands, at the very seq of the end.
+        gate.open()
+        await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(committed), patience)
+        return await runRepository.finishRun(...args)
+      },
+    }
+    await using second = openEngine(database, {
+      agents: [agent],
+      options: shortLeases,
+      wrap: () => ({ runRepository: late }),
+    })
+    await lapse(database)
+    const { answer } = await expectEnded(second, runId, await followAll(second, runId))
+    expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'before in between'])
+  })
+
+  it('is recovered once, however many others look', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const { gate, ports } = freezable(database)
+    await using zombie = openEngine(database, { agents: [agent], wrap: () => ports })
+    const runIds = []
+    for (let at = 0; at < 4; at++) runIds.push(await startRun(zombie, { sessionId: `session-${at}` }))
+    gate.shut()
+    const options = { ...shortLeases, recoveryMs: 20 }
+    const others = Array.from({ length: 4 }, () => openEngine(database, { agents: [agent], options }))
+    await lapse(database)
+    for (const runId of runIds) await expectEnded(others[0]!, runId, await followAll(others[0]!, runId))
+    await Promise.all(others.map(async (core) => await core.close()))
+    gate.open()
+  })
+})
+
+describe('heartbeats that do not come through', () => {
+  it('keep the lease of a long answer while they do', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    await using first = openEngine(database, { agents: [agent], options: shortLeases })
+    await using second = openEngine(database, { agents: [agent], options: { ...shortLeases, recoveryMs: 20 } })
+    const runId = await startRun(first)
+    agent.say('slow ')
+    const runs = database.client.db(database.databaseName).collection('runs')
+    const [created] = await runs.find().toArray()
+    await vi.waitFor(async () => {
+      const [run] = await runs.find().toArray()
+      const heldMs = run?.['lease'].renewedAt.getTime() - created?.['lease'].renewedAt.getTime()
+      expect(heldMs).toBeGreaterThan(shortLeases.leaseMs)
+    }, patience)
+    agent.say('answer')
+    agent.end()
+    const { answer } = await expectEnded(second, runId, await followAll(second, runId))
+    expect([answer.status, textOf(answer.content)]).toEqual(['completed', 'slow answer'])
+  })
+
+  it('make the process let go of its runs by its own clock, even when the database hangs', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const { runRepository } = database.storage
+    const hanging: RunRepository = {
+      ...runRepository,
+      async renewLeases(...args) {
+        await gate.pass()
+        return await runRepository.renewLeases(...args)
+      },
+    }
+    const agent = handAgent()
+    await using first = openEngine(database, {
+      agents: [agent],
+      options: { heartbeatMs: 50, selfFenceMs: 400, leaseMs: 60_000 },
+      wrap: () => ({ runRepository: hanging }),
+    })
+    await startRun(first)
+    agent.say('and then silence')
+    await vi.waitFor(() => expect(first.stats().runsActive).toBe(0), patience)
+    expect(agent.wasStopped).toBe(true)
+  })
+
+  it('do not keep an engine from closing when the database hangs', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const { runRepository } = database.storage
+    const hang = async () => {
+      await gate.pass()
+      return await Promise.reject(new VerbatimError('UNAVAILABLE'))
+    }
+    const hanging: RunRepository = { ...runRepository, renewLeases: hang, claimLapsedRun: hang }
+    const agent = handAgent()
+    const core = openEngine(database, {
+      agents: [agent],
+      options: { heartbeatMs: 20 },
+      wrap: () => ({ runRepository: hanging }),
+    })
+    await startRun(core)
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(1), patience)
+    await core.close()
+    expect(core.stats().runsActive).toBe(0)
+  })
+})
