@@ -27,12 +27,15 @@ export type AppRouter<TContext extends object = object> = TRPCBuiltRouter<
  */
 export function createAppRouter<TContext extends object>(options: RouterOptions<TContext>): AppRouter<TContext> {
   // The border to the team's app: tRPC does not check the context of mounted routers, so the type that principalOf names is believed.
-  const routes = createRoutes(options as unknown as RouterOptions<object>)
-  return routes as unknown as AppRouter<TContext>
+  return createRoutes(options) as unknown as AppRouter<TContext>
 }
 
-function createRoutes(options: RouterOptions<object>) {
-  const procedures = createProcedures(options)
+/**
+ * @param options `RouterOptions`, not named in the signature: the client's build copies it with the router's type, and would
+ * copy the engine's and the driver's types to every browser with it
+ */
+function createRoutes(options: object) {
+  const procedures = createProcedures(options as RouterOptions<object>)
   return t.router({
     sessions: createSessionsRouter(procedures),
     messages: createMessagesRouter(procedures),

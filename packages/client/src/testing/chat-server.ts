@@ -14,7 +14,7 @@ import {
 } from './wire-server.ts'
 import type { WireServer } from './wire-server.ts'
 
-export interface ScriptedRun {
+interface ScriptedRun {
   readonly id: string
   /** Makes the run say `text`, as one batch. */
   say(text: string): void

@@ -54,7 +54,7 @@ export function completed(): TerminalEvent {
   return { type: 'run_completed', messageId, metrics }
 }
 
-export function toBatches(groups: readonly (readonly RunEvent[])[]): EventBatch[] {
+function toBatches(groups: readonly (readonly RunEvent[])[]): EventBatch[] {
   let firstSeq = 1
   return groups.map((events) => {
     const batch = { firstSeq, events: [...events] }
@@ -85,20 +85,5 @@ export function storedAnswer(log: readonly EventBatch[], seq = 2): Message {
     runId,
     metrics: answer.metrics,
     createdAt: '2026-01-01T00:00:01.000Z',
-  }
-}
-
-export function storedPrompt(text: string, seq = 1): Message {
-  return {
-    id: userMessageId,
-    sessionId,
-    seq,
-    role: 'user',
-    content: [{ type: 'text', text }],
-    status: 'completed',
-    agentId: null,
-    runId,
-    metrics: null,
-    createdAt: '2026-01-01T00:00:00.000Z',
   }
 }

@@ -10,7 +10,7 @@ import { lastSeqOf } from '@verbatim/core'
 import type { EventBatch, WireError } from '@verbatim/core'
 
 /** One request as it came. */
-export interface WireRequest {
+interface WireRequest {
   readonly path: string
   readonly input: Record<string, unknown>
   readonly authorization: string | undefined

@@ -23,7 +23,7 @@ export interface Reconnect {
   afterFailure(failure: VerbatimError, options: FailureOptions): Promise<void>
 }
 
-export interface FailureOptions {
+interface FailureOptions {
   readonly signal: AbortSignal
   /** False when another attempt is useless. */
   readonly isPassing: boolean
