@@ -4,7 +4,7 @@ import { isRetryable } from './map-provider-error.ts'
 const baseMs = 500
 const maxJitterMs = 16_000
 /** A provider that asks for a longer wait than this is not waited for: the run would time out first. */
-export const maxRetryDelayMs = 45_000
+const maxRetryDelayMs = 45_000
 
 /**
  * How long to wait before the retry number `attempt`, in milliseconds: what the provider asks for, and a random part that

@@ -13,7 +13,7 @@ import type { Logger } from '../../ports/logger.ts'
 import type { Tool } from './tool.ts'
 
 /** The largest output of a tool, in UTF-8 bytes; more of them must fit one message. */
-export const maxToolOutputBytes = 256 * 1024
+const maxToolOutputBytes = 256 * 1024
 const maxIssuesTold = 5
 const maxMessageLength = 500
 

@@ -7,7 +7,7 @@ import type { Message } from '../../contract/message.ts'
 import type { AgentRequest } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 
-export interface ReceivedRequest {
+interface ReceivedRequest {
   readonly headers: IncomingMessage['headers']
   readonly body: {
     readonly messages: readonly { readonly role: string; readonly content: readonly Record<string, unknown>[] }[]

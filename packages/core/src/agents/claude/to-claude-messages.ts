@@ -17,7 +17,7 @@ import type { Message, MessageRole } from '../../contract/message.ts'
 export type Turn = Pick<Message, 'role' | 'content'>
 
 /** A block as the API takes it; only the kinds that we store. */
-export type ClaudeBlock =
+type ClaudeBlock =
   | TextBlockParam
   | ThinkingBlockParam
   | RedactedThinkingBlockParam
