@@ -100,7 +100,7 @@ export function createClient(options: ClientOptions): VerbatimClient {
     idleTimeoutMs,
   })
   const { controller, release } = childController(options.signal)
-  const trpc = createTrpcClient(connection)
+  const trpc = createTrpcClient(connection, controller.signal)
   const calls = createCalls(trpc, connection, controller.signal)
   const context: RunContext = { calls, connection, closed: controller.signal, maxBufferedChars }
   const close = () => {

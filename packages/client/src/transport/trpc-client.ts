@@ -10,6 +10,7 @@ import type { AppRouter } from '@verbatim/api'
 import type { Connection } from './connection.ts'
 import { followRun } from './follow-run.ts'
 import { errorOfResponse, toVerbatimError } from './to-error.ts'
+import { childController } from './wait.ts'
 
 /**
  * The raw, typed tRPC client: `verbatim.trpc.<router>.<procedure>.query(…)`. Its errors are tRPC's `TRPCClientError`s, with
@@ -17,9 +18,10 @@ import { errorOfResponse, toVerbatimError } from './to-error.ts'
  */
 export type VerbatimTrpcClient = TRPCClient<AppRouter>
 
-export function createTrpcClient(connection: Connection): VerbatimTrpcClient {
+/** @param closed ends every subscription when the client closes */
+export function createTrpcClient(connection: Connection, closed: AbortSignal): VerbatimTrpcClient {
   const calls = httpLink<AppRouter>({ url: connection.url, fetch: (url, init) => callFetch(connection, url, init) })
-  return createTRPCClient<AppRouter>({ links: [followLink(connection), mountLink(connection), calls] })
+  return createTRPCClient<AppRouter>({ links: [followLink(connection, closed), mountLink(connection), calls] })
 }
 
 type CallInit = Parameters<NonNullable<Parameters<typeof httpLink>[0]['fetch']>>[1]
@@ -39,22 +41,29 @@ async function callFetch(connection: Connection, input: RequestInfo | URL, init:
 }
 
 /** Carries subscriptions over our own resumable follow; passes every other operation on. */
-function followLink(connection: Connection): TRPCLink<AppRouter> {
+function followLink(connection: Connection, closed: AbortSignal): TRPCLink<AppRouter> {
   return () =>
     ({ op, next }) => {
       if (op.type !== 'subscription') return next(op)
       return observable((observer) => {
-        const controller = new AbortController()
-        void (async () => {
+        const { controller, release } = childController(closed, op.signal ?? undefined)
+        const { signal } = controller
+        const follow = async () => {
           const { runId, after } = followInputOf(op.input)
-          for await (const { batch } of followRun(connection, { runId, after, signal: controller.signal })) {
+          for await (const { batch } of followRun(connection, { runId, after, signal })) {
             const id = toCursor(runId, lastSeqOf(batch))
             observer.next({ result: { type: 'data', id, data: { id, data: batch } } })
           }
           observer.next({ result: { type: 'stopped' } })
+        }
+        const onEnd = () => {
+          release()
           observer.complete()
-        })().catch((error: unknown) => {
-          if (!controller.signal.aborted) observer.error(TRPCClientError.from(toVerbatimError(error)))
+        }
+        void follow().then(onEnd, (error: unknown) => {
+          if (signal.aborted) return onEnd()
+          release()
+          observer.error(TRPCClientError.from(toVerbatimError(error)))
         })
         return () => controller.abort()
       })

@@ -1,0 +1,87 @@
+// @vitest-environment jsdom
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { createClient } from '../create-client.ts'
+import type { VerbatimClient } from '../create-client.ts'
+import { eventsOfLog, logOf, runId } from '../testing/events.ts'
+import { connectedFrame, followFrames, openSse, refuse, startWireServer, wireError } from '../testing/wire-server.ts'
+import type { Handler } from '../testing/wire-server.ts'
+
+const log = logOf(['Hello', ' again'])
+const clients: VerbatimClient[] = []
+afterEach(() => clients.splice(0).forEach((client) => client.close()))
+
+async function follow(first: Handler) {
+  const server = await startWireServer({
+    'runs.follow': (request, response) => {
+      if (request.nth === 0) return first(request, response)
+      openSse(response)
+      response.end(followFrames(log, { after: request.after, id: runId }).join(''))
+    },
+  })
+  // Waits so long that only a wake-up can end them within the test.
+  const retry = { baseDelayMs: 600_000, maxDelayMs: 600_000 }
+  const client = createClient({ url: server.url, retry, idleTimeoutMs: 600_000 })
+  clients.push(client)
+  return { server, run: client.runs.follow(runId) }
+}
+
+const hangs: Handler = (_request, response) => {
+  openSse(response)
+  response.write(connectedFrame)
+}
+
+function show(state: 'visible' | 'hidden'): void {
+  vi.spyOn(document, 'visibilityState', 'get').mockReturnValue(state)
+  document.dispatchEvent(new Event('visibilitychange'))
+}
+
+async function expectWhole(run: AsyncIterable<unknown>): Promise<void> {
+  const seen: unknown[] = []
+  for await (const event of run) seen.push(event)
+  expect(seen).toEqual(eventsOfLog(log))
+}
+
+describe('a browser that wakes up', () => {
+  it.each([
+    ['online', () => void window.dispatchEvent(new Event('online'))],
+    ['shown', () => show('visible')],
+  ])('tries again at once when it is %s while waiting for the next attempt', async (_name, wake) => {
+    const { server, run } = await follow((_request, response) => refuse(response, wireError('UNAVAILABLE'), 503))
+    await using _server = server
+    await vi.waitFor(() => expect(run.status).toBe('reconnecting'))
+    wake()
+    await expectWhole(run)
+  })
+
+  it('takes an open connection for dead when the network is back', async () => {
+    const { server, run } = await follow(hangs)
+    await using _server = server
+    await vi.waitFor(() => expect(run.status).toBe('streaming'))
+    window.dispatchEvent(new Event('online'))
+    // The first wait is the long one, so a second wake-up ends it.
+    await vi.waitFor(() => expect(run.status).toBe('reconnecting'))
+    window.dispatchEvent(new Event('online'))
+    await expectWhole(run)
+  })
+
+  it('keeps an open connection that was alive a moment ago when the page is shown', async () => {
+    const { server, run } = await follow(hangs)
+    await using _server = server
+    await vi.waitFor(() => expect(run.status).toBe('streaming'))
+    show('hidden')
+    show('visible')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(run.status).toBe('streaming')
+    expect(server.to('runs.follow')).toHaveLength(1)
+  })
+
+  it('does not come back before the time the server asked for', async () => {
+    const refusal = wireError('RATE_LIMITED', { retryAfterMs: 600_000 })
+    const { server, run } = await follow((_request, response) => refuse(response, refusal, 429))
+    await using _server = server
+    await vi.waitFor(() => expect(run.status).toBe('reconnecting'))
+    window.dispatchEvent(new Event('online'))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(server.to('runs.follow')).toHaveLength(1)
+  })
+})
