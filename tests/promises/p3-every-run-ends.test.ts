@@ -348,6 +348,8 @@ describe('a process that is lost', () => {
     const others = Array.from({ length: 4 }, () => openEngine(database, { agents: [agent], options }))
     await lapse(database)
     for (const runId of runIds) await expectEnded(others[0]!, runId, await followAll(others[0]!, runId))
+    const messages = database.client.db(database.databaseName).collection('messages')
+    expect(await messages.countDocuments({ role: 'assistant', status: 'interrupted' })).toBe(runIds.length)
     await Promise.all(others.map(async (core) => await core.close()))
     gate.open()
   })

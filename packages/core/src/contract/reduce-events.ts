@@ -161,9 +161,11 @@ function wellFormed(_key: string, value: unknown): unknown {
 }
 
 function isStorable(value: JsonValue, depthLeft: number): boolean {
+  if (typeof value === 'number') return Number.isFinite(value) // 1e400 parses, and is no JSON any more
   if (typeof value !== 'object' || value === null) return true
   if (depthLeft === 0) return false
   return Object.entries(value).every(
-    ([key, inner]) => key !== '__proto__' && !key.includes('\0') && isStorable(inner, depthLeft - 1),
+    ([key, inner]) =>
+      key !== '__proto__' && !key.includes('\0') && key.isWellFormed() && isStorable(inner, depthLeft - 1),
   )
 }
