@@ -9,8 +9,8 @@ export const ServerOptions = z
   .strictObject({
     /** From a model call's start to its first content. @default 60_000, longer than providers queue a call */
     firstTokenMs: ms.default(60_000),
-    /** Between two events of a model call. @default 60_000, providers ping every few seconds */
-    idleMs: ms.default(60_000),
+    /** Between two events of a model call. @default 120_000: a model that thinks unseen, or writes a tool's input, is silent for long */
+    idleMs: ms.default(120_000),
     /** For a whole run. @default 600_000, the provider SDK's own limit */
     totalMs: ms.default(600_000),
     /** Newest messages an agent is given. @default 40, so that a turn costs the same however long the session is */

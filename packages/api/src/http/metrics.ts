@@ -1,5 +1,6 @@
 /** What an operator sees, in Prometheus' text format. An own registry: two APIs in one process do not collide. */
 import type { ServerCore } from '@verbatim/core/server'
+import { performance } from 'node:perf_hooks'
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { StreamEnd, StreamKind } from '../sse/open-stream.ts'
 import type { StreamCounters } from '../sse/open-streams.ts'

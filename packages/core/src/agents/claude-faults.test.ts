@@ -145,7 +145,7 @@ describe('before the first content', () => {
   ])('%i fails at once and says which class of problem it was', async (status, kind, message) => {
     const { events, error, requests } = await ask([refuse(status), whole])
     expect(events).toEqual([])
-    expect(error).toMatchObject({ code: 'PROVIDER_ERROR', message: expect.stringMatching(message) })
+    expect(error).toMatchObject({ code: 'PROVIDER_REFUSED', message: expect.stringMatching(message) })
     expect(error).toMatchObject({ data: { kind, providerStatus: status } })
     expect(error).not.toHaveProperty('cause')
     expect(requests).toHaveLength(1)
@@ -175,7 +175,7 @@ describe('before the first content', () => {
     const { events, error } = await collect(agent.stream(requestOf('Hi'), never))
     vi.unstubAllEnvs()
     expect(events).toEqual([])
-    expect(error).toMatchObject({ code: 'PROVIDER_ERROR', data: { kind: 'client' } })
+    expect(error).toMatchObject({ code: 'PROVIDER_REFUSED', data: { kind: 'client' } })
     expect(provider.requests).toEqual([])
   })
 })

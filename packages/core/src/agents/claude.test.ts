@@ -497,7 +497,7 @@ describe('tools', () => {
       tools: [counted],
       maxCycles: 3,
     })
-    expect(error).toMatchObject({ code: 'PROVIDER_ERROR', data: { kind: 'max_cycles' } })
+    expect(error).toMatchObject({ code: 'PROVIDER_REFUSED', data: { kind: 'max_cycles' } })
     expect(requests).toHaveLength(3)
     expect(runs).toBe(2)
   })

@@ -164,6 +164,13 @@ export const errorTable = {
     retryable: false,
     meaning: 'MongoDB cannot serve Verbatim as it runs. Do what the message says',
   },
+  PROVIDER_REFUSED: {
+    httpStatus: 502,
+    trpcCode: 'BAD_GATEWAY',
+    retryable: false,
+    meaning:
+      "The model's provider refuses the request as it is (credentials, model, size); data.kind tells. Correct the agent",
+  },
   PROVIDER_ERROR: {
     httpStatus: 502,
     trpcCode: 'BAD_GATEWAY',

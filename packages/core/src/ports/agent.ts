@@ -13,7 +13,7 @@ export interface AgentRequest {
 export interface RunTimeouts {
   /** From a model call's start to its first content, in milliseconds. @default 60_000 */
   readonly firstTokenMs: number
-  /** Between two events of a model call, in milliseconds. @default 60_000 */
+  /** Between two events of a model call, in milliseconds. @default 120_000 */
   readonly idleMs: number
   /** For the whole run, in milliseconds. @default 600_000 */
   readonly totalMs: number
@@ -27,7 +27,7 @@ export interface Agent {
   readonly maxHistoryMessages?: number
   /**
    * Answers `request` as a stream of events; returns when the answer is whole.
-   * Throws `VerbatimError` (`PROVIDER_ERROR`) when the provider fails for good. Stops at once when `signal` aborts.
+   * Throws `VerbatimError` (`PROVIDER_ERROR`, `PROVIDER_REFUSED`) when the provider fails for good. Stops at once when `signal` aborts.
    */
   stream(request: AgentRequest, signal: AbortSignal): AsyncIterable<AgentEvent>
 }

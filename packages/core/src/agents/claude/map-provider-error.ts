@@ -1,5 +1,6 @@
 /**
- * What the SDK throws becomes one `PROVIDER_ERROR` that a user may read: its kind, the provider's status and what to do.
+ * What the SDK throws becomes one `PROVIDER_ERROR`, or `PROVIDER_REFUSED` when trying again cannot help: an error that a user
+ * may read, with its kind, the provider's status and what to do.
  * Nothing of the provider's body, of the request or of the credentials goes along, not even as a cause.
  */
 import { VerbatimError } from '../../contract/errors.ts'
@@ -42,13 +43,13 @@ export type ProviderErrorKind = keyof typeof kinds
 
 /** A failure of the provider. */
 export function providerError(kind: ProviderErrorKind, data: ErrorData = {}): VerbatimError {
-  return new VerbatimError('PROVIDER_ERROR', kinds[kind].message, { data: { kind, ...data } })
+  const { isRetryable: mayPass, message } = kinds[kind]
+  return new VerbatimError(mayPass ? 'PROVIDER_ERROR' : 'PROVIDER_REFUSED', message, { data: { kind, ...data } })
 }
 
 /** Tells whether the same model call may succeed when it is made again. */
 export function isRetryable(error: VerbatimError): boolean {
-  const rows: Readonly<Record<string, KindRow>> = kinds
-  return error.code === 'PROVIDER_ERROR' && (rows[error.data.kind ?? '']?.isRetryable ?? false)
+  return error.code === 'PROVIDER_ERROR'
 }
 
 /** Translates what the SDK threw before it had a stream: a refusal, a broken connection, or its own want of credentials. */

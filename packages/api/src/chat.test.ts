@@ -1,0 +1,196 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { canary } from './testing/prompted-agent.ts'
+import { allFrames, framesUntil } from './testing/read-frames.ts'
+import type { WireFrame } from './testing/read-frames.ts'
+import { json, openTestApi, query } from './testing/serve-test-api.ts'
+import type { TestApi } from './testing/serve-test-api.ts'
+
+let app: TestApi
+beforeAll(async () => void (app = await openTestApi({ heartbeatMs: 200, reconnectMs: 40 })))
+afterAll(async () => await app[Symbol.asyncDispose]())
+
+const newSession = () => `chat-${crypto.randomUUID()}`
+const chat = (message: string, sessionId = newSession()) => ({ sessionId, message })
+
+interface ChatFrame {
+  readonly type: 'token' | 'done' | 'error'
+  readonly data?: string
+  readonly [field: string]: unknown
+}
+
+function messagesOf(frames: readonly WireFrame[]): ChatFrame[] {
+  return frames.filter(({ data }) => data !== undefined).map(({ data }) => JSON.parse(data ?? '') as ChatFrame)
+}
+
+function textOf(frames: readonly WireFrame[]): string {
+  return messagesOf(frames)
+    .map((frame) => (frame.type === 'token' ? frame.data : ''))
+    .join('')
+}
+
+async function statusOfRun(runId: string): Promise<unknown> {
+  const response = await app.fetch(query('runs.get', { runId }))
+  return ((await response.json()) as { result: { data: { status: string } } }).result.data.status
+}
+
+describe('POST /chat/stream', () => {
+  it('answers the text as it comes, and names the run', async () => {
+    const response = await app.fetch('/chat/stream', json(chat('roses are red')))
+    expect(response.status).toBe(200)
+    expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+    expect(await response.text()).toBe('roses are red ')
+    expect(await statusOfRun(response.headers.get('x-run-id') ?? '')).toBe('completed')
+  })
+
+  it('is one run for one Idempotency-Key, however often it is asked', async () => {
+    const key = crypto.randomUUID()
+    const body = chat('once')
+    const [first, second] = await Promise.all(
+      [1, 2].map(async () => await app.fetch('/chat/stream', json(body, { 'idempotency-key': key }))),
+    )
+    expect([await first?.text(), await second?.text()]).toEqual(['once ', 'once '])
+    const list = await (await app.fetch(query('messages.list', { sessionId: body.sessionId }))).json()
+    expect(list).toMatchObject({ result: { data: { items: [{ role: 'user' }, { role: 'assistant' }] } } })
+    const reused = await app.fetch('/chat/stream', json({ ...body, message: 'else' }, { 'idempotency-key': key }))
+    expect([reused.status, await reused.json()]).toMatchObject([409, { error: { code: 'RUN_ID_REUSED' } }])
+  })
+
+  it('answers a failure before the first word with its status', async () => {
+    const response = await app.fetch('/chat/stream', json(chat('/fail')))
+    expect(response.status).toBe(502)
+    expect(response.headers.get('x-run-id')).toMatch(/^[0-9a-f-]{36}$/)
+    expect(await response.json()).toMatchObject({ error: { code: 'PROVIDER_ERROR', retryable: true } })
+  })
+
+  it('cuts the connection on a failure behind the first word', async () => {
+    const response = await app.fetch('/chat/stream', json(chat('half an /fail')))
+    expect(response.status).toBe(200)
+    await expect(response.text()).rejects.toThrow('terminated')
+  })
+
+  it('ends cleanly when the run is cancelled', async () => {
+    const runId = crypto.randomUUID()
+    const response = await app.fetch('/chat/stream', json(chat('so far /hang'), { 'idempotency-key': runId }))
+    await app.fetch('/trpc/runs.cancel', json({ runId }))
+    expect(await response.text()).toBe('so far ')
+  })
+
+  it('never stops a run by leaving it', async () => {
+    await using other = await openTestApi()
+    const leaving = new AbortController()
+    const runId = crypto.randomUUID()
+    const request = { ...json(chat('a b /wait c'), { 'idempotency-key': runId }), signal: leaving.signal }
+    const response = await other.fetch('/chat/stream', request)
+    const reading = response.text()
+    leaving.abort()
+    await expect(reading).rejects.toThrow('aborted')
+    await vi.waitFor(() => expect(other.core.stats().followers).toBe(0))
+    other.agent.release()
+    expect(await (await other.fetch('/chat/stream', json(chat('unrelated')))).text()).toBe('unrelated ')
+    expect(textOf(await allFrames(await other.fetch(`/chat/sse/${runId}`)))).toBe('a b c ')
+  })
+})
+
+describe('POST /chat/sse', () => {
+  it('sends tokens under their cursors, then done with the message and its metrics', async () => {
+    const body = chat('violets are blue')
+    const response = await app.fetch('/chat/sse', json(body))
+    const runId = response.headers.get('x-run-id') ?? ''
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/)
+    const frames = await allFrames(response)
+    expect(Number(frames[0]?.retry)).toBeGreaterThan(0)
+    expect(textOf(frames)).toBe('violets are blue ')
+    const done = messagesOf(frames).at(-1)
+    expect(done).toMatchObject({ type: 'done', status: 'completed', metrics: { outputTokens: 7 } })
+    const page = await (await app.fetch(query('messages.list', { sessionId: body.sessionId, order: 'newest' }))).json()
+    expect(page).toMatchObject({ result: { data: { items: [{ id: done?.['messageId'], runId }, {}] } } })
+    for (const { id } of frames.filter(({ data }) => data !== undefined))
+      expect(id).toMatch(new RegExp(`^${runId}:\\d+$`))
+  })
+
+  it('ends with an error frame when the run fails, and shows nothing of a bug', async () => {
+    const frames = await allFrames(await app.fetch('/chat/sse', json(chat('well /crash'))))
+    expect(textOf(frames)).toBe('well ')
+    expect(messagesOf(frames).at(-1)).toMatchObject({ type: 'error', code: 'INTERNAL' })
+    expect(JSON.stringify(frames)).not.toContain('CANARY')
+    expect(JSON.stringify(app.logged)).not.toContain(canary)
+  })
+
+  it('starts nothing when it is sent again with a cursor, as fetch-based EventSources do', async () => {
+    const body = chat('p q r s')
+    const first = await allFrames(await app.fetch('/chat/sse', json(body)))
+    const cursor = first.find(({ data }) => data?.includes('"token"'))?.id ?? ''
+    const again = await allFrames(await app.fetch('/chat/sse', json(body, { 'last-event-id': cursor })))
+    expect(textOf(first.slice(0, first.findIndex(({ id }) => id === cursor) + 1)) + textOf(again)).toBe('p q r s ')
+    const list = await (await app.fetch(query('runs.list', { sessionId: body.sessionId }))).json()
+    expect((list as { result: { data: { items: unknown[] } } }).result.data.items).toHaveLength(1)
+  })
+
+  it('gives signs of life as comments while the run is silent', async () => {
+    const runId = crypto.randomUUID()
+    const response = await app.fetch('/chat/sse', json(chat('hm /hang'), { 'idempotency-key': runId }))
+    const frames = await framesUntil(response, ({ comment }) => comment !== undefined)
+    expect(frames.at(-1)).toEqual({ comment: 'ping' })
+    await app.fetch('/trpc/runs.cancel', json({ runId }))
+    const rest = messagesOf(await allFrames(await app.fetch(`/chat/sse/${runId}`)))
+    expect(rest.at(-1)).toMatchObject({ type: 'done', status: 'cancelled' })
+  })
+
+  it('names the active run when the session is busy', async () => {
+    const sessionId = newSession()
+    const runId = await app.startRun('/hang', sessionId)
+    const response = await app.fetch('/chat/sse', json(chat('me too', sessionId)))
+    expect(response.status).toBe(409)
+    expect(await response.json()).toMatchObject({ error: { code: 'SESSION_BUSY', data: { activeRunId: runId } } })
+    await app.fetch('/trpc/runs.cancel', json({ runId }))
+  })
+})
+
+describe('GET /chat/sse/:runId', () => {
+  it('resumes behind every cursor it gave, and tells an EventSource to stop behind the last', async () => {
+    const runId = await app.startRun('s1 s2 s3 s4 s5')
+    const whole = await allFrames(await app.fetch(`/chat/sse/${runId}`))
+    const framed = whole.filter(({ id }) => id !== undefined)
+    for (const [index, { id = '' }] of framed.entries()) {
+      const byHeader = await app.fetch(`/chat/sse/${runId}`, { headers: { 'last-event-id': id } })
+      const byQuery = await app.fetch(`/chat/sse/${runId}?lastEventId=${id}`)
+      const isLast = index === framed.length - 1
+      for (const response of [byHeader, byQuery]) {
+        expect(response.status).toBe(isLast ? 204 : 200)
+        const rest = (await allFramesOf(response)).filter((frame) => frame.id !== undefined)
+        expect(textOf(framed.slice(0, index + 1)) + textOf(rest)).toBe('s1 s2 s3 s4 s5 ')
+        expect(rest.at(-1)).toEqual(isLast ? undefined : framed.at(-1))
+      }
+    }
+  })
+
+  it('ends without a last frame while the server drains, so that the client comes back', async () => {
+    await using other = await openTestApi()
+    const runId = await other.startRun('one /hang')
+    const reading = allFrames(await other.fetch(`/chat/sse/${runId}`))
+    await other.core.drain({ graceMs: 0 })
+    expect(messagesOf(await reading).map(({ type }) => type)).not.toContain('error')
+    expect(messagesOf(await reading).map(({ type }) => type)).not.toContain('done')
+  })
+
+  it('refuses what it cannot resume', async () => {
+    const runId = await app.startRun('z')
+    await allFrames(await app.fetch(`/chat/sse/${runId}`))
+    const refused: [string, string | null, number, string][] = [
+      [runId, `${runId}:999`, 400, 'INVALID_CURSOR'],
+      [runId, 'x', 400, 'INVALID_CURSOR'],
+      [runId, `${crypto.randomUUID()}:1`, 400, 'INVALID_CURSOR'],
+      [crypto.randomUUID(), null, 404, 'RUN_NOT_FOUND'],
+      ['__proto__', null, 400, 'INVALID_INPUT'],
+    ]
+    for (const [run, cursor, status, code] of refused) {
+      const headers: Record<string, string> = cursor === null ? {} : { 'last-event-id': cursor }
+      const response = await app.fetch(`/chat/sse/${run}`, { headers })
+      expect([response.status, await response.json()]).toMatchObject([status, { error: { code } }])
+    }
+  })
+})
+
+async function allFramesOf(response: Response): Promise<WireFrame[]> {
+  return response.status === 204 ? [] : await allFrames(response)
+}

@@ -1,0 +1,315 @@
+import { createTRPCClient, httpSubscriptionLink } from '@trpc/client'
+import { createHTTPHandler } from '@trpc/server/adapters/standalone'
+import { EventBatch, fromCursor, ownerOf, Principal, toCursor, VerbatimError } from '@verbatim/core'
+import { EventSource } from 'eventsource'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { toPrincipal } from './context.ts'
+import type { AppRouter } from './create-router.ts'
+import { allFrames, framesUntil, readFrames } from './testing/read-frames.ts'
+import type { WireFrame } from './testing/read-frames.ts'
+import { authenticateByName, listen, openTestApi, query } from './testing/serve-test-api.ts'
+import type { TestApi } from './testing/serve-test-api.ts'
+
+let app: TestApi
+
+beforeAll(async () => {
+  app = await openTestApi({ heartbeatMs: 200, reconnectMs: 40 })
+})
+afterAll(async () => await app[Symbol.asyncDispose]())
+
+const alice = ownerOf(Principal.parse({ userId: 'alice' }))
+const isTerminal = (frame: WireFrame) => /"run_(completed|failed|cancelled|interrupted)"/.test(frame.data ?? '')
+
+function batchesOf(frames: readonly WireFrame[]): EventBatch[] {
+  return frames.filter(({ id }) => id !== undefined).map(({ data }) => EventBatch.parse(JSON.parse(data ?? '')))
+}
+
+function textOf(batches: readonly EventBatch[]): string {
+  const events = batches.flatMap((batch) => batch.events)
+  return events
+    .map((event) => (event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? event.delta.text : ''))
+    .join('')
+}
+
+async function follow(input: object, headers: Record<string, string> = {}): Promise<Response> {
+  return await app.fetch(query('runs.follow', input), { headers })
+}
+
+function stockClient({ url }: { url: string }, fetches: { lastEventIds: (string | null)[] } = { lastEventIds: [] }) {
+  return createTRPCClient<AppRouter>({
+    links: [
+      httpSubscriptionLink({
+        url: `${url}/trpc`,
+        EventSource,
+        eventSourceOptions: {
+          fetch: async (input, init) => {
+            const headers = new Headers(init.headers)
+            fetches.lastEventIds.push(headers.get('last-event-id'))
+            headers.set('authorization', 'Bearer alice')
+            return await fetch(input, { ...init, headers })
+          },
+        },
+      }),
+    ],
+  })
+}
+
+describe('the wire', () => {
+  it('begins with a retry hint and connected, tracks every batch, and returns behind the terminal event', async () => {
+    const runId = await app.startRun('one two three')
+    const response = await follow({ runId })
+    expect(response.status).toBe(200)
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/)
+    expect(response.headers.get('cache-control')).toContain('no-transform')
+    const frames = await allFrames(response)
+    expect(Number(frames[0]?.retry)).toBeGreaterThanOrEqual(20)
+    expect(frames[1]).toEqual({ event: 'connected', data: '{"reconnectAfterInactivityMs":600}' })
+    const batches = batchesOf(frames)
+    expect(textOf(batches)).toBe('one two three ')
+    expect(batches[0]?.firstSeq).toBe(1)
+    for (const [index, batch] of batches.entries()) {
+      const cursor = frames.filter(({ id }) => id !== undefined)[index]?.id
+      expect(fromCursor(cursor ?? '', runId).seq).toBe(batch.firstSeq + batch.events.length - 1)
+    }
+    expect(isTerminal(frames.at(-2) ?? {})).toBe(true)
+    expect(frames.at(-1)).toEqual({ event: 'return', data: '' })
+  })
+
+  it("is tRPC's own, frame by frame", async () => {
+    const runId = await app.startRun('alpha beta')
+    const ours = await allFrames(await follow({ runId }))
+    const handler = createHTTPHandler({
+      router: app.api.router,
+      basePath: '/trpc/',
+      createContext: async ({ req }) => {
+        const headers = new Headers(req.headers as Record<string, string>)
+        const principal = await authenticateByName({ method: 'GET', url: '', headers })
+        return { principal: toPrincipal(principal) }
+      },
+    })
+    const { server, url } = await listen(handler)
+    const fromTrpc = async (input: object, user: string) => {
+      return await allFrames(
+        await fetch(url + query('runs.follow', input), { headers: { authorization: `Bearer ${user}` } }),
+      )
+    }
+    const theirs = await fromTrpc({ runId }, 'alice')
+    const essence = (frames: WireFrame[]) =>
+      frames.filter(({ retry, event }) => retry === undefined && event !== 'connected' && event !== 'ping')
+    // Batches may be cut otherwise from the log than live, so both are read from the stored log.
+    const oursAgain = await allFrames(await follow({ runId }))
+    expect(essence(oursAgain)).toEqual(essence(theirs))
+    expect(textOf(batchesOf(ours))).toBe(textOf(batchesOf(theirs)))
+    for (const input of [{ runId, lastEventId: 'nonsense' }, { runId: 'no-uuid' }, { runId, extra: 1 }]) {
+      expect(essence(await allFrames(await follow(input)))).toEqual(essence(await fromTrpc(input, 'alice')))
+    }
+    const foreign = await app.fetch(query('runs.follow', { runId }), { user: 'bob' })
+    expect(essence(await allFrames(foreign))).toEqual(essence(await fromTrpc({ runId }, 'bob')))
+    server.closeAllConnections()
+    server.close()
+  })
+
+  it('resumes behind any cursor, from the header, the query or the input', async () => {
+    const runId = await app.startRun('a b c d e f')
+    const all = batchesOf(await allFrames(await follow({ runId })))
+    const last = all.at(-1)
+    const total = (last?.firstSeq ?? 0) + (last?.events.length ?? 0) - 1
+    const events = all.flatMap((batch) => batch.events)
+    for (let seq = 0; seq <= total; seq++) {
+      const cursor = toCursor(runId, seq)
+      const byHeader = await allFrames(await follow({ runId }, { 'last-event-id': cursor }))
+      const byInput = await allFrames(await follow({ runId, lastEventId: cursor }))
+      const byQuery = await allFrames(await app.fetch(`${query('runs.follow', { runId })}&lastEventId=${cursor}`))
+      for (const frames of [byHeader, byInput, byQuery]) {
+        const rest = batchesOf(frames)
+        expect(rest.flatMap((batch) => batch.events)).toEqual(events.slice(seq))
+        expect(rest.length === 0 ? total + 1 : rest[0]?.firstSeq).toBe(seq + 1)
+        expect(frames.at(-1)).toEqual({ event: 'return', data: '' })
+      }
+    }
+  })
+
+  it('refuses what is wrong for good under a 4xx code, so that clients stay away', async () => {
+    const runId = await app.startRun('x')
+    await allFrames(await follow({ runId }))
+    const refused: [object, string][] = [
+      [{ runId, lastEventId: '' }, 'INVALID_CURSOR'],
+      [{ runId, lastEventId: '-1' }, 'INVALID_CURSOR'],
+      [{ runId, lastEventId: toCursor(runId, 1e9) }, 'INVALID_CURSOR'],
+      [{ runId, lastEventId: `${runId}:01` }, 'INVALID_CURSOR'],
+      [{ runId, lastEventId: `${runId}:1.5` }, 'INVALID_CURSOR'],
+      [{ runId, lastEventId: `${runId}:1\n` }, 'INVALID_CURSOR'],
+      [{ runId, lastEventId: `${runId}:9007199254740993` }, 'INVALID_CURSOR'],
+      [{ runId, lastEventId: toCursor(crypto.randomUUID(), 1) }, 'INVALID_CURSOR'],
+      [{ runId: { $ne: null } }, 'INVALID_INPUT'],
+      [{ runId, after: 3 }, 'INVALID_INPUT'],
+      [{}, 'INVALID_INPUT'],
+      [{ runId: crypto.randomUUID() }, 'RUN_NOT_FOUND'],
+    ]
+    for (const [input, code] of refused) {
+      const response = await follow(input)
+      const frames = await allFrames(response)
+      expect(response.status).toBe(200)
+      expect([frames.at(-1)?.event, input]).toEqual(['serialized-error', input])
+      const shape = JSON.parse(frames.at(-1)?.data ?? '') as {
+        code: number
+        data: { httpStatus: number; verbatim: { code: string } }
+      }
+      expect([shape.data.verbatim.code, input]).toEqual([code, input])
+      expect(shape.data.httpStatus).toBeLessThan(500)
+      expect(shape.code).not.toBe(-32603)
+    }
+  })
+
+  it('answers malformed JSON and nobody the same way', async () => {
+    const codeOf = async (response: Response) => {
+      const last = (await allFrames(response)).at(-1)
+      return (JSON.parse(last?.data ?? '') as { data: { verbatim: { code: string } } }).data.verbatim.code
+    }
+    expect(await codeOf(await app.fetch('/trpc/runs.follow?input=%7B'))).toBe('INVALID_INPUT')
+    expect(await codeOf(await app.fetch('/trpc/runs.follow'))).toBe('INVALID_INPUT')
+    expect(await codeOf(await app.fetch(query('runs.follow', { runId: crypto.randomUUID() }), { user: null }))).toBe(
+      'UNAUTHENTICATED',
+    )
+  })
+
+  it('takes GET only', async () => {
+    const path = query('runs.follow', { runId: crypto.randomUUID() })
+    for (const method of ['POST', 'HEAD', 'DELETE']) {
+      const response = await app.fetch(path, { method })
+      expect([method, response.status, response.headers.get('allow')]).toEqual([method, 405, 'GET'])
+    }
+  })
+
+  it('gives signs of life while the run is silent', async () => {
+    const runId = await app.startRun('hi /hang')
+    const frames = await framesUntil(await follow({ runId }), ({ event }) => event === 'ping')
+    expect(frames.at(-1)).toEqual({ event: 'ping', data: '' })
+    await app.core.runs.cancel(alice, runId)
+  })
+
+  it('ends a follower of a run that failed with the failure as an event', async () => {
+    const runId = await app.startRun('well /crash')
+    const frames = await allFrames(await follow({ runId }))
+    expect(frames.at(-2)?.data).toContain('run_failed')
+    expect(frames.at(-1)?.event).toBe('return')
+  })
+})
+
+describe('the stock client of @trpc/client', () => {
+  it('follows to the end and stays away', async () => {
+    const runId = await app.startRun('un deux trois')
+    const seen: string[] = []
+    let text = ''
+    await new Promise<void>((resolve, reject) => {
+      stockClient(app).runs.follow.subscribe(
+        { runId },
+        {
+          onData({ id, data }) {
+            seen.push(id)
+            text += textOf([data])
+          },
+          onError: reject,
+          onComplete: resolve,
+        },
+      )
+    })
+    expect(text).toBe('un deux trois ')
+    expect(new Set(seen).size).toBe(seen.length)
+  })
+
+  it('comes back with its last id when the connection is cut, and gets every event once', async () => {
+    await using other = await openTestApi({ reconnectMs: 40 })
+    const runId = await other.startRun('a b c /wait d e f')
+    const fetches = { lastEventIds: [] as (string | null)[] }
+    const seqs: number[] = []
+    let text = ''
+    const done = new Promise<void>((resolve, reject) => {
+      stockClient(other, fetches).runs.follow.subscribe(
+        { runId },
+        {
+          onData({ data }) {
+            seqs.push(...data.events.map((_event, index) => data.firstSeq + index))
+            text += textOf([data])
+          },
+          onError: reject,
+          onComplete: resolve,
+        },
+      )
+    })
+    await vi.waitFor(() => expect(text).toBe('a b c '))
+    other.server.closeAllConnections()
+    await vi.waitFor(() => expect(fetches.lastEventIds.length).toBeGreaterThan(1))
+    other.agent.release()
+    await done
+    expect(text).toBe('a b c d e f ')
+    expect(seqs).toEqual(seqs.map((_seq, index) => index + 1))
+    expect(fetches.lastEventIds[1]).toMatch(new RegExp(`^${runId}:\\d+$`))
+  })
+
+  it('gives up with our typed error when it is refused', async () => {
+    const error = await new Promise<unknown>((resolve) => {
+      stockClient(app).runs.follow.subscribe({ runId: crypto.randomUUID() }, { onError: resolve })
+    })
+    expect(error).toMatchObject({ data: { code: 'NOT_FOUND', verbatim: { code: 'RUN_NOT_FOUND', retryable: false } } })
+  })
+})
+
+describe('an end that is not the run’s', () => {
+  it('comes without return when the server drains', async () => {
+    await using other = await openTestApi()
+    const runId = await other.startRun('one /hang')
+    const response = await other.fetch(query('runs.follow', { runId }))
+    const frames: WireFrame[] = []
+    for await (const frame of readFrames(response)) {
+      frames.push(frame)
+      if (frame.data?.includes('one')) void other.core.drain({ graceMs: 0 })
+    }
+    expect(frames.map(({ event }) => event)).not.toContain('return')
+    expect(frames.map(({ event }) => event)).not.toContain('serialized-error')
+    expect(frames.filter(({ retry }) => retry !== undefined)).toHaveLength(2)
+  })
+
+  it('comes without return when the API closes, and for who comes after', async () => {
+    await using other = await openTestApi()
+    const runId = await other.startRun('one /hang')
+    const reading = allFrames(await other.fetch(query('runs.follow', { runId })))
+    await other.api.close()
+    expect((await reading).map(({ event }) => event)).not.toContain('return')
+    const after = await allFrames(await other.fetch(query('runs.follow', { runId })))
+    expect(after.map(({ event }) => event)).not.toContain('return')
+    expect(after.some(({ retry }) => retry !== undefined)).toBe(true)
+  })
+
+  it('comes without return when the stream is too old', async () => {
+    await using other = await openTestApi({ heartbeatMs: 50, maxStreamMs: 300 })
+    const runId = await other.startRun('one /hang')
+    const frames = await allFrames(await other.fetch(query('runs.follow', { runId })))
+    expect(frames.map(({ event }) => event)).toContain('ping')
+    expect(frames.map(({ event }) => event)).not.toContain('return')
+  })
+
+  it('comes without return, and says when to come back, while the database is away', async () => {
+    const away = () => new VerbatimError('UNAVAILABLE', 'Away', { data: { retryAfterMs: 4_321 } })
+    await using other = await openTestApi({
+      authenticate: () => {
+        throw away()
+      },
+    })
+    const frames = await allFrames(await other.fetch(query('runs.follow', { runId: crypto.randomUUID() })))
+    expect(frames.at(-1)).toEqual({ retry: '4321' })
+    expect(frames.some(({ event }) => event === 'serialized-error')).toBe(false)
+  })
+
+  it('is final when the server itself is broken: a client that came back for ever would only meet the bug again', async () => {
+    await using other = await openTestApi({
+      authenticate: () => {
+        throw new Error('a bug')
+      },
+    })
+    const error = await new Promise<unknown>((resolve) => {
+      stockClient(other).runs.follow.subscribe({ runId: crypto.randomUUID() }, { onError: resolve })
+    })
+    expect(error).toMatchObject({ data: { verbatim: { code: 'INTERNAL' } } })
+  })
+})

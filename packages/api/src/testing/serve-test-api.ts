@@ -1,0 +1,103 @@
+import { createServer } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { LogFields, ServerCore, ServerOptionsInput } from '@verbatim/core/server'
+import { openTestCore } from '@verbatim/core/testing'
+import type { TestCore } from '@verbatim/core/testing'
+import { inject } from 'vitest'
+import { createApi } from '../create-api.ts'
+import type { Api, ApiInput } from '../create-api.ts'
+import { promptedAgent } from './prompted-agent.ts'
+import type { PromptedAgent } from './prompted-agent.ts'
+
+export interface LoggedLine extends LogFields {
+  readonly message: string
+}
+
+/** The real engine on the real MongoDB behind a real socket. Bearer tokens are user ids; `ops` may read metrics. */
+export interface TestApi extends AsyncDisposable {
+  readonly url: string
+  readonly core: ServerCore
+  readonly database: TestCore['database']
+  readonly api: Api
+  readonly agent: PromptedAgent
+  readonly server: Server
+  readonly logged: LoggedLine[]
+  /** A call as `user`, or as nobody when null. */
+  fetch(path: string, init?: RequestInit & { user?: string | null }): Promise<Response>
+  /** Starts a run of `alice` and answers its id. */
+  startRun(message: string, sessionId?: string): Promise<string>
+}
+
+export async function openTestApi({
+  engine = {},
+  wrapCore = (core) => core,
+  ...input
+}: Partial<ApiInput> & {
+  engine?: ServerOptionsInput
+  wrapCore?: (core: ServerCore) => ServerCore
+} = {}): Promise<TestApi> {
+  const agent = promptedAgent()
+  const { logged, logger } = recordingLogger()
+  const options = { startWaitMs: 300, pollMs: 100, ...engine }
+  const testCore = await openTestCore({ uri: inject('mongoUri'), agents: [agent], logger, options })
+  const core = wrapCore(testCore.core)
+  const api = createApi({ core, logger, authenticate: authenticateByName, ...input })
+  const { server, url } = await listen(api.nodeHandler)
+  const call: TestApi['fetch'] = async (path, { user = 'alice', ...init } = {}) => {
+    const headers = new Headers(init.headers)
+    if (user !== null) headers.set('authorization', `Bearer ${user}`)
+    return await fetch(url + path, { ...init, headers })
+  }
+  return {
+    url,
+    core,
+    database: testCore.database,
+    api,
+    agent,
+    server,
+    logged,
+    fetch: call,
+    async startRun(message, sessionId = `s-${crypto.randomUUID()}`) {
+      const runId = crypto.randomUUID()
+      const response = await call('/trpc/runs.start', json({ runId, sessionId, message }))
+      if (response.status !== 200) throw new Error(await response.text())
+      return runId
+    },
+    async [Symbol.asyncDispose]() {
+      agent.release()
+      await api.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await testCore[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export const authenticateByName: ApiInput['authenticate'] = ({ headers }) => {
+  const userId = /^Bearer (\S+)$/.exec(headers.get('authorization') ?? '')?.[1]
+  return userId === undefined ? null : { userId, scopes: userId === 'ops' ? ['verbatim:metrics'] : [] }
+}
+
+export async function listen(handler: RequestListener): Promise<{ server: Server; url: string }> {
+  const server = createServer(handler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo // a TCP server has one
+  return { server, url: `http://127.0.0.1:${port}` }
+}
+
+/** A POST with a JSON body. */
+export function json(body: unknown, headers: Record<string, string> = {}) {
+  return { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
+}
+
+/** A tRPC query's path. */
+export function query(path: string, input: unknown): string {
+  return `/trpc/${path}?input=${encodeURIComponent(JSON.stringify(input))}`
+}
+
+function recordingLogger() {
+  const logged: LoggedLine[] = []
+  const log = (fields: LogFields, message: string) => void logged.push({ ...fields, message })
+  return { logged, logger: { info: log, warn: log, error: log } }
+}

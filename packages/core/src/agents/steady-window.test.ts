@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest'
+import type { Message } from '../contract/message.ts'
+import { steadyWindow } from './claude/answer-request.ts'
+
+function windowOf(newestSeq: number, size: number): Message[] {
+  const from = Math.max(1, newestSeq - size + 1)
+  return Array.from({ length: newestSeq - from + 1 }, (_, at) => ({
+    id: crypto.randomUUID(),
+    sessionId: 's',
+    seq: from + at,
+    role: (from + at) % 2 === 1 ? 'user' : 'assistant',
+    content: [{ type: 'text', text: String(from + at) }],
+    status: 'completed',
+    agentId: null,
+    runId: null,
+    metrics: null,
+    createdAt: '2026-01-01T00:00:00.000Z',
+  }))
+}
+
+it('keeps the start of a long conversation for several turns, and never gives up more than a quarter of the window', () => {
+  const starts = Array.from({ length: 100 }, (_, turn) => {
+    const window = steadyWindow(windowOf(101 + turn * 2, 40))
+    expect(window.length).toBeGreaterThan(30)
+    expect(window.at(-1)?.seq).toBe(101 + turn * 2)
+    return window[0]?.seq
+  })
+  expect(new Set(starts).size).toBeLessThanOrEqual(21)
+})
+
+it('gives a short conversation whole', () => {
+  expect(steadyWindow(windowOf(39, 40))).toHaveLength(39)
+  expect(steadyWindow(windowOf(40, 40))).toHaveLength(40)
+})
