@@ -1,0 +1,36 @@
+import type { UseChatResult } from '@verbatim/client/react'
+import { wordsOfError } from './words-of-error.ts'
+
+interface ChatNoticesProps {
+  readonly chat: UseChatResult
+  readonly onRetry: () => void
+}
+
+/** What the user should know that no message says: the connection's state, and what went wrong. */
+export function ChatNotices({ chat, onRetry }: ChatNoticesProps) {
+  const { status, error, messages } = chat
+  const last = messages.at(-1)?.status
+  // A failed answer says so itself.
+  const isSaid = status === 'idle' && (last === 'failed' || last === 'interrupted')
+  return (
+    <>
+      <p className="chat-status" role="status" data-testid="status" data-status={status}>
+        {wordsOfStatus(chat)}
+      </p>
+      {error !== null && !isSaid && (
+        <div className="error-notice" role="alert" data-testid="error">
+          <p>{wordsOfError(error)}</p>
+          <button type="button" className="quiet-button" onClick={onRetry} data-testid="retry">
+            Try again
+          </button>
+        </div>
+      )}
+    </>
+  )
+}
+
+function wordsOfStatus({ status, error }: UseChatResult): string {
+  if (status === 'reconnecting') return 'Reconnecting. The answer goes on meanwhile, and nothing of it is lost.'
+  if (status === 'loading' && error === null) return 'Loading'
+  return ''
+}

@@ -1,0 +1,51 @@
+import { memo } from 'react'
+import type { ChatMessage } from './chat-message.ts'
+import { AnswerFooter } from './answer-footer.tsx'
+import { MessageContent } from './message-content.tsx'
+import { textOfBlocks } from './text-of-blocks.ts'
+
+interface MessageItemProps {
+  readonly message: ChatMessage
+  /** Asks again; given on the newest answer only. */
+  readonly onRegenerate?: (() => void) | undefined
+}
+
+/** One message. A finished one is the same object in every render, so it is drawn once. */
+export const MessageItem = memo(function MessageItem({ message, onRegenerate }: MessageItemProps) {
+  const { role, status, content } = message
+  return (
+    <li
+      className="message"
+      data-testid="message"
+      data-role={role}
+      data-status={status}
+      aria-busy={status === 'streaming'}
+    >
+      <span className="visually-hidden">{role === 'user' ? 'You said:' : 'The answer:'}</span>
+      {role === 'user' ? (
+        <p className="prompt">{textOfBlocks(content)}</p>
+      ) : (
+        <Answer message={message} onRegenerate={onRegenerate} />
+      )}
+    </li>
+  )
+})
+
+function Answer({ message, onRegenerate }: MessageItemProps) {
+  const isStreaming = message.status === 'streaming'
+  return (
+    <div className="answer" data-testid="answer">
+      <MessageContent content={message.content} isStreaming={isStreaming} />
+      {isStreaming ? (
+        <Waiting isFirst={message.content.length === 0} />
+      ) : (
+        <AnswerFooter message={message} onRegenerate={onRegenerate} />
+      )}
+    </div>
+  )
+}
+
+/** Shows that more is to come: three dots before the first content, a quiet caret after it. */
+function Waiting({ isFirst }: { isFirst: boolean }) {
+  return <span className={isFirst ? 'dots' : 'caret'} aria-hidden="true" />
+}

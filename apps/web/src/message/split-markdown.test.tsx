@@ -1,0 +1,65 @@
+import { renderToStaticMarkup } from 'react-dom/server'
+import ReactMarkdown from 'react-markdown'
+import remarkGfm from 'remark-gfm'
+import { describe, expect, test } from 'vitest'
+import { splitMarkdown } from './split-markdown.ts'
+
+const fence = '```'
+
+const answers: Readonly<Record<string, string>> = {
+  paragraphs: 'One\n\nTwo\nstill two\n\n\nThree\n',
+  'headings and rules': '# One\n\ntext\n\nSetext\n===\n\n---\n\n## Two\n',
+  'a loose list': '- one\n\n- two\n\n  of two\n\n- three\n\nafter\n',
+  'a numbered list with code': `1. one\n\n   ${fence}js\n   let a\n\n   let b\n   ${fence}\n\n2. two\n\nafter\n\nand more\n`,
+  'code on the line of its item': `- ${fence}js\n  let a\n\n  let b\n  ${fence}\n- two\n\n${fence}\nx\n\ny\n${fence}\n\nend\n`,
+  'nested lists': '- one\n\n  - inner\n\n  - inner two\n\n- two\n\n1. first\n\n2) other\n\nend\n',
+  'a fence': `before\n\n${fence}ts\nlet a\n\n# not a heading\n\nlet b\n${fence}\n\nafter\n`,
+  'a fence in a longer fence': '````md\n```js\n\nx\n```\n\nstill code\n````\n\nafter\n\nend\n',
+  'a fence of tildes': '~~~\n```\n\nx\n~~~\n\nafter\n\nend\n',
+  'a fence that is never closed': `before\n\n${fence}\nlet a\n\nlet b\n`,
+  'inline code of three marks': 'say ```x``` here\n\n```not a fence``` at all\n\nnext\n\nend\n',
+  'indented code': 'text\n\n    let a\n\n    let b\n\nafter\n',
+  'a fence in indented code': 'text\n\n    ```\n\nafter\n\nend\n\n```\na\n\nb\n```\n',
+  quotes: '> one\n>\n> two\n\n> three\n\nafter\n',
+  'a fence in a quote': `> ${fence}\n> a\n>\n> b\n> ${fence}\n\nafter\n\n${fence}\nc\n\nd\n${fence}\n`,
+  'an open fence in a quote': `> ${fence}\n> a\n\nafter\n\n${fence}\nc\n\nd\n${fence}\n\nend\n`,
+  'an open fence in a list': `- ${fence}\n  a\n\nafter\n\n${fence}\nc\n\nd\n${fence}\n\nend\n`,
+  'an open fence indented in a list': `- one\n\n  ${fence}\n  a\n\nafter\n\n${fence}\nc\n\nd\n${fence}\n\nend\n`,
+  'a fence that ends a list': `- one\n${fence}\na\n\nb\n${fence}\n\nend\n\nreally\n`,
+  'a table': 'before\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nafter\n',
+  'a definition far below': 'See [the docs][d].\n\nmore\n\n[d]: https://example.com\n',
+  'a footnote': 'A claim.[^1]\n\nmore\n\n[^1]: The source.\n',
+  'types with an index': `text\n\n${fence}ts\ntype A = {\n[key: string]: number\n}\n\nlet a\n${fence}\n\nend\n`,
+  'HTML over blank lines': '<pre>\na\n\nb\n</pre>\n\nafter\n\n<div>\n\n*text*\n\n</div>\n',
+  'a comment over blank lines': 'a\n\n<!-- b\n\nc -->\n\nd\n',
+  'tabs and carriage returns': 'one\r\n\r\n-\ttwo\r\n\r\n\tof two\r\n\r\nthree\r\n',
+  'a list right behind a text': 'text\n- a\n\n- b\n\nafter\n',
+  'a closing mark that is indented too far': `${fence}\na\n    ${fence}\n\nb\n${fence}\n\nend\n`,
+  'a fence behind an open fence in a quote': `> ${fence}\n  ${fence}\n\na\n\nb\n`,
+  'code beside its list': `1. one\n  ${fence}js\nlet a\n\nlet b\n  ${fence}\n\nend\n\nreally\n`,
+  tasks: '- [x] done\n\n- [ ] open\n\nafter\n',
+}
+
+describe.each(Object.entries(answers))('%s', (_name, answer) => {
+  test('every prefix is shown in parts as it would be shown whole', () => {
+    for (let length = 1; length <= answer.length; length += 1) {
+      const prefix = answer.slice(0, length)
+      const parts = splitMarkdown(prefix)
+      expect(parts.join('')).toBe(prefix)
+      expect(parts.map(shown).join('')).toBe(shown(prefix))
+    }
+  })
+})
+
+test('a long answer is cut, and what is finished stays as it is', () => {
+  const answer = `# Title\n\nText\n\n${fence}\na\n\nb\n${fence}\n\n- one\n- two\n\nEnd`
+  const parts = splitMarkdown(answer)
+  expect(parts).toHaveLength(5)
+  expect(splitMarkdown(`${answer} and more`).slice(0, 4)).toEqual(parts.slice(0, 4))
+})
+
+/** What is shown; the white space between blocks is not. */
+function shown(markdown: string): string {
+  const html = renderToStaticMarkup(<ReactMarkdown remarkPlugins={[remarkGfm]}>{markdown}</ReactMarkdown>)
+  return html.replaceAll(/\s*\n\s*(?=<|$)/g, '').replaceAll(/(?<=>)\s*\n\s*/g, '')
+}

@@ -1,0 +1,19 @@
+import { CopyButton } from '../message/copy-button.tsx'
+
+/** Says plainly that no real model answers, and how to get one. */
+export function DemoBanner({ switchCommand }: { switchCommand: string | null }) {
+  return (
+    <aside className="banner" data-testid="banner" aria-label="Demo model">
+      <p>
+        <strong>Demo model:</strong> a local stand-in answers, not Claude.{' '}
+        {switchCommand !== null && 'To switch, start with'}
+      </p>
+      {switchCommand !== null && (
+        <span className="command">
+          <code>{switchCommand}</code>
+          <CopyButton textOf={() => switchCommand} what="the command" />
+        </span>
+      )}
+    </aside>
+  )
+}

@@ -1,0 +1,47 @@
+import { useEffect } from 'react'
+import type { ReactNode } from 'react'
+import { CloseIcon, Mark, PlusIcon } from './icons.tsx'
+
+interface SidebarProps {
+  /** Matters on narrow screens only, where the sidebar lies over the page. */
+  readonly isOpen: boolean
+  readonly onClose: () => void
+  readonly onNew: () => void
+  readonly children: ReactNode
+}
+
+/** The left side: the name, a new chat, the sessions. */
+export function Sidebar({ isOpen, onClose, onNew, children }: SidebarProps) {
+  useEscape(isOpen, onClose)
+  return (
+    <>
+      <nav className="sidebar" id="sidebar" data-open={isOpen} aria-label="Sessions">
+        <header className="sidebar-head">
+          <Mark />
+          <span className="wordmark">Verbatim</span>
+          <button type="button" className="icon-button only-narrow" onClick={onClose} aria-label="Close the sessions">
+            <CloseIcon />
+          </button>
+        </header>
+        <button type="button" className="new-chat" onClick={onNew} data-testid="new-chat">
+          <PlusIcon />
+          New chat
+        </button>
+        {children}
+      </nav>
+      {/* A larger target for pointers; the keyboard has Escape and the button above. */}
+      <div className="backdrop" data-open={isOpen} onClick={onClose} aria-hidden="true" />
+    </>
+  )
+}
+
+function useEscape(isActive: boolean, onEscape: () => void): void {
+  useEffect(() => {
+    if (!isActive) return
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key === 'Escape') onEscape()
+    }
+    document.addEventListener('keydown', onKey)
+    return () => document.removeEventListener('keydown', onKey)
+  }, [isActive, onEscape])
+}

@@ -1,0 +1,46 @@
+/**
+ * The page's address names the session (`#/s/<id>`), so that a reload or a shared link lands in the same one.
+ * In the fragment, because then any server of static files can serve the page.
+ */
+import { useSyncExternalStore } from 'react'
+import { newSessionId } from './new-session-id.ts'
+
+const prefix = '#/s/'
+
+/** The address of a session. */
+export function hrefOfSession(sessionId: string): string {
+  return prefix + encodeURIComponent(sessionId)
+}
+
+/** The session that an address names; undefined when it names none. */
+export function sessionIdOfHash(hash: string): string | undefined {
+  if (!hash.startsWith(prefix) || hash.length === prefix.length) return undefined
+  try {
+    return decodeURIComponent(hash.slice(prefix.length))
+  } catch {
+    return undefined // a broken escape names no session
+  }
+}
+
+/** Goes to a session that is not there yet; its first prompt makes it. */
+export function openNewSession(): void {
+  globalThis.location.hash = hrefOfSession(newSessionId())
+}
+
+/** The session of the page's address. An address without one is given a new one. */
+export function useSessionId(): string {
+  return useSyncExternalStore(subscribe, currentSessionId)
+}
+
+function currentSessionId(): string {
+  const named = sessionIdOfHash(globalThis.location.hash)
+  if (named !== undefined) return named
+  const made = newSessionId()
+  globalThis.history.replaceState(null, '', hrefOfSession(made))
+  return made
+}
+
+function subscribe(onChange: () => void): () => void {
+  globalThis.addEventListener('hashchange', onChange)
+  return () => globalThis.removeEventListener('hashchange', onChange)
+}

@@ -1,0 +1,26 @@
+import react from '@vitejs/plugin-react'
+import { defaultClientConditions, defineConfig } from 'vite'
+import type { ProxyOptions } from 'vite'
+
+/** The API as apps/server serves it. An answer that the server breaks off must break off here too, so that the page reconnects. */
+const server: ProxyOptions = {
+  target: 'http://127.0.0.1:8787',
+  configure(proxy) {
+    proxy.on('proxyRes', (answer, _request, response) => {
+      answer.once('close', () => {
+        if (!answer.complete) response.destroy()
+      })
+    })
+  },
+}
+
+export default defineConfig(({ command }) => ({
+  plugins: [react()],
+  resolve: {
+    // While developing, our packages are read from their src; a build takes what they ship, which turbo builds first.
+    conditions: command === 'serve' ? ['verbatim-source', ...defaultClientConditions] : [...defaultClientConditions],
+    dedupe: ['react', 'react-dom'],
+  },
+  server: { proxy: { '/trpc': server, '/chat': server, '/config.json': server } },
+  build: { outDir: 'dist', target: 'es2022' },
+}))
