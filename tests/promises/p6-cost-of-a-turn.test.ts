@@ -1,0 +1,132 @@
+/** P6: what a turn asks of the database is the same in a short session and in a long one. Counted, not timed. */
+import { createMongoStorage } from '@verbatim/core/mongodb'
+import { createServerCore, systemClock } from '@verbatim/core/server'
+import { BSON, MongoClient } from 'mongodb'
+import type { CommandStartedEvent, CommandSucceededEvent, Db } from 'mongodb'
+import { describe, expect, inject, it } from 'vitest'
+import { answerOf, scriptAgent } from '../support/agents.ts'
+import { openDatabase } from '../support/engine.ts'
+import { ada, answerFrom, followAll, startRun } from '../support/follow.ts'
+import { expectIdle } from '../support/leaks.ts'
+
+/** The agent is given this many messages of history, so that the window is full in the short session too. */
+const maxHistoryMessages = 6
+
+interface Cost {
+  readonly commands: Record<string, number>
+  readonly replyBytes: number
+  readonly docsExamined: number
+  readonly keysExamined: number
+}
+
+describe('the cost of a turn', () => {
+  it('is the same at 10 and at 10,000 stored messages', async () => {
+    const short = await costOfTurn(10)
+    const long = await costOfTurn(10_000)
+    expect(Object.keys(short.commands)).toContain('commitTransaction')
+    expect(short.docsExamined).toBeGreaterThan(0)
+    expect(long).toEqual(short)
+  }, 120_000)
+
+  it('is the same for a page of history and a list of sessions', async () => {
+    const short = await costOfReading(10)
+    const long = await costOfReading(10_000)
+    expect(short.docsExamined).toBeGreaterThan(0)
+    expect(long).toEqual(short)
+  }, 120_000)
+
+  it('grows only with the window: a turn examines no more than the window and what it writes itself', async () => {
+    const cost = await costOfTurn(1_000)
+    expect(cost.docsExamined).toBeLessThan(maxHistoryMessages + 20)
+  }, 120_000)
+})
+
+async function costOfTurn(storedMessages: number): Promise<Cost> {
+  await using metered = await openMetered(storedMessages)
+  return await metered.measure(async (core) => {
+    const runId = await startRun(core, { message: 'And now?' })
+    expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
+    await expectIdle(core)
+  })
+}
+
+async function costOfReading(storedMessages: number): Promise<Cost> {
+  await using metered = await openMetered(storedMessages)
+  return await metered.measure(async (core) => {
+    const newest = await core.messages.list(ada, 'session-1', { order: 'newest', limit: 5 })
+    await core.messages.list(ada, 'session-1', { order: 'newest', limit: 3, cursor: newest.nextCursor })
+    await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 5 })
+    await core.sessions.list(ada, { limit: 10 })
+    await core.sessions.get(ada, 'session-1')
+  })
+}
+
+async function openMetered(storedMessages: number) {
+  const database = await openDatabase()
+  const appName = `p6-${crypto.randomUUID()}`
+  const client = new MongoClient(inject('mongoUri'), { monitorCommands: true, appName })
+  const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
+  // No heartbeat and no look for lost runs falls into the measurement.
+  const options = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000, recoveryMs: 600_000 }
+  const agents = [scriptAgent(answerOf(['The ', 'answer']), { maxHistoryMessages, pause: () => Promise.resolve() })]
+  const core = createServerCore({ ...storage, agents }, { ...options, archiveDelayMs: 600_000 })
+  const db = database.client.db(database.databaseName)
+  // A turn of the same size makes the session, opens the connections and fills the window.
+  await followAll(core, await startRun(core, { message: 'And now?' }))
+  await fillSession(db, storedMessages)
+  return {
+    async measure(act: (measured: typeof core) => Promise<void>): Promise<Cost> {
+      const stop = countCommands(client)
+      await db.command({ profile: 2 })
+      await act(core)
+      await db.command({ profile: 0 })
+      const { commands, replyBytes } = stop()
+      return { commands, replyBytes, ...(await examined(db, appName)) }
+    },
+    async [Symbol.asyncDispose]() {
+      await core.close()
+      await client.close()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Copies of the stored messages, as many as are missing, written directly. */
+async function fillSession(db: Db, storedMessages: number): Promise<void> {
+  const messages = db.collection('messages')
+  const [user, assistant] = await messages.find().sort({ seq: 1 }).toArray()
+  const copies = []
+  for (let seq = 3; seq <= storedMessages; seq++) {
+    const id = crypto.randomUUID()
+    copies.push({ ...(seq % 2 === 1 ? user : assistant), _id: `copy-${id}`.slice(0, 32) as never, id, seq })
+  }
+  await messages.insertMany(copies)
+  await db.collection('sessions').updateOne({ id: 'session-1' }, { $set: { head: new BSON.Int32(storedMessages) } })
+  expect(await messages.countDocuments()).toBe(storedMessages)
+}
+
+function countCommands(client: MongoClient): () => { commands: Record<string, number>; replyBytes: number } {
+  const commands: Record<string, number> = {}
+  let replyBytes = 0
+  const onStarted = ({ commandName }: CommandStartedEvent) => {
+    commands[commandName] = (commands[commandName] ?? 0) + 1
+  }
+  const onSucceeded = ({ reply }: CommandSucceededEvent) => {
+    replyBytes += BSON.calculateObjectSize(reply as BSON.Document)
+  }
+  client.on('commandStarted', onStarted)
+  client.on('commandSucceeded', onSucceeded)
+  return () => {
+    client.off('commandStarted', onStarted)
+    client.off('commandSucceeded', onSucceeded)
+    return { commands, replyBytes }
+  }
+}
+
+/** What the server itself has counted for this client's operations. */
+async function examined(db: Db, appName: string): Promise<{ docsExamined: number; keysExamined: number }> {
+  const profiled = await db.collection('system.profile').find({ appName }).toArray()
+  expect(profiled.length).toBeGreaterThan(0)
+  const sum = (field: string) => profiled.reduce((total, one) => total + Number(one[field] ?? 0), 0)
+  return { docsExamined: sum('docsExamined'), keysExamined: sum('keysExamined') }
+}
