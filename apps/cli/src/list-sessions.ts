@@ -1,0 +1,36 @@
+/** `verbatim sessions`: a table for people, or JSON for programs. */
+import type { Session } from '@verbatim/core'
+import type { CommandContext } from './chat.ts'
+
+/** Returns the exit code. @throws VerbatimError */
+export async function listSessions(
+  { client, terminal }: CommandContext,
+  { limit, json }: { limit: number; json: boolean },
+): Promise<number> {
+  const sessions: Session[] = []
+  let cursor: string | null | undefined
+  while (sessions.length < limit && cursor !== null) {
+    const page = await client.sessions.list({ cursor, limit: Math.min(limit - sessions.length, 100) })
+    sessions.push(...page.items)
+    cursor = page.nextCursor
+  }
+  if (json) await terminal.write(`${JSON.stringify(sessions, undefined, 2)}\n`)
+  else if (sessions.length === 0) terminal.note('There are no sessions yet; `verbatim chat` makes one.')
+  else await terminal.write(toTable(sessions))
+  return 0
+}
+
+const maxTitleLength = 48
+
+function toTable(sessions: readonly Session[]): string {
+  const rows = [['SESSION', 'UPDATED', 'MESSAGES', 'TITLE'], ...sessions.map(toRow)]
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`).join('')
+}
+
+function toRow({ id, updatedAt, messageCount, title, activeRunId }: Session): string[] {
+  const oneLine = (title ?? '').replaceAll(/\s+/g, ' ')
+  const short = oneLine.length > maxTitleLength ? `${oneLine.slice(0, maxTitleLength - 1)}…` : oneLine
+  const updated = updatedAt.slice(0, 16).replace('T', ' ')
+  return [id, updated, String(messageCount), activeRunId === null ? short : `${short} (is being answered)`.trim()]
+}

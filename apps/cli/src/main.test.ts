@@ -1,0 +1,254 @@
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import type { Socket } from 'node:net'
+import { Session } from '@verbatim/core'
+import { createClient } from '@verbatim/client'
+import type { VerbatimClient } from '@verbatim/client'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { runCommand } from './testing/run-command.ts'
+import { startProvider } from './testing/start-provider.ts'
+import type { Provider } from './testing/start-provider.ts'
+import { startServer } from './testing/start-server.ts'
+import type { TestServer } from './testing/start-server.ts'
+
+/** Answers by prompt; `slow` goes on past its first words when the test says so. */
+const gates = new Map<string, PromiseWithResolvers<void>>()
+
+function gateOf(prompt: string): PromiseWithResolvers<void> {
+  const gate = gates.get(prompt) ?? Promise.withResolvers<void>()
+  gates.set(prompt, gate)
+  return gate
+}
+
+async function* answer(prompt: string, signal: AbortSignal): AsyncGenerator<string> {
+  if (prompt.startsWith('refuse')) throw new Error('No such model')
+  if (!prompt.startsWith('slow')) return yield* ['You said ', JSON.stringify(prompt), '. \u001B[31mRed.']
+  yield 'one '
+  yield 'two '
+  await Promise.race([gateOf(prompt).promise, once(signal, 'abort')])
+  if (!signal.aborted) yield 'three'
+}
+
+describe('the command', () => {
+  let provider: Provider
+  let server: TestServer
+  let client: VerbatimClient
+
+  beforeAll(async () => {
+    provider = await startProvider(answer)
+    server = await startServer({ mongoUri: inject('mongoUri'), providerUrl: provider.url })
+    client = createClient({ url: server.url })
+  })
+  afterAll(async () => {
+    client.close()
+    await server[Symbol.asyncDispose]()
+    await provider[Symbol.asyncDispose]()
+  })
+
+  const run = (args: readonly string[], options?: Parameters<typeof runCommand>[1]) =>
+    runCommand([...args, '--url', server.url], options)
+
+  test('answers a prompt: the words to stdout exactly, the figures to stderr, nothing that moves', async () => {
+    const command = run(['chat', 'Hello'])
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toBe('You said "Hello". \u001B[31mRed.\n')
+    expect(command.stderr).toMatch(/scripted-1 · 7 tokens in, 3 out · first token .+ · .+\n/)
+    expect(command.stderr).toMatch(/verbatim chat --session \S+\n$/)
+    for (const moving of ['\u001B', '\r', '⠋']) expect(command.stderr).not.toContain(moving)
+  })
+
+  test('takes the prompt from a pipe, lines and all', async () => {
+    const command = run(['chat', '--session', 'piped'], { stdin: 'first line\nsecond line\n' })
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toContain('You said "first line\\nsecond line"')
+    expect((await client.sessions.get('piped')).title).toBe('first line')
+  })
+
+  test('goes on in a session that is named', async () => {
+    expect(await run(['chat', 'First', '--session', 'named']).exitCode).toBe(0)
+    expect(await run(['chat', 'Second', '--session', 'named']).exitCode).toBe(0)
+    expect((await client.sessions.get('named')).messageCount).toBe(4)
+  })
+
+  test('refuses an empty pipe', async () => {
+    const command = run(['chat'], { stdin: ' \n' })
+    expect(await command.exitCode).toBe(1)
+    expect(command.stderr).toContain('There is no prompt')
+  })
+
+  test('stops the answer at Ctrl-C: what is there is shown and stored', async () => {
+    const command = run(['chat', 'slow to be cancelled', '--session', 'cancelled'])
+    await command.shows('two ')
+    command.kill('SIGINT')
+    expect(await command.exitCode).toBe(130)
+    expect(command.stdout).toBe('one two \n')
+    expect(command.stderr).toContain('Cancelled; what is above is kept.')
+    const { items } = await client.messages.list('cancelled')
+    expect(items.at(-1)).toMatchObject({ role: 'assistant', status: 'cancelled', content: [{ text: 'one two ' }] })
+    expect((await client.sessions.get('cancelled')).activeRunId).toBeNull()
+  })
+
+  test('leaves at the second Ctrl-C; the server goes on', async () => {
+    const prompt = 'slow and left'
+    const command = run(['chat', prompt, '--session', 'left'])
+    await command.shows('two ')
+    // A server that does not answer: the cancel cannot get through, so only the second Ctrl-C ends it.
+    const hung = await startHungProxy(server.url)
+    const other = runCommand(['chat', 'slow behind a hung way', '--session', 'hung', '--url', hung.url])
+    await other.shows('two ')
+    hung.hang()
+    other.kill('SIGINT')
+    await expect.poll(() => other.stderr).toContain('Ctrl-C again')
+    other.kill('SIGINT')
+    expect(await other.exitCode).toBe(130)
+    await hung.close()
+    gateOf(prompt).resolve()
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toBe('one two three\n')
+    const { activeRunId } = await client.sessions.get('hung')
+    gateOf('slow behind a hung way').resolve()
+    expect(await client.runs.follow(activeRunId!).message).toMatchObject({ status: 'completed' })
+  })
+
+  test('resumes an answer that is being made, from its first word, and goes on with it', async () => {
+    const prompt = 'slow and resumed'
+    const first = run(['chat', prompt, '--session', 'resumed'])
+    await first.shows('two ')
+    first.kill('SIGKILL')
+    await first.exitCode
+    const second = run(['resume', 'resumed'])
+    await second.shows('one two ')
+    gateOf(prompt).resolve()
+    expect(await second.exitCode).toBe(0)
+    expect(second.stdout).toBe(`> ${prompt}\n\none two three\n`)
+  })
+
+  test('shows the last messages of a session that is idle', async () => {
+    await run(['chat', 'First', '--session', 'shown']).exitCode
+    await run(['chat', 'Second', '--session', 'shown']).exitCode
+    const command = run(['resume', 'shown'])
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout.match(/^(?:> )?\S+( \S+)?/gm)).toEqual(['> First', 'You said', '> Second', 'You said'])
+  })
+
+  test('goes on after a cut connection without a word lost or said twice', async () => {
+    const prompt = 'slow over a cut'
+    const way = await startHungProxy(server.url)
+    const command = runCommand(['chat', prompt, '--url', way.url])
+    await command.shows('two ')
+    way.cut()
+    await expect.poll(() => command.stderr).toContain('reconnecting')
+    gateOf(prompt).resolve()
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toBe('one two three\n')
+    expect(command.stderr).toContain('Connected again')
+    await way.close()
+  })
+
+  test('tells in one sentence why there is no answer', async () => {
+    const command = run(['chat', 'refuse this'])
+    expect(await command.exitCode).toBe(1)
+    expect(command.stdout).toBe('')
+    expect(command.stderr).toMatch(/^.+\(PROVIDER_ERROR\)\.$/m)
+    expect(command.stderr).not.toMatch(/^ +at /m)
+  })
+
+  test('lists sessions as a table and as JSON', async () => {
+    await run(['chat', 'Hello\u0007 there', '--session', 'listed']).exitCode
+    const table = run(['sessions', '--limit', '100'])
+    expect(await table.exitCode).toBe(0)
+    expect(table.stdout).toMatch(/^SESSION +UPDATED +MESSAGES +TITLE$/m)
+    expect(table.stdout).toMatch(/^listed +\d{4}-\d\d-\d\d \d\d:\d\d +2 +Hello/m)
+    const list = run(['sessions', '--json', '--limit', '1'])
+    expect(await list.exitCode).toBe(0)
+    expect(
+      Session.array()
+        .parse(JSON.parse(list.stdout))
+        .map(({ id }) => id),
+    ).toEqual(['listed'])
+  })
+
+  test.each([
+    [['resume', 'nowhere'], 'You have no session nowhere; `verbatim sessions` lists those you have.'],
+    [['chat', 'x', '--session', 'a b'], 'INVALID_INPUT'],
+    [['sessions', '--limit', 'many'], 'It must be a whole number over 0.'],
+    [['talk'], "unknown command 'talk'"],
+  ])('refuses %j in a sentence', async (args, sentence) => {
+    const command = args[0] === 'talk' ? runCommand(args) : run(args)
+    expect(await command.exitCode).toBe(1)
+    expect(command.stderr).toContain(sentence)
+    expect(command.stdout).toBe('')
+  })
+})
+
+describe('a server with tokens', () => {
+  test('is told who calls by --token and by the environment, and turns others away in a sentence', async () => {
+    const token = 'the-token-of-ada-0123456789'
+    await using provider = await startProvider(answer)
+    await using server = await startServer({
+      mongoUri: inject('mongoUri'),
+      providerUrl: provider.url,
+      tokens: `${token}=ada`,
+    })
+    const nobody = runCommand(['sessions', '--url', server.url])
+    expect(await nobody.exitCode).toBe(1)
+    expect(nobody.stderr).toBe('The server does not know you; pass --token or set VERBATIM_TOKEN.\n')
+    expect(await runCommand(['sessions', '--url', server.url, '--token', token]).exitCode).toBe(0)
+    const env = { VERBATIM_URL: server.url, VERBATIM_TOKEN: token }
+    expect(await runCommand(['sessions'], { env }).exitCode).toBe(0)
+  })
+})
+
+test('a server that is not there is told at once', async () => {
+  const command = runCommand(['chat', 'Hello', '--url', 'http://127.0.0.1:9'])
+  expect(await command.exitCode).toBe(1)
+  expect(command.stderr).toBe('No server answers at http://127.0.0.1:9; is `npm start` running?\n')
+})
+
+test.each([[['--help']], [['chat', '--help']], [['resume', '--help']], [['sessions', '--help']]])(
+  '%j explains itself',
+  async (args) => {
+    const command = runCommand(args)
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toContain('Usage: verbatim')
+  },
+)
+
+/** A way to the server that a test can cut or hang. */
+async function startHungProxy(
+  target: string,
+): Promise<{ url: string; cut(): void; hang(): void; close(): Promise<void> }> {
+  const { hostname, port } = new URL(target)
+  const sockets = new Set<Socket>()
+  let isHung = false
+  const proxy = createServer((near) => {
+    sockets.add(near)
+    near.on('error', () => {}).on('close', () => sockets.delete(near))
+    if (isHung) return
+    const far = connect(Number(port), hostname)
+    sockets.add(far)
+    far.on('error', () => {}).on('close', () => near.destroy())
+    near.on('close', () => far.destroy())
+    near.pipe(far).pipe(near)
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const address = proxy.address()
+  if (address === null || typeof address === 'string') throw new Error('The proxy has no port')
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    cut,
+    hang() {
+      isHung = true
+      for (const socket of sockets) socket.unpipe().pause()
+    },
+    async close() {
+      cut()
+      proxy.close()
+      await once(proxy, 'close')
+    },
+  }
+}

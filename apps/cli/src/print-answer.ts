@@ -1,0 +1,112 @@
+/**
+ * One answer to the terminal, as it comes. In: a run's handle. Out: its text on stdout, how it went on stderr, and how it
+ * ended. Ctrl-C stops the run at the server, which keeps what is there; a second Ctrl-C leaves at once.
+ */
+import { isTerminalEvent, VerbatimError } from '@verbatim/core'
+import type { RunEvent, TerminalEvent } from '@verbatim/core'
+import type { RunHandle } from '@verbatim/client'
+import { showMetrics } from './show-metrics.ts'
+import type { Spinner } from './spinner.ts'
+import type { Terminal } from './terminal.ts'
+
+/** The shell's own number for "ended by Ctrl-C". */
+export const cancelledExitCode = 130
+
+/**
+ * Prints the answer and returns how it ended.
+ *
+ * @throws VerbatimError why the run could not be started or followed, failed, or was interrupted
+ */
+export async function printAnswer(run: RunHandle, terminal: Terminal): Promise<'completed' | 'cancelled'> {
+  const printer = new AnswerPrinter(run, terminal)
+  const unsubscribe = run.subscribe(() => printer.showConnection())
+  const onCtrlC = (): void => printer.cancel()
+  process.on('SIGINT', onCtrlC)
+  try {
+    for await (const event of run) {
+      await printer.print(event)
+      if (isTerminalEvent(event)) return await printer.end(event)
+    }
+    throw new VerbatimError('INTERNAL', 'The answer ended without saying how')
+  } finally {
+    process.off('SIGINT', onCtrlC)
+    unsubscribe()
+    printer.stopWaiting()
+    await terminal.endLine()
+  }
+}
+
+class AnswerPrinter {
+  readonly #run: RunHandle
+  readonly #terminal: Terminal
+  readonly #spinner: Spinner
+  #hasText = false
+  #isReconnecting = false
+  #isCancelling = false
+
+  constructor(run: RunHandle, terminal: Terminal) {
+    this.#run = run
+    this.#terminal = terminal
+    this.#spinner = terminal.spin('Waiting for the first token')
+  }
+
+  async print(event: RunEvent): Promise<void> {
+    if (event.type === 'run_retrying') {
+      const delay = (event.delayMs / 1000).toFixed(1)
+      this.#aside(`The model's provider refuses for now; asking again in ${delay} s`)
+    }
+    const text = textOf(event)
+    if (text === '') return
+    this.stopWaiting()
+    this.#hasText = true
+    await this.#terminal.write(text)
+  }
+
+  /** Says once that the connection is lost, and once that it is back. */
+  showConnection(): void {
+    const { status } = this.#run
+    if (!this.#isReconnecting && status === 'reconnecting') this.#aside('The connection is lost; reconnecting …')
+    if (this.#isReconnecting && status === 'streaming') this.#aside('Connected again; going on where it stopped')
+    this.#isReconnecting = status === 'reconnecting'
+  }
+
+  cancel(): void {
+    if (this.#isCancelling) process.exit(cancelledExitCode)
+    this.#isCancelling = true
+    this.#aside('Cancelling; press Ctrl-C again to leave without waiting')
+    this.#run.cancel().catch((error: unknown) => {
+      this.#aside(`It could not be cancelled: ${error instanceof Error ? error.message : String(error)}`)
+    })
+  }
+
+  async end(event: TerminalEvent): Promise<'completed' | 'cancelled'> {
+    this.stopWaiting()
+    await this.#terminal.endLine()
+    this.#terminal.aside(showMetrics(event.metrics))
+    if (event.type === 'run_completed') return 'completed'
+    this.#terminal.note(this.#hasText ? `${endings[event.type]}; what is above is kept.` : `${endings[event.type]}.`)
+    if ('error' in event) throw VerbatimError.fromWire(event.error)
+    return 'cancelled'
+  }
+
+  stopWaiting(): void {
+    this.#spinner.stop()
+  }
+
+  #aside(line: string): void {
+    this.stopWaiting()
+    this.#terminal.aside(line)
+  }
+}
+
+const endings = {
+  run_failed: 'The answer failed',
+  run_interrupted: 'The answer was interrupted',
+  run_cancelled: 'Cancelled',
+} as const satisfies Record<Exclude<TerminalEvent['type'], 'run_completed'>, string>
+
+function textOf(event: RunEvent): string {
+  if (event.type === 'content_block_delta' && event.delta.type === 'text_delta') return event.delta.text
+  if (event.type === 'content_block_start' && event.content_block.type === 'text') return event.content_block.text
+  return ''
+}

@@ -1,0 +1,33 @@
+import { describe, expect, test } from 'vitest'
+import { refusalOfForeign } from './guard-local.ts'
+
+describe('the guard of a server without tokens', () => {
+  test.each([
+    { host: '127.0.0.1:8787' },
+    { host: 'localhost:8787' },
+    { host: 'LOCALHOST' },
+    { host: '[::1]:8787' },
+    { host: 'localhost:8787', origin: 'http://localhost:8787' },
+    { host: '127.0.0.1:5173', origin: 'http://127.0.0.1:5173' },
+  ])('lets $host of origin $origin in', (headers) => {
+    expect(refusalOfForeign({ headers })).toBeUndefined()
+  })
+
+  test.each([
+    { host: 'evil.example' },
+    { host: 'evil.example:8787' },
+    { host: '127.0.0.1.evil.example:8787' },
+    { host: 'localhost.evil.example' },
+    { host: '10.0.0.7:8787' },
+    {},
+  ])('refuses the host $host: a name of the attacker that was made to point here', (headers) => {
+    expect(refusalOfForeign({ headers })).toContain('localhost only')
+  })
+
+  test.each(['https://evil.example', 'http://localhost:3000', 'http://127.0.0.1:8787', 'null', 'file://', ''])(
+    'refuses a page of the origin %j',
+    (origin) => {
+      expect(refusalOfForeign({ headers: { host: 'localhost:8787', origin } })).toContain('another origin')
+    },
+  )
+})

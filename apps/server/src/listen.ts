@@ -1,0 +1,56 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
+import { VerbatimError } from '@verbatim/core'
+
+/** Requests must arrive whole in these times; an answer may stream for as long as it likes. */
+const limits = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  maxHeaderSize: 16 * 1024,
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
+  /** Longer than the minute after which proxies let an idle connection go, so that theirs is the first to close. */
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5_000,
+  /** Tokens are small and must not wait for one another. */
+  noDelay: true,
+}
+
+/** A server that listens, and the URL to reach it at. */
+export interface ListeningServer {
+  readonly server: Server
+  readonly url: string
+}
+
+/** @throws VerbatimError `INVALID_CONFIGURATION`: one sentence, when the address is taken or cannot be listened on */
+export async function listen(
+  handler: RequestListener,
+  { host, port }: { host: string; port: number },
+): Promise<ListeningServer> {
+  const server = createServer(limits, handler)
+  try {
+    server.listen({ host, port })
+    await once(server, 'listening')
+  } catch (cause) {
+    throw new VerbatimError('INVALID_CONFIGURATION', sentenceOf(cause, { host, port }), { cause })
+  }
+  const address = server.address()
+  const bound = typeof address === 'object' && address !== null ? address.port : port
+  return { server, url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}` }
+}
+
+function sentenceOf(error: unknown, { host, port }: { host: string; port: number }): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  switch (code) {
+    case 'EADDRINUSE':
+      return `PORT ${port} on ${host} is in use, perhaps by another Verbatim; stop that, or set PORT to another`
+    case 'EACCES':
+      return `PORT ${port} is not open to this user; set PORT to one over 1023`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `HOST ${host} is no address of this machine; correct it`
+    default:
+      return `PORT ${port} on ${host} cannot be listened on (${error instanceof Error ? error.message : String(error)})`
+  }
+}

@@ -1,0 +1,221 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openTestDatabase } from '@verbatim/core/testing'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { startDemoModel } from './demo-model.ts'
+import type { DemoModel } from './demo-model.ts'
+import { processEnvironment } from './env.ts'
+import type { ProcessEnvironment } from './env.ts'
+
+const mainFile = fileURLToPath(new URL('./main.ts', import.meta.url))
+
+/** The real program, as a process of its own, without anything this machine has set. */
+function runMain({ env = {}, args = [] }: { env?: ProcessEnvironment; args?: readonly string[] }) {
+  const child = spawn(process.execPath, ['--conditions=verbatim-source', mainFile, ...args], { env: { ...env } })
+  const written = { stdout: '', stderr: '' }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (written.stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (written.stderr += text))
+  return {
+    written,
+    exitCode: once(child, 'close').then(([code]: unknown[]) => code),
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'close')
+    },
+  }
+}
+
+/** The program once it says that it is ready. */
+async function startMain(env: ProcessEnvironment) {
+  const main = runMain({ env: { PORT: '0', ...env } })
+  await vi.waitFor(() => {
+    if (!main.written.stdout.includes('Stop with Ctrl-C')) throw new Error(JSON.stringify(main.written))
+  }, 60_000)
+  const url = /open (http:\S+)/.exec(main.written.stdout)?.[1] ?? ''
+  return { ...main, url }
+}
+
+async function startOnTestDatabase(env: ProcessEnvironment = {}) {
+  const database = await openTestDatabase(inject('mongoUri'))
+  const main = await startMain({ MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: database.databaseName, ...env })
+  return {
+    ...main,
+    async [Symbol.asyncDispose]() {
+      await main[Symbol.asyncDispose]()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+interface Frame {
+  readonly type: string
+  readonly data?: string
+}
+
+async function openChat(url: string, body: object): Promise<Response> {
+  const headers = { 'content-type': 'application/json' }
+  return await fetch(`${url}/chat/sse`, { method: 'POST', headers, body: JSON.stringify(body) })
+}
+
+async function framesOf(response: Response): Promise<Frame[]> {
+  const lines = (await response.text()).split('\n').filter((line) => line.startsWith('data: {'))
+  return lines.map((line) => JSON.parse(line.slice('data: '.length)) as Frame)
+}
+
+function textOf(frames: readonly Frame[]): string {
+  return frames.map((frame) => (frame.type === 'token' ? (frame.data ?? '') : '')).join('')
+}
+
+async function statusOf(url: string, headers: Record<string, string>): Promise<number | undefined> {
+  const [response] = await once(request(url, { headers }).end(), 'response')
+  response.resume()
+  return response.statusCode
+}
+
+describe('the program', () => {
+  let model: DemoModel
+  /** Named to the program where its answer's pace is not what is looked at. */
+  let quick: ProcessEnvironment
+
+  beforeAll(async () => {
+    model = await startDemoModel({ tokensPerSecond: 150, firstTokenMs: 10 })
+    quick = { ANTHROPIC_BASE_URL: model.baseURL }
+  })
+  afterAll(async () => await model.close())
+
+  test('answers a plain fetch token by token, and ends cleanly at SIGTERM', async () => {
+    await using main = await startOnTestDatabase({ LOG_LEVEL: 'debug' })
+    const prompt = 'Explain async iteration, my secret is 4711'
+    const response = await openChat(main.url, { sessionId: 'plain', message: prompt })
+    expect([response.status, response.headers.get('x-run-id')]).toEqual([200, expect.stringMatching(/^[\da-f-]{36}$/)])
+    const frames = await framesOf(response)
+    expect(frames.filter(({ type }) => type === 'token').length).toBeGreaterThan(5)
+    expect(frames.at(-1)).toMatchObject({ type: 'done', metrics: { model: expect.any(String) } })
+    main.kill('SIGTERM')
+    expect(await main.exitCode).toBe(0)
+    expect(main.written.stderr).not.toContain('4711')
+  })
+
+  test('says what a newcomer needs: where it is, who answers, how to get Claude, where the data is', async () => {
+    await using main = await startOnTestDatabase()
+    expect(main.written.stdout).toMatch(/^Verbatim is ready: open http:\/\/127\.0\.0\.1:\d+$/m)
+    expect(main.written.stdout).toMatch(/demo model.+ANTHROPIC_API_KEY=.+npm start/)
+    expect(main.written.stdout).toContain('Data is kept in database verbatim-test-')
+    expect(main.written.stderr).toBe('')
+    expect(await (await fetch(`${main.url}/config.json`)).json()).toMatchObject({ isDemo: true })
+    expect((await fetch(`${main.url}/health/ready`)).status).toBe(200)
+  })
+
+  test('lets an answer that runs end before it stops', async () => {
+    await using main = await startOnTestDatabase({ ...quick, VERBATIM_DRAIN_MS: '60000' })
+    const response = await openChat(main.url, { sessionId: 'drained', message: 'Explain async iteration' })
+    main.kill('SIGTERM')
+    const frames = await framesOf(response)
+    expect(frames.at(-1)?.type).toBe('done')
+    expect(textOf(frames)).not.toBe('')
+    expect(await main.exitCode).toBe(0)
+  })
+
+  test('takes two signals in one moment for one Ctrl-C, and ends at once at a later one', async () => {
+    await using main = await startOnTestDatabase({ VERBATIM_DRAIN_MS: '600000' })
+    const { body } = await openChat(main.url, { sessionId: 'cut', message: 'Explain async iteration at great length' })
+    main.kill('SIGINT')
+    main.kill('SIGINT')
+    await vi.waitFor(() => expect(main.written.stdout).toContain('Stopping'))
+    await vi.waitFor(
+      async () => {
+        main.kill('SIGTERM')
+        expect(await Promise.race([main.exitCode, Promise.resolve('running')])).toBe(143)
+      },
+      { timeout: 5000, interval: 100 },
+    )
+    await body?.cancel().catch(() => {}) // cut off by the exit
+  })
+
+  test('keeps what was said over a restart, in a MongoDB of its own', { timeout: 90_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'verbatim-data-'))
+    // Of this machine only what finds and runs a mongod.
+    const { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY } = processEnvironment
+    const env = { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY, VERBATIM_DATA_DIR: folder, ...quick }
+    try {
+      await using first = await startMain(env)
+      expect(first.written.stdout).toContain(`Data is kept in database verbatim in ${folder}`)
+      const said = textOf(await framesOf(await openChat(first.url, { sessionId: 'kept', message: 'Hello' })))
+      first.kill('SIGINT')
+      expect(await first.exitCode).toBe(0)
+      await using second = await startMain(env)
+      const input = encodeURIComponent(JSON.stringify({ sessionId: 'kept' }))
+      const answer = await (await fetch(`${second.url}/trpc/messages.list?input=${input}`)).json()
+      expect(JSON.stringify(answer)).toContain(JSON.stringify(said).slice(1, -1))
+      second.kill('SIGTERM')
+      expect(await second.exitCode).toBe(0)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  })
+
+  test('answers nobody but this machine while it has no tokens', async () => {
+    await using main = await startOnTestDatabase()
+    const target = `${main.url}/trpc/sessions.list?input={}`
+    const { host } = new URL(main.url)
+    expect(await statusOf(target, {})).toBe(200)
+    expect(await statusOf(target, { origin: main.url })).toBe(200)
+    expect(await statusOf(target, { host: 'evil.example' })).toBe(403)
+    expect(await statusOf(main.url, { host: 'evil.example' })).toBe(403)
+    expect(await statusOf(target, { host, origin: 'https://evil.example' })).toBe(403)
+  })
+
+  test('asks for a token once it has some, and keeps users apart', async () => {
+    const [ada, bob] = ['token-of-ada-0123456789', 'token-of-bob-0123456789']
+    await using main = await startOnTestDatabase({ VERBATIM_TOKENS: `${ada}=ada,${bob}=bob`, ...quick })
+    const body = JSON.stringify({ sessionId: 'of-ada', message: 'Hello' })
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${ada}` }
+    expect((await openChat(main.url, { sessionId: 'x', message: 'Hello' })).status).toBe(401)
+    const response = await fetch(`${main.url}/chat/sse`, { method: 'POST', headers, body })
+    expect((await framesOf(response)).at(-1)?.type).toBe('done')
+    const target = `${main.url}/trpc/sessions.get?input=${encodeURIComponent('{"sessionId":"of-ada"}')}`
+    expect(await statusOf(target, { authorization: `Bearer ${ada}` })).toBe(200)
+    expect(await statusOf(target, { authorization: `Bearer ${bob}` })).toBe(404)
+  })
+})
+
+describe('a start that cannot be', () => {
+  test.each([
+    ['a wrong value', { PORT: 'http' }, 'PORT must be a whole number from 0 to 65535'],
+    ['an open address without tokens', { HOST: '0.0.0.0' }, 'HOST lets other machines in'],
+    ['a MongoDB that is not there', { MONGODB_URI: 'mongodb://u:pass4711@127.0.0.1:9/?replicaSet=x' }, ''],
+  ])('ends in one sentence for %s', async (_name, env, sentence) => {
+    await using main = runMain({ env: { PORT: '0', ...env } })
+    expect(await main.exitCode).toBe(1)
+    expect(main.written.stderr).toMatch(/^Verbatim cannot run: .+\n$/)
+    expect(main.written.stderr).toContain(sentence)
+    expect(main.written.stderr).not.toContain('4711')
+    expect(main.written.stdout).toBe('')
+  })
+
+  test('names the port that is taken, at once', async () => {
+    await using first = await startOnTestDatabase()
+    const { port } = new URL(first.url)
+    await using second = runMain({ env: { PORT: port, MONGODB_URI: inject('mongoUri') } })
+    expect(await second.exitCode).toBe(1)
+    expect(second.written.stderr).toContain(`PORT ${port} on 127.0.0.1 is in use`)
+  })
+
+  test('names the argument that there is not', async () => {
+    await using main = runMain({ args: ['--port'] })
+    expect(await main.exitCode).toBe(1)
+    expect(main.written.stderr).toContain('There is no argument --port; see --help')
+  })
+})
+
+test('--help tells every setting and ends', async () => {
+  await using main = runMain({ args: ['--help'] })
+  expect(await main.exitCode).toBe(0)
+  expect(main.written.stdout).toMatch(/^ {2}PORT .+\[8787\]$/m)
+})

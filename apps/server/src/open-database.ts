@@ -1,0 +1,65 @@
+/** The database: the one that `MONGODB_URI` names, or a real MongoDB of our own that keeps its data in a folder. */
+import { join, resolve } from 'node:path'
+import { findMongod, startMongod } from '@verbatim/embedded-mongodb'
+import type { Environment, ProcessEnvironment } from './env.ts'
+
+/** Where the data is, in the words of the start message, and how to let go of it. */
+export interface OpenDatabase {
+  readonly uri: string
+  readonly place: string
+  close(): Promise<void>
+}
+
+export interface OpenDatabaseOptions {
+  /** Everything there is, to find a mongod with. */
+  readonly processEnv: ProcessEnvironment
+  readonly signal: AbortSignal
+  /** Called with a line to show when a step is slow. */
+  readonly onSlow: (line: string) => void
+}
+
+/** @throws one sentence when no MongoDB could be found, fetched or started */
+export async function openDatabase(env: Environment, options: OpenDatabaseOptions): Promise<OpenDatabase> {
+  const { MONGODB_URI: uri, VERBATIM_DATABASE: name } = env
+  if (uri !== undefined) {
+    return { uri, place: `database ${name} of ${withoutCredentials(uri)}`, close: () => Promise.resolve() }
+  }
+  const { signal, onSlow } = options
+  const binary = await sayWhenSlow(findMongod({ env: options.processEnv, signal }), {
+    line: 'Fetching a MongoDB server, once; set MONGODB_URI to use your own …',
+    onSlow,
+  })
+  const dataDir = resolve(env.VERBATIM_DATA_DIR, 'mongodb')
+  const found = { ...options.processEnv, MONGOMS_SYSTEM_BINARY: binary }
+  const mongod = await sayWhenSlow(startMongod({ env: found, dataDir, signal }), {
+    line: `Starting MongoDB in ${dataDir} …`,
+    onSlow,
+  })
+  return { uri: mongod.uri, place: `database ${name} in ${join(dataDir)}`, close: () => mongod.stop() }
+}
+
+const slowMs = 1_500
+const repeatMs = 15_000
+
+async function sayWhenSlow<TResult>(
+  step: Promise<TResult>,
+  { line, onSlow }: { line: string; onSlow: (line: string) => void },
+): Promise<TResult> {
+  const startedAt = performance.now()
+  let repeat: NodeJS.Timeout | undefined
+  const first = setTimeout(() => {
+    onSlow(line)
+    repeat = setInterval(() => onSlow(`  ${Math.round((performance.now() - startedAt) / 1000)} s so far …`), repeatMs)
+  }, slowMs)
+  try {
+    return await step
+  } finally {
+    clearTimeout(first)
+    clearInterval(repeat)
+  }
+}
+
+/** Hosts only: a URI may hold a password, and options may hold more. */
+function withoutCredentials(uri: string): string {
+  return uri.replace(/^(mongodb(?:\+srv)?:\/\/)(?:.*@)?([^/?]*).*$/s, '$1$2')
+}

@@ -1,0 +1,28 @@
+import type { RequestListener, ServerResponse } from 'node:http'
+import { VerbatimError } from '@verbatim/core'
+import { refusalOfForeign } from './guard-local.ts'
+
+const apiPath = /^\/(?:trpc|chat|health|metrics)(?:[/?]|$)/
+
+/** What is the API's goes to it, the rest to the web app; without tokens, only for this machine's own pages and programs. */
+export function createRoutes({
+  api,
+  web,
+  isLocalOnly,
+}: {
+  api: RequestListener
+  web: RequestListener
+  isLocalOnly: boolean
+}): RequestListener {
+  return (request, response) => {
+    const refusal = isLocalOnly ? refusalOfForeign(request) : undefined
+    if (refusal !== undefined) return refuse(response, refusal)
+    return apiPath.test(request.url ?? '') ? api(request, response) : web(request, response)
+  }
+}
+
+function refuse(response: ServerResponse, reason: string): void {
+  const error = new VerbatimError('FORBIDDEN', reason)
+  const body = JSON.stringify({ error: error.toWire() })
+  response.writeHead(error.httpStatus, { 'content-type': 'application/json', connection: 'close' }).end(body)
+}

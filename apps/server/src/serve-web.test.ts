@@ -1,0 +1,130 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { closeServer } from './close-server.ts'
+import { listen } from './listen.ts'
+import type { ListeningServer } from './listen.ts'
+import { createWebHandler } from './serve-web.ts'
+
+const config = { model: 'demo', isDemo: true, switchCommand: 'do this' }
+const html = { accept: 'text/html,application/xhtml+xml' }
+
+describe('the web app', () => {
+  let folder: string
+  let web: ListeningServer
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'verbatim-web-'))
+    await mkdir(join(folder, 'dist/assets'), { recursive: true })
+    await writeFile(join(folder, 'secret.txt'), 'secret')
+    await writeFile(join(folder, 'dist/index.html'), '<!doctype html><title>Verbatim</title>')
+    await writeFile(join(folder, 'dist/assets/main-abc123.js'), 'export {}')
+    await writeFile(join(folder, 'dist/assets/main-abc123.css'), 'body {}')
+    web = await listen(await createWebHandler(join(folder, 'dist'), config), { host: '127.0.0.1', port: 0 })
+  })
+  afterAll(async () => {
+    await closeServer(web.server)
+    await rm(folder, { recursive: true })
+  })
+
+  test('comes with a policy that lets no foreign script in, and is asked for again each time', async () => {
+    const response = await fetch(`${web.url}/`)
+    expect(await response.text()).toContain('<title>Verbatim</title>')
+    expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(response.headers.get('content-security-policy')).toContain("default-src 'self'")
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff')
+    expect(response.headers.get('cache-control')).toBe('no-cache')
+  })
+
+  test.each([
+    ['/assets/main-abc123.js', 'text/javascript; charset=utf-8'],
+    ['/assets/main-abc123.css', 'text/css; charset=utf-8'],
+  ])('keeps %s for good', async (path, type) => {
+    const response = await fetch(web.url + path)
+    expect(response.headers.get('content-type')).toBe(type)
+    expect(response.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
+  })
+
+  test('sends nothing again that the browser has', async () => {
+    const first = await fetch(`${web.url}/index.html`)
+    const again = await fetch(`${web.url}/index.html`, { headers: { 'if-none-match': first.headers.get('etag')! } })
+    expect(again.status).toBe(304)
+    expect(await again.text()).toBe('')
+  })
+
+  test('answers HEAD with the length and no body', async () => {
+    const response = await fetch(`${web.url}/assets/main-abc123.js`, { method: 'HEAD' })
+    expect(response.headers.get('content-length')).toBe('9')
+    expect(await response.text()).toBe('')
+  })
+
+  test('is the same page on each of its own routes', async () => {
+    const response = await fetch(`${web.url}/sessions/abc?tab=1`, { headers: html })
+    expect(response.status).toBe(200)
+    expect(await response.text()).toContain('<title>Verbatim</title>')
+  })
+
+  test('is not sent in place of a script that is missing', async () => {
+    expect((await fetch(`${web.url}/assets/gone.js`, { headers: html })).status).toBe(404)
+    expect((await fetch(`${web.url}/sessions/abc`)).status).toBe(404)
+  })
+
+  test('tells who answers', async () => {
+    const response = await fetch(`${web.url}/config.json`)
+    expect(response.headers.get('content-type')).toContain('application/json')
+    expect(await response.json()).toEqual(config)
+  })
+
+  test('takes no other method', async () => {
+    const response = await fetch(`${web.url}/`, { method: 'POST', body: 'x' })
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+  })
+
+  test.each([
+    '/../secret.txt',
+    '/assets/../../secret.txt',
+    '/..%2fsecret.txt',
+    '/%2e%2e/secret.txt',
+    '/%2e%2e%2fsecret.txt',
+    '/assets/..\\..\\secret.txt',
+    '/..%5csecret.txt',
+    '//secret.txt',
+    '/%00../secret.txt',
+    '/%c0%ae%c0%ae/secret.txt',
+    '/%',
+  ])('keeps %s, and all that is out of its folder, to itself', async (path) => {
+    // Raw: fetch would tidy the path up before it sends it.
+    const { status, body } = await rawGet(web.url, path)
+    expect(status).toBe(404)
+    expect(body).not.toContain('secret')
+  })
+})
+
+test('an app that is not built is said so, not an empty page', async () => {
+  const missing = join(tmpdir(), 'verbatim-no-such-folder')
+  const web = await listen(await createWebHandler(missing, config), { host: '127.0.0.1', port: 0 })
+  const response = await fetch(`${web.url}/`, { headers: html })
+  expect([response.status, await response.text()]).toEqual([404, expect.stringContaining('not built')])
+  expect((await fetch(`${web.url}/config.json`)).status).toBe(200)
+  await closeServer(web.server)
+})
+
+test('a taken port is told in one sentence', async () => {
+  const { server, url } = await listen(() => {}, { host: '127.0.0.1', port: 0 })
+  const port = Number(new URL(url).port)
+  await expect(listen(() => {}, { host: '127.0.0.1', port })).rejects.toThrow(`PORT ${port} on 127.0.0.1 is in use`)
+  await closeServer(server)
+})
+
+async function rawGet(url: string, path: string): Promise<{ status: number | undefined; body: string }> {
+  return await new Promise((resolve, reject) => {
+    const sent = request(url, { path }, (response) => {
+      let body = ''
+      response.setEncoding('utf8').on('data', (text: string) => (body += text))
+      response.on('end', () => resolve({ status: response.statusCode, body }))
+    })
+    sent.on('error', reject).end()
+  })
+}

@@ -1,0 +1,126 @@
+/**
+ * The web app's files. In: the folder of its build, listed and read once, at start. A request can only name what was listed,
+ * so no path leads out of the folder. A page's path that is no file is the app's own route and gets `index.html`.
+ */
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import type { IncomingMessage, OutgoingHttpHeaders, RequestListener, ServerResponse } from 'node:http'
+import { extname, join, relative, sep } from 'node:path'
+
+const mimeTypes: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.json': 'application/json; charset=utf-8',
+  '.map': 'application/json; charset=utf-8',
+  '.txt': 'text/plain; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.jpg': 'image/jpeg',
+  '.webp': 'image/webp',
+  '.ico': 'image/x-icon',
+  '.woff2': 'font/woff2',
+  '.webmanifest': 'application/manifest+json',
+}
+
+/** An answer may hold Markdown of anybody: no script, frame or image of another origin may come of it. */
+const securityHeaders = {
+  'content-security-policy':
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const
+
+interface WebFile {
+  readonly body: Buffer
+  readonly headers: OutgoingHttpHeaders & { readonly etag: string }
+}
+
+/** What the web app asks for at `/config.json`. */
+export interface WebConfig {
+  readonly model: string
+  readonly isDemo: boolean
+  /** What to type to be answered by Claude; null when it is Claude already. */
+  readonly switchCommand: string | null
+}
+
+/** Serves the files of `folder` (none when it is not there), `/config.json`, and 404 for what is neither file nor page. */
+export async function createWebHandler(folder: string, config: WebConfig): Promise<RequestListener> {
+  const files = await readFiles(folder)
+  files.set('/config.json', toFile('/config.json', Buffer.from(JSON.stringify(config))))
+  const index = files.get('/index.html')
+  return (request, response) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return sendText(response, {
+        status: 405,
+        text: 'Only GET and HEAD are served here',
+        headers: { allow: 'GET, HEAD' },
+      })
+    }
+    const path = pathOf(request)
+    const file = files.get(path) ?? (isPage(request, path) ? index : undefined)
+    if (file !== undefined) return sendFile(request, response, file)
+    const isUnbuilt = index === undefined && isPage(request, path)
+    const text = isUnbuilt ? 'The web app is not built; run `pnpm build`, then start again' : 'There is nothing here'
+    return sendText(response, { status: 404, text })
+  }
+}
+
+async function readFiles(folder: string): Promise<Map<string, WebFile>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [] // run from source: only the API is there
+    throw error
+  })
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  const loaded = files.map(async (file): Promise<[string, WebFile]> => {
+    const path = `/${relative(folder, file).split(sep).join('/')}`
+    return [path, toFile(path, await readFile(file))]
+  })
+  return new Map(await Promise.all(loaded))
+}
+
+function toFile(path: string, body: Buffer): WebFile {
+  const headers = {
+    'content-type': mimeTypes[extname(path)] ?? 'application/octet-stream',
+    'content-length': body.length,
+    // The build puts a hash of the content into the names under assets/: such a file never changes.
+    'cache-control': path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
+    etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
+    ...securityHeaders,
+  }
+  return { body, headers }
+}
+
+/** The path as the files are named; nothing of it ever reaches the file system. */
+function pathOf({ url = '/' }: IncomingMessage): string {
+  const [path = '/'] = url.split('?')
+  if (path === '/') return '/index.html'
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path // malformed escapes name no file
+  }
+}
+
+/** A browser's navigation, not a script or a style that is missing. */
+function isPage({ headers }: IncomingMessage, path: string): boolean {
+  return extname(path) === '' || path.endsWith('.html') ? (headers.accept ?? '').includes('text/html') : false
+}
+
+function sendFile(request: IncomingMessage, response: ServerResponse, { body, headers }: WebFile): void {
+  if (request.headers['if-none-match'] === headers.etag) {
+    const { 'content-length': _length, ...rest } = headers
+    response.writeHead(304, rest).end()
+    return
+  }
+  response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : body)
+}
+
+function sendText(
+  response: ServerResponse,
+  { status, text, headers }: { status: number; text: string; headers?: OutgoingHttpHeaders },
+): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', ...securityHeaders, ...headers }).end(text)
+}

@@ -1,0 +1,79 @@
+/**
+ * Everything that runs, in the order it needs one another: port, database, model, engine, API, web app. It listens first, so
+ * that a taken port is told at once and a probe is answered (503) while the rest starts.
+ */
+import { createApi } from '@verbatim/api'
+import type { Logger } from '@verbatim/core/server'
+import { SessionManagerFactory } from '@verbatim/core/server'
+import type { RequestListener } from 'node:http'
+import { join } from 'node:path'
+import { createAuthenticate } from './authenticate.ts'
+import { chooseAgent } from './choose-agent.ts'
+import { closeServer } from './close-server.ts'
+import type { Environment } from './env.ts'
+import { listen } from './listen.ts'
+import { openDatabase } from './open-database.ts'
+import type { OpenDatabaseOptions } from './open-database.ts'
+import { createRoutes } from './routes.ts'
+import { createWebHandler } from './serve-web.ts'
+import type { WebConfig } from './serve-web.ts'
+
+export interface StartServerOptions extends OpenDatabaseOptions {
+  readonly logger: Logger
+}
+
+/** A server that takes requests. */
+export interface RunningServer {
+  readonly url: string
+  readonly config: WebConfig
+  /** Where the data is, for a person to read. */
+  readonly place: string
+  /** Lets answers end within `VERBATIM_DRAIN_MS`, sends followers elsewhere, and releases everything. */
+  stop(): Promise<void>
+}
+
+/** The build of apps/web, seen from src/ as from dist/. */
+const webFolder = join(import.meta.dirname, '../../web/dist')
+
+/** @throws one sentence when something that is needed cannot be had; what was started is released then */
+export async function startServer(env: Environment, options: StartServerOptions): Promise<RunningServer> {
+  await using started = new AsyncDisposableStack()
+  let handler: RequestListener = (_request, response) => void response.writeHead(503, { 'retry-after': '1' }).end()
+  const { server, url } = await listen((...exchange) => handler(...exchange), { host: env.HOST, port: env.PORT })
+  started.defer(async () => await closeServer(server))
+  const database = await openDatabase(env, options)
+  started.defer(async () => await database.close())
+  const chosen = await chooseAgent(env)
+  started.defer(async () => await chosen.close())
+  const { core } = started.use(
+    await SessionManagerFactory.connect({
+      uri: database.uri,
+      databaseName: env.VERBATIM_DATABASE,
+      agents: [chosen.agent],
+      logger: options.logger,
+    }),
+  )
+  const authenticate = createAuthenticate(env)
+  const api = createApi({ core, authenticate, logger: options.logger })
+  started.defer(async () => await api.close())
+  const config = webConfigOf(chosen)
+  const web = await createWebHandler(webFolder, config)
+  handler = createRoutes({ api: api.nodeHandler, web, isLocalOnly: env.VERBATIM_TOKENS === undefined })
+  options.signal.throwIfAborted()
+  const owned = started.move()
+  return {
+    url,
+    config,
+    place: database.place,
+    async stop() {
+      await using _owned = owned
+      // Requests are still taken: a client may follow or cancel what ends now, and a probe sees "not ready".
+      await core.drain({ graceMs: env.VERBATIM_DRAIN_MS })
+      await closeServer(server)
+    },
+  }
+}
+
+function webConfigOf({ model, isDemo }: { model: string; isDemo: boolean }): WebConfig {
+  return { model, isDemo, switchCommand: isDemo ? 'ANTHROPIC_API_KEY=<your key> npm start' : null }
+}
