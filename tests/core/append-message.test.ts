@@ -1,0 +1,144 @@
+import { maxPromptBytes } from '@verbatim/core'
+import type { ContentBlock } from '@verbatim/core'
+import { describe, expect, it } from 'vitest'
+import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { openDatabase, openEngine, openOne } from '../support/engine.ts'
+import { ada, followAll, startRun } from '../support/follow.ts'
+
+const sessionId = 'session-1'
+const role = 'user' as const
+
+describe('append a message', () => {
+  it('with the same id and content again is the same message; with other content it is refused', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    const { messages } = test.core
+    const message = { sessionId, role, content: 'Imported', messageId: crypto.randomUUID() }
+    const first = await messages.append(ada, message)
+    expect(first).toMatchObject({ seq: 1, status: 'completed', runId: null, agentId: null, metrics: null })
+    expect(await messages.append(ada, message)).toEqual(first)
+    const all = await Promise.all(Array.from({ length: 16 }, async () => await messages.append(ada, message)))
+    expect(new Set(all.map((one) => JSON.stringify(one)))).toEqual(new Set([JSON.stringify(first)]))
+    const reused = { code: 'MESSAGE_ID_REUSED', data: { field: 'messageId' } }
+    await expect(messages.append(ada, { ...message, content: 'Other' })).rejects.toMatchObject(reused)
+    await expect(messages.append(ada, { ...message, role: 'assistant' })).rejects.toMatchObject(reused)
+    await expect(messages.append(ada, { ...message, sessionId: 'session-2' })).rejects.toMatchObject(reused)
+    expect((await test.core.sessions.get(ada, sessionId)).messageCount).toBe(1)
+  })
+
+  it('only when the session has as many messages as the caller believes', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    const { messages } = test.core
+    await messages.append(ada, { sessionId, role, content: 'one', expectedHead: 0 })
+    const stale = messages.append(ada, { sessionId, role, content: 'not two', expectedHead: 0 })
+    await expect(stale).rejects.toMatchObject({ code: 'HEAD_MOVED', retryable: true })
+    await expect(messages.append(ada, { sessionId, role, content: 'x', expectedHead: 5 })).rejects.toMatchObject({
+      code: 'HEAD_MOVED',
+    })
+    expect(await messages.append(ada, { sessionId, role, content: 'two', expectedHead: 1 })).toMatchObject({ seq: 2 })
+  })
+
+  it('of many writers on two processes with one expected head lets exactly one through', async () => {
+    await using database = await openDatabase()
+    const agents = [scriptAgent([])]
+    await using first = openEngine(database, { agents })
+    await using second = openEngine(database, { agents })
+    await first.messages.append(ada, { sessionId, role, content: 'start' })
+    const racing = Array.from({ length: 16 }, async (_, at) => {
+      const message = { sessionId, role, content: `racer ${at}`, expectedHead: 1 }
+      return await [first, second][at % 2]!.messages.append(ada, message)
+    })
+    const results = await Promise.allSettled(racing)
+    expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1)
+    for (const result of results) {
+      if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'HEAD_MOVED' })
+    }
+  })
+
+  it('of many writers at once makes a dense order without a gap', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    const { messages } = test.core
+    const contents = Array.from({ length: 24 }, (_, at) => `message ${at}`)
+    await Promise.all(contents.map(async (content) => await messages.append(ada, { sessionId, role, content })))
+    const { items } = await messages.list(ada, sessionId, { order: 'oldest', limit: 100 })
+    expect(items.map((message) => message.seq)).toEqual(contents.map((_, at) => at + 1))
+    expect(new Set(items.map((message) => JSON.stringify(message.content))).size).toBe(24)
+  })
+
+  it('to a busy session is refused, naming the run', async () => {
+    const agent = handAgent()
+    await using test = await openOne({ agents: [agent] })
+    const activeRunId = await startRun(test.core)
+    const busy = test.core.messages.append(ada, { sessionId, role, content: 'Me too' })
+    await expect(busy).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId } })
+    agent.end()
+    await followAll(test.core, activeRunId)
+    expect(await test.core.messages.append(ada, { sessionId, role, content: 'Me too' })).toMatchObject({ seq: 3 })
+  })
+
+  it('keeps blocks as they are, and gives them to the agent', async () => {
+    const seen: unknown[] = []
+    await using test = await openOne({
+      agents: [
+        {
+          id: 'listener',
+          async *stream({ messages }) {
+            seen.push(...messages.map((message) => message.content))
+            yield* answerOf(['ok'])
+          },
+        },
+      ],
+    })
+    const content: ContentBlock[] = [
+      { type: 'text', text: 'Look' },
+      { type: 'tool_use', id: 't1', name: 'find', input: { $gt: { 'a.b': [1, null, true] } } },
+    ]
+    const stored = await test.core.messages.append(ada, { sessionId, role: 'assistant', content })
+    expect(stored.content).toEqual(content)
+    await followAll(test.core, await startRun(test.core, { message: 'Go on' }))
+    expect(seen).toEqual([content, [{ type: 'text', text: 'Go on' }]])
+  })
+})
+
+describe('too large', () => {
+  it('a prompt of 1 MB is refused and nothing is stored', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    const refused = {
+      code: 'MESSAGE_TOO_LARGE',
+      httpStatus: 413,
+      data: { maxBytes: maxPromptBytes, field: 'message' },
+    }
+    const runId = crypto.randomUUID()
+    for (const message of ['x'.repeat(1024 * 1024), '漢'.repeat(maxPromptBytes / 3 + 1)]) {
+      await expect(startRun(test.core, { runId, message })).rejects.toMatchObject(refused)
+    }
+    await expectNothingStored(test.database)
+    await startRun(test.core, { runId, message: 'x'.repeat(maxPromptBytes) })
+    await followAll(test.core, runId)
+  })
+
+  it('a message of 1 MB is refused and nothing is stored', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    const large = test.core.messages.append(ada, { sessionId, role, content: 'x'.repeat(1024 * 1024) })
+    await expect(large).rejects.toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      data: { maxBytes: maxPromptBytes, field: 'content' },
+    })
+    await expectNothingStored(test.database)
+  })
+
+  it('an unknown agent is refused and nothing is stored', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    await expect(startRun(test.core, { agentId: 'nobody' })).rejects.toMatchObject({
+      code: 'AGENT_NOT_FOUND',
+      data: { field: 'agentId' },
+    })
+    await expectNothingStored(test.database)
+  })
+})
+
+async function expectNothingStored(database: Awaited<ReturnType<typeof openOne>>['database']): Promise<void> {
+  const db = database.client.db(database.databaseName)
+  for (const name of ['sessions', 'messages', 'runs', 'run_events']) {
+    expect(await db.collection(name).countDocuments()).toBe(0)
+  }
+}

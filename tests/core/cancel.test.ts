@@ -1,0 +1,98 @@
+import { isTerminalEvent, textOf } from '@verbatim/core'
+import type { RunEvent } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { handAgent, scriptAgent } from '../support/agents.ts'
+import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
+import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
+import { expectIdle } from '../support/leaks.ts'
+
+describe('cancel', () => {
+  it('in mid-answer keeps the part that was streamed, says where the run ended, and stops the agent', async () => {
+    const agent = handAgent()
+    await using test = await openOne({ agents: [agent] })
+    const { core } = test
+    const runId = await startRun(core)
+    const following = followAll(core, runId)
+    agent.say('A part ')
+    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    const result = await core.runs.cancel(ada, runId)
+    const events = await following
+    expect(result).toEqual({ runId, status: 'cancelled', finalSeq: events.length, hadEnded: false })
+    expect(events.filter(isTerminalEvent)).toMatchObject([{ type: 'run_cancelled' }])
+    expect(await answerMessage(core, runId)).toMatchObject({
+      status: 'cancelled',
+      content: [{ type: 'text', text: 'A part ' }],
+    })
+    expect(agent.wasStopped).toBe(true)
+    await expectIdle(core)
+    await startRun(core, { message: 'The session is free again' })
+    agent.end()
+  })
+
+  it('before the first token leaves an empty, cancelled answer', async () => {
+    await using test = await openOne({ agents: [handAgent()] })
+    const runId = await startRun(test.core)
+    expect(await test.core.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', finalSeq: 2 })
+    expect(await answerMessage(test.core, runId)).toMatchObject({ status: 'cancelled', content: [] })
+  })
+
+  it('twice, ten times at once, and after the end changes nothing more and says so', async () => {
+    const agent = handAgent()
+    await using test = await openOne({ agents: [agent] })
+    const { core } = test
+    const runId = await startRun(core)
+    const results = await Promise.all(Array.from({ length: 10 }, async () => await core.runs.cancel(ada, runId)))
+    expect(new Set(results.map((result) => `${result.status} ${result.finalSeq}`))).toEqual(new Set(['cancelled 2']))
+    expect(await core.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', finalSeq: 2, hadEnded: true })
+    const done = await startRun(core)
+    agent.say('whole')
+    agent.end()
+    const events = await followAll(core, done)
+    const late = { runId: done, status: 'completed', finalSeq: events.length, hadEnded: true }
+    expect(await core.runs.cancel(ada, done)).toEqual(late)
+    expect(await followAll(core, done)).toEqual(events)
+    expect((await answerMessage(core, done)).status).toBe('completed')
+  })
+
+  it('from another process reaches the run with the next heartbeat', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    await using first = openEngine(database, { agents: [agent], options: shortLeases })
+    await using second = openEngine(database, { agents: [agent], options: { ...shortLeases, cancelWaitMs: 20_000 } })
+    const runId = await startRun(first)
+    agent.say('A part')
+    await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    const result = await second.runs.cancel(ada, runId)
+    const events: RunEvent[] = await followAll(second, runId)
+    expect(result).toEqual({ runId, status: 'cancelled', finalSeq: events.length, hadEnded: false })
+    expect(textOf(answerFrom(events).content)).toBe('A part')
+    expect(agent.wasStopped).toBe(true)
+  })
+
+  it('of a run that its process is too busy to hear of answers after the wait, and the intent stands', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    await using first = openEngine(database, { agents: [agent], options: shortLeases })
+    await using second = openEngine(database, { agents: [agent], options: { ...shortLeases, cancelWaitMs: 1 } })
+    const runId = await startRun(first)
+    expect(await second.runs.cancel(ada, runId)).toMatchObject({ runId, hadEnded: false })
+    expect(answerFrom(await followAll(second, runId)).status).toBe('cancelled')
+  })
+
+  it('of a run that is not there says so', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    const nowhere = test.core.runs.cancel(ada, crypto.randomUUID())
+    await expect(nowhere).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+  })
+
+  it('of an agent that ignores its signal ends the run all the same', async () => {
+    const agent = handAgent({ ignoresSignal: true })
+    await using test = await openOne({ agents: [agent] })
+    const runId = await startRun(test.core)
+    agent.say('stuck')
+    await vi.waitFor(() => expect(test.core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    expect(await test.core.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', hadEnded: false })
+    agent.say(' and late')
+    expect(textOf(answerFrom(await followAll(test.core, runId)).content)).toBe('stuck')
+  })
+})
