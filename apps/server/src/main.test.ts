@@ -189,7 +189,11 @@ describe('a start that cannot be', () => {
   test.each([
     ['a wrong value', { PORT: 'http' }, 'PORT must be a whole number from 0 to 65535'],
     ['an open address without tokens', { HOST: '0.0.0.0' }, 'HOST lets other machines in'],
-    ['a MongoDB that is not there', { MONGODB_URI: 'mongodb://u:pass4711@127.0.0.1:9/?replicaSet=x' }, ''],
+    [
+      'a MongoDB that is not there',
+      { MONGODB_URI: 'mongodb://u:pass4711@127.0.0.1:9/?replicaSet=x' },
+      'No MongoDB answers for database verbatim of mongodb://127.0.0.1:9;',
+    ],
   ])('ends in one sentence for %s', async (_name, env, sentence) => {
     await using main = runMain({ env: { PORT: '0', ...env } })
     expect(await main.exitCode).toBe(1)

@@ -3,6 +3,7 @@
  * that a taken port is told at once and a probe is answered (503) while the rest starts.
  */
 import { createApi } from '@verbatim/api'
+import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { Logger } from '@verbatim/core/server'
 import { SessionManagerFactory } from '@verbatim/core/server'
 import type { RequestListener } from 'node:http'
@@ -13,7 +14,7 @@ import { closeServer } from './close-server.ts'
 import type { Environment } from './env.ts'
 import { listen } from './listen.ts'
 import { openDatabase } from './open-database.ts'
-import type { OpenDatabaseOptions } from './open-database.ts'
+import type { OpenDatabase, OpenDatabaseOptions } from './open-database.ts'
 import { createRoutes } from './routes.ts'
 import { createWebHandler } from './serve-web.ts'
 import type { WebConfig } from './serve-web.ts'
@@ -45,14 +46,13 @@ export async function startServer(env: Environment, options: StartServerOptions)
   started.defer(async () => await database.close())
   const chosen = await chooseAgent(env)
   started.defer(async () => await chosen.close())
-  const { core } = started.use(
-    await SessionManagerFactory.connect({
-      uri: database.uri,
-      databaseName: env.VERBATIM_DATABASE,
-      agents: [chosen.agent],
-      logger: options.logger,
-    }),
-  )
+  const factory = SessionManagerFactory.connect({
+    uri: database.uri,
+    databaseName: env.VERBATIM_DATABASE,
+    agents: [chosen.agent],
+    logger: options.logger,
+  })
+  const { core } = started.use(await factory.catch((error: unknown) => throwUnusable(error, database)))
   const authenticate = createAuthenticate(env)
   const api = createApi({ core, authenticate, logger: options.logger })
   started.defer(async () => await api.close())
@@ -72,6 +72,14 @@ export async function startServer(env: Environment, options: StartServerOptions)
       await closeServer(server)
     },
   }
+}
+
+/** What the engine says of a database that does not answer is meant for a caller; here the reader can mend it. */
+function throwUnusable(error: unknown, { place }: OpenDatabase): never {
+  if (!isVerbatimError(error) || error.code !== 'UNAVAILABLE') throw error
+  throw new VerbatimError('UNAVAILABLE', `No MongoDB answers for ${place}; start it, or correct MONGODB_URI`, {
+    cause: error,
+  })
 }
 
 function webConfigOf({ model, isDemo }: { model: string; isDemo: boolean }): WebConfig {
