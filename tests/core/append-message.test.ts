@@ -49,9 +49,8 @@ describe('append a message', () => {
     })
     const results = await Promise.allSettled(racing)
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1)
-    for (const result of results) {
-      if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'HEAD_MOVED' })
-    }
+    const reasons: unknown[] = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+    for (const reason of reasons) expect(reason).toMatchObject({ code: 'HEAD_MOVED' })
   })
 
   it('of many writers at once makes a dense order without a gap', async () => {

@@ -102,10 +102,9 @@ describe('a session', () => {
     )
     const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     expect(won).toHaveLength(1)
-    for (const result of results) {
-      if (result.status === 'rejected') {
-        expect(result.reason).toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: won[0] } })
-      }
+    const reasons: unknown[] = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+    for (const reason of reasons) {
+      expect(reason).toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: won[0] } })
     }
     expect(await rolesOf(first)).toEqual(['user'])
     agent.end()

@@ -14,6 +14,7 @@ const transientNames = new Set([
   'MongoNetworkError',
   'MongoNetworkTimeoutError',
   'MongoServerSelectionError',
+  'MongoTopologyClosedError',
   'MongoPoolClearedError',
   'MongoPoolClearedOnNetworkError',
   'MongoWaitQueueTimeoutError',

@@ -1,0 +1,193 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { isVerbatimError, textOf } from '@verbatim/core'
+import {
+  closeGlobalFactory,
+  createSessionManager,
+  getGlobalFactory,
+  initializeGlobalFactory,
+  SessionManagerFactory,
+} from '@verbatim/core/server'
+import type { SessionManager } from '@verbatim/core/server'
+import { MongoClient } from 'mongodb'
+import type { CommandStartedEvent } from 'mongodb'
+import { afterEach, describe, expect, inject, it } from 'vitest'
+import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { openDatabase } from '../support/engine.ts'
+import { answerFrom } from '../support/follow.ts'
+import type { RunEvent } from '@verbatim/core'
+
+const agents = [scriptAgent(answerOf(['Hello ', 'there']))]
+const forever = () => AbortSignal.timeout(25_000)
+
+async function ask(session: SessionManager, message: string): Promise<string> {
+  const run = await session.startRun({ message })
+  const events: RunEvent[] = []
+  for await (const batch of session.follow(run.id, { signal: forever() })) events.push(...batch.events)
+  return textOf(answerFrom(events).content)
+}
+
+describe('createSessionManager', () => {
+  it('opens one session with a connection of its own, and closes both', async () => {
+    await using database = await openDatabase()
+    const where = { uri: inject('mongoUri'), databaseName: database.databaseName, agents, sessionId: 'session-1' }
+    const session = await createSessionManager(where)
+    expect(await ask(session, 'Hi')).toBe('Hello there')
+    await session.appendMessage({ role: 'user', content: 'A note', expectedHead: 2 })
+    expect((await session.history({ maxMessages: 2 })).map((one) => textOf(one.content))).toEqual([
+      'Hello there',
+      'A note',
+    ])
+    await session.close()
+    await expect(session.startRun({ message: 'Still there?' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    await using again = await createSessionManager(where)
+    expect((await again.history()).map((one) => textOf(one.content))).toEqual(['Hi', 'Hello there', 'A note'])
+  })
+
+  it.each([
+    ['an empty session id', { sessionId: '' }, 'sessionId'],
+    ['a session id with a slash', { sessionId: 'a/b' }, 'sessionId'],
+    ['a principal without a name', { principal: { userId: '' } }, 'principal'],
+  ])('refuses %s before it connects', async (_name, input, field) => {
+    const refused = createSessionManager({ uri: 'mongodb://nowhere.invalid', agents, sessionId: 'session-1', ...input })
+    await expect(refused).rejects.toMatchObject({ code: 'INVALID_INPUT', data: { field } })
+  })
+
+  it('says so when there is no database, and leaves nothing open', async () => {
+    const nowhere = 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200&directConnection=true'
+    const refused = createSessionManager({ uri: nowhere, agents, sessionId: 'session-1' })
+    await expect(refused).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+})
+
+describe('SessionManagerFactory', () => {
+  it('serves any number of sessions and principals over one pool', async () => {
+    await using database = await openDatabase()
+    await using factory = await SessionManagerFactory.connect({
+      uri: inject('mongoUri'),
+      databaseName: database.databaseName,
+      agents,
+    })
+    const sessions = Array.from({ length: 8 }, (_, at) =>
+      factory.createSessionManager({ sessionId: 'session-1', principal: { userId: `user-${at}` } }),
+    )
+    expect(await Promise.all(sessions.map(async (session) => await ask(session, 'Hi')))).toEqual(
+      sessions.map(() => 'Hello there'),
+    )
+    for (const session of sessions) expect(await session.history()).toHaveLength(2)
+    await sessions[0]?.close()
+    expect(await ask(sessions[1]!, 'And you?')).toBe('Hello there')
+  })
+
+  it('leaves a borrowed client open, and uses it only with its own write and read concern', async () => {
+    await using database = await openDatabase()
+    const client = new MongoClient(inject('mongoUri'), {
+      writeConcern: { w: 0 },
+      readConcern: { level: 'local' },
+      readPreference: 'secondaryPreferred',
+      ignoreUndefined: true,
+      monitorCommands: true,
+    })
+    await client.connect()
+    const started: CommandStartedEvent[] = []
+    client.on('commandStarted', (event) => started.push(event))
+    const factory = await SessionManagerFactory.connect({ client, databaseName: database.databaseName, agents })
+    const session = factory.createSessionManager({ sessionId: 'session-1' })
+    await session.appendMessage({ role: 'user', content: 'A note' })
+    expect(await ask(session, 'Hi')).toBe('Hello there')
+    await session.history()
+    await factory.close()
+    await factory.close()
+
+    expect(await client.db(database.databaseName).collection('messages').countDocuments()).toBe(3)
+    await client.close()
+    expectStrong(started)
+  })
+
+  it.each([
+    ['neither uri nor client', {}],
+    ['both uri and client', { uri: 'mongodb://localhost', client: {} as MongoClient }],
+  ])('refuses %s', async (_name, where) => {
+    await expect(SessionManagerFactory.connect({ ...where, agents })).rejects.toMatchObject({
+      code: 'INVALID_CONFIGURATION',
+    })
+  })
+
+  it.each([
+    ['no agents', { agents: [] }],
+    ['two agents of one id', { agents: [...agents, ...agents] }],
+    ['leases that contradict each other', { agents, options: { leaseMs: 10, selfFenceMs: 20 } }],
+    ['an unknown option', { agents, options: { leasMs: 10 } as object }],
+  ])('refuses %s, and leaves no connection behind', async (_name, input) => {
+    const refused = SessionManagerFactory.connect({
+      uri: inject('mongoUri'),
+      databaseName: 'verbatim-unused',
+      ...input,
+    })
+    await expect(refused).rejects.toSatisfy((error) => isVerbatimError(error) && error.code === 'INVALID_CONFIGURATION')
+  })
+
+  it('lets a program end that has closed it, with a hanging agent too', async () => {
+    const program = fileURLToPath(new URL('../support/embedding-program.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--conditions=verbatim-source', program, inject('mongoUri')],
+      { timeout: 25_000 },
+    )
+    expect(stdout).toBe('It ends')
+  })
+})
+
+describe('the global factory', () => {
+  afterEach(closeGlobalFactory)
+
+  it('is made once, found from anywhere, and gone after it is closed', async () => {
+    await using database = await openDatabase()
+    const options = { uri: inject('mongoUri'), databaseName: database.databaseName, agents }
+    await expect(getGlobalFactory()).rejects.toMatchObject({ code: 'INVALID_CONFIGURATION' })
+    await closeGlobalFactory()
+    const making = initializeGlobalFactory(options)
+    const [made, found] = await Promise.all([making, getGlobalFactory()])
+    expect(found).toBe(made)
+    await expect(initializeGlobalFactory(options)).rejects.toMatchObject({ code: 'INVALID_CONFIGURATION' })
+    expect(await ask(made.createSessionManager({ sessionId: 'session-1' }), 'Hi')).toBe('Hello there')
+    await closeGlobalFactory()
+    await expect(getGlobalFactory()).rejects.toMatchObject({ code: 'INVALID_CONFIGURATION' })
+    expect(await initializeGlobalFactory(options)).not.toBe(made)
+  })
+
+  it('that could not connect is not there, and another can be made', async () => {
+    await using database = await openDatabase()
+    const nowhere = 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200&directConnection=true'
+    await expect(initializeGlobalFactory({ uri: nowhere, agents })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    const options = { uri: inject('mongoUri'), databaseName: database.databaseName, agents: [handAgent()] }
+    await initializeGlobalFactory(options)
+  })
+})
+
+/** Every write waits for the majority, and every read sees only what the majority has. */
+function expectStrong(started: readonly CommandStartedEvent[]): void {
+  const writes = started.filter(({ commandName, command }) => {
+    const isWrite = ['insert', 'update', 'delete', 'findAndModify', 'commitTransaction'].includes(commandName)
+    return (
+      isWrite &&
+      (command['txnNumber'] === undefined || command['autocommit'] === undefined || commandName === 'commitTransaction')
+    )
+  })
+  expect(writes.length).toBeGreaterThan(4)
+  for (const { commandName, command } of writes) {
+    expect([commandName, command['writeConcern']?.w]).toEqual([commandName, 'majority'])
+  }
+  const reads = started.filter(
+    ({ commandName, command }) => commandName === 'find' && command['autocommit'] === undefined,
+  )
+  expect(reads.length).toBeGreaterThan(0)
+  for (const { command } of reads) {
+    expect(command['readConcern']?.level).toBe('majority')
+    expect(command['$readPreference']?.mode ?? 'primary').toBe('primary')
+  }
+  for (const { command } of started.filter((one) => one.command['startTransaction'] === true)) {
+    expect(command['readConcern']?.level).toBe('majority')
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * A program that embeds the engine, does one turn, closes it and then has nothing more to do: it must end by itself.
+ * Argument: the MongoDB URI. Prints the answer.
+ */
+import { answerOf, scriptAgent } from './agents.ts'
+import { SessionManagerFactory } from '@verbatim/core/server'
+import { textOf } from '@verbatim/core'
+
+const [uri = ''] = process.argv.slice(2)
+const databaseName = `verbatim-test-${crypto.randomUUID().slice(0, 13)}`
+// An agent that never comes back is running when the program ends, and must not hold it up either.
+const stuck = {
+  id: 'stuck',
+  stream: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) }),
+}
+
+{
+  await using factory = await SessionManagerFactory.connect({
+    uri,
+    databaseName,
+    agents: [scriptAgent(answerOf(['It ', 'ends'])), stuck],
+  })
+  await using session = factory.createSessionManager({ sessionId: 'session-1' })
+  const run = await session.startRun({ message: 'Will you end?' })
+  for await (const _batch of session.follow(run.id, { signal: new AbortController().signal })) continue
+  const [, answer] = await session.history()
+  await factory.createSessionManager({ sessionId: 'session-2' }).startRun({ message: 'Hang', agentId: 'stuck' })
+  process.stdout.write(textOf(answer?.content ?? []))
+}
+
+const { createMongoClient } = await import('@verbatim/core/mongodb')
+const client = createMongoClient(uri)
+await client.db(databaseName).dropDatabase()
+await client.close()
