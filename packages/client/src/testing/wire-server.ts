@@ -30,6 +30,7 @@ export interface WireServer extends AsyncDisposable {
   /** Follows that are open now. */
   readonly openStreams: number
   on(path: string, handler: Handler): void
+  handlerOf(path: string): Handler
 }
 
 export async function startWireServer(handlers: Record<string, Handler> = {}): Promise<WireServer> {
@@ -60,6 +61,7 @@ export async function startWireServer(handlers: Record<string, Handler> = {}): P
       return openStreams
     },
     on: (path, handler) => void table.set(path, handler),
+    handlerOf: (path) => table.get(path) ?? (() => {}),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))

@@ -1,0 +1,126 @@
+import { textOf } from '@verbatim/core'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { createClient } from '../create-client.ts'
+import type { VerbatimClient } from '../create-client.ts'
+import { startChatServer } from '../testing/chat-server.ts'
+import type { ChatServer } from '../testing/chat-server.ts'
+import { sessionId } from '../testing/events.ts'
+import { refuse, wireError } from '../testing/wire-server.ts'
+import { chatStore } from './chat-store.ts'
+import type { ChatStore } from './chat-store.ts'
+import { runStore } from './run-store.ts'
+
+const clients: VerbatimClient[] = []
+afterEach(() => clients.splice(0).forEach((client) => client.close()))
+
+function connect(server: ChatServer): VerbatimClient {
+  const client = createClient({ url: server.wire.url, retry: { baseDelayMs: 1, maxDelayMs: 5 } })
+  clients.push(client)
+  return client
+}
+
+const said = (store: ChatStore): string[] =>
+  store.getSnapshot().messages.map(({ role, content }) => `${role}: ${textOf(content)}`)
+
+describe('stores of one run', () => {
+  it('share a connection, which stays open until the last of them has left', async () => {
+    await using server = await startChatServer()
+    const client = connect(server)
+    const run = server.begin('Hi')
+    run.say('Hel')
+    const chat = chatStore(client, sessionId)
+    const leaveChat = chat.subscribe(() => {})
+    const watched = runStore(client, run.id)
+    const leaveRun = watched.subscribe(() => {})
+    await vi.waitFor(() => expect(watched.getSnapshot().text).toBe('Hel'))
+    await vi.waitFor(() => expect(said(chat).at(-1)).toBe('assistant: Hel'))
+    leaveRun()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    run.say('lo')
+    await vi.waitFor(() => expect(said(chat).at(-1)).toBe('assistant: Hello'))
+    expect(server.wire.to('runs.follow')).toHaveLength(1)
+    expect(server.wire.openStreams).toBe(1)
+    leaveChat()
+    await vi.waitFor(() => expect(server.wire.openStreams).toBe(0))
+  })
+
+  it('are one store for each client and key', async () => {
+    await using server = await startChatServer()
+    const [one, two] = [connect(server), connect(server)]
+    expect(chatStore(one, 'a')).toBe(chatStore(one, 'a'))
+    expect(chatStore(one, 'a')).not.toBe(chatStore(one, 'b'))
+    expect(chatStore(one, 'a')).not.toBe(chatStore(two, 'a'))
+  })
+})
+
+describe('a chat store', () => {
+  it('does not give up a prompt on its way when the page is left', async () => {
+    await using server = await startChatServer()
+    const client = connect(server)
+    const chat = chatStore(client, sessionId)
+    const leave = chat.subscribe(() => {})
+    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'))
+    let isAway = true
+    const start = server.wire.handlerOf('runs.start')
+    server.wire.on('runs.start', (request, response) => {
+      if (isAway) return refuse(response, wireError('UNAVAILABLE', { retryAfterMs: 20 }), 503)
+      return start(request, response)
+    })
+    const isDurable = chat.send('Hi')
+    await vi.waitFor(() => expect(server.wire.to('runs.start').length).toBeGreaterThan(0))
+    leave()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    isAway = false
+    expect(await isDurable).toBe(true)
+    expect(server.messages).toHaveLength(1)
+    await vi.waitFor(() => expect(server.wire.openStreams).toBe(0))
+  })
+
+  it('shows a prompt once, though it is stored while its answer is being made', async () => {
+    await using server = await startChatServer()
+    const chat = chatStore(connect(server), sessionId)
+    chat.subscribe(() => {})
+    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'))
+    await chat.send('Hi')
+    server.current!.say('Hello')
+    await vi.waitFor(() => expect(said(chat)).toEqual(['user: Hi', 'assistant: Hello']))
+    await chat.refresh()
+    await vi.waitFor(() => expect(chat.getSnapshot().messages[0]?.id).toBe(server.messages[0]!.id))
+    expect(said(chat)).toEqual(['user: Hi', 'assistant: Hello'])
+  })
+
+  it('refuses a second prompt while the first is being answered, without asking the server', async () => {
+    await using server = await startChatServer()
+    const chat = chatStore(connect(server), sessionId)
+    chat.subscribe(() => {})
+    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'))
+    const [first, second] = await Promise.all([chat.send('One'), chat.send('Two')])
+    expect([first, second]).toEqual([true, false])
+    await vi.waitFor(() => expect(chat.getSnapshot().error).toMatchObject({ code: 'SESSION_BUSY' }))
+    expect(server.wire.to('runs.start')).toHaveLength(1)
+  })
+
+  it('works without anybody watching', async () => {
+    await using server = await startChatServer()
+    const chat = chatStore(connect(server), sessionId)
+    expect(await chat.send('Hi')).toBe(true)
+    server.current!.say('Hello')
+    server.current!.end()
+    await vi.waitFor(() =>
+      expect(chat.getSnapshot().messages.map(({ id }) => id)).toEqual(server.messages.map(({ id }) => id)),
+    )
+    expect(chat.getSnapshot().status).toBe('idle')
+  })
+
+  it('starts its list anew when more messages came than a page holds', async () => {
+    await using server = await startChatServer({ pageSize: 4 })
+    server.addTurn('Q1', 'A1')
+    const chat = chatStore(connect(server), sessionId)
+    chat.subscribe(() => {})
+    await vi.waitFor(() => expect(said(chat)).toEqual(['user: Q1', 'assistant: A1']))
+    for (let turn = 2; turn <= 5; turn++) server.addTurn(`Q${turn}`, `A${turn}`)
+    await chat.refresh()
+    await vi.waitFor(() => expect(said(chat)).toEqual(['user: Q4', 'assistant: A4', 'user: Q5', 'assistant: A5']))
+    expect(chat.getSnapshot().hasOlder).toBe(true)
+  })
+})
