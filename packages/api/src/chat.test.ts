@@ -1,3 +1,6 @@
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { canary } from './testing/prompted-agent.ts'
 import { allFrames, framesUntil } from './testing/read-frames.ts'
@@ -66,6 +69,26 @@ describe('POST /chat/stream', () => {
     const response = await app.fetch('/chat/stream', json(chat('half an /fail')))
     expect(response.status).toBe(200)
     await expect(response.text()).rejects.toThrow('terminated')
+  })
+
+  it('cuts it over HTTP/2 as well, where an end could pass for one', async () => {
+    const server = createHttp2Server(app.api.nodeHandler as never) // Node's types of the two kinds of request differ
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const session = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    const readAll = async (message: string) => {
+      const request = session.request({
+        ':method': 'POST',
+        ':path': '/chat/stream',
+        authorization: 'Bearer alice',
+        'content-type': 'application/json',
+      })
+      request.end(JSON.stringify(chat(message)))
+      return await text(request)
+    }
+    expect(await readAll('all of it')).toBe('all of it ')
+    await expect(readAll('half an /fail')).rejects.toThrow('INTERNAL_ERROR')
+    session.close()
+    await new Promise((resolve) => server.close(resolve))
   })
 
   it('ends cleanly when the run is cancelled', async () => {

@@ -32,7 +32,7 @@ export interface ApiInput extends ApiOptionsInput {
 /** The API of a core; see docs/protocol.md for what it speaks. */
 export interface Api {
   readonly router: AppRouter<ApiContext>
-  /** For `node:http`, http2, Express and the like: `createServer(api.nodeHandler)`. Answers every request, with 404 for unknown paths. */
+  /** For `node:http` and what is compatible with it (http2, Express): `createServer(api.nodeHandler)`. Answers every request, with 404 for unknown paths. */
   readonly nodeHandler: (req: NodeRequest, res: ServerResponse) => void
   /** For fetch servers. */
   readonly fetchHandler: (request: Request) => Promise<Response>

@@ -56,6 +56,7 @@ export class NodeExchange implements Exchange {
     this.#res.writeHead(status, {
       ...this.sharedHeaders,
       ...headers,
+      ...(status === 204 ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
       ...(this.#hasUnreadBody() ? { connection: 'close' } : {}),
     })
     this.#res.end(this.request.method === 'HEAD' ? '' : body)
@@ -84,6 +85,8 @@ function toHeaders(req: IncomingMessage): Headers {
   return headers
 }
 
+const http2InternalError = 2
+
 class NodeSink implements StreamSink {
   readonly #res: ServerResponse
 
@@ -100,7 +103,10 @@ class NodeSink implements StreamSink {
   }
 
   destroy(): void {
-    this.#res.destroy()
+    const { stream } = this.#res as { stream?: { close(code: number): void } } // an HTTP/2 response has one
+    if (stream === undefined) this.#res.destroy()
+    // Destroyed without a code, it would look to the reader like an answer that is whole.
+    else stream.close(http2InternalError)
   }
 
   listen({ onDrain, onClose }: StreamSinkListener): void {

@@ -10,7 +10,7 @@ import type { Api, ApiInput } from '../create-api.ts'
 import { promptedAgent } from './prompted-agent.ts'
 import type { PromptedAgent } from './prompted-agent.ts'
 
-export interface LoggedLine extends LogFields {
+interface LoggedLine extends LogFields {
   readonly message: string
 }
 

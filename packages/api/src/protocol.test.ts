@@ -1,0 +1,39 @@
+/** docs/protocol.md is what others build clients from: its tables are held against the code. */
+import { readFile } from 'node:fs/promises'
+import { errorTable } from '@verbatim/core'
+import { expect, it } from 'vitest'
+import { createAppRouter } from './create-router.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
+
+const document = await readFile(new URL('../../../docs/protocol.md', import.meta.url), 'utf8')
+
+/** The first cells of the rows of the table under `heading`, with the others. */
+function rowsUnder(heading: string): string[][] {
+  const section = document.slice(document.indexOf(`\n## ${heading}`)).split('\n## ')[1] ?? ''
+  const rows = section.split('\n').filter((line) => line.startsWith('| `'))
+  return rows.map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim().replaceAll('`', '')),
+  )
+}
+
+it('lists every error with its status', () => {
+  const documented = rowsUnder('6. Errors')
+  const inCode = Object.entries(errorTable).map(([code, { httpStatus, retryable, meaning }]) => [
+    code,
+    String(httpStatus),
+    retryable ? 'yes' : 'no',
+    meaning,
+  ])
+  expect(documented).toEqual(inCode)
+})
+
+it('lists every procedure with its kind', async () => {
+  await using app = await openTestApi()
+  const router = createAppRouter({ core: app.core, principalOf: () => null })
+  const procedures = router._def.procedures as unknown as Record<string, { _def: { type: string } }>
+  const inCode = Object.entries(procedures).map(([path, { _def }]) => [path, _def.type])
+  expect(rowsUnder('3. tRPC').map((row) => row.slice(0, 2))).toEqual(inCode)
+})
