@@ -4,7 +4,7 @@
  */
 import type { ContentBlock, JsonValue } from './content-block.ts'
 import type { WireError } from './errors.ts'
-import { batchAfter, lastSeqOf } from './event.ts'
+import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
 import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from './event.ts'
 import type { RunMetrics } from './metrics.ts'
 import type { RunStatus, TerminalStatus } from './run.ts'
@@ -91,7 +91,8 @@ function applyEvent(draft: Draft, event: RunEvent): void {
     case 'run_retrying':
       return
     default:
-      applyTerminal(draft, event)
+      // Anything else is of a newer server: its seq counts, and it shows nothing here.
+      if (isTerminalEvent(event)) applyTerminal(draft, event)
   }
 }
 
