@@ -1,3 +1,4 @@
+import './page/no-eval.ts'
 import { createClient } from '@verbatim/client'
 import { VerbatimProvider } from '@verbatim/client/react'
 import { StrictMode } from 'react'

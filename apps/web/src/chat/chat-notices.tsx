@@ -30,7 +30,7 @@ export function ChatNotices({ chat, onRetry }: ChatNoticesProps) {
 }
 
 function wordsOfStatus({ status, error }: UseChatResult): string {
-  if (status === 'reconnecting') return 'Reconnecting. The answer goes on meanwhile, and nothing of it is lost.'
+  if (status === 'reconnecting') return 'Reconnecting. Nothing that was written is lost.'
   if (status === 'loading' && error === null) return 'Loading'
   return ''
 }
