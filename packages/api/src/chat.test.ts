@@ -1,6 +1,8 @@
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import type { RunEvent } from '@verbatim/core'
+import type { ServerCore } from '@verbatim/core/server'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { canary } from './testing/prompted-agent.ts'
 import { allFrames, framesUntil } from './testing/read-frames.ts'
@@ -187,6 +189,15 @@ describe('GET /chat/sse/:runId', () => {
     }
   })
 
+  it('keeps the cursor of the text before the end, however the log cuts its batches', async () => {
+    await using other = await openTestApi({ wrapCore: mergingCore })
+    const runId = await other.startRun('whole')
+    const [, token, done] = await allFrames(await other.fetch(`/chat/sse/${runId}`))
+    expect(messagesOf([token ?? {}, done ?? {}])).toMatchObject([{ type: 'token', data: 'whole ' }, { type: 'done' }])
+    const rest = await allFrames(await other.fetch(`/chat/sse/${runId}?lastEventId=${token?.id}`))
+    expect(rest.slice(1)).toEqual([done])
+  })
+
   it('ends without a last frame while the server drains, so that the client comes back', async () => {
     await using other = await openTestApi()
     const runId = await other.startRun('one /hang')
@@ -213,6 +224,21 @@ describe('GET /chat/sse/:runId', () => {
     }
   })
 })
+
+/** A core whose log yields everything as one batch, as an archive may. */
+function mergingCore(core: ServerCore): ServerCore {
+  const runs: ServerCore['runs'] = {
+    ...core.runs,
+    async *follow(owner, runId, options) {
+      const events: RunEvent[] = []
+      for await (const batch of core.runs.follow(owner, runId, options)) events.push(...batch.events)
+      yield { firstSeq: (options.after ?? 0) + 1, events }
+    },
+  }
+  return new Proxy(core, {
+    get: (target, name) => (name === 'runs' ? runs : Reflect.get(target, name, target)),
+  })
+}
 
 async function allFramesOf(response: Response): Promise<WireFrame[]> {
   return response.status === 204 ? [] : await allFrames(response)
