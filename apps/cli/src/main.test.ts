@@ -7,7 +7,6 @@ import type { VerbatimClient } from '@verbatim/client'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { runCommand } from './testing/run-command.ts'
 import { startProvider } from './testing/start-provider.ts'
-import type { Provider } from './testing/start-provider.ts'
 import { startServer } from './testing/start-server.ts'
 import type { TestServer } from './testing/start-server.ts'
 
@@ -30,20 +29,16 @@ async function* answer(prompt: string, signal: AbortSignal): AsyncGenerator<stri
 }
 
 describe('the command', () => {
-  let provider: Provider
   let server: TestServer
   let client: VerbatimClient
+  const held = new AsyncDisposableStack()
 
   beforeAll(async () => {
-    provider = await startProvider(answer)
-    server = await startServer({ mongoUri: inject('mongoUri'), providerUrl: provider.url })
-    client = createClient({ url: server.url })
+    const provider = held.use(await startProvider(answer))
+    server = held.use(await startServer({ mongoUri: inject('mongoUri'), providerUrl: provider.url }))
+    client = held.use(createClient({ url: server.url }))
   })
-  afterAll(async () => {
-    client.close()
-    await server[Symbol.asyncDispose]()
-    await provider[Symbol.asyncDispose]()
-  })
+  afterAll(async () => await held.disposeAsync())
 
   const run = (args: readonly string[], options?: Parameters<typeof runCommand>[1]) =>
     runCommand([...args, '--url', server.url], options)
@@ -149,7 +144,7 @@ describe('the command', () => {
     const command = run(['chat', 'refuse this'])
     expect(await command.exitCode).toBe(1)
     expect(command.stdout).toBe('')
-    expect(command.stderr).toMatch(/^.+\(PROVIDER_ERROR\)\.$/m)
+    expect(command.stderr).toMatch(/^.+\(PROVIDER_REFUSED\)\.$/m)
     expect(command.stderr).not.toMatch(/^ +at /m)
   })
 

@@ -82,7 +82,7 @@ class AnswerPrinter {
   async end(event: TerminalEvent): Promise<'completed' | 'cancelled'> {
     this.stopWaiting()
     await this.#terminal.endLine()
-    this.#terminal.aside(showMetrics(event.metrics))
+    if (event.metrics.model !== null) this.#terminal.aside(showMetrics(event.metrics)) // else the model was not reached
     if (event.type === 'run_completed') return 'completed'
     this.#terminal.note(this.#hasText ? `${endings[event.type]}; what is above is kept.` : `${endings[event.type]}.`)
     if ('error' in event) throw VerbatimError.fromWire(event.error)

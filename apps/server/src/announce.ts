@@ -3,14 +3,12 @@ import type { RunningServer } from './start-server.ts'
 /** What a person needs to know, and no more. */
 export function announce({ url, config, place }: RunningServer): string {
   const { model, isDemo, switchCommand } = config
-  const answers = isDemo
-    ? `a demo model (no key is set, so its words are canned). For Claude: ${switchCommand}`
-    : `${model}`
+  const answers = isDemo ? `a demo model, its words are canned. For Claude: ${switchCommand}` : model
   return [
     `Verbatim is ready: open ${url}`,
-    `  Answers come from ${answers}`,
-    `  Data is kept in ${place}`,
-    '  Stop with Ctrl-C',
+    `  Answers  ${answers}`,
+    `  Data     ${place}`,
+    '  Stop     Ctrl-C',
     '',
   ].join('\n')
 }

@@ -35,7 +35,7 @@ function runMain({ env = {}, args = [] }: { env?: ProcessEnvironment; args?: rea
 async function startMain(env: ProcessEnvironment) {
   const main = runMain({ env: { PORT: '0', ...env } })
   await vi.waitFor(() => {
-    if (!main.written.stdout.includes('Stop with Ctrl-C')) throw new Error(JSON.stringify(main.written))
+    if (!main.written.stdout.includes('Stop     Ctrl-C')) throw new Error(JSON.stringify(main.written))
   }, 60_000)
   const url = /open (http:\S+)/.exec(main.written.stdout)?.[1] ?? ''
   return { ...main, url }
@@ -106,7 +106,7 @@ describe('the program', () => {
     await using main = await startOnTestDatabase()
     expect(main.written.stdout).toMatch(/^Verbatim is ready: open http:\/\/127\.0\.0\.1:\d+$/m)
     expect(main.written.stdout).toMatch(/demo model.+ANTHROPIC_API_KEY=.+npm start/)
-    expect(main.written.stdout).toContain('Data is kept in database verbatim-test-')
+    expect(main.written.stdout).toContain('Data     database verbatim-test-')
     expect(main.written.stderr).toBe('')
     expect(await (await fetch(`${main.url}/config.json`)).json()).toMatchObject({ isDemo: true })
     expect((await fetch(`${main.url}/health/ready`)).status).toBe(200)
@@ -145,7 +145,7 @@ describe('the program', () => {
     const env = { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY, VERBATIM_DATA_DIR: folder, ...quick }
     try {
       await using first = await startMain(env)
-      expect(first.written.stdout).toContain(`Data is kept in database verbatim in ${folder}`)
+      expect(first.written.stdout).toContain(`Data     database verbatim in ${folder}`)
       const said = textOf(await framesOf(await openChat(first.url, { sessionId: 'kept', message: 'Hello' })))
       first.kill('SIGINT')
       expect(await first.exitCode).toBe(0)

@@ -1,5 +1,5 @@
 /** The database: the one that `MONGODB_URI` names, or a real MongoDB of our own that keeps its data in a folder. */
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { findMongod, startMongod } from '@verbatim/embedded-mongodb'
 import type { Environment, ProcessEnvironment } from './env.ts'
 
@@ -35,7 +35,7 @@ export async function openDatabase(env: Environment, options: OpenDatabaseOption
     line: `Starting MongoDB in ${dataDir} …`,
     onSlow,
   })
-  return { uri: mongod.uri, place: `database ${name} in ${join(dataDir)}`, close: () => mongod.stop() }
+  return { uri: mongod.uri, place: `database ${name} in ${dataDir}`, close: () => mongod.stop() }
 }
 
 const slowMs = 1_500
