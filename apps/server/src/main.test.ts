@@ -125,8 +125,9 @@ describe('the program', () => {
   test('takes two signals in one moment for one Ctrl-C, and ends at once at a later one', async () => {
     await using main = await startOnTestDatabase({ VERBATIM_DRAIN_MS: '600000' })
     const { body } = await openChat(main.url, { sessionId: 'cut', message: 'Explain async iteration at great length' })
+    // Two kinds: of one kind the second can vanish while the first waits.
     main.kill('SIGINT')
-    main.kill('SIGINT')
+    main.kill('SIGHUP')
     await vi.waitFor(() => expect(main.written.stdout).toContain('Stopping'))
     await vi.waitFor(
       async () => {
