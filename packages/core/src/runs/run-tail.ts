@@ -47,12 +47,15 @@ export class RunTail {
     if (after === this.#lastSeq && after > 0) return []
     const [oldest] = this.#ring
     if (oldest === undefined || oldest.batch.firstSeq > after + 1 || after > this.#lastSeq) return undefined
+    // From the newest back: a follower that keeps up wants the last one of what may be thousands.
     const found: EventBatch[] = []
-    for (const { batch } of this.#ring) {
-      const rest = batchAfter(batch, after)
-      if (rest !== undefined) found.push(rest)
+    for (let at = this.#ring.length - 1; at >= 0; at--) {
+      const entry = this.#ring[at]
+      const rest = entry && batchAfter(entry.batch, after)
+      if (rest === undefined) break
+      found.push(rest)
     }
-    return found
+    return found.reverse()
   }
 
   /** A follower has read the log up to `seq` and found no more: the tail goes on from there. */
