@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { createClient } from '@verbatim/client'
+import { textOf, type RunEvent } from '@verbatim/core'
+import { openTestDatabase } from '@verbatim/core/testing'
+import { expect, inject, it, vi } from 'vitest'
+
+const program = fileURLToPath(new URL('../support/server-process.ts', import.meta.url))
+
+/** A server process over the database, once it listens. */
+async function startServer(databaseName: string) {
+  const child = spawn(process.execPath, ['--conditions=verbatim-source', program, inject('mongoUri'), databaseName], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [port] = await once(child.stdout, 'data')
+  return {
+    url: `http://127.0.0.1:${String(port).trim()}`,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'close')
+    },
+  }
+}
+
+function textOfEvents(events: readonly RunEvent[]): string {
+  return events
+    .flatMap((event) =>
+      event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? [event.delta.text] : [],
+    )
+    .join('')
+}
+
+it('keeps what was seen of an answer whose server is killed, and ends it after the restart', async () => {
+  await using database = await openTestDatabase(inject('mongoUri'))
+  const seen: RunEvent[] = []
+  let runId = ''
+  let cursor = ''
+  {
+    await using killed = await startServer(database.databaseName)
+    await using client = createClient({ url: killed.url })
+    const run = client.chat('s').send('Count')
+    runId = run.id
+    for await (const batch of run.batches) {
+      seen.push(...batch.events)
+      cursor = batch.cursor
+      if (seen.length > 30) break
+    }
+    // Killed here, in mid-answer: SIGKILL, so nothing can be tidied up.
+  }
+  const textSeen = textOfEvents(seen)
+  expect(textSeen).toMatch(/^1 2 3 /)
+
+  await using restarted = await startServer(database.databaseName)
+  await using client = createClient({ url: restarted.url })
+  // What was seen is readable at once, from the start, on the new server.
+  const again = client.runs.follow(runId)
+  const replayed: RunEvent[] = []
+  for await (const event of again) {
+    replayed.push(event)
+    if (replayed.length === seen.length) break
+  }
+  expect(replayed).toEqual(seen)
+
+  // Recovery ends the run, and whoever comes back with the old cursor gets the rest of it and its end.
+  const rest: RunEvent[] = []
+  for await (const event of client.runs.follow(runId, { after: cursor })) rest.push(event)
+  expect(rest.at(-1)?.type).toBe('run_interrupted')
+  expect(rest.filter((event) => event.type.startsWith('run_'))).toHaveLength(1)
+
+  const { items } = await client.messages.list('s')
+  expect(items.map((message) => [message.seq, message.role, message.status])).toEqual([
+    [1, 'user', 'completed'],
+    [2, 'assistant', 'interrupted'],
+  ])
+  const stored = textOf(items[1]?.content ?? [])
+  expect(stored).toBe(textOfEvents([...seen, ...rest]))
+
+  // The session is free again.
+  const next = client.chat('s').send('Count again')
+  await next.started
+  await vi.waitFor(() => expect(textOf(next.answer.content)).toMatch(/^1 2 3 /), 10_000)
+  await next.cancel()
+  expect((await next.message).status).toBe('cancelled')
+})
