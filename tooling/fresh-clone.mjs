@@ -1,5 +1,5 @@
 /**
- * What `npm start` and `npm test` do: fetch Node 24 and pnpm, install, build, run. Plain JavaScript without a package,
+ * What `npm start`, `npm test` and `npm run bench` do: fetch Node 24 and pnpm, install, build, run. Plain JavaScript without a package,
  * since it runs on whatever Node is there and before anything is installed. What comes before the last step is silent
  * unless it fails.
  */
@@ -18,6 +18,7 @@ const preparation = [
 const programs = {
   start: ['node', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
+  bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],
 }
 
 // pnpm is a .cmd file on Windows, which only a shell can run.
