@@ -1,0 +1,68 @@
+import { parseArgs } from 'node:util'
+
+export interface Options {
+  /** How many random plans. */
+  readonly seeds: number
+  /** Ends the series early, in minutes; Infinity for never. */
+  readonly minutes: number
+  /** The first plan's seed; the others' follow. */
+  readonly seed: number
+  readonly nodes: 1 | 3
+  /** A directed scenario by its name, `all`, or undefined for random plans. */
+  readonly fault: string | undefined
+  /** Goes on behind a failure. */
+  readonly keepGoing: boolean
+}
+
+export const usage = `Tortures Verbatim: real servers, a real MongoDB and many clients, hurt by seeded plans, judged by an oracle.
+
+Usage: npm run torture -- [options]
+
+  --seeds N      random plans to run [20]
+  --minutes M    stop behind this time, however many plans were run
+  --seed S       seed of the first plan; the next ones have S + 1, S + 2, … [a new one each time]
+  --nodes 1|3    nodes of the MongoDB replica set [1]
+  --fault NAME   a directed scenario in place of random plans; "all" for all, "list" to see their names
+  --keep-going   go on behind a plan that failed
+  --help         this text
+
+Exit code 0: nothing was lost, doubled, reordered or left hanging. 1: something was; the seed is printed.
+`
+
+/** @throws one sentence when an option is wrong */
+export function readOptions(args: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...args].filter((arg) => arg !== '--'),
+    options: {
+      seeds: { type: 'string' },
+      minutes: { type: 'string' },
+      seed: { type: 'string' },
+      nodes: { type: 'string', default: '1' },
+      fault: { type: 'string' },
+      'keep-going': { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) return 'help'
+  if (values.nodes !== '1' && values.nodes !== '3') throw new Error('--nodes is 1 or 3')
+  const minutes = numberOf('minutes', values.minutes) ?? Number.POSITIVE_INFINITY
+  return {
+    seeds: numberOf('seeds', values.seeds) ?? (Number.isFinite(minutes) ? Number.POSITIVE_INFINITY : 20),
+    minutes,
+    seed: numberOf('seed', values.seed) ?? freshSeed(),
+    nodes: values.nodes === '3' ? 3 : 1,
+    fault: values.fault,
+    keepGoing: values['keep-going'],
+  }
+}
+
+function numberOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} is a number of at least 0`)
+  return value
+}
+
+function freshSeed(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 1) % 1_000_000_000
+}

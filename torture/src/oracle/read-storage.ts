@@ -1,0 +1,73 @@
+/** What MongoDB holds of a plan's sessions, all as of one point in time, read past our own code. */
+import type { Document } from 'mongodb'
+import type { World } from '../world/world.ts'
+
+export interface StoredRun {
+  readonly key: string
+  readonly run: Document
+  /** Event `i` has the seq `i + 1`; undefined when the log and the archive together have a hole. */
+  readonly events: readonly string[] | undefined
+}
+
+export interface StoredSession {
+  readonly session: Document
+  /** By seq. */
+  readonly messages: readonly Document[]
+}
+
+export interface Stored {
+  readonly sessions: ReadonlyMap<string, StoredSession>
+  readonly runs: ReadonlyMap<string, StoredRun>
+}
+
+/** Waits until no run of these sessions is running; false when that does not happen within `withinMs`. */
+export async function waitUntilEnded(world: World, sessionIds: readonly string[], withinMs: number): Promise<boolean> {
+  const deadline = performance.now() + withinMs
+  const runs = world.db.collection('runs')
+  while ((await runs.countDocuments({ sessionId: { $in: [...sessionIds] }, status: 'running' })) > 0) {
+    if (performance.now() > deadline) return false
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return true
+}
+
+export async function readStorage(world: World, sessionIds: readonly string[]): Promise<Stored> {
+  return await world.mongo.client.withSession({ snapshot: true }, async (session) => {
+    const ids = { $in: [...sessionIds] }
+    const find = async (name: string, filter: Document, sort: Record<string, 1> = { _id: 1 }) =>
+      await world.db.collection(name).find(filter, { session }).sort(sort).toArray()
+    const [sessions, messages, runs] = [
+      await find('sessions', { id: ids }),
+      await find('messages', { sessionId: ids }, { seq: 1 }),
+      await find('runs', { sessionId: ids }),
+    ]
+    const stored = new Map<string, StoredRun>()
+    for (const run of runs) {
+      const key = String(run['_id'])
+      const ofRun = { _id: { $gt: { r: key, n: 0 }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } }
+      const entries = [...(await find('run_archives', ofRun)), ...(await find('run_events', ofRun))]
+      stored.set(String(run['id']), { key, run, events: joinEntries(entries) })
+    }
+    const bySession = sessions.map((document): [string, StoredSession] => [
+      String(document['id']),
+      { session: document, messages: messages.filter((message) => message['sessionId'] === document['id']) },
+    ])
+    return { sessions: new Map(bySession), runs: stored }
+  })
+}
+
+/** Archive and log may overlap in the last entry, which then must say the same. */
+function joinEntries(entries: readonly Document[]): string[] | undefined {
+  const events: string[] = []
+  for (const entry of entries) {
+    const { n } = (entry as unknown as { _id: { n: number } })._id
+    for (const [at, event] of ((entry['e'] ?? []) as unknown[]).entries()) {
+      const seq = n + at
+      const text = JSON.stringify(event)
+      if (seq > events.length + 1) return undefined
+      if (seq === events.length + 1) events.push(text)
+      else if (events[seq - 1] !== text) return undefined
+    }
+  }
+  return events
+}

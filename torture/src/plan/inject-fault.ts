@@ -1,0 +1,101 @@
+/** Does to the world what a fault says, and undoes it when its time is over. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { MongoSet } from '../world/mongo-set.ts'
+import type { World } from '../world/world.ts'
+import type { FailHow, Fault, NodeChoice } from './plan.ts'
+
+/** Resolves when the fault is over. */
+export async function injectFault(world: World, fault: Fault, moveClients: () => void): Promise<void> {
+  switch (fault.kind) {
+    case 'server-kill':
+      await world.server(fault.server).kill()
+      await sleep(fault.backAfterMs)
+      return await world.server(fault.server).start()
+    case 'server-term':
+      await world.server(fault.server).terminate()
+      await sleep(fault.backAfterMs)
+      return await world.server(fault.server).start()
+    case 'server-hang':
+      world.server(fault.server).hang()
+      await sleep(fault.forMs)
+      return world.server(fault.server).wake()
+    case 'server-block':
+      return world.server(fault.server).block(fault.forMs)
+    case 'clients-move':
+      return moveClients()
+    case 'front-cut':
+    case 'front-blackhole':
+    case 'front-delay':
+    case 'back-cut':
+    case 'back-blackhole':
+    case 'back-delay':
+      return await injectWireFault(world, fault)
+    case 'mongod-kill': {
+      const node = await nodeOf(world.mongo, fault.node)
+      await world.mongo.kill(node)
+      await sleep(fault.backAfterMs)
+      return await world.mongo.restart(node)
+    }
+    case 'mongod-hang': {
+      const node = await nodeOf(world.mongo, fault.node)
+      await world.mongo.hang(node)
+      await sleep(fault.forMs)
+      return await world.mongo.wake(node)
+    }
+    case 'step-down':
+      return await world.mongo.stepDown()
+    case 'fail-commands':
+      return await failCommands(world.mongo, fault)
+  }
+}
+
+type WireFault = Extract<Fault, { kind: `front-${string}` | `back-${string}` }>
+
+async function injectWireFault(world: World, fault: WireFault): Promise<void> {
+  const { front, back } = world.server(fault.server)
+  const proxy = fault.kind.startsWith('front') ? front : back
+  if (proxy === undefined) return
+  switch (fault.kind) {
+    case 'front-cut':
+    case 'back-cut':
+      return proxy.cut()
+    case 'front-blackhole':
+    case 'back-blackhole':
+      proxy.blackhole(true)
+      await sleep(fault.forMs)
+      return proxy.blackhole(false)
+    case 'front-delay':
+    case 'back-delay':
+      proxy.delay(fault.delayMs)
+      await sleep(fault.forMs)
+      return proxy.delay(0)
+  }
+}
+
+async function nodeOf(mongo: MongoSet, choice: NodeChoice): Promise<number> {
+  const primary = await mongo.primary()
+  return choice === 'primary' ? primary : (primary + 1) % mongo.nodes
+}
+
+export async function failCommands(
+  mongo: MongoSet,
+  { how, commands, times }: { how: FailHow; commands: readonly string[]; times: number },
+): Promise<void> {
+  const failCommands_ = [...commands]
+  switch (how.type) {
+    case 'close':
+      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, closeConnection: true })
+    case 'code':
+      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, errorCode: how.code })
+    case 'write-concern': {
+      const writeConcernError = { code: how.code, codeName: 'Injected', errmsg: 'injected' }
+      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, writeConcernError })
+    }
+    case 'block': {
+      const block = { blockConnection: true, blockTimeMS: how.ms }
+      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, ...block })
+    }
+    case 'applied-then-cut':
+      return await mongo.fail('onPrimaryTransactionalWrite', { times }, { closeConnection: true })
+  }
+}

@@ -1,0 +1,159 @@
+/** A seed becomes a plan: the same seed, the same plan. What the processes make of it is up to the machine. */
+import type { Random } from '../random.ts'
+import { createRandom } from '../random.ts'
+import type { PromptSpec, ProviderFault } from '../prompt.ts'
+import type { ProfileName } from '../world/world.ts'
+import type {
+  CancelPlan,
+  FailHow,
+  Fault,
+  FaultPlan,
+  Plan,
+  ReaderPlan,
+  SessionPlan,
+  StartStyle,
+  TurnPlan,
+} from './plan.ts'
+
+export interface PlanOptions {
+  readonly seed: number
+  readonly nodes: 1 | 3
+}
+
+/** Faults come within so long of the plan's start, in milliseconds. */
+const faultWindowMs = 1_100
+
+const startStyles: readonly StartStyle[] = [
+  'repeated',
+  'repeated',
+  'duplicate',
+  'answer_lost',
+  'abandoned',
+  'sdk',
+  'sdk',
+]
+
+export function makePlan({ seed, nodes }: PlanOptions): Plan {
+  const random = createRandom(seed)
+  const sessions = Array.from({ length: random.int(2, 4) }, (_, at) => makeSession(seed, random.fork(`session-${at}`)))
+  const faults = makeFaults(random.fork('faults'), nodes)
+  return {
+    name: 'random',
+    seed,
+    profile: pickProfile(random, faults),
+    graceMs: random.pick([0, 50, 2_000]),
+    sessions,
+    faults,
+  }
+}
+
+function pickProfile(random: Random, faults: readonly FaultPlan[]): ProfileName {
+  // Servers are replaced when the profile changes, so it changes with the faults that it matters for.
+  const isDatabaseFault = faults.some(({ kind }) => /^(mongod|step|fail)/.test(kind))
+  if (isDatabaseFault && random.chance(0.35)) return 'patient'
+  if (faults.every(({ kind }) => /^(front|clients)/.test(kind))) return 'patient'
+  return random.chance(0.15) ? 'archiving' : 'short'
+}
+
+function makeSession(seed: number, random: Random): SessionPlan {
+  const turns = Array.from({ length: random.int(1, 2) }, (_, at) => makeTurn(seed, random.fork(`turn-${at}`)))
+  return { sessionId: `s-${seed}-${random.uuid().slice(0, 8)}`, turns, overlaps: random.chance(0.4) }
+}
+
+function makeTurn(seed: number, random: Random): TurnPlan {
+  const isClaude = random.chance(0.3)
+  const faults: readonly ProviderFault[] = ['none', 'none', 'none', 'none', 'cut', 'error', 'overloaded']
+  const prompt: PromptSpec = {
+    seed,
+    runId: random.uuid(),
+    tokens: random.pick([0, 1, random.int(5, 40), random.int(20, 90), random.int(20, 90), 400]),
+    paceMs: random.pick([0, 2, 5, 12, 25]),
+    fault: isClaude ? random.pick(faults) : 'none',
+  }
+  return {
+    prompt,
+    agentId: isClaude ? 'claude' : 'seeded',
+    start: random.pick(startStyles),
+    via: random.int(0, 1),
+    hangUpAfterMs: random.int(0, 25),
+    readers: Array.from({ length: random.int(1, 3) }, (_, at) => makeReader(random.fork(`reader-${at}`))),
+    cancel: random.chance(0.2) ? makeCancel(random) : null,
+  }
+}
+
+function makeReader(random: Random): ReaderPlan {
+  return {
+    type: random.chance(0.35) ? 'sdk' : 'raw',
+    via: random.int(0, 1),
+    joinAfterMs: random.pick([0, 0, 0, random.int(0, 400), random.int(0, 1_500)]),
+    dropEvery: random.pick([0, 0, 1, 2, 5]),
+    slowMs: random.pick([0, 0, 0, 10, 60]),
+  }
+}
+
+function makeCancel(random: Random): CancelPlan {
+  return { afterMs: random.int(0, 500), vias: random.pick([[0], [1], [0, 1], [0, 0], [1, 1, 0]]) }
+}
+
+type Maker = (random: Random) => Fault
+
+const serverFaults: readonly Maker[] = [
+  (random) => ({ kind: 'server-kill', server: random.int(0, 1), backAfterMs: random.int(0, 600) }),
+  (random) => ({ kind: 'server-kill', server: random.int(0, 1), backAfterMs: random.int(0, 600) }),
+  (random) => ({ kind: 'server-term', server: random.int(0, 1), backAfterMs: random.int(0, 300) }),
+  (random) => ({ kind: 'server-hang', server: random.int(0, 1), forMs: random.pick([300, 1_700, 2_100]) }),
+  (random) => ({ kind: 'server-block', server: random.int(0, 1), forMs: random.pick([200, 1_200, 1_800]) }),
+]
+
+const wireFaults: readonly Maker[] = [
+  (random) => ({ kind: 'front-cut', server: random.int(0, 1) }),
+  (random) => ({ kind: 'front-cut', server: random.int(0, 1) }),
+  (random) => ({ kind: 'front-blackhole', server: random.int(0, 1), forMs: random.int(100, 1_000) }),
+  (random) => ({ kind: 'front-delay', server: random.int(0, 1), forMs: 800, delayMs: random.int(5, 120) }),
+  () => ({ kind: 'clients-move' }),
+]
+
+const backFaults: readonly Maker[] = [
+  (random) => ({ kind: 'back-cut', server: random.int(0, 1) }),
+  (random) => ({ kind: 'back-cut', server: random.int(0, 1) }),
+  (random) => ({ kind: 'back-blackhole', server: random.int(0, 1), forMs: random.pick([200, 1_600]) }),
+  (random) => ({ kind: 'back-delay', server: random.int(0, 1), forMs: 700, delayMs: random.int(5, 60) }),
+]
+
+const mongoFaults: readonly Maker[] = [
+  (random) => ({ kind: 'mongod-kill', node: 'primary', backAfterMs: random.int(0, 300) }),
+  (random) => ({ kind: 'mongod-hang', node: 'primary', forMs: random.pick([200, 900, 1_600]) }),
+  () => ({ kind: 'step-down' }),
+]
+
+const secondaryFaults: readonly Maker[] = [
+  (random) => ({ kind: 'mongod-kill', node: 'secondary', backAfterMs: random.int(0, 1_000) }),
+  (random) => ({ kind: 'mongod-hang', node: 'secondary', forMs: random.pick([300, 2_500]) }),
+]
+
+const writes = ['insert', 'update', 'findAndModify', 'commitTransaction']
+
+const failPoints: readonly Maker[] = [
+  (random) => fails(random, { type: 'close' }, [...writes, 'find']),
+  (random) => fails(random, { type: 'code', code: random.pick([189, 11_600, 91]) }, writes),
+  (random) => fails(random, { type: 'write-concern', code: random.pick([64, 91]) }, writes),
+  (random) => fails(random, { type: 'block', ms: random.int(50, 400) }, [...writes, 'find']),
+  (random) => fails(random, { type: 'applied-then-cut' }, []),
+  (random) => fails(random, { type: 'code', code: random.pick([286, 136, 43]) }, ['getMore', 'aggregate']),
+]
+
+function fails(random: Random, how: FailHow, commands: readonly string[]): Fault {
+  return { kind: 'fail-commands', how, commands, times: random.pick([1, 2, 3, 8]) }
+}
+
+function makeFaults(random: Random, nodes: 1 | 3): FaultPlan[] {
+  const families = [serverFaults, serverFaults, wireFaults, failPoints, mongoFaults]
+  const all = nodes === 1 ? [...families, backFaults] : [...families, mongoFaults, secondaryFaults]
+  // One in twelve is calm: what happens without a fault must be right as well.
+  const count = random.chance(1 / 12) ? 0 : random.int(1, 4)
+  const made = Array.from({ length: count }, () => ({
+    atMs: random.int(20, faultWindowMs),
+    ...random.pick(random.pick(all))(random),
+  }))
+  return made.toSorted((a, b) => a.atMs - b.atMs)
+}

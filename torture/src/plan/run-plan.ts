@@ -1,0 +1,86 @@
+/** Runs a plan on a world: prompts and faults at once, then healing, then waiting for the ends. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { World } from '../world/world.ts'
+import { ClientPaths } from './client-paths.ts'
+import type { Evidence, RunEvidence } from './evidence.ts'
+import { injectFault } from './inject-fault.ts'
+import type { FaultPlan, Plan, SessionPlan } from './plan.ts'
+import { labelOf } from './plan.ts'
+import { takeTurn } from './take-turn.ts'
+import type { TurnContext } from './take-turn.ts'
+
+/** How long everything may take to end once nothing is broken any more, beside a lease, in milliseconds. */
+const slackMs = 20_000
+
+export interface PlanRun {
+  readonly evidence: Evidence
+  /** Faults that were injected, by kind. */
+  readonly injected: ReadonlyMap<string, number>
+}
+
+export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
+  await world.use(plan.profile, plan.graceMs)
+  for (const server of world.servers) server.clearLog()
+  world.exitCodes.length = 0
+  const violations: string[] = []
+  const injected = new Map<string, number>()
+  await using paths = new ClientPaths(world)
+  const over = new AbortController()
+  const context: TurnContext = { world, paths, signal: over.signal, violations }
+  const sessions = plan.sessions.map((session) => ({
+    session,
+    runs: session.turns.map((turn) => newRun(session, turn)),
+  }))
+  const talking = Promise.all(sessions.map(async ({ session, runs }) => await talk(context, session, runs)))
+  talking.catch(() => {}) // awaited below, behind the faults
+  await injectAll(context, plan.faults, injected)
+  await world.heal()
+  const deadline = setTimeout(() => over.abort(), slackMs + world.leases.leaseMs)
+  await talking
+  if (over.signal.aborted) violations.push('hanging: not everything had ended in time after everything was healed')
+  clearTimeout(deadline)
+  over.abort()
+  for (const code of world.exitCodes) if (code !== 0) violations.push(`a drained server ended with ${code}`)
+  return { evidence: { plan, runs: sessions.flatMap(({ runs }) => runs), violations }, injected }
+}
+
+function newRun(session: SessionPlan, turn: SessionPlan['turns'][number]): RunEvidence {
+  return {
+    session,
+    turn,
+    runId: turn.prompt.runId,
+    acks: [],
+    isSdkAcked: false,
+    isAbandoned: false,
+    cancels: [],
+    wasCancelSent: false,
+    journals: [],
+    sdkJournals: [],
+  }
+}
+
+/** The turns of a session, one behind the other, or on top of one another. */
+async function talk(context: TurnContext, session: SessionPlan, runs: readonly RunEvidence[]): Promise<void> {
+  const turns: Promise<void>[] = []
+  for (const run of runs) {
+    const ended = new Promise<void>((resolve) => turns.push(takeTurn(context, run, resolve)))
+    if (!session.overlaps) await ended
+  }
+  await Promise.all(turns)
+}
+
+async function injectAll(context: TurnContext, faults: readonly FaultPlan[], injected: Map<string, number>) {
+  await Promise.all(
+    faults.map(async (fault) => {
+      await sleep(fault.atMs)
+      const label = labelOf(fault)
+      try {
+        await injectFault(context.world, fault, () => context.paths.move())
+        injected.set(label, (injected.get(label) ?? 0) + 1)
+      } catch {
+        // Two faults can be in each other's way: a fail point cannot be set on a mongod that was just killed.
+        injected.set(`${label} (not possible)`, (injected.get(`${label} (not possible)`) ?? 0) + 1)
+      }
+    }),
+  )
+}

@@ -1,0 +1,127 @@
+/** One prompt of a plan: sent as the plan says, read by all its readers, cancelled if it is to be. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promptText } from '../prompt.ts'
+import { readRun } from '../clients/raw-reader.ts'
+import { cancelOnce, startAndHangUp, startOnce } from '../clients/raw-calls.ts'
+import type { StartInput } from '../clients/raw-calls.ts'
+import { followBySdk, openClient, sendAndRead } from '../clients/sdk-reader.ts'
+import type { World } from '../world/world.ts'
+import type { ClientPaths } from './client-paths.ts'
+import { isAcked } from './evidence.ts'
+import type { RunEvidence } from './evidence.ts'
+import type { CancelPlan, ReaderPlan } from './plan.ts'
+
+export interface TurnContext {
+  readonly world: World
+  readonly paths: ClientPaths
+  /** Aborts when the plan's time is over. */
+  readonly signal: AbortSignal
+  readonly violations: string[]
+}
+
+/** Resolves when the run has ended and everybody has read it; `onEnded` is called when the first reader has. */
+export async function takeTurn(context: TurnContext, run: RunEvidence, onEnded: () => void): Promise<void> {
+  const { turn } = run
+  const keeper: ReaderPlan = { type: 'raw', via: turn.via, joinAfterMs: 0, dropEvery: 0, slowMs: 0 }
+  const reading = [read(context, run, keeper).finally(onEnded), ...turn.readers.map((plan) => read(context, run, plan))]
+  await send(context, run)
+  const cancelling = turn.cancel === null || !isAcked(run) ? undefined : cancel(context, run, turn.cancel)
+  await Promise.all([...reading, cancelling])
+}
+
+async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): Promise<void> {
+  const { world, paths, signal } = context
+  const { runId } = run
+  if (plan.joinAfterMs > 0) await sleep(plan.joinAfterMs, undefined, { signal }).catch(() => {})
+  if (plan.type === 'raw') {
+    const journal = await readRun({
+      runId,
+      name: `raw-${plan.via}${plan.dropEvery > 0 ? `-drop${plan.dropEvery}` : ''}`,
+      endpoints: [world.server(plan.via).front, world.server(plan.via + 1).front],
+      signal,
+      dropEvery: plan.dropEvery,
+      slowMs: plan.slowMs,
+      wasAcked: () => isAcked(run),
+      isAbandoned: () => run.isAbandoned,
+    })
+    run.journals.push(journal)
+    return
+  }
+  // The client gives up on a run that is not there, so it joins one that is.
+  while (!isAcked(run) && !run.isAbandoned && !signal.aborted) await sleep(20)
+  if (run.isAbandoned && !isAcked(run)) return
+  await using client = openClient(await paths.open(plan.via))
+  run.sdkJournals.push(await followBySdk(client, runId, signal))
+}
+
+async function send(context: TurnContext, run: RunEvidence): Promise<void> {
+  const { turn } = run
+  const input = inputOf(run)
+  const servers = [context.world.server(turn.via).front, context.world.server(turn.via + 1).front] as const
+  switch (turn.start) {
+    case 'repeated':
+      return await sendUntilAnswered(context, run, input)
+    case 'duplicate': {
+      const answers = await Promise.all(servers.map(async (endpoint) => await startOnce(endpoint, input)))
+      for (const answer of answers) if (answer.type === 'data') run.acks.push(answer.data)
+      return await sendUntilAnswered(context, run, input)
+    }
+    case 'answer_lost':
+      await startAndHangUp(servers[0], input, turn.hangUpAfterMs)
+      return await sendUntilAnswered(context, run, input)
+    case 'abandoned':
+      await startAndHangUp(servers[0], input, turn.hangUpAfterMs)
+      run.isAbandoned = true
+      return
+    case 'sdk':
+      return await sendBySdk(context, run, input)
+  }
+}
+
+function inputOf({ runId, session, turn }: RunEvidence): StartInput {
+  return { runId, sessionId: session.sessionId, message: promptText(turn.prompt), agentId: turn.agentId }
+}
+
+/** What passes by itself; anything else is a refusal that no plan provokes. */
+const passing = new Set(['SESSION_BUSY', 'UNAVAILABLE'])
+
+async function sendUntilAnswered(context: TurnContext, run: RunEvidence, input: StartInput): Promise<void> {
+  const { world, signal, violations } = context
+  for (let tries = 0; !signal.aborted; tries++) {
+    const answer = await startOnce(world.server(run.turn.via + tries).front, input)
+    if (answer.type === 'data') return void run.acks.push(answer.data)
+    if (answer.type === 'refused' && !passing.has(answer.error.code)) {
+      violations.push(`a start was refused with ${answer.error.code}: ${answer.error.message}`)
+      run.isAbandoned = true
+      return
+    }
+    await sleep(40, undefined, { signal }).catch(() => {})
+  }
+  violations.push(`the start of ${run.runId} was never answered`)
+  run.isAbandoned = true
+}
+
+async function sendBySdk(context: TurnContext, run: RunEvidence, input: StartInput): Promise<void> {
+  const client = openClient(await context.paths.open(run.turn.via))
+  const onStarted = () => (run.isSdkAcked = true)
+  const journal = await sendAndRead(client, input, { signal: context.signal, onStarted })
+  await client[Symbol.asyncDispose]()
+  // A busy session is told at once; who wants to wait asks again.
+  if (journal.refusedWith === 'SESSION_BUSY') return await sendUntilAnswered(context, run, input)
+  run.sdkJournals.push(journal)
+  if (!run.isSdkAcked) run.isAbandoned = true
+}
+
+async function cancel({ world, signal }: TurnContext, run: RunEvidence, plan: CancelPlan): Promise<void> {
+  await sleep(plan.afterMs, undefined, { signal }).catch(() => {})
+  await Promise.all(
+    plan.vias.map(async (via) => {
+      for (let tries = 0; tries < 20 && !signal.aborted; tries++) {
+        run.wasCancelSent = true
+        const answer = await cancelOnce(world.server(via + tries).front, run.runId)
+        if (answer.type === 'data') return void run.cancels.push(answer.data)
+        await sleep(50)
+      }
+    }),
+  )
+}

@@ -1,0 +1,79 @@
+/**
+ * What a run is to say, as a pure function of its prompt: the agent in the server, the provider in its process and the oracle
+ * all derive the same tokens, so that the oracle knows every answer beforehand.
+ */
+import { createRandom } from './random.ts'
+
+/** A provider's fault in the middle of an answer; such a run fails, with the tokens before it. */
+export type ProviderFault = 'none' | 'cut' | 'error' | 'overloaded'
+
+export interface PromptSpec {
+  readonly seed: number
+  readonly runId: string
+  readonly tokens: number
+  /** The longest pause before a token, in milliseconds. */
+  readonly paceMs: number
+  readonly fault: ProviderFault
+}
+
+export interface Script {
+  readonly thinking: readonly string[]
+  readonly tokens: readonly string[]
+  /** Before each token, in milliseconds. */
+  readonly pausesMs: readonly number[]
+  readonly inputTokens: number
+}
+
+const words = [
+  'the ',
+  'run ',
+  'goes on, ',
+  'λ → μ ',
+  '言葉',
+  '\n',
+  'a "quoted" ',
+  'naïve ',
+  '\u2028',
+  '0',
+  '</p> ',
+  'e\u0301 ',
+]
+const pairs = ['😀', '👩‍💻', '𝔘']
+
+export function promptText({ seed, runId, tokens, paceMs, fault }: PromptSpec): string {
+  return `torture seed=${seed} run=${runId} tokens=${tokens} pace=${paceMs} fault=${fault}`
+}
+
+export function parsePrompt(text: string): PromptSpec {
+  const match = /torture seed=(\d+) run=(\S+) tokens=(\d+) pace=(\d+) fault=(\w+)/.exec(text)
+  if (match === null) throw new Error('Not a prompt of the torture')
+  const [, seed, runId = '', tokens, paceMs, fault] = match
+  return { seed: Number(seed), runId, tokens: Number(tokens), paceMs: Number(paceMs), fault: fault as ProviderFault }
+}
+
+export function scriptOf({ seed, runId, tokens, paceMs }: PromptSpec): Script {
+  const random = createRandom(`${seed}/${runId}`)
+  const said: string[] = []
+  while (said.length < tokens) {
+    // A character in two halves, as a model's own tokens may cut it.
+    if (random.chance(0.08)) said.push(...halvesOf(random.pick(pairs)))
+    else said.push(`${random.pick(words)}${said.length} `)
+  }
+  const thinking = random.chance(0.3) ? ['Let me ', 'see.'] : []
+  // Bursts and silences: mostly at once, now and then a real pause.
+  const pausesMs = said.map(() => (random.chance(0.25) ? random.int(0, paceMs * 3) : random.int(0, paceMs)))
+  return { thinking, tokens: said, pausesMs, inputTokens: random.int(1, 500) }
+}
+
+export function expectedText(spec: PromptSpec): string {
+  return scriptOf(spec).tokens.join('')
+}
+
+/** How many tokens come before a provider's fault. */
+export function tokensBeforeFault({ tokens, fault }: PromptSpec): number {
+  return fault === 'none' || fault === 'overloaded' ? tokens : Math.floor(tokens / 2)
+}
+
+function halvesOf(text: string): [string, string] {
+  return [text.slice(0, 1), text.slice(1)]
+}

@@ -1,0 +1,65 @@
+/** A provider in a process of its own that speaks Anthropic's streaming protocol and answers what the prompt's seed leads to. */
+import { createServer } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parsePrompt, scriptOf, tokensBeforeFault } from '../prompt.ts'
+import type { PromptSpec } from '../prompt.ts'
+
+process.on('disconnect', () => process.exit(1))
+
+/** Runs whose first call was refused already. */
+const refused = new Set<string>()
+
+const server = createServer((request, response) => {
+  answer(request, response).catch(() => response.destroy())
+})
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address()
+  if (typeof address === 'object' && address !== null) process.send?.({ type: 'listening', port: address.port })
+})
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let body = ''
+  for await (const chunk of request.setEncoding('utf8')) body += chunk
+  const spec = promptOf(body)
+  if (spec.fault === 'overloaded' && !refused.has(spec.runId)) {
+    refused.add(spec.runId)
+    response.writeHead(529, { 'content-type': 'application/json', 'retry-after-ms': '20' })
+    response.end(JSON.stringify({ type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } }))
+    return
+  }
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  await stream(spec, response)
+}
+
+function promptOf(body: string): PromptSpec {
+  // The last prompt in the conversation; JSON escapes leave its characters as they are.
+  const prompts = body.match(/torture seed=\d+ run=\S+ tokens=\d+ pace=\d+ fault=\w+/g) ?? []
+  return parsePrompt(prompts.at(-1) ?? '')
+}
+
+async function stream(spec: PromptSpec, response: ServerResponse): Promise<void> {
+  const script = scriptOf(spec)
+  const send = (type: string, fields: object) =>
+    response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...fields })}\n\n`)
+  const usage = { input_tokens: script.inputTokens, output_tokens: 0 }
+  const message = { id: 'msg', type: 'message', role: 'assistant', content: [], model: 'seeded-1', stop_reason: null }
+  send('message_start', { message: { ...message, stop_sequence: null, usage } })
+  send('content_block_start', { index: 0, content_block: { type: 'text', text: '' } })
+  for (const [at, text] of script.tokens.slice(0, tokensBeforeFault(spec)).entries()) {
+    const pauseMs = script.pausesMs[at] ?? 0
+    if (pauseMs > 0) await sleep(pauseMs)
+    if (response.destroyed) return
+    send('content_block_delta', { index: 0, delta: { type: 'text_delta', text } })
+  }
+  if (spec.fault === 'cut') return void response.socket?.resetAndDestroy()
+  if (spec.fault === 'error') {
+    send('error', { error: { type: 'overloaded_error', message: 'Overloaded' } })
+    return void response.end()
+  }
+  send('content_block_stop', { index: 0 })
+  const delta = { stop_reason: 'end_turn', stop_sequence: null }
+  send('message_delta', { delta, usage: { output_tokens: script.tokens.length } })
+  send('message_stop', {})
+  response.end()
+}

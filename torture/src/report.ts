@@ -1,0 +1,81 @@
+/** What is printed: a line for each plan, the evidence of a failure, and the totals. */
+import type { Verdict } from './oracle/judge.ts'
+
+export interface PlanReport {
+  readonly name: string
+  readonly seed: number
+  readonly profile: string
+  readonly seconds: number
+  readonly injected: ReadonlyMap<string, number>
+  readonly verdict: Verdict
+}
+
+export function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+export function sayPlan({ name, seed, profile, seconds, injected, verdict }: PlanReport): void {
+  const isOk = verdict.violations.length === 0
+  const faults = listOf(injected) || 'no fault'
+  const ends = Object.entries(verdict.ends)
+    .map(([end, count]) => `${count} ${end}`)
+    .join(', ')
+  say(
+    `${isOk ? 'ok  ' : 'FAIL'} ${name} seed ${seed} ${profile} ${seconds.toFixed(1)} s: ` +
+      `${verdict.runs} runs (${ends}), ${verdict.events} events; ${faults}`,
+  )
+}
+
+const maxViolations = 12
+
+export function sayFailure({ name, seed, verdict }: PlanReport, nodes: number, logged: readonly string[]): void {
+  say(`\n${name}, seed ${seed}: ${verdict.violations.length} violations`)
+  for (const text of verdict.violations.slice(0, maxViolations)) say(`  - ${text}`)
+  if (logged.length > 0)
+    say(
+      `  what the servers logged last:\n${logged
+        .slice(-12)
+        .map((line) => `    ${line}`)
+        .join('\n')}`,
+    )
+  const which = name === 'random' ? '--seeds 1' : `--fault ${name}`
+  say(`  again: npm run torture -- ${which} --seed ${seed} --nodes ${nodes}\n`)
+}
+
+export class Totals {
+  readonly #faults = new Map<string, number>()
+  readonly #ends = new Map<string, number>()
+  readonly #seconds: number[] = []
+  #failed: string[] = []
+  #runs = 0
+  #events = 0
+
+  add({ name, seed, seconds, injected, verdict }: PlanReport): void {
+    for (const [kind, count] of injected) this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count)
+    for (const [end, count] of Object.entries(verdict.ends)) this.#ends.set(end, (this.#ends.get(end) ?? 0) + count)
+    this.#seconds.push(seconds)
+    this.#runs += verdict.runs
+    this.#events += verdict.events
+    if (verdict.violations.length > 0) this.#failed.push(`${name} ${seed}`)
+  }
+
+  get failures(): number {
+    return this.#failed.length
+  }
+
+  say(): void {
+    const sorted = this.#seconds.toSorted((a, b) => a - b)
+    const p = (q: number) => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0).toFixed(1)
+    const total = sorted.reduce((sum, one) => sum + one, 0)
+    say(`\n${sorted.length} plans in ${(total / 60).toFixed(1)} min (p50 ${p(0.5)} s, p95 ${p(0.95)} s, max ${p(1)} s)`)
+    say(`${this.#runs} runs (${listOf(this.#ends)}), ${this.#events} events`)
+    say('Faults injected:')
+    for (const [kind, count] of [...this.#faults].toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      say(`  ${kind.padEnd(36)} ${String(count).padStart(6)}`)
+    say(this.failures === 0 ? 'Nothing lost, doubled, reordered or hanging.' : `FAILED: ${this.#failed.join('; ')}`)
+  }
+}
+
+function listOf(counts: ReadonlyMap<string, number>): string {
+  return [...counts].map(([kind, count]) => `${kind} ${count}`).join(', ')
+}

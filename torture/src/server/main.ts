@@ -1,0 +1,90 @@
+/**
+ * One real server process: engine, API and node:http. It loads everything first and waits for its configuration, so that a
+ * killed one can be replaced at once. It ends when the harness does.
+ */
+import { createServer } from 'node:http'
+import { claude } from '@verbatim/core/claude'
+import { createMongoClient, createMongoStorage, createWatchClient } from '@verbatim/core/mongodb'
+import { createServerCore, systemClock } from '@verbatim/core/server'
+import type { Clock, LogFields, Logger } from '@verbatim/core/server'
+import { createApi } from '@verbatim/api'
+import { crashAt } from './crash-at.ts'
+import { seededAgent } from './seeded-agent.ts'
+import type { FromServer, ServerConfig, ToServer } from './server-config.ts'
+
+process.on('disconnect', () => process.exit(1))
+process.on('message', (message: ToServer) => {
+  if (message.type === 'block') block(message.ms)
+  else start(message.config).catch(die)
+})
+process.on('unhandledRejection', die)
+process.on('uncaughtException', die)
+tell({ type: 'warm' })
+
+async function start(config: ServerConfig): Promise<void> {
+  const clock = skewedClock(config.clockSkewMs)
+  const client = createMongoClient(config.mongoUri)
+  const watchClient = createWatchClient(config.mongoUri)
+  const storage = createMongoStorage({ client, watchClient, databaseName: config.databaseName, clock })
+  await storage.migrate()
+  const { archiveDelayMs, leases } = config
+  const agents = [seededAgent, claude({ apiKey: 'none', baseURL: config.providerUrl, maxRetries: 2 })]
+  const options = { ...leases, archiveDelayMs, startWaitMs: 1_500, cancelWaitMs: 2_000 }
+  const core = createServerCore({ ...crashAt(storage, config.crashAt), agents, clock, logger }, options)
+  const authenticate = () => ({ userId: 'torture' })
+  const api = createApi({
+    core,
+    authenticate,
+    logger,
+    heartbeatMs: 300,
+    reconnectMs: 40,
+    stalledReaderTimeoutMs: 4_000,
+  })
+  const server = createServer(api.nodeHandler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  tell({ type: 'listening', port: typeof address === 'object' && address !== null ? address.port : 0 })
+  process.once('SIGTERM', () => {
+    const stop = async () => {
+      await core.drain({ graceMs: config.graceMs })
+      await api.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await core.close()
+      await Promise.all([client.close(), watchClient.close()])
+      process.exit(0)
+    }
+    stop().catch(die)
+  })
+}
+
+const logger: Logger = {
+  info() {},
+  warn: (fields, message) => log('warn', fields, message),
+  error: (fields, message) => log('error', fields, message),
+}
+
+function log(level: 'warn' | 'error', fields: LogFields, message: string): void {
+  tell({ type: 'log', level, text: `${message} ${JSON.stringify(fields)}` })
+}
+
+function tell(message: FromServer): void {
+  if (process.connected) process.send?.(message)
+}
+
+function skewedClock(skewMs: number): Clock {
+  return {
+    now: () => new Date(systemClock.now().getTime() + skewMs),
+    monotonicMs: () => systemClock.monotonicMs(),
+  }
+}
+
+function block(ms: number): void {
+  const until = performance.now() + ms
+  while (performance.now() < until);
+}
+
+function die(error: unknown): void {
+  tell({ type: 'log', level: 'error', text: `died: ${error instanceof Error ? error.stack : String(error)}` })
+  setImmediate(() => process.exit(2))
+}

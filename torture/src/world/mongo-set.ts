@@ -1,0 +1,125 @@
+/** The MongoDB under torture: a replica set of one or three nodes that can be killed, hung, stepped down and made to fail. */
+import { startReplicaSet } from '@verbatim/embedded-mongodb'
+import type { EmbeddedReplicaSet } from '@verbatim/embedded-mongodb'
+import { MongoClient } from 'mongodb'
+import type { Db, Document } from 'mongodb'
+import { processEnvironment } from '../env.ts'
+
+/** How many commands fail, or until when. */
+export type FailPointMode = { readonly times: number } | 'alwaysOn'
+
+export class MongoSet implements AsyncDisposable {
+  readonly #set: EmbeddedReplicaSet
+  readonly #hung = new Set<number>()
+  /** The harness's own connection: the oracle's, not the servers'. */
+  readonly client: MongoClient
+
+  private constructor(set: EmbeddedReplicaSet) {
+    this.#set = set
+    this.client = new MongoClient(set.uri, {
+      appName: 'torture',
+      readConcern: { level: 'majority' },
+      writeConcern: { w: 'majority' },
+      serverSelectionTimeoutMS: 30_000,
+      connectTimeoutMS: 2_000,
+      heartbeatFrequencyMS: 1_000,
+      serverMonitoringMode: 'poll',
+    })
+  }
+
+  static async start(nodes: 1 | 3): Promise<MongoSet> {
+    const setParameters = { enableTestCommands: 1, transactionLifetimeLimitSeconds: 30 }
+    return new MongoSet(
+      await startReplicaSet({ env: processEnvironment, nodes, electionTimeoutMillis: 2_000, setParameters }),
+    )
+  }
+
+  get nodes(): number {
+    return this.#set.members.length
+  }
+
+  get uri(): string {
+    return this.#set.uri
+  }
+
+  portOf(index: number): number {
+    return this.#set.members[index]?.port ?? 0
+  }
+
+  async primary(): Promise<number> {
+    return await this.#set.primaryIndex({ signal: AbortSignal.timeout(30_000) })
+  }
+
+  async kill(index: number): Promise<void> {
+    this.#hung.delete(index)
+    await this.#set.kill(index, 'SIGKILL')
+  }
+
+  /** A clean shutdown; a primary steps down first. */
+  async stop(index: number): Promise<void> {
+    await this.#set.stopMember(index)
+  }
+
+  async restart(index: number): Promise<void> {
+    if (!this.#isUp(index)) await this.#set.restart(index)
+  }
+
+  async hang(index: number): Promise<void> {
+    this.#hung.add(index)
+    await this.#set.kill(index, 'SIGSTOP')
+  }
+
+  async wake(index: number): Promise<void> {
+    this.#hung.delete(index)
+    if (this.#isUp(index)) await this.#set.kill(index, 'SIGCONT')
+  }
+
+  /** The primary steps down; with one node it comes back by itself, with three another takes over. */
+  async stepDown(): Promise<void> {
+    const seconds = this.nodes === 1 ? 1 : 5
+    const force = this.nodes === 1
+    await this.#admin(await this.primary(), (admin) =>
+      admin.command({ replSetStepDown: seconds, secondaryCatchUpPeriodSecs: force ? 0 : 2, force }),
+    ).catch(() => {}) // it may close our connection, and one that refuses has lost its place already
+  }
+
+  /** Makes commands of the servers fail on the primary; the harness's own go through. */
+  async fail(name: string, mode: FailPointMode, data: Document): Promise<void> {
+    const command = { configureFailPoint: name, mode, data: { ...data, appName: 'verbatim' } }
+    await this.#admin(await this.primary(), (admin) => admin.command(command))
+  }
+
+  /** Everything runs and answers again, and no fail point is left. */
+  async heal(): Promise<void> {
+    for (const index of this.#hung) await this.wake(index)
+    for (let index = 0; index < this.nodes; index++) await this.restart(index)
+    await this.primary()
+    await Promise.all(
+      Array.from({ length: this.nodes }, async (_, index) => {
+        for (const name of ['failCommand', 'onPrimaryTransactionalWrite']) {
+          await this.#admin(index, (admin) => admin.command({ configureFailPoint: name, mode: 'off' }))
+        }
+      }),
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const index of this.#hung) await this.wake(index)
+    await this.client.close()
+    await this.#set.stop()
+  }
+
+  #isUp(index: number): boolean {
+    return this.#set.members[index]?.isRunning() ?? false
+  }
+
+  async #admin<TResult>(index: number, use: (admin: Db) => Promise<TResult>): Promise<TResult> {
+    const uri = `mongodb://127.0.0.1:${this.portOf(index)}/`
+    const client = new MongoClient(uri, { directConnection: true, appName: 'torture', serverSelectionTimeoutMS: 5_000 })
+    try {
+      return await use(client.db('admin'))
+    } finally {
+      await client.close()
+    }
+  }
+}

@@ -1,0 +1,90 @@
+/** A place in the fleet: one server process at a time behind an address that stays, and its own way to MongoDB. */
+import type { CrashPoint, ServerConfig } from '../server/server-config.ts'
+import { ServerProcess } from './server-process.ts'
+import type { TcpProxy } from './tcp-proxy.ts'
+
+export interface SlotDeps {
+  /** Hands out a process whose code is loaded. */
+  readonly spare: () => ServerProcess
+  readonly config: () => ServerConfig
+  readonly onExitCode: (code: number | null) => void
+}
+
+export class ServerSlot {
+  readonly #deps: SlotDeps
+  #process: ServerProcess | undefined
+  #targetPort = 0
+  #starting: Promise<void> | undefined
+  #ending: Promise<unknown> | undefined
+  #logged: string[] = []
+  /** Clients come through here. */
+  front!: TcpProxy
+  /** The server reaches MongoDB through here; only with one node. */
+  back: TcpProxy | undefined
+
+  constructor(deps: SlotDeps) {
+    this.#deps = deps
+  }
+
+  get targets(): number[] {
+    return this.#process?.isRunning === true && this.#targetPort > 0 ? [this.#targetPort] : []
+  }
+
+  get logged(): readonly string[] {
+    return [...this.#logged, ...(this.#process?.logged ?? [])]
+  }
+
+  clearLog(): void {
+    this.#logged = []
+    this.#process?.logged.splice(0)
+  }
+
+  /** Starts a process unless one runs. */
+  async start(special: { crashAt?: CrashPoint; clockSkewMs?: number; mongoOptions?: string } = {}): Promise<void> {
+    await this.#ending
+    this.#starting ??= this.#start(special).finally(() => (this.#starting = undefined))
+    await this.#starting
+  }
+
+  async kill(): Promise<void> {
+    await this.#starting?.catch(() => {})
+    this.#ending = this.#process?.kill()
+    await this.#ending
+  }
+
+  /** Drains; the exit code must be 0. */
+  async terminate(): Promise<void> {
+    await this.#starting?.catch(() => {})
+    if (this.#process?.isRunning !== true) return
+    const ending = this.#process.terminate()
+    this.#ending = ending
+    this.#deps.onExitCode(await ending)
+  }
+
+  hang(): void {
+    this.#process?.signal('SIGSTOP')
+  }
+
+  wake(): void {
+    this.#process?.signal('SIGCONT')
+  }
+
+  block(ms: number): void {
+    this.#process?.block(ms)
+  }
+
+  get isRunning(): boolean {
+    return this.#process?.isRunning === true
+  }
+
+  async #start(special: { crashAt?: CrashPoint; clockSkewMs?: number; mongoOptions?: string }): Promise<void> {
+    if (this.#process?.isRunning === true) return
+    this.#logged.push(...(this.#process?.logged ?? []))
+    const config = this.#deps.config()
+    const { mongoOptions = '', ...rest } = special
+    const uri =
+      this.back === undefined ? config.mongoUri : `mongodb://127.0.0.1:${this.back.port}/?directConnection=true`
+    this.#process = this.#deps.spare()
+    this.#targetPort = await this.#process.start({ ...config, ...rest, mongoUri: uri + mongoOptions })
+  }
+}

@@ -1,0 +1,135 @@
+/** Everything that can be hurt: MongoDB, two server processes, a provider, and the wires between them. Kept from plan to plan. */
+import type { Db } from 'mongodb'
+import type { Leases, ServerConfig } from '../server/server-config.ts'
+import { MongoSet } from './mongo-set.ts'
+import { ProviderProcess } from './provider-process.ts'
+import { ServerProcess } from './server-process.ts'
+import { ServerSlot } from './server-slot.ts'
+import { TcpProxy } from './tcp-proxy.ts'
+
+export type ProfileName = 'short' | 'patient' | 'archiving'
+
+interface Profile {
+  readonly leases: Leases
+  readonly archiveDelayMs: number
+}
+
+const short = { heartbeatMs: 250, selfFenceMs: 1_000, leaseMs: 1_500, recoveryMs: 200, pollMs: 250 }
+
+/** How the servers are set: leases that lapse soon, leases that outlive short trouble, and archives made in mid-plan. */
+export const profiles: Readonly<Record<ProfileName, Profile>> = {
+  short: { leases: short, archiveDelayMs: 60_000 },
+  archiving: { leases: short, archiveDelayMs: 100 },
+  patient: {
+    leases: { heartbeatMs: 500, selfFenceMs: 5_000, leaseMs: 6_000, recoveryMs: 200, pollMs: 250 },
+    archiveDelayMs: 60_000,
+  },
+}
+
+export class World implements AsyncDisposable {
+  readonly mongo: MongoSet
+  readonly servers: readonly ServerSlot[]
+  readonly databaseName = 'torture'
+  /** Exit codes of servers that were asked to stop. */
+  readonly exitCodes: (number | null)[] = []
+  readonly #provider: ProviderProcess
+  #profile: ProfileName = 'short'
+  #graceMs = 300
+  #spare: ServerProcess | undefined
+  #isClosing = false
+
+  private constructor(mongo: MongoSet, provider: ProviderProcess) {
+    this.mongo = mongo
+    this.#provider = provider
+    const deps = {
+      spare: () => this.#takeSpare(),
+      config: () => this.#config(),
+      onExitCode: (code: number | null) => void this.exitCodes.push(code),
+    }
+    this.servers = [new ServerSlot(deps), new ServerSlot(deps)]
+  }
+
+  static async open(nodes: 1 | 3): Promise<World> {
+    const mongo = await MongoSet.start(nodes)
+    const world = new World(mongo, await ProviderProcess.start())
+    for (const slot of world.servers) {
+      slot.front = await TcpProxy.start(() => slot.targets)
+      if (nodes === 1) slot.back = await TcpProxy.start(() => [mongo.portOf(0)])
+    }
+    await world.startServers()
+    return world
+  }
+
+  get db(): Db {
+    return this.mongo.client.db(this.databaseName)
+  }
+
+  get leases(): Leases {
+    return profiles[this.#profile].leases
+  }
+
+  server(index: number): ServerSlot {
+    const slot = this.servers[index % this.servers.length]
+    if (slot === undefined) throw new Error('No servers')
+    return slot
+  }
+
+  async startServers(): Promise<void> {
+    await Promise.all(this.servers.map(async (slot) => await slot.start()))
+  }
+
+  /** Servers with other settings than now are replaced. */
+  async use(profile: ProfileName, graceMs: number): Promise<void> {
+    const isSame = profile === this.#profile
+    this.#graceMs = graceMs
+    if (isSame) return
+    this.#profile = profile
+    await this.restartServers()
+  }
+
+  async restartServers(): Promise<void> {
+    await Promise.all(this.servers.map(async (slot) => await slot.kill()))
+    await this.startServers()
+  }
+
+  /** Everything runs again: databases first, since servers need them to start. */
+  async heal(): Promise<void> {
+    for (const { front, back } of this.servers) {
+      front.heal()
+      back?.heal()
+    }
+    await this.mongo.heal()
+    for (const slot of this.servers) slot.wake()
+    await this.startServers()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true
+    await Promise.all(this.servers.map(async (slot) => await slot.kill()))
+    await this.#spare?.kill()
+    for (const { front, back } of this.servers) {
+      await front[Symbol.asyncDispose]()
+      await back?.[Symbol.asyncDispose]()
+    }
+    await this.#provider[Symbol.asyncDispose]()
+    await this.mongo[Symbol.asyncDispose]()
+  }
+
+  #takeSpare(): ServerProcess {
+    const taken = this.#spare?.isRunning === true ? this.#spare : ServerProcess.spawn()
+    this.#spare = this.#isClosing ? undefined : ServerProcess.spawn()
+    return taken
+  }
+
+  #config(): ServerConfig {
+    return {
+      mongoUri: this.mongo.uri,
+      databaseName: this.databaseName,
+      providerUrl: this.#provider.url,
+      ...profiles[this.#profile],
+      graceMs: this.#graceMs,
+      clockSkewMs: 0,
+      crashAt: null,
+    }
+  }
+}
