@@ -1,0 +1,113 @@
+/** The real server on a real socket: createApi on node:http over an engine on the real MongoDB. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createApi } from '@verbatim/api'
+import type { Api, ApiInput, ApiOptionsInput } from '@verbatim/api'
+import { createClient } from '@verbatim/client'
+import type { ClientOptions, VerbatimClient } from '@verbatim/client'
+import { VerbatimError, WireError } from '@verbatim/core'
+import type { Agent, ServerCore, ServerOptionsInput } from '@verbatim/core/server'
+import type { TestDatabase } from '@verbatim/core/testing'
+import { openDatabase, openEngine } from './engine.ts'
+
+export interface AppInput {
+  readonly agents: readonly Agent[]
+  readonly options?: ServerOptionsInput
+  readonly api?: ApiOptionsInput
+  /** Its own one when left out; give one to have several servers over it. */
+  readonly database?: TestDatabase
+}
+
+/** A server. Bearer tokens are user ids, or `tenant/user`; `ada` calls unless a call says otherwise. */
+export interface App extends AsyncDisposable {
+  readonly url: string
+  readonly core: ServerCore
+  readonly api: Api
+  readonly database: TestDatabase
+  /** A call as `user`, or as nobody when null. */
+  fetch(path: string, init?: RequestInit & { user?: string | null }): Promise<Response>
+  /** A client of Ada's, closed with the server. */
+  client(options?: Partial<ClientOptions>): VerbatimClient
+  /** Calls a procedure; answers its result. @throws VerbatimError what the server said */
+  query<TData>(path: string, input: unknown, user?: string | null): Promise<TData>
+  mutate<TData>(path: string, input: unknown, user?: string | null): Promise<TData>
+}
+
+export async function openApp({ agents, options = {}, api: apiOptions, database: shared }: AppInput): Promise<App> {
+  const database = shared ?? (await openDatabase())
+  const core = openEngine(database, { agents, options })
+  const api = createApi({ core, authenticate, reconnectMs: 5, metrics: 'public', ...apiOptions })
+  const server = createServer(api.nodeHandler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}` // a TCP server has one
+  const clients: VerbatimClient[] = []
+  const call: App['fetch'] = async (path, { user = 'ada', ...init } = {}) => {
+    const headers = new Headers(init.headers)
+    if (user !== null) headers.set('authorization', `Bearer ${user}`)
+    return await fetch(url + path, { ...init, headers })
+  }
+  return {
+    url,
+    core,
+    api,
+    database,
+    fetch: call,
+    client(more) {
+      const retry = { baseDelayMs: 5, maxDelayMs: 20 }
+      const client = createClient({ url, token: () => 'ada', retry, ...more })
+      clients.push(client)
+      return client
+    },
+    query: async (path, input, user) => await resultOf(await call(queryPath(path, input), userOf(user))),
+    mutate: async (path, input, user) =>
+      await resultOf(await call(`/trpc/${path}`, { ...jsonBody(input), ...userOf(user) })),
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.close()
+      await api.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await core.close()
+      if (shared === undefined) await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function userOf(user: string | null | undefined): { user?: string | null } {
+  return user === undefined ? {} : { user }
+}
+
+const authenticate: ApiInput['authenticate'] = ({ headers }) => {
+  const [, tenantId, userId] = /^Bearer (?:(\w+)\/)?(\w+)$/.exec(headers.get('authorization') ?? '') ?? []
+  if (userId === undefined) return null
+  return tenantId === undefined ? { userId } : { userId, tenantId }
+}
+
+/** The path of a query, and of a follow. */
+export function queryPath(path: string, input: unknown): string {
+  return `/trpc/${path}?input=${encodeURIComponent(JSON.stringify(input))}`
+}
+
+/** A POST with a JSON body. */
+export function jsonBody(body: unknown, headers: Record<string, string> = {}) {
+  return { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
+}
+
+/** The error that a response holds, in tRPC's shape or the plain one. */
+export async function errorOf(response: Response): Promise<VerbatimError> {
+  const body = (await response.json()) as { error?: { data?: { verbatim?: unknown } } } // parsed below
+  return VerbatimError.fromWire(WireError.parse(body.error?.data?.verbatim ?? body.error))
+}
+
+async function resultOf<TData>(response: Response): Promise<TData> {
+  if (!response.ok) throw await errorOf(response)
+  const { result } = (await response.json()) as { result: { data: TData } } // the procedure's own output
+  return result.data
+}
+
+/** How many documents each collection holds. */
+export async function countDocuments({ client, databaseName }: TestDatabase): Promise<Record<string, number>> {
+  const db = client.db(databaseName)
+  const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name).toSorted()
+  const counts = await Promise.all(names.map(async (name) => [name, await db.collection(name).countDocuments()]))
+  return Object.fromEntries(counts) as Record<string, number> // the pairs just made
+}

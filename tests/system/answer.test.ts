@@ -1,0 +1,185 @@
+/** A prompt goes in, and what the provider says comes out: streamed, stored, and counted. */
+import { RunMetrics, textOf } from '@verbatim/core'
+import type { Message, Page, Run } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { jsonBody, openApp } from '../support/app.ts'
+import { answerFrom, patience } from '../support/follow.ts'
+import { followRaw } from '../support/frames.ts'
+import { beginning, blockStop, callEnd, callStart, claudeAt, startAimock, startProvider } from '../support/provider.ts'
+import { textBlock, textDelta } from '../support/provider.ts'
+import type { ProviderReply } from '../support/provider.ts'
+
+const poem = 'Rivers remember — größer als 🌍 and “quoted”, line\none\ttab; the end.'
+
+describe('an answer', () => {
+  it('is the provider’s text, in the stream, in the message and in the client alike', async () => {
+    await using mock = await startAimock()
+    mock.onMessage('poem', { content: poem, usage: { input_tokens: 21, output_tokens: 34 } })
+    await using app = await openApp({ agents: [claudeAt(mock.url)] })
+    const client = app.client()
+    const run = client.chat('session-1').send('Write a poem')
+    const pieces: string[] = []
+    for await (const text of run.text) pieces.push(text)
+    expect(pieces.join('')).toBe(poem)
+
+    const message = await run.message
+    expect(message).toMatchObject({ role: 'assistant', status: 'completed', seq: 2, agentId: 'claude', runId: run.id })
+    expect(message.content).toEqual([{ type: 'text', text: poem }])
+    const { items } = await app.query<Page<Message>>('messages.list', { sessionId: 'session-1' })
+    expect(items).toMatchObject([{ role: 'user', content: [{ type: 'text', text: 'Write a poem' }] }, message])
+
+    const raw = await followRaw(app, run.id)
+    expect(raw.hasReturned).toBe(true)
+    expect(answerFrom(raw.events).content).toEqual(message.content)
+    expect(raw.events.map(({ type }) => type).filter((type) => type !== 'content_block_delta')).toEqual([
+      'run_started',
+      'message_start',
+      'content_block_start',
+      'content_block_stop',
+      'message_delta',
+      'message_stop',
+      'run_completed',
+    ])
+    expect(mock.getRequests()).toHaveLength(1)
+  })
+
+  it('is shown word by word: each before the provider has thought of the next', async () => {
+    await using provider = await startProvider(beginning())
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const run = app.client().chat('session-1').send('Hello')
+    const shown: string[] = []
+    const reading = (async () => {
+      for await (const text of run.text) shown.push(text)
+    })()
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    const words = ['Slow ', 'and ', 'steady ', 'wins.']
+    for (const [index, word] of words.entries()) {
+      provider.calls[0]!.send(textDelta(word))
+      await vi.waitFor(() => expect(shown).toEqual(words.slice(0, index + 1)), patience)
+    }
+    provider.calls[0]!.send(blockStop(), ...callEnd())
+    provider.calls[0]!.end()
+    await reading
+    expect(textOf((await run.message).content)).toBe('Slow and steady wins.')
+  })
+
+  it('is counted: tokens with those of the cache, cycles, model, stop reason and times', async () => {
+    await using provider = await startProvider((call) => {
+      call.send(callStart({ input: 12, cacheRead: 900, cacheWrite: 40 }), ...textBlock(['Hi ', 'there']))
+      call.send(...callEnd('max_tokens', { output: 25 }))
+      call.end()
+    })
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const run = app.client().chat('session-1').send('Hello')
+    const { metrics } = await run.message
+    expect(RunMetrics.parse(metrics)).toEqual({
+      inputTokens: 12,
+      outputTokens: 25,
+      cacheReadInputTokens: 900,
+      cacheWriteInputTokens: 40,
+      totalTokens: 977,
+      cycles: 1,
+      tools: [],
+      model: 'claude-sonnet-5-5',
+      stopReason: 'max_tokens',
+      latencyMs: expect.any(Number),
+      timeToFirstTokenMs: expect.any(Number),
+    })
+    expect(metrics?.timeToFirstTokenMs).toBeGreaterThan(0)
+    expect(metrics?.latencyMs).toBeGreaterThanOrEqual(metrics?.timeToFirstTokenMs ?? Infinity)
+    // The same figures wherever they are told.
+    expect(run.answer.metrics).toEqual(metrics)
+    expect((await app.query<Run>('runs.get', { runId: run.id })).metrics).toEqual(metrics)
+    const { events } = await followRaw(app, run.id)
+    expect(events.at(-1)).toMatchObject({ type: 'run_completed', metrics })
+  })
+
+  it('measures the time to the first token apart from the rest', async () => {
+    const slow: ProviderReply = async (call) => {
+      call.send(callStart())
+      await new Promise((resolve) => setTimeout(resolve, 150))
+      call.send(...textBlock(['Late ']).slice(0, 2))
+      await new Promise((resolve) => setTimeout(resolve, 150))
+      call.send(...textBlock(['words']).slice(1), ...callEnd())
+      call.end()
+    }
+    await using provider = await startProvider(slow)
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const { metrics } = await app.client().chat('session-1').send('Hello').message
+    // Timers may fire a little early by another clock.
+    expect(metrics?.timeToFirstTokenMs).toBeGreaterThan(140)
+    expect((metrics?.latencyMs ?? 0) - (metrics?.timeToFirstTokenMs ?? 0)).toBeGreaterThan(140)
+  })
+})
+
+describe('the second turn', () => {
+  it('has figures of its own, and the provider is given the first turn', async () => {
+    await using mock = await startAimock()
+    mock.onMessage('first', { content: 'One.', usage: { input_tokens: 100, output_tokens: 10 } })
+    mock.onMessage('second', { content: 'Two.', usage: { input_tokens: 7, output_tokens: 3 } })
+    await using app = await openApp({ agents: [claudeAt(mock.url, { system: 'Be brief.' })] })
+    const chat = app.client().chat('session-1')
+    const first = await chat.send('The first question').message
+    const second = await chat.send('The second question').message
+    expect(first.metrics).toMatchObject({ inputTokens: 100, outputTokens: 10, totalTokens: 110, cycles: 1 })
+    expect(second.metrics).toMatchObject({ inputTokens: 7, outputTokens: 3, totalTokens: 10, cycles: 1 })
+    expect([textOf(first.content), textOf(second.content)]).toEqual(['One.', 'Two.'])
+
+    const sent = mock.getRequests().map(({ body }) => (body as { messages: unknown }).messages)
+    const turn = (role: string, content: string) => ({ role, content })
+    const opening = [turn('system', 'Be brief.'), turn('user', 'The first question')]
+    expect(sent).toEqual([
+      opening,
+      [...opening, expect.objectContaining(turn('assistant', 'One.')), turn('user', 'The second question')],
+    ])
+    const { items } = await app.query<Page<Message>>('messages.list', { sessionId: 'session-1' })
+    expect(items.map(({ seq, role }) => [seq, role])).toEqual([
+      [1, 'user'],
+      [2, 'assistant'],
+      [3, 'user'],
+      [4, 'assistant'],
+    ])
+  })
+
+  it('knows nothing of another session', async () => {
+    await using mock = await startAimock()
+    mock.onMessage(/./, { content: 'Noted.' })
+    await using app = await openApp({ agents: [claudeAt(mock.url)] })
+    const client = app.client()
+    await client.chat('session-1').send('My secret word is walrus').message
+    await client.chat('session-2').send('What is my secret word?').message
+    expect(JSON.stringify(mock.getLastRequest()?.body)).not.toContain('walrus')
+  })
+})
+
+describe('a prompt of 20 KB', () => {
+  const sentence = 'Zwölf Boxkämpfer jagen Viktor 🥊 quer über den großen Sylter Deich. '
+  const prompt = sentence.repeat(Math.ceil((20 * 1024) / Buffer.byteLength(sentence)))
+
+  it.each(['runs.start', '/chat/stream', '/chat/sse'])(
+    'comes through %s to the provider as it was sent',
+    async (way) => {
+      const answer = [prompt.slice(0, 9_999), prompt.slice(9_999)] // cut inside a surrogate pair or not, all the same
+      await using provider = await startProvider((call) => {
+        call.send(callStart(), ...textBlock(answer), ...callEnd())
+        call.end()
+      })
+      await using app = await openApp({ agents: [claudeAt(provider.url)] })
+      const runId = crypto.randomUUID()
+      if (way === 'runs.start') {
+        await app.mutate('runs.start', { runId, sessionId: 'session-1', message: prompt })
+      } else {
+        const body = { sessionId: 'session-1', message: prompt }
+        await (await app.fetch(way, jsonBody(body, { 'idempotency-key': runId }))).text()
+      }
+      const { events } = await followRaw(app, runId)
+      expect(events.at(-1)?.type).toBe('run_completed')
+      expect(provider.calls.map(({ body }) => body.messages)).toMatchObject([
+        [{ role: 'user', content: [{ type: 'text', text: prompt }] }],
+      ])
+      const { items } = await app.query<Page<Message>>('messages.list', { sessionId: 'session-1' })
+      expect(items.map(({ content }) => textOf(content))).toEqual([prompt, prompt])
+      expect(answerFrom(events).content).toEqual(items[1]?.content)
+    },
+  )
+})

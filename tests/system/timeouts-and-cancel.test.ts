@@ -1,0 +1,170 @@
+/** A run ends when it waits too long or is told to: what was said is kept, and the provider's socket is closed by us. */
+import { lastSeqOf, textOf } from '@verbatim/core'
+import type { CancelRunResult, Message, Page, Run, Session } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { openApp } from '../support/app.ts'
+import { openDatabase, shortLeases } from '../support/engine.ts'
+import { expectIdle } from '../support/leaks.ts'
+import { patience } from '../support/follow.ts'
+import { followRaw } from '../support/frames.ts'
+import { beginning, callStart, claudeAt, saying, startProvider, textDelta } from '../support/provider.ts'
+import type { ProviderReply } from '../support/provider.ts'
+
+const sessionId = 'session-1'
+
+const talking: ProviderReply = (call) => {
+  void beginning('And ')(call)
+  const timer = setInterval(() => call.send(textDelta('on ')), 20)
+  void call.hungUp.then(() => clearInterval(timer))
+}
+
+describe('a provider that is too slow', () => {
+  interface Slow {
+    readonly kind: string
+    readonly reply: ProviderReply
+    readonly timeouts: { firstTokenMs?: number; idleMs?: number; totalMs?: number }
+    readonly text: RegExp
+  }
+  const quiet: ProviderReply = (call) => call.send(callStart(), { type: 'ping' })
+  const cases: Slow[] = [
+    { kind: 'first_token', reply: () => {}, timeouts: { firstTokenMs: 200 }, text: /^$/ }, // not even a head
+    { kind: 'first_token', reply: quiet, timeouts: { firstTokenMs: 200 }, text: /^$/ },
+    { kind: 'idle', reply: beginning('Well, '), timeouts: { idleMs: 200 }, text: /^Well, $/ },
+    { kind: 'total', reply: talking, timeouts: { totalMs: 500 }, text: /^And (on )+$/ },
+  ]
+
+  it.each(cases)('is given up after its $kind timeout, and hung up on', async ({ kind, reply, timeouts, text }) => {
+    await using provider = await startProvider(reply, saying('Quick.'))
+    await using app = await openApp({ agents: [claudeAt(provider.url, { timeouts })] })
+    const runId = crypto.randomUUID()
+    await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
+    const { events } = await followRaw(app, runId)
+    const timeoutMs = Object.values(timeouts)[0]
+    const error = { code: 'RUN_TIMEOUT', retryable: true, data: { kind, timeoutMs } }
+    expect(events.at(-1)).toMatchObject({ type: 'run_failed', error })
+    expect(await provider.calls[0]?.hungUp).toBe(true)
+
+    const run = await app.query<Run>('runs.get', { runId })
+    expect(run).toMatchObject({ status: 'failed', error, lastSeq: events.length })
+    expect(run.metrics?.latencyMs).toBeGreaterThan(timeoutMs! - 20) // timers may fire a little early
+    const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
+    expect(items[1]).toMatchObject({ status: 'failed', runId, metrics: run.metrics })
+    expect(textOf(items[1]?.content ?? [])).toMatch(text)
+
+    // The same provider, quick now, is asked again by the next prompt.
+    const next = await app.client().chat(sessionId).send('Again').message
+    expect(textOf(next.content)).toBe('Quick.')
+    await expectIdle(app.core)
+  })
+
+  it('is not given up while it talks: an idle timeout counts from its last word', async () => {
+    const slowly: ProviderReply = async (call) => {
+      await beginning()(call)
+      for (const word of ['a', 'b', 'c', 'd', 'e', 'f']) {
+        await new Promise((resolve) => setTimeout(resolve, 200))
+        call.send(textDelta(word))
+      }
+    }
+    await using provider = await startProvider(slowly)
+    // Six words take 1.2 s, more than the limit; only the silence behind them is as long as it.
+    await using app = await openApp({ agents: [claudeAt(provider.url, { timeouts: { idleMs: 1_000 } })] })
+    const run = app.client().chat(sessionId).send('Hello')
+    await expect(run.message).rejects.toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'idle' } })
+    expect(textOf(run.answer.content)).toBe('abcdef')
+  })
+})
+
+describe('cancelling in mid-answer', () => {
+  it('keeps what was said, hangs up on the provider and names the last event', async () => {
+    await using provider = await startProvider(beginning('Once ', 'upon ', 'a time'), saying('Next.'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const runId = crypto.randomUUID()
+    await app.mutate('runs.start', { runId, sessionId, message: 'Tell a story' })
+    let result: CancelRunResult | undefined
+    let lastSeq = 0
+    const { events } = await followRaw(app, runId, {
+      async onBatch({ batch }) {
+        lastSeq = lastSeqOf(batch)
+        const hasAll = JSON.stringify(batch).includes('a time')
+        if (hasAll) result = await app.mutate<CancelRunResult>('runs.cancel', { runId })
+      },
+    })
+    expect(events.at(-1)?.type).toBe('run_cancelled')
+    expect(result).toEqual({ runId, status: 'cancelled', finalSeq: lastSeq, hadEnded: false })
+    expect(lastSeq).toBe(events.length)
+    expect(await provider.calls[0]?.hungUp).toBe(true)
+
+    const run = await app.query<Run>('runs.get', { runId })
+    expect(run).toMatchObject({ status: 'cancelled', lastSeq, error: null })
+    const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
+    expect(items[1]).toMatchObject({ status: 'cancelled', content: [{ type: 'text', text: 'Once upon a time' }] })
+    expect(await app.query<Session>('sessions.get', { sessionId })).toMatchObject({ activeRunId: null })
+
+    // To cancel again changes nothing.
+    const again = await app.mutate<CancelRunResult>('runs.cancel', { runId })
+    expect(again).toEqual({ runId, status: 'cancelled', finalSeq: lastSeq, hadEnded: true })
+    const next = await app.client().chat(sessionId).send('Next').message
+    expect(next).toMatchObject({ status: 'completed', seq: 4 })
+    await expectIdle(app.core)
+  })
+
+  it('works before the provider has said a word', async () => {
+    await using provider = await startProvider(() => {})
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const run = app.client().chat(sessionId).send('Hello')
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    const result = await run.cancel()
+    expect(result).toMatchObject({ status: 'cancelled', finalSeq: 2, hadEnded: false })
+    expect(await provider.calls[0]?.hungUp).toBe(true)
+    expect(await run.message).toMatchObject({ status: 'cancelled', content: [] })
+  })
+
+  it('works through a server that does not make the answer', async () => {
+    await using database = await openDatabase()
+    await using provider = await startProvider(beginning('Far ', 'away'))
+    const input = { agents: [claudeAt(provider.url)], options: shortLeases, database }
+    await using maker = await openApp(input)
+    await using other = await openApp(input)
+    const run = maker.client().chat(sessionId).send('Hello')
+    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Far away'), patience)
+    const result = await other.mutate<CancelRunResult>('runs.cancel', { runId: run.id })
+    expect(result).toMatchObject({ status: 'cancelled', hadEnded: false })
+    expect(await provider.calls[0]?.hungUp).toBe(true)
+    expect(await run.message).toMatchObject({ status: 'cancelled', content: [{ type: 'text', text: 'Far away' }] })
+    expect(result.finalSeq).toBe(run.answer.lastSeq)
+  })
+
+  it('is one end for all who cancel at once', async () => {
+    await using provider = await startProvider(beginning('Stop ', 'me'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const run = app.client().chat(sessionId).send('Hello')
+    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Stop me'), patience)
+    const cancels = Array.from(
+      { length: 8 },
+      async () => await app.mutate<CancelRunResult>('runs.cancel', { runId: run.id }),
+    )
+    const results = await Promise.all(cancels)
+    expect(new Set(results.map(({ status, finalSeq }) => `${status} ${finalSeq}`)).size).toBe(1)
+    const { events } = await followRaw(app, run.id)
+    expect(events.filter(({ type }) => type === 'run_cancelled')).toHaveLength(1)
+  })
+
+  it('is not what a client does by leaving: the run goes on to its end', async () => {
+    await using provider = await startProvider(beginning('Still '))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const runId = crypto.randomUUID()
+    await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
+    await followRaw(app, runId, { maxBatches: 1 })
+    await vi.waitFor(() => expect(app.core.stats()).toMatchObject({ followers: 0, runsActive: 1 }), patience)
+    const [call] = provider.calls
+    call!.send(textDelta('here'), { type: 'content_block_stop', index: 0 }, { type: 'message_stop' })
+    call!.end()
+    expect(await call!.hungUp).toBe(false)
+    const { items } = await vi.waitFor(async () => {
+      const page = await app.query<Page<Message>>('messages.list', { sessionId })
+      expect(page.items).toHaveLength(2)
+      return page
+    }, patience)
+    expect(items[1]).toMatchObject({ status: 'completed', content: [{ type: 'text', text: 'Still here' }] })
+  })
+})
