@@ -41,7 +41,7 @@ export async function judge(world: World, evidence: Evidence): Promise<Verdict> 
   let events = 0
   for (const run of evidence.runs) {
     const found = stored.runs.get(run.runId)
-    events += found?.events?.length ?? 0
+    events += found?.events.length ?? 0
     const wrong = found === undefined ? checkAbsentRun(run) : await judgeRun(world, { evidence, run, stored, found })
     violations.push(...wrong.map((text) => `run ${run.runId} (${run.turn.agentId}, ${run.turn.start}): ${text}`))
   }
@@ -63,7 +63,7 @@ interface RunCase {
 
 async function judgeRun(world: World, { evidence, run, stored, found }: RunCase): Promise<string[]> {
   const log = found.events
-  if (log === undefined) return ['the stored log has a hole']
+  if (found.hole !== undefined) return [`the stored log has a hole: ${found.hole}`]
   const logProblems = checkLog(log)
   // A log without an end is never read to its end: asking the servers would only take time.
   if (logProblems.length > 0) return logProblems

@@ -5,8 +5,10 @@ import type { World } from '../world/world.ts'
 export interface StoredRun {
   readonly key: string
   readonly run: Document
-  /** Event `i` has the seq `i + 1`; undefined when the log and the archive together have a hole. */
-  readonly events: readonly string[] | undefined
+  /** Event `i` has the seq `i + 1`, up to the first hole. */
+  readonly events: readonly string[]
+  /** What the log and the archive together lack, or contradict one another in; undefined when they are whole. */
+  readonly hole: string | undefined
 }
 
 export interface StoredSession {
@@ -46,7 +48,7 @@ export async function readStorage(world: World, sessionIds: readonly string[]): 
       const key = String(run['_id'])
       const ofRun = { _id: { $gt: { r: key, n: 0 }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } }
       const entries = [...(await find('run_archives', ofRun)), ...(await find('run_events', ofRun))]
-      stored.set(String(run['id']), { key, run, events: joinEntries(entries) })
+      stored.set(String(run['id']), { key, run, ...joinEntries(entries) })
     }
     const bySession = sessions.map((document): [string, StoredSession] => [
       String(document['id']),
@@ -57,17 +59,25 @@ export async function readStorage(world: World, sessionIds: readonly string[]): 
 }
 
 /** Archive and log may overlap in the last entry, which then must say the same. */
-function joinEntries(entries: readonly Document[]): string[] | undefined {
+function joinEntries(entries: readonly Document[]): Pick<StoredRun, 'events' | 'hole'> {
   const events: string[] = []
   for (const entry of entries) {
     const { n } = (entry as unknown as { _id: { n: number } })._id
-    for (const [at, event] of ((entry['e'] ?? []) as unknown[]).entries()) {
-      const seq = n + at
-      const text = JSON.stringify(event)
-      if (seq > events.length + 1) return undefined
-      if (seq === events.length + 1) events.push(text)
-      else if (events[seq - 1] !== text) return undefined
+    const found = ((entry['e'] ?? []) as unknown[]).map((event) => JSON.stringify(event))
+    if (n > events.length + 1)
+      return { events, hole: `${events.length + 1} to ${n - 1} are missing; the entries are ${outlineOf(entries)}` }
+    for (const [at, text] of found.entries()) {
+      const known = events[n + at - 1]
+      if (known === undefined) events.push(text)
+      else if (known !== text)
+        return { events, hole: `two entries hold ${n + at}; the entries are ${outlineOf(entries)}` }
     }
   }
-  return events
+  return { events, hole: undefined }
+}
+
+function outlineOf(entries: readonly Document[]): string {
+  return entries
+    .map((entry) => `${(entry as unknown as { _id: { n: number } })._id.n}+${(entry['e'] as unknown[]).length}`)
+    .join(' ')
 }

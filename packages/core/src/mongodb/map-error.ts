@@ -36,7 +36,8 @@ export function isDuplicateKey(error: unknown): boolean {
 
 /** True when the operation may succeed if tried again; it may also have succeeded already. */
 export function isTransient(error: unknown): boolean {
-  if (error instanceof MongoBulkWriteError) return isTransientBulkError(error)
+  if (error instanceof MongoBulkWriteError && tellsOfDocuments(error)) return isTransientBulkError(error)
+  if (error instanceof MongoBulkWriteError && isTransient(wrappedError(error))) return true
   if (error instanceof MongoError) {
     if (transientNames.has(error.name)) return true
     if (error.hasErrorLabel('TransientTransactionError') || error.hasErrorLabel('RetryableWriteError')) return true
@@ -47,10 +48,21 @@ export function isTransient(error: unknown): boolean {
   return error instanceof Error && 'code' in error && transientSocketCodes.has(String(error.code))
 }
 
+/**
+ * False when the insert failed as a whole (a cut, an election): the driver wraps that in the same class, with an empty list
+ * of failed documents, which must not be read as "every document is stored".
+ */
+function tellsOfDocuments(error: MongoBulkWriteError): boolean {
+  return writeErrorsOf(error).length > 0 || error.result.getWriteConcernError() !== undefined
+}
+
+function wrappedError(error: MongoBulkWriteError): unknown {
+  return error.errorResponse
+}
+
 function isTransientBulkError(error: MongoBulkWriteError): boolean {
   if (error.result.getWriteConcernError() !== undefined) return true
-  const codes = writeErrorsOf(error).map((one) => one.code)
-  return codes.length > 0 && codes.every((code) => code === duplicateKey || transientCodes.has(code))
+  return writeErrorsOf(error).every(({ code }) => code === duplicateKey || transientCodes.has(code))
 }
 
 /** The single errors of an unordered insert, with the position of the document each belongs to. */
@@ -63,6 +75,7 @@ export function writeErrorsOf(error: MongoBulkWriteError): { index: number; code
 export function isOnlyDuplicates(error: unknown): error is MongoBulkWriteError {
   return (
     error instanceof MongoBulkWriteError &&
+    tellsOfDocuments(error) &&
     error.result.getWriteConcernError() === undefined &&
     writeErrorsOf(error).every((one) => one.code === duplicateKey)
   )
