@@ -20,7 +20,7 @@ export interface RawBatch {
 
 export interface RawFollow {
   readonly batches: readonly RawBatch[]
-  readonly events: readonly RunEvent[]
+  readonly events: RunEvent[]
   /** True when the server said that this was all. */
   readonly hasReturned: boolean
 }
@@ -30,13 +30,16 @@ export interface RawFollowInput {
   readonly lastEventId?: string | undefined
   /** Hangs up after so many batches. */
   readonly maxBatches?: number
+  /** Hangs up behind this event. */
+  readonly untilSeq?: number
   readonly onBatch?: (batch: RawBatch) => unknown
   readonly user?: string | null
 }
 
 /** One connection of `runs.follow`. Fails when an event is missing, doubled or out of order, or an id is not its batch's. */
 export async function followRaw(app: App, runId: string, input: RawFollowInput = {}): Promise<RawFollow> {
-  const { lastEventId, maxBatches = Number.POSITIVE_INFINITY, onBatch, user = 'ada' } = input
+  const { lastEventId, onBatch, user = 'ada' } = input
+  const { maxBatches = Number.POSITIVE_INFINITY, untilSeq = Number.POSITIVE_INFINITY } = input
   const headers: Record<string, string> = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
   const response = await app.fetch(queryPath('runs.follow', { runId }), { headers, user })
   const batches: RawBatch[] = []
@@ -53,7 +56,7 @@ export async function followRaw(app: App, runId: string, input: RawFollowInput =
     const raw = { id, batch }
     batches.push(raw)
     await onBatch?.(raw)
-    if (batches.length >= maxBatches) break
+    if (batches.length >= maxBatches || seq >= untilSeq) break
   }
   const events = batches.flatMap(({ batch }) => batch.events)
   expect(hasReturned && !events.some(isTerminalEvent) && batches.length > 0).toBe(false)

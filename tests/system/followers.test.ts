@@ -1,0 +1,158 @@
+/** Followers do not disturb one another or the run, however many and however slow they are. */
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { EventBatch, textOf } from '@verbatim/core'
+import type { RunEvent } from '@verbatim/core'
+import { createParser } from 'eventsource-parser'
+import { describe, expect, it, vi } from 'vitest'
+import { openApp, queryPath } from '../support/app.ts'
+import type { App } from '../support/app.ts'
+import { openDatabase } from '../support/engine.ts'
+import { answerFrom, patience } from '../support/follow.ts'
+import { followRaw } from '../support/frames.ts'
+import { expectIdle } from '../support/leaks.ts'
+import { beginning, blockStop, callEnd, callStart, claudeAt, startProvider } from '../support/provider.ts'
+import { textBlock, textDelta } from '../support/provider.ts'
+import type { ProviderReply } from '../support/provider.ts'
+
+const sessionId = 'session-1'
+
+async function startRun(app: App): Promise<string> {
+  const runId = crypto.randomUUID()
+  await app.mutate('runs.start', { runId, sessionId, message: 'Talk' })
+  return runId
+}
+
+describe('followers of one run', () => {
+  it('all have the same, whenever they join, on its server and on another, raw and with the client', async () => {
+    await using database = await openDatabase()
+    await using provider = await startProvider(beginning())
+    const input = { agents: [claudeAt(provider.url)], database }
+    await using maker = await openApp(input)
+    await using other = await openApp(input)
+    const runId = await startRun(maker)
+    const join = () => [
+      followRaw(maker, runId).then(({ events }) => events),
+      followRaw(other, runId).then(({ events }) => events),
+      collect(maker.client().runs.follow(runId)),
+      collect(other.client().runs.follow(runId)),
+    ]
+    const first = join()
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    const [call] = provider.calls
+    call!.send(textDelta('One '))
+    await vi.waitFor(async () => {
+      const run = other.client().runs.follow(runId)
+      for await (const text of run.text) return expect(text).toBe('One ')
+    }, patience)
+    const second = join()
+    call!.send(textDelta('two '), textDelta('three.'), blockStop(), ...callEnd())
+    call!.end()
+    const [whole, ...others] = await Promise.all([...first, ...second])
+    expect(textOf(answerFrom(whole ?? []).content)).toBe('One two three.')
+    expect(others).toHaveLength(7)
+    for (const events of others) expect(events).toEqual(whole)
+    for (const events of await Promise.all(join())) expect(events).toEqual(whole)
+    await Promise.all([expectIdle(maker.core), expectIdle(other.core)])
+  })
+
+  it('may begin to follow before the run is started', async () => {
+    await using provider = await startProvider(beginning('Early '))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const runId = crypto.randomUUID()
+    const early = followRaw(app, runId)
+    await vi.waitFor(() => expect(app.core.stats().followers).toBe(1), patience)
+    await app.mutate('runs.start', { runId, sessionId, message: 'Talk' })
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    provider.calls[0]!.send(textDelta('bird'), blockStop(), ...callEnd())
+    provider.calls[0]!.end()
+    expect(textOf(answerFrom((await early).events).content)).toBe('Early bird')
+  })
+})
+
+describe('a follower that is slower than the run', () => {
+  const piece = 'x'.repeat(32 * 1024)
+  const pieces = Array.from({ length: 220 }, (_, nth) => `${nth} ${piece} `)
+  /** About 7 MB: more than all buffers between us and a reader hold. */
+  const talkALot: ProviderReply = (call) => {
+    call.send(callStart(), ...textBlock(pieces), ...callEnd())
+    call.end()
+  }
+
+  it('holds nobody up, is held back itself, and gets everything once it reads', async () => {
+    await using provider = await startProvider(talkALot)
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const runId = crypto.randomUUID()
+    const slow = openUnread(app, runId)
+    await vi.waitFor(() => expect(app.core.stats().followers).toBe(1), patience)
+    await app.mutate('runs.start', { runId, sessionId, message: 'Talk a lot' })
+    const quick = await followRaw(app, runId)
+    expect(quick.hasReturned).toBe(true)
+    expect(quick.events.at(-1)?.type).toBe('run_completed')
+    // While nobody reads it, the slow one's stream stays open, though all of it was sent to another twice over.
+    expect((await followRaw(app, runId)).events).toEqual(quick.events)
+    expect(app.core.stats()).toMatchObject({ runsActive: 0, followers: 1, pendingBytes: 0 })
+    const events = await readAll(slow)
+    expect(events).toEqual(quick.events)
+    await expectIdle(app.core)
+  })
+
+  it('with the real client, reads on from the server what its own buffer cannot hold', async () => {
+    await using provider = await startProvider(talkALot)
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const run = app.client({ maxBufferedChars: 200_000 }).chat(sessionId).send('Talk a lot')
+    const reading = run.text[Symbol.asyncIterator]()
+    const first = await reading.next()
+    // Nothing more is read until the run is over.
+    await vi.waitFor(() => expect(app.core.stats().runsEnded.completed).toBe(1), patience)
+    expect(run.status).not.toBe('completed')
+    let text = String(first.value)
+    for (let part = await reading.next(); part.done !== true; part = await reading.next()) text += part.value
+    expect(text.length).toBe(pieces.join('').length)
+    expect(text === pieces.join('')).toBe(true) // as one value: a difference of 7 MB would be unreadable
+    expect(run.status).toBe('completed')
+  })
+})
+
+async function collect(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
+  const all: RunEvent[] = []
+  for await (const event of events) all.push(event)
+  return all
+}
+
+/** A follow whose socket is not read from. */
+function openUnread(app: App, runId: string): Socket {
+  const socket = connect(Number(new URL(app.url).port), '127.0.0.1')
+  socket.pause()
+  const path = queryPath('runs.follow', { runId })
+  // HTTP/1.0: the body is not chunked, and ends with the connection.
+  socket.write(`GET ${path} HTTP/1.0\r\nhost: x\r\nauthorization: Bearer ada\r\n\r\n`)
+  return socket
+}
+
+/** Reads it now, to its end; fails when an event is missing or doubled. */
+async function readAll(socket: Socket): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  let hasReturned = false
+  const parser = createParser({
+    onEvent({ event, id, data }) {
+      if (event === 'return') hasReturned = true
+      if (id === undefined) return
+      const batch = EventBatch.parse(JSON.parse(data))
+      expect(batch.firstSeq).toBe(events.length + 1)
+      events.push(...batch.events)
+    },
+  })
+  let head = ''
+  let isBody = false
+  for await (const chunk of socket.setEncoding('utf8')) {
+    if (isBody) parser.feed(String(chunk))
+    head += isBody ? '' : String(chunk)
+    const end = head.indexOf('\r\n\r\n')
+    if (isBody || end === -1) continue
+    isBody = true
+    parser.feed(head.slice(end + 4))
+  }
+  expect(hasReturned).toBe(true)
+  return events
+}

@@ -1,0 +1,179 @@
+/** Dropped connections lose nothing and repeat nothing (P2), wherever the cut is, while the answer is being made and after. */
+import { lastSeqOf, textOf } from '@verbatim/core'
+import type { RunEvent } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { openApp, queryPath } from '../support/app.ts'
+import type { App } from '../support/app.ts'
+import { startCuttingProxy } from '../support/cutting-proxy.ts'
+import { openDatabase } from '../support/engine.ts'
+import { answerFrom, patience } from '../support/follow.ts'
+import { followRaw } from '../support/frames.ts'
+import type { RawBatch } from '../support/frames.ts'
+import { beginning, blockStop, callEnd, claudeAt, saying, startProvider, textDelta } from '../support/provider.ts'
+import type { Provider } from '../support/provider.ts'
+
+const sessionId = 'session-1'
+const words = Array.from({ length: 20 }, (_, nth) => `${nth} größer 🌍 \n`)
+/** Before it: run_started, message_start, content_block_start. */
+const firstWordSeq = 4
+
+async function startRun(app: App): Promise<string> {
+  const runId = crypto.randomUUID()
+  await app.mutate('runs.start', { runId, sessionId, message: 'Count' })
+  return runId
+}
+
+interface InStep {
+  readonly provider: Provider
+  readonly app: App
+  readonly runId: string
+  /** Tells whether everybody who is connected has this event. */
+  readonly haveSeen: (seq: number) => boolean
+}
+
+/** Makes the answer one word at a time, each after everybody has the last one: a batch a word, whatever the machine. */
+async function speakInStep({ provider, app, runId, haveSeen }: InStep): Promise<RunEvent[]> {
+  await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+  const [call] = provider.calls
+  const left = [...words]
+  const { events, hasReturned } = await followRaw(app, runId, {
+    async onBatch({ batch }) {
+      const last = batch.events.at(-1)
+      if (last?.type !== 'content_block_start' && last?.type !== 'content_block_delta') return
+      await vi.waitFor(() => expect(haveSeen(lastSeqOf(batch))).toBe(true), { ...patience, interval: 2 })
+      const word = left.shift()
+      if (word !== undefined) return call!.send(textDelta(word))
+      call!.send(blockStop(), ...callEnd())
+      call!.end()
+    },
+  })
+  expect(hasReturned).toBe(true)
+  expect(textOf(answerFrom(events).content)).toBe(words.join(''))
+  return events
+}
+
+/** Reads up to event `cutSeq`, hangs up, comes back with the last cursor and reads to the end. */
+function followDroppedAt(app: App, runId: string, cutSeq: number) {
+  const dropped = { seq: 0, isAway: false, cutAt: 0, events: Promise.resolve<RunEvent[]>([]) }
+  const onBatch = ({ batch }: RawBatch) => {
+    dropped.seq = lastSeqOf(batch)
+    dropped.isAway = dropped.cutAt === 0 && dropped.seq >= cutSeq
+  }
+  dropped.events = (async () => {
+    const before = await followRaw(app, runId, { untilSeq: cutSeq, onBatch })
+    dropped.cutAt = dropped.seq
+    const rest = await followRaw(app, runId, { lastEventId: before.batches.at(-1)?.id, onBatch })
+    expect(rest.hasReturned).toBe(true)
+    return [...before.events, ...rest.events]
+  })()
+  return dropped
+}
+
+describe('a follower that is dropped and comes back', () => {
+  it('has every event once, for each batch that it may be dropped behind, while the answer is made', async () => {
+    await using provider = await startProvider(beginning())
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const runId = await startRun(app)
+    const cutSeqs = Array.from({ length: words.length + firstWordSeq - 1 }, (_, index) => index + 1)
+    const dropped = cutSeqs.map((cutSeq) => followDroppedAt(app, runId, cutSeq))
+    const haveSeen = (seq: number) => dropped.every((one) => one.isAway || one.seq >= seq)
+    const whole = await speakInStep({ provider, app, runId, haveSeen })
+    for (const { events } of dropped) expect(await events).toEqual(whole)
+    // Behind each word there was a batch's end, and one of them was cut off exactly there.
+    const cuts = dropped.map(({ cutAt }) => cutAt)
+    expect(cuts.slice(firstWordSeq - 1)).toEqual(cutSeqs.slice(firstWordSeq - 1))
+    await vi.waitFor(() => expect(app.core.stats().followers).toBe(0), patience)
+  })
+
+  it('has every event once, for each event that it may have seen last, after the answer', async () => {
+    await using provider = await startProvider(beginning())
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const runId = await startRun(app)
+    const whole = await speakInStep({ provider, app, runId, haveSeen: () => true })
+    expect(whole.length).toBeGreaterThan(words.length)
+    for (let seq = 0; seq <= whole.length; seq++) {
+      const { events, hasReturned } = await followRaw(app, runId, { lastEventId: `${runId}:${seq}` })
+      expect([hasReturned, events]).toEqual([true, whole.slice(seq)])
+    }
+  })
+
+  it('may come back to another server each time', async () => {
+    await using database = await openDatabase()
+    await using provider = await startProvider(beginning())
+    const input = { agents: [claudeAt(provider.url)], database }
+    await using maker = await openApp(input)
+    await using other = await openApp(input)
+    const runId = await startRun(maker)
+    let seen = 0
+    let visits = 0
+    const wandering = (async () => {
+      const events: RunEvent[] = []
+      for (let lastEventId: string | undefined; events.at(-1)?.type !== 'run_completed'; visits++) {
+        const server = visits % 2 === 0 ? other : maker
+        const part = await followRaw(server, runId, { lastEventId, maxBatches: 1 })
+        events.push(...part.events)
+        lastEventId = part.batches.at(-1)?.id
+        seen = events.length
+      }
+      return events
+    })()
+    const whole = await speakInStep({ provider, app: maker, runId, haveSeen: (seq) => seen >= seq })
+    expect(await wandering).toEqual(whole)
+    expect(visits).toBeGreaterThan(words.length)
+  })
+})
+
+describe('the real client', () => {
+  it('shows the uninterrupted answer over connections that are cut behind every batch', async () => {
+    await using provider = await startProvider(beginning())
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    await using proxy = await startCuttingProxy(app.url, () => ({ batches: 1 }))
+    const run = app.client({ url: proxy.url }).chat(sessionId).send('Count')
+    const events: RunEvent[] = []
+    const reading = (async () => {
+      for await (const event of run) events.push(event)
+    })()
+    await run.started
+    const haveSeen = (seq: number) => events.length >= seq
+    const whole = await speakInStep({ provider, app, runId: run.id, haveSeen })
+    await reading
+    expect(events).toEqual(whole)
+    expect(run.answer.content).toEqual((await run.message).content)
+    expect(proxy.cuts).toBeGreaterThan(words.length)
+  })
+
+  it('shows it over connections that are cut anywhere: inside a frame, a line, a character', async () => {
+    await using provider = await startProvider(saying(...words))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const runId = await startRun(app)
+    const { events: whole } = await followRaw(app, runId)
+    const stream = await (await app.fetch(queryPath('runs.follow', { runId }))).arrayBuffer()
+    // To try every byte would take long; these lie all over the frames.
+    for (let bytes = 3; bytes < stream.byteLength - 10; bytes += 61) {
+      await using proxy = await startCuttingProxy(app.url, (nth) => (nth === 0 ? { bytes } : undefined))
+      const run = app.client({ url: proxy.url }).runs.follow(runId)
+      const events: RunEvent[] = []
+      for await (const event of run) events.push(event)
+      expect([bytes, events]).toEqual([bytes, whole])
+      expect(proxy.cuts).toBe(1)
+    }
+  })
+
+  it('starts one run when the answer to its start is lost', async () => {
+    await using provider = await startProvider(saying('Only ', 'once.'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    let lost = 0
+    const lossyFetch: typeof fetch = async (input, init) => {
+      const response = await fetch(input, init)
+      if (!response.url.includes('runs.start') || lost > 0) return response
+      lost++
+      await response.text()
+      throw new TypeError('fetch failed') // as fetch itself says it
+    }
+    const run = app.client({ fetch: lossyFetch }).chat(sessionId).send('Hello')
+    expect(textOf((await run.message).content)).toBe('Only once.')
+    expect(lost).toBe(1)
+    expect(provider.calls).toHaveLength(1)
+    expect(app.core.stats().runsStarted).toBe(1)
+  })
+})
