@@ -61,8 +61,9 @@ export function createApi({ core, authenticate, logger, ...rest }: ApiInput): Ap
     router,
     nodeHandler(req, res) {
       const exchange = new NodeExchange(req, res, options.cors)
-      const route = switchboard.serve(exchange, async (path) => {
+      const route = switchboard.serve(exchange, async (path, body) => {
         const shared = adapterOptions(parts, exchange)
+        if (body !== undefined) Object.assign(req, { body }) // where tRPC looks for a body that was read
         await nodeHTTPRequestHandler({ ...shared, req, res, path: path.slice(options.trpcPath.length + 1) })
       })
       const { method } = exchange.request
@@ -71,8 +72,9 @@ export function createApi({ core, authenticate, logger, ...rest }: ApiInput): Ap
     async fetchHandler(request) {
       const exchange = new FetchExchange(request, options.cors)
       const endpoint = options.basePath + options.trpcPath
-      const route = switchboard.serve(exchange, async () => {
-        exchange.pass(await fetchRequestHandler({ ...adapterOptions(parts, exchange), req: request, endpoint }))
+      const route = switchboard.serve(exchange, async (_path, body) => {
+        const req = body === undefined ? request : withBody(request, body)
+        exchange.pass(await fetchRequestHandler({ ...adapterOptions(parts, exchange), req, endpoint }))
       })
       const response = await exchange.response
       metrics.countRequest({ route, method: request.method, status: response.status })
@@ -80,4 +82,9 @@ export function createApi({ core, authenticate, logger, ...rest }: ApiInput): Ap
     },
     close: async () => await streams.close(),
   }
+}
+
+/** The request again, with the body that was read from it. */
+function withBody({ url, method, headers, signal }: Request, body: string): Request {
+  return new Request(url, { method, headers, signal, body })
 }

@@ -62,14 +62,16 @@ function knownErrorOf(failure: unknown): VerbatimError | undefined {
   if (isVerbatimError(failure.cause)) return failure.cause
   const { code } = failure as TRPCError // by its name: tRPC may be there twice
   if (failure.cause instanceof ZodError && code === 'BAD_REQUEST') return invalidInput(failure.cause)
+  // Refused before any field was looked at: the field is the input itself.
+  if (code === 'BAD_REQUEST' || code === 'PARSE_ERROR') {
+    return new VerbatimError('INVALID_INPUT', 'The input is not JSON of this call', { data: { field: '' } })
+  }
   const meant = codeOfTrpc[code]
   return meant === undefined ? undefined : new VerbatimError(meant)
 }
 
 /** tRPC's own refusals, before a procedure ran. Their messages may quote the input, so the table's text goes out instead. */
 const codeOfTrpc: Partial<Record<TRPCError['code'], ErrorCode>> = {
-  PARSE_ERROR: 'INVALID_INPUT',
-  BAD_REQUEST: 'INVALID_INPUT',
   UNAUTHORIZED: 'UNAUTHENTICATED',
   FORBIDDEN: 'FORBIDDEN',
   NOT_FOUND: 'NOT_FOUND',

@@ -86,7 +86,7 @@ export async function readText(chunks: AsyncIterable<Uint8Array>, maxBytes: numb
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts))
   } catch (cause) {
-    throw new VerbatimError('INVALID_INPUT', 'The body is not UTF-8 text', { cause })
+    throw new VerbatimError('INVALID_INPUT', 'The body is not UTF-8 text', { data: { field: '' }, cause })
   }
 }
 

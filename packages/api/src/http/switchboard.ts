@@ -4,7 +4,7 @@ import { preflightAnswer } from './cors.ts'
 import type { Endpoint } from './endpoints.ts'
 import type { Exchange } from './exchange.ts'
 import { errorAnswer, methodNotAllowed, notFound } from './http-error.ts'
-import { refuseCall, routeOfCall } from './trpc-calls.ts'
+import { readCall, routeOfCall } from './trpc-calls.ts'
 
 /** Sends each call where it belongs and answers what fails; gives the route's name at once. */
 export function createSwitchboard(parts: ApiParts, findEndpoint: (path: string) => Endpoint | undefined) {
@@ -25,14 +25,14 @@ export function createSwitchboard(parts: ApiParts, findEndpoint: (path: string) 
     exchange.answer(errorAnswer(methodNotAllowed(), { allow: Object.keys(methods).join(', ') }))
   }
 
-  async function serveCall(exchange: Exchange, pass: () => Promise<void>): Promise<void> {
-    const refusal = refuseCall(parts, exchange)
-    if (refusal === undefined) await pass()
-    else exchange.answer(refusal)
+  async function serveCall(exchange: Exchange, pass: (body: string | undefined) => Promise<void>): Promise<void> {
+    const call = await readCall(parts, exchange)
+    if ('refusal' in call) exchange.answer(call.refusal)
+    else await pass(call.body)
   }
 
   return {
-    serve(exchange: Exchange, passToTrpc: (path: string) => Promise<void>): string {
+    serve(exchange: Exchange, passToTrpc: (path: string, body: string | undefined) => Promise<void>): string {
       const path = exchange.path.startsWith(options.basePath) ? exchange.path.slice(options.basePath.length) : ''
       const preflight = preflightAnswer(options.cors, exchange.request)
       const endpoint = findEndpoint(decoded(path))
@@ -48,7 +48,7 @@ export function createSwitchboard(parts: ApiParts, findEndpoint: (path: string) 
         const route = routeOfCall(parts, decoded(path))
         void answerErrors(
           exchange,
-          serveCall(exchange, async () => await passToTrpc(path)),
+          serveCall(exchange, async (body) => await passToTrpc(path, body)),
           route,
         )
         return route

@@ -6,7 +6,7 @@ import type { ApiContext } from '../context.ts'
 import type { AppRouter } from '../create-router.ts'
 import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
 import type { ApiParts } from './api-parts.ts'
-import { jsonAnswer, requireJson, requireLength } from './exchange.ts'
+import { jsonAnswer, requireJson } from './exchange.ts'
 import type { Answer, Exchange } from './exchange.ts'
 
 /** What both of tRPC's adapters take from us. */
@@ -14,7 +14,6 @@ export function adapterOptions(parts: ApiParts, exchange: Exchange) {
   const { router, options, logger, identify } = parts
   return {
     router,
-    maxBodySize: options.maxBodyBytes,
     maxBatchSize: options.maxBatchSize,
     createContext: async (): Promise<ApiContext> => {
       try {
@@ -30,19 +29,22 @@ export function adapterOptions(parts: ApiParts, exchange: Exchange) {
   }
 }
 
-/** The answer to a call that tRPC must not see; undefined when it may. */
-export function refuseCall(parts: ApiParts, exchange: Exchange): Answer | undefined {
+/** A call's body as tRPC may have it, undefined for a query; or the answer to a call that tRPC must not see. */
+export async function readCall(
+  parts: ApiParts,
+  exchange: Exchange,
+): Promise<{ readonly body: string | undefined } | { readonly refusal: Answer }> {
   const { request } = exchange
   try {
     if (request.method !== 'GET' && request.method !== 'POST') throw new VerbatimError('METHOD_NOT_ALLOWED')
-    if (request.method !== 'POST') return undefined
+    if (request.method !== 'POST') return { body: undefined }
     // tRPC would also take forms and raw bytes, which any page can send along with its visitor's cookies.
     requireJson(request)
-    requireLength(request, parts.options.maxBodyBytes)
-    return undefined
+    // And it would put U+FFFD in the place of bytes that are not UTF-8, and so store what nobody said.
+    return { body: await exchange.readBody(parts.options.maxBodyBytes) }
   } catch (error) {
     if (!isVerbatimError(error)) throw error
-    return trpcErrorAnswer(parts.router, error)
+    return { refusal: trpcErrorAnswer(parts.router, error) }
   }
 }
 

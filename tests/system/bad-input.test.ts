@@ -1,0 +1,200 @@
+/** Whatever is wrong with a prompt is told by a typed 400-class error that names the field, and nothing of it is stored. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { countDocuments, errorOf, jsonBody, openApp } from '../support/app.ts'
+import type { App } from '../support/app.ts'
+import { claudeAt, saying, startProviderOf } from '../support/provider.ts'
+import type { Provider } from '../support/provider.ts'
+
+let app: App
+let provider: Provider
+
+beforeAll(async () => {
+  provider = await startProviderOf(() => saying('Fine.'))
+  app = await openApp({ agents: [claudeAt(provider.url)] })
+})
+afterAll(async () => {
+  await app[Symbol.asyncDispose]()
+  await provider[Symbol.asyncDispose]()
+})
+
+interface Way {
+  readonly path: string
+  /** A good body for this way in. */
+  readonly body: () => Record<string, unknown>
+  /** What the body's run id is called: a field of it, or a header. */
+  readonly runIdField: 'runId' | 'Idempotency-Key'
+}
+
+const chatBody = () => ({ sessionId: 'session-1', message: 'Hello' })
+const ways: Way[] = [
+  {
+    path: '/trpc/runs.start',
+    body: () => ({ ...chatBody(), runId: crypto.randomUUID() }),
+    runIdField: 'runId',
+  },
+  { path: '/chat/stream', body: chatBody, runIdField: 'Idempotency-Key' },
+  { path: '/chat/sse', body: chatBody, runIdField: 'Idempotency-Key' },
+]
+
+interface BadCase {
+  readonly name: string
+  readonly code?: string
+  readonly status?: number
+  /** What the error names; nothing where the error is not about a field. */
+  readonly field?: string
+  readonly init: (way: Way) => RequestInit
+}
+
+const withField = (field: string, value: unknown) => (way: Way) => jsonBody({ ...way.body(), [field]: value })
+const raw = (body: BodyInit, type = 'application/json') => ({ method: 'POST', headers: { 'content-type': type }, body })
+const without = (field: string) => (way: Way) =>
+  jsonBody(Object.fromEntries(Object.entries(way.body()).filter(([name]) => name !== field)))
+
+const badPrompts: [string, unknown][] = [
+  ['an empty prompt', ''],
+  ['a prompt of white space', ' \t\r\n\u00a0\u2003\u3000'],
+  ['a lone surrogate at the end', 'Hello \ud83d'],
+  ['a lone surrogate in the middle', 'a\udc00b'],
+  ['a NUL', 'before\0after'],
+  ['a number for a prompt', 7],
+  ['a list for a prompt', ['Hello']],
+  ['an object for a prompt', { $ne: null }],
+  ['null for a prompt', null],
+  ['a boolean for a prompt', true],
+]
+
+const badSessions: [string, unknown][] = [
+  ['an empty session id', ''],
+  ['a session id with a slash', '../etc'],
+  ['a session id that is an operator', { $gt: '' }],
+  ['a session id that is too long', 's'.repeat(129)],
+  ['a session id with a NUL', 'session\0'],
+  ['a session id with a line break', 'session\n'],
+  ['a session id beyond ASCII', 'sitzung-ß'],
+  ['a number for a session id', 1],
+]
+
+const cases: BadCase[] = [
+  ...badPrompts.map(([name, value]) => ({ name, field: 'message', init: withField('message', value) })),
+  ...badSessions.map(([name, value]) => ({ name, field: 'sessionId', init: withField('sessionId', value) })),
+  { name: 'no prompt', field: 'message', init: without('message') },
+  { name: 'no session id', field: 'sessionId', init: without('sessionId') },
+  { name: 'an unknown key', field: 'temperature', init: withField('temperature', 0.5) },
+  { name: 'an owner in the body', field: 'ownerId', init: withField('ownerId', 'eve') },
+  { name: 'an operator for a key', field: '$where', init: withField('$where', '1') },
+  { name: 'a malformed agent id', field: 'agentId', init: withField('agentId', '../agent') },
+  { name: 'null for an agent id', field: 'agentId', init: withField('agentId', null) },
+  {
+    name: 'an agent that is not there',
+    code: 'AGENT_NOT_FOUND',
+    status: 404,
+    field: 'agentId',
+    init: withField('agentId', 'nobody'),
+  },
+  {
+    name: 'a prompt of 600 KB',
+    code: 'MESSAGE_TOO_LARGE',
+    status: 413,
+    field: 'message',
+    init: withField('message', 'x'.repeat(600 * 1024)),
+  },
+  {
+    name: 'a prompt whose characters fit and whose bytes do not',
+    code: 'MESSAGE_TOO_LARGE',
+    status: 413,
+    field: 'message',
+    init: withField('message', 'ß'.repeat(300 * 1024)),
+  },
+  {
+    name: 'a prompt of 1 MB',
+    code: 'PAYLOAD_TOO_LARGE',
+    status: 413,
+    init: withField('message', 'x'.repeat(1024 * 1024)),
+  },
+  {
+    name: 'a prompt of 1 MB whose length is not announced',
+    code: 'PAYLOAD_TOO_LARGE',
+    status: 413,
+    init: (way) => {
+      const body = new Blob([JSON.stringify({ ...way.body(), message: 'x'.repeat(1024 * 1024) })]).stream()
+      return { ...raw(body), duplex: 'half' }
+    },
+  },
+  { name: 'malformed JSON', field: '', init: () => raw('{"sessionId":"session-1","message":"Hel') },
+  { name: 'no body', field: '', init: () => raw('') },
+  { name: 'null for a body', field: '', init: () => raw('null') },
+  { name: 'a list for a body', field: '', init: () => raw('["Hello"]') },
+  { name: 'a string for a body', field: '', init: () => raw('"Hello"') },
+  {
+    name: 'bytes that are not UTF-8',
+    field: '',
+    init: (way) => {
+      const [before = '', after = ''] = JSON.stringify({ ...way.body(), message: 'caf|' }).split('|')
+      return raw(Buffer.concat([Buffer.from(before), Buffer.from([0xe9]), Buffer.from(after)])) // é as Latin-1 has it
+    },
+  },
+  ...['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data', 'application/jsonx'].map((type) => ({
+    name: `JSON that says it is ${type}`,
+    code: 'UNSUPPORTED_MEDIA_TYPE',
+    status: 415,
+    init: (way: Way) => raw(JSON.stringify(way.body()), type),
+  })),
+]
+
+const badRunIds = ['', '1', 'not-a-uuid', '{"$ne":null}', `${crypto.randomUUID()}0`]
+
+describe.each(ways)('$path', (way) => {
+  const call = async (init: RequestInit) => await app.fetch(way.path, init)
+
+  it.each(cases)('refuses $name, and stores nothing', async ({ code = 'INVALID_INPUT', status = 400, field, init }) => {
+    const before = await countDocuments(app.database)
+    const response = await call(init(way))
+    const error = await errorOf(response)
+    expect({ status: response.status, code: error.code }).toEqual({ status, code })
+    expect(error.retryable).toBe(false)
+    expect(error.data.field).toBe(field)
+    expect(await countDocuments(app.database)).toEqual(before)
+  })
+
+  it.each(badRunIds)('refuses the run id %j, and stores nothing', async (runId) => {
+    const before = await countDocuments(app.database)
+    const init =
+      way.runIdField === 'runId' ? withField('runId', runId)(way) : jsonBody(way.body(), { [way.runIdField]: runId })
+    const response = await call(init)
+    const error = await errorOf(response)
+    expect([response.status, error.code, error.data]).toEqual([400, 'INVALID_INPUT', { field: way.runIdField }])
+    expect(await countDocuments(app.database)).toEqual(before)
+  })
+
+  it('refuses nobody’s prompt before it looks at it', async () => {
+    const before = await countDocuments(app.database)
+    const response = await app.fetch(way.path, { ...jsonBody({ message: 7 }), user: null })
+    expect([response.status, (await errorOf(response)).code]).toEqual([401, 'UNAUTHENTICATED'])
+    expect(await countDocuments(app.database)).toEqual(before)
+  })
+})
+
+describe('behind all of it', () => {
+  it('nothing was stored, no model was asked, and a good prompt is answered on every way', async () => {
+    const counts = Object.values(await countDocuments(app.database))
+    expect(counts.length).toBeGreaterThanOrEqual(5) // the collections were there to be counted
+    expect(counts.every((count) => count === 0)).toBe(true)
+    expect(provider.calls).toHaveLength(0)
+    expect(app.core.stats().runsStarted).toBe(0)
+    for (const [nth, way] of ways.entries()) {
+      const sessionId = `session-${nth}`
+      const response = await app.fetch(way.path, jsonBody({ ...way.body(), sessionId }))
+      expect(response.status).toBe(200)
+      await response.text()
+    }
+    await expect.poll(async () => (await countDocuments(app.database))['messages']).toBe(6)
+    expect(provider.calls).toHaveLength(3)
+  })
+
+  it('a prompt at the limit is taken', async () => {
+    const message = 'ß'.repeat(256 * 1024)
+    const run = app.client().chat('session-limit').send(message)
+    expect((await run.message).status).toBe('completed')
+    expect(provider.calls.at(-1)?.body.messages).toMatchObject([{ content: [{ text: message }] }])
+  })
+})
