@@ -1,0 +1,195 @@
+/** One prompt is one run, however often it is sent (P5), and a session makes one answer at a time. */
+import { textOf } from '@verbatim/core'
+import type { Message, Page, Run } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { countDocuments, errorOf, jsonBody, openApp } from '../support/app.ts'
+import type { App } from '../support/app.ts'
+import { openDatabase } from '../support/engine.ts'
+import { patience } from '../support/follow.ts'
+import { followRaw } from '../support/frames.ts'
+import { beginning, blockStop, callEnd, claudeAt, saying, startProvider } from '../support/provider.ts'
+
+const sessionId = 'session-1'
+
+async function messagesOf(app: App) {
+  const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
+  return items.map(({ role, content }) => `${role}: ${textOf(content)}`)
+}
+
+/** The documents of a database with one turn in it, whatever else may be archived by then. */
+const oneTurn = { sessions: 1, messages: 2, runs: 1 }
+
+describe('the same run id', () => {
+  it('sent twice, one behind the other and after the end, is the same run', async () => {
+    await using provider = await startProvider(saying('Once.'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const input = { runId: crypto.randomUUID(), sessionId, message: 'Hello' }
+    const first = await app.mutate<Run>('runs.start', input)
+    const second = await app.mutate<Run>('runs.start', input)
+    await followRaw(app, input.runId)
+    const third = await app.mutate<Run>('runs.start', { ...input, runId: input.runId.toUpperCase() })
+    for (const run of [second, third]) {
+      const { id, userMessageId, messageId, createdAt } = first
+      expect(run).toMatchObject({ id, userMessageId, messageId, createdAt })
+    }
+    expect(third.status).toBe('completed')
+    expect(provider.calls).toHaveLength(1)
+    expect(await messagesOf(app)).toEqual(['user: Hello', 'assistant: Once.'])
+    expect(await countDocuments(app.database)).toMatchObject(oneTurn)
+  })
+
+  it('sent 32 times at once, to two servers, is one run, asks the provider once and is answered alike', async () => {
+    await using database = await openDatabase()
+    await using provider = await startProvider(saying('Just ', 'once.'))
+    const input = { agents: [claudeAt(provider.url)], database }
+    await using one = await openApp(input)
+    await using two = await openApp(input)
+    const start = { runId: crypto.randomUUID(), sessionId, message: 'Hello' }
+    const runs = await Promise.all(
+      Array.from({ length: 32 }, async (_, nth) => await (nth % 2 === 0 ? one : two).mutate<Run>('runs.start', start)),
+    )
+    const ids = new Set(runs.map(({ id, userMessageId, messageId }) => [id, userMessageId, messageId].join()))
+    expect(ids.size).toBe(1)
+    const { events } = await followRaw(two, start.runId)
+    expect(events.filter(({ type }) => type === 'run_started')).toHaveLength(1)
+    expect(provider.calls).toHaveLength(1)
+    expect(one.core.stats().runsStarted + two.core.stats().runsStarted).toBe(1)
+    expect(await messagesOf(one)).toEqual(['user: Hello', 'assistant: Just once.'])
+    expect(await countDocuments(database)).toMatchObject(oneTurn)
+  })
+
+  it.each(['/chat/stream', '/chat/sse'])(
+    'as 32 equal keys of %s is one run, whose whole answer each gets',
+    async (path) => {
+      await using provider = await startProvider(saying('All ', 'of ', 'it.'))
+      await using app = await openApp({ agents: [claudeAt(provider.url)] })
+      const runId = crypto.randomUUID()
+      const init = jsonBody({ sessionId, message: 'Hello' }, { 'idempotency-key': runId })
+      const answers = await Promise.all(
+        Array.from({ length: 32 }, async () => {
+          const response = await app.fetch(path, init)
+          expect([response.status, response.headers.get('x-run-id')]).toEqual([200, runId])
+          return textOfBody(path, await response.text())
+        }),
+      )
+      expect(new Set(answers)).toEqual(new Set(['All of it.']))
+      expect(provider.calls).toHaveLength(1)
+      expect(await messagesOf(app)).toEqual(['user: Hello', 'assistant: All of it.'])
+      expect(await countDocuments(app.database)).toMatchObject(oneTurn)
+    },
+  )
+
+  it('with another payload is refused, while the run goes on and after it, and changes nothing', async () => {
+    await using provider = await startProvider(beginning('Mine'))
+    const agents = [claudeAt(provider.url), claudeAt(provider.url, { id: 'other' })]
+    await using app = await openApp({ agents })
+    const input = { runId: crypto.randomUUID(), sessionId, message: 'Hello' }
+    await app.mutate('runs.start', input)
+    const others = [
+      { ...input, message: 'Hello!' },
+      { ...input, sessionId: 'session-2' },
+      { ...input, agentId: 'other' },
+    ]
+    const refuseAll = async () => {
+      const before = await countDocuments(app.database)
+      for (const other of others) {
+        const response = await app.fetch('/trpc/runs.start', jsonBody(other))
+        const error = await errorOf(response)
+        expect([response.status, error.code, error.retryable]).toEqual([409, 'RUN_ID_REUSED', false])
+      }
+      const { runId, ...chat } = { ...input, message: 'Other' }
+      const response = await app.fetch('/chat/sse', jsonBody(chat, { 'idempotency-key': runId }))
+      expect([response.status, (await errorOf(response)).code]).toEqual([409, 'RUN_ID_REUSED'])
+      expect(await countDocuments(app.database)).toEqual(before)
+    }
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    await refuseAll()
+    provider.calls[0]!.send(blockStop(), ...callEnd())
+    provider.calls[0]!.end()
+    await followRaw(app, input.runId)
+    await refuseAll()
+    expect(provider.calls).toHaveLength(1)
+    expect(await messagesOf(app)).toEqual(['user: Hello', 'assistant: Mine'])
+  })
+
+  it('of another user is another run', async () => {
+    await using provider = await startProvider(saying('To Ada.'), saying('To Bob.'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const input = { runId: crypto.randomUUID(), sessionId, message: 'Who am I?' }
+    const ada = await app.mutate<Run>('runs.start', input)
+    await followRaw(app, input.runId)
+    const bob = await app.mutate<Run>('runs.start', input, 'bob')
+    const { events } = await followRaw(app, input.runId, { user: 'bob' })
+    expect(JSON.stringify(events)).toContain('To Bob.')
+    expect(bob.messageId).not.toBe(ada.messageId)
+    expect(provider.calls.map(({ body }) => body.messages.length)).toEqual([1, 1])
+  })
+})
+
+describe('a second prompt on a busy session', () => {
+  it('is refused on every way in, names the active run, stores nothing, and is taken when the run is over', async () => {
+    await using provider = await startProvider(beginning('Busy'), saying('Free.'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const active = app.client().chat(sessionId).send('First')
+    await vi.waitFor(() => expect(textOf(active.answer.content)).toBe('Busy'), patience)
+    const before = await countDocuments(app.database)
+    const chat = { sessionId, message: 'Second' }
+    const responses = await Promise.all([
+      app.fetch('/trpc/runs.start', jsonBody({ ...chat, runId: crypto.randomUUID() })),
+      app.fetch('/chat/stream', jsonBody(chat)),
+      app.fetch('/chat/sse', jsonBody(chat)),
+    ])
+    for (const response of responses) {
+      const error = await errorOf(response)
+      expect([response.status, error.code, error.data.activeRunId]).toEqual([409, 'SESSION_BUSY', active.id])
+    }
+    const second = app.client().chat(sessionId).send('Second')
+    await expect(second.message).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: active.id } })
+    expect(await countDocuments(app.database)).toEqual(before)
+    // The named run is one that can be followed.
+    const following = app.client().runs.follow(active.id)
+    provider.calls[0]!.send(blockStop(), ...callEnd())
+    provider.calls[0]!.end()
+    expect(textOf((await following.message).content)).toBe('Busy')
+    expect(textOf((await app.client().chat(sessionId).send('Second').message).content)).toBe('Free.')
+    expect(await messagesOf(app)).toEqual(['user: First', 'assistant: Busy', 'user: Second', 'assistant: Free.'])
+  })
+
+  it('loses the race when both come at once: one run, one refusal that names it', async () => {
+    await using provider = await startProvider(beginning('Winner'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const contenders = Array.from({ length: 8 }, () => crypto.randomUUID())
+    const outcomes = await Promise.all(
+      contenders.map(async (runId) => {
+        const response = await app.fetch('/trpc/runs.start', jsonBody({ runId, sessionId, message: `I am ${runId}` }))
+        return response.ok ? { started: runId } : { refused: await errorOf(response) }
+      }),
+    )
+    const started = outcomes.flatMap((outcome) => ('started' in outcome ? [outcome.started] : []))
+    const refused = outcomes.flatMap((outcome) => ('refused' in outcome ? [outcome.refused] : []))
+    expect(started).toHaveLength(1)
+    expect(refused).toHaveLength(7)
+    for (const error of refused) {
+      expect(error).toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: started[0] } })
+    }
+    await app.mutate('runs.cancel', { runId: started[0] })
+    expect(await countDocuments(app.database)).toMatchObject(oneTurn)
+    expect(provider.calls.length).toBeLessThanOrEqual(1) // none when it was cancelled before it asked
+  })
+
+  it('does not hold up another session', async () => {
+    await using provider = await startProvider(beginning('Busy'), saying('Other.'))
+    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    const busy = app.client().chat(sessionId).send('First')
+    await vi.waitFor(() => expect(textOf(busy.answer.content)).toBe('Busy'), patience)
+    const other = await app.client().chat('session-2').send('Second').message
+    expect(textOf(other.content)).toBe('Other.')
+    await busy.cancel()
+  })
+})
+
+function textOfBody(path: string, body: string): string {
+  if (path === '/chat/stream') return body
+  const tokens = body.matchAll(/^data: (\{"type":"token".*\})$/gm)
+  return Array.from(tokens, ([, json]) => (JSON.parse(json ?? '') as { data: string }).data).join('')
+}
