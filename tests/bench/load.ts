@@ -22,7 +22,8 @@ interface Tally {
 }
 
 const [port = ''] = process.argv.slice(2)
-const connections = new Agent({ keepAlive: true, maxSockets: Infinity })
+// A connection each: one that is kept may be closed by the server in the moment it is used again.
+const connections = new Agent({ keepAlive: false, maxSockets: Infinity })
 const where = { host: '127.0.0.1', port, agent: connections }
 
 process.on('message', ({ subject, load }: { subject: Subject; load: Workload }) => {

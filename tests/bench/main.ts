@@ -43,7 +43,11 @@ const scenarios: Scenario[] = [
 ].filter((scenario) => flags.only === undefined || scenario.kind === flags.only)
 
 const mongo = await resolveMongoUri({ env: process.env })
-const server = start('./server.ts', [mongo.uri], flags.profile ? ['--cpu-prof', '--cpu-prof-dir=test-results/bench-profile'] : [])
+const server = start(
+  './server.ts',
+  [mongo.uri],
+  flags.profile ? ['--cpu-prof', '--cpu-prof-dir=test-results/bench-profile'] : [],
+)
 const { port } = await answer<{ port: number }>(server)
 const load = start('./load.ts', [String(port)], [])
 await answer(load)

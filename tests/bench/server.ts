@@ -50,6 +50,9 @@ await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 const { port } = server.address() as AddressInfo
 process.send?.({ port })
 
+// Whatever became of the bench: a server without one has nothing to do.
+process.on('disconnect', () => process.exit())
+
 let cpuBefore = process.cpuUsage()
 process.on('message', (message: 'cpu' | 'stop') => {
   if (message === 'cpu') {
