@@ -2,7 +2,7 @@
 import { lastSeqOf, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
-import { openApp, queryPath } from '../support/app.ts'
+import { countDocuments, openApp, queryPath } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { startCuttingProxy } from '../support/cutting-proxy.ts'
 import { openDatabase } from '../support/engine.ts'
@@ -95,6 +95,32 @@ describe('a follower that is dropped and comes back', () => {
       const { events, hasReturned } = await followRaw(app, runId, { lastEventId: `${runId}:${seq}` })
       expect([hasReturned, events]).toEqual([true, whole.slice(seq)])
     }
+  })
+
+  it('has every event once, for each of its cursors, when the log has become an archive', async () => {
+    await using provider = await startProvider(saying(...words))
+    const options = { archiveDelayMs: 50, recoveryMs: 50 }
+    await using app = await openApp({ agents: [claudeAt(provider.url)], options })
+    const runId = await startRun(app)
+    const { events: whole } = await followRaw(app, runId)
+    await vi.waitFor(async () => {
+      // The last entry stays: its key is what keeps others from writing behind the end.
+      expect(await countDocuments(app.database)).toMatchObject({ run_events: 1, run_archives: 1 })
+    }, patience)
+    for (let seq = 0; seq <= whole.length; seq++) {
+      const { events, hasReturned } = await followRaw(app, runId, { lastEventId: `${runId}:${seq}` })
+      expect([hasReturned, events]).toEqual([true, whole.slice(seq)])
+    }
+    // As plain events the text and the end have a cursor each, and a cut between them loses neither.
+    const frames = (await (await app.fetch(`/chat/sse/${runId}`)).text())
+      .split('\n\n')
+      .filter((one) => one.includes('id: '))
+    const [token, done] = frames
+    expect(frames).toEqual([expect.stringContaining('"token"'), expect.stringContaining('"done"')])
+    const cursor = /^id: (.*)$/m.exec(token ?? '')?.[1]
+    const rest = await (await app.fetch(`/chat/sse/${runId}?lastEventId=${cursor}`)).text()
+    expect(rest).toContain(done)
+    expect(rest).not.toContain('"token"')
   })
 
   it('may come back to another server each time', async () => {
