@@ -8,7 +8,7 @@ import { queryPath } from './app.ts'
 import type { App } from './app.ts'
 
 /** The events of a stream as they arrive. Leaving the loop drops the connection. */
-export async function* readStream(response: Response): AsyncGenerator<EventSourceMessage, void, void> {
+async function* readStream(response: Response): AsyncGenerator<EventSourceMessage, void, void> {
   if (response.body === null) throw new Error('No body to read')
   yield* response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())
 }

@@ -17,7 +17,7 @@ interface ProviderEvent {
 }
 
 /** The part of a request that tests look at. */
-export interface ProviderBody {
+interface ProviderBody {
   readonly model: string
   readonly messages: readonly { readonly role: string; readonly content: readonly Record<string, unknown>[] }[]
   readonly [key: string]: unknown
@@ -154,7 +154,7 @@ export function callStart({ input = 10, cacheRead = 0, cacheWrite = 0 }: UsageIn
   return { type: 'message_start', message }
 }
 
-export function textStart(index = 0): ProviderEvent {
+function textStart(index = 0): ProviderEvent {
   return { type: 'content_block_start', index, content_block: { type: 'text', text: '', citations: null } }
 }
 
