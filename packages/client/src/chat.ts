@@ -1,5 +1,5 @@
 import { emptyAnswer, fromCursor, RunId, VerbatimError } from '@verbatim/core'
-import type { Answer } from '@verbatim/core'
+import type { Answer, WhenBusy } from '@verbatim/core'
 import { newRunId } from './ids.ts'
 import { createRunHandle } from './open-run.ts'
 import type { RunContext } from './open-run.ts'
@@ -10,6 +10,11 @@ export interface SendOptions {
   readonly runId?: string | undefined
   /** The agent that answers. @default the server's first */
   readonly agentId?: string | undefined
+  /**
+   * When the session is busy: `reject` the prompt (`SESSION_BUSY`), let it wait in the `queue`, or `replace` all before it,
+   * which is cancelled. @default "reject"
+   */
+  readonly whenBusy?: WhenBusy | undefined
   /** Gives the start up and stops following; it never stops the run. */
   readonly signal?: AbortSignal | undefined
 }
@@ -30,10 +35,11 @@ export interface Chat {
 export function createChat(context: RunContext, sessionId: string): Chat {
   return {
     sessionId,
-    send(prompt, { runId, agentId, signal } = {}) {
+    send(prompt, { runId, agentId, whenBusy, signal } = {}) {
       const id = runId === undefined ? newRunId() : toRunId(runId)
       const agent = agentId === undefined ? {} : { agentId }
-      const input = { sessionId, runId: id, message: prompt, ...agent }
+      const busy = whenBusy === undefined ? {} : { whenBusy }
+      const input = { sessionId, runId: id, message: prompt, ...agent, ...busy }
       return createRunHandle(context, { type: 'start', input, isNewId: runId === undefined, signal })
     },
   }

@@ -17,9 +17,13 @@ export type { AppendOutcome, EventLog, LogEntry, RunKey } from './ports/event-lo
 export { silentLogger, type LogFields, type Logger } from './ports/logger.ts'
 export type {
   ClaimedRun,
+  FinishOutcome,
   NewRun,
+  Offer,
   OwnedRun,
+  QueuedStart,
   RenewedLease,
+  RunBegin,
   RunEnd,
   RunRepository,
   StartOutcome,

@@ -1,7 +1,9 @@
 /** Stored documents as the contract's nouns. */
 import type { Message } from '../contract/message.ts'
+import { ownerOf } from '../contract/principal.ts'
 import type { Run } from '../contract/run.ts'
 import type { Session } from '../contract/session.ts'
+import type { OwnedRun } from '../ports/run-repository.ts'
 import type { MessageDocument, RunDocument, SessionDocument } from './collections.ts'
 
 export function toSession(document: SessionDocument): Session {
@@ -28,6 +30,11 @@ export function toMessage(document: MessageDocument): Message {
     metrics: document.metrics,
     createdAt: document.createdAt.toISOString(),
   }
+}
+
+export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
+  const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })
+  return { key: document._id, owner, run: toRun(document), fence: document.fence }
 }
 
 export function toRun(document: Omit<RunDocument, 'lease'>): Run {

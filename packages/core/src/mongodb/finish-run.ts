@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongodb'
-import type { OwnedRun, RunEnd } from '../ports/run-repository.ts'
+import type { FinishOutcome, Offer, OwnedRun, RunEnd } from '../ports/run-repository.ts'
 import type { MessageDocument } from './collections.ts'
+import { findOffered, handOver } from './hand-over.ts'
 import { isDuplicateKey } from './map-error.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
@@ -9,25 +10,30 @@ import { inTransaction } from './transaction.ts'
 /** Thrown inside the transaction to undo it: the run is not this writer's any more, or has ended. */
 class NotOursError extends Error {}
 
+interface Finish {
+  readonly owned: OwnedRun
+  readonly end: RunEnd
+  readonly offer: Offer
+}
+
 /** One attempt of the last transaction of a turn; safe to repeat with the same end. */
-export async function finishRun(storage: MongoContext, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
+export async function finishRun(storage: MongoContext, finish: Finish): Promise<FinishOutcome> {
   try {
-    await inTransaction(storage.client, (session) =>
-      storeEnd(storage, { owned, end, now: storage.clock.now() }, session),
-    )
-    return 'stored'
+    const next = await inTransaction(storage.client, (session) => storeEnd(storage, finish, session))
+    return { type: 'stored', next }
   } catch (error) {
     if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    return await whoEndedIt(storage, owned, end)
+    return await whoEndedIt(storage, finish)
   }
 }
 
 async function storeEnd(
-  { collections }: MongoContext,
-  { owned, end, now }: { owned: OwnedRun; end: RunEnd; now: Date },
+  { collections, clock }: MongoContext,
+  { owned, end, offer }: Finish,
   session: ClientSession,
-): Promise<void> {
+): Promise<OwnedRun | undefined> {
   const { key, owner, run, fence } = owned
+  const now = clock.now()
   const ended = await collections.runs.updateOne(
     { _id: key, status: 'running', fence },
     {
@@ -44,21 +50,22 @@ async function storeEnd(
   )
   if (ended.matchedCount === 0) throw new NotOursError()
   await collections.runEvents.insertOne({ _id: { r: key, n: end.seq }, b: end.batchId, e: [end.event] }, { session })
-  const released = await collections.sessions.findOneAndUpdate(
-    { _id: sessionKeyOf(owner, run.sessionId), activeRunId: run.id },
-    { $inc: { head: 1 }, $set: { activeRunId: null, updatedAt: now } },
-    { session, returnDocument: 'after', projection: { head: 1 } },
-  )
-  if (released === null) throw new NotOursError()
+  const sessionKey = sessionKeyOf(owner, run.sessionId)
+  const handover = { owner, sessionKey, from: run.id, addsMessage: true, offer, now }
+  const released = await handOver(collections, handover, session)
+  if (released === undefined) throw new NotOursError()
   await collections.messages.insertOne(assistantMessage(owned, end, { seq: released.head, createdAt: now }), {
     session,
   })
+  return released.next
 }
 
 /** The terminal event's entry tells whether an earlier attempt of this end was committed. */
-async function whoEndedIt({ collections }: MongoContext, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
+async function whoEndedIt({ collections }: MongoContext, { owned, end, offer }: Finish): Promise<FinishOutcome> {
   const terminal = await collections.runEvents.findOne({ _id: { r: owned.key, n: end.seq } }, { projection: { b: 1 } })
-  return terminal?.b === end.batchId ? 'stored' : 'fenced'
+  if (terminal?.b !== end.batchId) return { type: 'fenced' }
+  const sessionKey = sessionKeyOf(owned.owner, owned.run.sessionId)
+  return { type: 'stored', next: await findOffered(collections, { owner: owned.owner, sessionKey, offer }) }
 }
 
 function assistantMessage(

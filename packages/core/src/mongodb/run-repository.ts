@@ -2,15 +2,17 @@
  * Runs in MongoDB: start and end as one transaction each, leases by the database's clock, cancel as a stored intent.
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
-import type { RunId, SessionId } from '../contract/identifiers.ts'
+import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
-import { ownerOf } from '../contract/principal.ts'
 import type { RunKey } from '../ports/event-log.ts'
-import type { OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
+import type { Offer, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
+import { beginRun } from './begin-run.ts'
+import { cancelQueuedRun } from './cancel-queued-run.ts'
 import type { Collections, RunDocument } from './collections.ts'
-import { toRun } from './documents.ts'
+import { toOwnedRun, toRun } from './documents.ts'
 import { finishRun } from './finish-run.ts'
+import { offerUpdate } from './hand-over.ts'
 import { toVerbatimError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
@@ -25,7 +27,13 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       const startId = crypto.randomUUID()
       return retryRequest(() => startRun(storage, owner, { ...run, startId }))
     },
-    finishRun: (owned, end, { signal }) => retryUntil(signal, () => finishRun(storage, owned, end)),
+    finishRun: (owned, end, { offer, signal }) => retryUntil(signal, () => finishRun(storage, { owned, end, offer })),
+    beginRun: (queued, begin, { signal }) => retryUntil(signal, () => beginRun(storage, queued, begin)),
+    claimQueuedRun: (offer, agents) => claimQueuedRun(runs, offer, agents).catch(rethrow),
+    cancelQueuedRun(owner, runId, offer) {
+      const cancellation = { runId, offer, batchId: crypto.randomUUID() }
+      return retryRequest(() => cancelQueuedRun(storage, owner, cancellation))
+    },
     async getRun(owner, runId) {
       const found = await retryRequest(() => runs.findOne({ _id: runKeyOf(owner, runId) }))
       return found === null ? undefined : toRun(found)
@@ -115,17 +123,34 @@ async function claimLapsedRun(
   return claimed === null ? undefined : toOwnedRun(claimed)
 }
 
+/** Only runs whose turn it is have a lease to lapse; those that wait behind them are found through their session. */
+async function claimQueuedRun(
+  runs: Runs,
+  offer: Offer,
+  { agentIds, orphanMs }: { agentIds: readonly AgentId[]; orphanMs: number },
+): Promise<OwnedRun | undefined> {
+  const claimed = await runs.findOneAndUpdate(
+    {
+      status: 'queued',
+      'lease.renewedAt': { $exists: true },
+      $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', '$lease.ms'] }] },
+      $or: [
+        { agentId: { $in: [...agentIds] } },
+        { $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', { $add: ['$lease.ms', orphanMs] }] }] } },
+      ],
+    },
+    offerUpdate(offer),
+    { sort: { 'lease.renewedAt': 1 }, returnDocument: 'after' },
+  )
+  return claimed === null ? undefined : toOwnedRun(claimed)
+}
+
 async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey | undefined> {
   const found = await runs.findOne(
     { toArchive: true, $expr: { $lte: ['$endedAt', { $subtract: ['$$NOW', endedForMs] }] } },
     { sort: { endedAt: 1 }, projection: { _id: 1 } },
   )
   return found?._id
-}
-
-function toOwnedRun(document: RunDocument): OwnedRun {
-  const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })
-  return { key: document._id, owner, run: toRun(document), fence: document.fence }
 }
 
 function rethrow(error: unknown): never {

@@ -2,30 +2,27 @@ import type { ClientSession } from 'mongodb'
 import { VerbatimError } from '../contract/errors.ts'
 import { textOf } from '../contract/content-block.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { NewRun, StartOutcome } from '../ports/run-repository.ts'
-import type { Collections, MessageDocument, RunDocument } from './collections.ts'
-import { toRun } from './documents.ts'
+import type { StartOutcome } from '../ports/run-repository.ts'
+import type { RunDocument } from './collections.ts'
+import { toOwnedRun, toRun } from './documents.ts'
+import { insertRun, newRunDocument, userMessageOf } from './insert-run.ts'
+import type { NewRunDocument, Start } from './insert-run.ts'
 import { isDuplicateKey } from './map-error.ts'
-import { messageKeyOf, runKeyOf, sessionKeyOf } from './owner-keys.ts'
+import { runKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
+import { queueRun } from './queue-run.ts'
 import { busyError, claimHead } from './session-head.ts'
 import { inTransaction } from './transaction.ts'
 
 const maxTitleLength = 80
 
-/** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has started the run. */
-type Start = NewRun & { readonly startId: string }
-
-type NewRunDocument = Omit<RunDocument, 'lease'> & {
-  readonly lease: { readonly processId: string; readonly ms: number }
-}
-
 /** One attempt of the first transaction of a turn; safe to repeat with the same `startId`. */
 export async function startRun(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
-  const run = newRunDocument(owner, start, storage.clock.now())
+  const lease = { processId: start.offer.processId, ms: start.leaseMs }
+  const run = { ...newRunDocument(owner, start, storage.clock.now()), lease }
   try {
     await inTransaction(storage.client, (session) => insertTurn(storage, { owner, start, run }, session))
-    return { type: 'started', owned: { key: run._id, owner, run: toRun(run), fence: run.fence } }
+    return { type: 'started', owned: toOwnedRun(run) }
   } catch (error) {
     if (!isDuplicateKey(error)) throw error
     return await whyNotStarted(storage, owner, start)
@@ -46,82 +43,41 @@ async function insertTurn(
   }
   const seq = await claimHead(collections.sessions, claim, session)
   await insertRun(collections.runs, run, session)
-  await collections.messages.insertOne(userMessage(owner, start, { seq, createdAt: run.createdAt }), { session })
+  const message = userMessageOf(owner, run, { prompt: start.prompt, seq, createdAt: run.createdAt })
+  await collections.messages.insertOne(message, { session })
   await collections.runEvents.insertOne(
-    { _id: { r: run._id, n: 1 }, b: start.startId, e: [start.firstEvent] },
+    { _id: { r: run._id, n: 1 }, b: start.startId, e: [start.startedEvent] },
     { session },
   )
-}
-
-/** An upsert only because its `$currentDate` is the database's clock, which leases are measured by. */
-async function insertRun(runs: Collections['runs'], run: NewRunDocument, session: ClientSession): Promise<void> {
-  const { _id, startId, lease, ...rest } = run
-  const onInsert = { ...rest, 'lease.processId': lease.processId, 'lease.ms': lease.ms }
-  const update = { $setOnInsert: onInsert, $currentDate: { 'lease.renewedAt': true } } as const
-  await runs.updateOne({ _id, startId }, update, { upsert: true, session })
 }
 
 async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
   const { runs, sessions } = storage.collections
   const found = await runs.findOne({ _id: runKeyOf(owner, start.runId) })
-  if (found?.startId === start.startId) {
-    return { type: 'started', owned: { key: found._id, owner, run: toRun(found), fence: found.fence } }
+  if (found !== null) return outcomeOfFound(found, start)
+  if (start.whenBusy === 'reject') {
+    const busy = await busyError(sessions, owner, start.sessionId)
+    if (busy !== undefined) throw busy
+  } else {
+    const queued = await queueRun(storage, owner, start)
+    if (queued !== undefined) return { type: 'queued', ...queued }
   }
-  if (found?.inputHash === start.inputHash) return { type: 'existing', run: toRun(found) }
-  if (found !== null) {
-    throw new VerbatimError('RUN_ID_REUSED', 'This run id was used for another prompt; make a new id', {
-      data: { field: 'runId' },
-    })
-  }
-  const busy = await busyError(sessions, owner, start.sessionId)
-  if (busy !== undefined) throw busy
   // Lost a race to make the session, or the session has become idle since: the way is free now.
   return await startRun(storage, owner, start)
 }
 
-function newRunDocument(owner: Owner, start: Start, now: Date): NewRunDocument {
-  return {
-    _id: runKeyOf(owner, start.runId),
-    s: sessionKeyOf(owner, start.sessionId),
-    tenantId: owner.tenantId,
-    ownerId: owner.ownerId,
-    id: start.runId,
-    sessionId: start.sessionId,
-    agentId: start.agentId,
-    status: 'running',
-    inputHash: start.inputHash,
-    startId: start.startId,
-    userMessageId: start.userMessageId,
-    messageId: start.messageId,
-    lease: { processId: start.processId, ms: start.leaseMs },
-    fence: 1,
-    cancelRequestedAt: null,
-    lastSeq: null,
-    error: null,
-    metrics: null,
-    createdAt: now,
-    endedAt: null,
-    v: 1,
+function outcomeOfFound(found: RunDocument, start: Start): StartOutcome {
+  if (found.inputHash !== start.inputHash) {
+    throw new VerbatimError('RUN_ID_REUSED', 'This run id was used for another prompt; make a new id', {
+      data: { field: 'runId' },
+    })
   }
-}
-
-function userMessage(owner: Owner, start: Start, at: { seq: number; createdAt: Date }): MessageDocument {
-  return {
-    _id: messageKeyOf(owner, start.userMessageId),
-    s: sessionKeyOf(owner, start.sessionId),
-    b: 'main',
-    seq: at.seq,
-    id: start.userMessageId,
-    sessionId: start.sessionId,
-    role: 'user',
-    content: [...start.prompt],
-    status: 'completed',
-    agentId: null,
-    runId: start.runId,
-    metrics: null,
-    createdAt: at.createdAt,
-    v: 1,
+  const isMine = found.startId === start.startId
+  if (isMine && found.status === 'running') return { type: 'started', owned: toOwnedRun(found) }
+  if (isMine && found.status === 'queued') {
+    return { type: 'queued', key: found._id, run: toRun(found), replaced: [], next: undefined }
   }
+  return { type: 'existing', run: toRun(found) }
 }
 
 /** The first line of the first prompt names the session until somebody renames it. */

@@ -15,6 +15,7 @@ import type { OwnedRun, RunRepository } from '../ports/run-repository.ts'
 import { terminalEvent } from './drive-run.ts'
 import { createMetricsCollector } from './run-metrics.ts'
 import type { RunTails } from './run-tail.ts'
+import type { Turns } from './turns.ts'
 
 export interface RecoveryDeps {
   readonly runRepository: RunRepository
@@ -26,6 +27,7 @@ export interface RecoveryDeps {
   readonly leaseMs: number
   /** Between two looks for lapsed leases, in milliseconds. */
   readonly recoveryMs: number
+  readonly turns: Turns
 }
 
 const maxBatchesPerRead = 256
@@ -76,24 +78,29 @@ async function interrupt(deps: RecoveryDeps, claimed: OwnedRun, signal: AbortSig
     error,
   } as const
   const outcome = await deps.runRepository.finishRun(claimed, end, {
+    offer: deps.turns.offer(),
     signal: AbortSignal.any([signal, AbortSignal.timeout(deps.leaseMs)]),
   })
-  if (outcome === 'stored') deps.tails.hint(claimed.key)
-  return outcome
+  if (outcome.type === 'fenced') return 'fenced'
+  deps.tails.hint(claimed.key)
+  deps.turns.begin(outcome.next)
+  return 'stored'
 }
 
 /** The answer and the figures as the log holds them; times that only the lost process knew are not made up. */
 async function replay(deps: RecoveryDeps, claimed: OwnedRun, signal: AbortSignal) {
   const collector = createMetricsCollector()
+  let startedAt = claimed.run.createdAt
   let answer: Answer = emptyAnswer
   for (let batches = await readAfter(deps, claimed, { after: 0, signal }); batches.length > 0;) {
     for (const batch of batches) {
       answer = reduceEvents(answer, batch)
       for (const event of batch.events) collector.add(event, 0)
+      startedAt = batch.events.find((event) => event.type === 'run_started')?.startedAt ?? startedAt
     }
     batches = await readAfter(deps, claimed, { after: answer.lastSeq, signal })
   }
-  const latencyMs = deps.clock.now().getTime() - Date.parse(claimed.run.createdAt)
+  const latencyMs = deps.clock.now().getTime() - Date.parse(startedAt)
   return { answer, metrics: { ...collector.total(Math.max(0, latencyMs)), timeToFirstTokenMs: null } }
 }
 
