@@ -19,16 +19,18 @@ export class Journal {
   readonly runId: string
   readonly reader: string
   /** Event `i` has the seq `i + 1`; the JSON text as it was parsed. */
-  readonly events: string[] = []
+  readonly events: string[]
   readonly violations: string[] = []
   /** Where it connected, and why it came back. */
   readonly notes: string[] = []
   end: JournalEnd = 'unfinished'
   #hasEnded = false
 
-  constructor(runId: string, reader: string) {
+  /** @param seen events that the reader knows already; it goes on behind them */
+  constructor(runId: string, reader: string, seen: readonly string[] = []) {
     this.runId = runId
     this.reader = reader
+    this.events = [...seen]
   }
 
   get lastSeq(): number {

@@ -4,39 +4,40 @@ import type { IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventBatch } from '@verbatim/core'
 import type { Endpoint } from './raw-calls.ts'
-import { Journal, ViolationError } from './journal.ts'
+import { ViolationError } from './journal.ts'
+import type { Journal } from './journal.ts'
 
 export interface RawReaderOptions {
-  readonly runId: string
-  readonly name: string
+  readonly journal: Journal
   /** Tried in turn. */
   readonly endpoints: readonly Endpoint[]
   readonly signal: AbortSignal
-  /** Hangs up after so many batches and comes back elsewhere; 0 for never. */
+  /** Hangs up after so many batches and comes back elsewhere, a dozen times; 0 for never. */
   readonly dropEvery?: number
-  /** Reads nothing for so long behind each batch, in milliseconds. */
+  /** Reads nothing for so long behind each of its first batches, in milliseconds. */
   readonly slowMs?: number
   /** Whether the run's start has been confirmed: then "not found" is a lie. */
   readonly wasAcked?: () => boolean
-  /** Events it knows already; it goes on behind them. @default none */
-  readonly seen?: readonly string[]
   /** Whether nobody will confirm the start any more: then "not found" is an answer. */
   readonly isAbandoned?: () => boolean
 }
 
+const maxDrops = 12
+const maxSlowBatches = 30
+
 /** Silence for so long is a dead connection; the server's heartbeat is 300 ms. */
 const idleMs = 1_500
 
-/** Follows the run from its beginning to its terminal event, whatever happens on the way. Never rejects. */
-export async function readRun(options: RawReaderOptions): Promise<Journal> {
-  const journal = new Journal(options.runId, options.name)
-  journal.events.push(...(options.seen ?? []))
-  const { signal, endpoints } = options
+/** Follows the journal's run from where the journal is to the terminal event, whatever happens on the way. Never rejects. */
+export async function readRun(options: RawReaderOptions): Promise<void> {
+  const { journal, signal, endpoints } = options
+  let drops = 0
   for (let turn = 0; !signal.aborted; turn++) {
     const endpoint = endpoints[turn % endpoints.length]
     if (endpoint === undefined) break
     const wasAcked = options.wasAcked?.() ?? true
-    const end = await readOnce(journal, options, endpoint).catch((error: unknown) => {
+    const dropEvery = drops < maxDrops ? (options.dropEvery ?? 0) : 0
+    const end = await readOnce({ ...options, dropEvery }, endpoint).catch((error: unknown) => {
       if (error instanceof ViolationError) return 'violated' as const
       throw error
     })
@@ -51,16 +52,17 @@ export async function readRun(options: RawReaderOptions): Promise<Journal> {
       else if (options.isAbandoned?.() === true) journal.end = 'not_found'
       if (journal.violations.length > 0 || journal.end === 'not_found') break
     }
+    if (end === 'dropped') drops++
     journal.note(end)
     await sleep(15 + ((turn * 7) % 40), undefined, { signal }).catch(() => {})
   }
-  return journal
 }
 
 type ConnectionEnd = 'returned' | 'cut' | 'dropped' | 'silent' | 'not_found' | 'refused' | 'stopped'
 
-async function readOnce(journal: Journal, options: RawReaderOptions, endpoint: Endpoint): Promise<ConnectionEnd> {
-  const { runId, signal, dropEvery = 0, slowMs = 0 } = options
+async function readOnce(options: RawReaderOptions, endpoint: Endpoint): Promise<ConnectionEnd> {
+  const { journal, signal, dropEvery = 0, slowMs = 0 } = options
+  const { runId } = journal
   const lastEventId = journal.lastSeq === 0 ? {} : { lastEventId: `${runId}:${journal.lastSeq}` }
   const input = encodeURIComponent(JSON.stringify({ runId, ...lastEventId }))
   const connection = openConnection(endpoint, `/trpc/runs.follow?input=${input}`, signal)
@@ -70,8 +72,9 @@ async function readOnce(journal: Journal, options: RawReaderOptions, endpoint: E
       const end = takeFrame(journal, frame)
       if (end !== undefined) return end
       if (frame.id === undefined) continue
-      if (dropEvery > 0 && ++batches % dropEvery === 0) return 'dropped'
-      if (slowMs > 0) await sleep(slowMs, undefined, { signal }).catch(() => {})
+      batches++
+      if (dropEvery > 0 && batches % dropEvery === 0) return 'dropped'
+      if (slowMs > 0 && batches < maxSlowBatches) await sleep(slowMs, undefined, { signal }).catch(() => {})
     }
     return connection.end
   } finally {

@@ -1,14 +1,7 @@
-import type { Verdict } from '../oracle/judge.ts'
-import type { World } from '../world/world.ts'
+/** Every directed scenario, in the order in which `--fault all` runs them. */
+import { clientFaults } from './client-faults.ts'
+import { mongoFaults } from './mongo-faults.ts'
+import type { Scenario } from './scenario.ts'
+import { serverFaults } from './server-faults.ts'
 
-export interface Scenario {
-  readonly name: string
-  /** Of the list of faults, F1 to F26. */
-  readonly covers: string
-  readonly what: string
-  /** @default what the command says */
-  readonly nodes?: 1 | 3
-  readonly run: (world: World, seed: number) => Promise<{ injected: ReadonlyMap<string, number>; verdict: Verdict }>
-}
-
-export const scenarios: readonly Scenario[] = []
+export const scenarios: readonly Scenario[] = [...serverFaults, ...mongoFaults, ...clientFaults]

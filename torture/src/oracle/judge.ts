@@ -2,6 +2,7 @@
 import type { ContentBlock, Message } from '@verbatim/core'
 import { isDeepStrictEqual } from 'node:util'
 import { query } from '../clients/raw-calls.ts'
+import { Journal } from '../clients/journal.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import type { Evidence, RunEvidence } from '../plan/evidence.ts'
 import type { World } from '../world/world.ts'
@@ -88,7 +89,8 @@ async function replays(world: World, runId: string, log: readonly string[]): Pro
       [0, Math.floor(log.length / 2)].map(async (after) => {
         const name = `replay from ${after} through server ${index}`
         const signal = AbortSignal.timeout(20_000)
-        const journal = await readRun({ runId, name, endpoints: [server.front], signal, seen: log.slice(0, after) })
+        const journal = new Journal(runId, name, log.slice(0, after))
+        await readRun({ journal, endpoints: [server.front], signal })
         return [
           ...checkJournal(journal, log),
           ...[difference(name, log, journal.events)].filter((text) => text !== undefined),

@@ -3,6 +3,7 @@ import type { Random } from '../random.ts'
 import { createRandom } from '../random.ts'
 import type { PromptSpec, ProviderFault } from '../prompt.ts'
 import type { ProfileName } from '../world/world.ts'
+import { isDeadly } from './plan.ts'
 import type {
   CancelPlan,
   FailHow,
@@ -43,15 +44,15 @@ export function makePlan({ seed, nodes }: PlanOptions): Plan {
     profile: pickProfile(random, faults),
     graceMs: random.pick([0, 50, 2_000]),
     sessions,
+    faultsFrom: 'start',
     faults,
   }
 }
 
 function pickProfile(random: Random, faults: readonly FaultPlan[]): ProfileName {
-  // Servers are replaced when the profile changes, so it changes with the faults that it matters for.
-  const isDatabaseFault = faults.some(({ kind }) => /^(mongod|step|fail)/.test(kind))
-  if (isDatabaseFault && random.chance(0.35)) return 'patient'
-  if (faults.every(({ kind }) => /^(front|clients)/.test(kind))) return 'patient'
+  // Where nothing dies every run must complete, if only leases are long enough; where something does, long leases cost time.
+  const isMild = faults.every((fault) => !isDeadly(fault))
+  if (isMild && random.chance(0.6)) return 'patient'
   return random.chance(0.15) ? 'archiving' : 'short'
 }
 
@@ -66,8 +67,14 @@ function makeTurn(seed: number, random: Random): TurnPlan {
   const prompt: PromptSpec = {
     seed,
     runId: random.uuid(),
-    tokens: random.pick([0, 1, random.int(5, 40), random.int(20, 90), random.int(20, 90), 400]),
-    paceMs: random.pick([0, 2, 5, 12, 25]),
+    ...random.pick([
+      { tokens: 0, paceMs: 0 },
+      { tokens: 1, paceMs: 10 },
+      { tokens: 600, paceMs: 0 },
+      { tokens: random.int(5, 40), paceMs: random.pick([0, 5, 25]) },
+      { tokens: random.int(20, 90), paceMs: random.pick([5, 12, 20]) },
+      { tokens: random.int(20, 90), paceMs: random.pick([5, 12, 20]) },
+    ]),
     fault: isClaude ? random.pick(faults) : 'none',
   }
   return {

@@ -49,7 +49,7 @@ export interface SessionPlan {
   readonly overlaps: boolean
 }
 
-/** A fault and when it comes, in milliseconds from the plan's start. */
+/** A fault and when it comes, in milliseconds from when the plan says. */
 export type FaultPlan = { readonly atMs: number } & Fault
 
 export type Fault =
@@ -91,6 +91,8 @@ export interface Plan {
   /** What a server that is asked to stop gives its runs, in milliseconds. */
   readonly graceMs: number
   readonly sessions: readonly SessionPlan[]
+  /** Times of faults count from the plan's start, or from when every session's first answer is being streamed. */
+  readonly faultsFrom: 'start' | 'streaming'
   readonly faults: readonly FaultPlan[]
 }
 
@@ -101,7 +103,7 @@ export function labelOf(fault: Fault): string {
   return 'code' in how ? `fail-${how.type}-${how.code}` : `fail-${how.type}`
 }
 
-const deadly = [
+const deadly: readonly Fault['kind'][] = [
   'server-kill',
   'server-term',
   'server-hang',
@@ -111,12 +113,17 @@ const deadly = [
   'mongod-hang',
 ]
 
+/** Whether a fault ends processes, or makes them give up what they hold. */
+export function isDeadly({ kind }: Fault): boolean {
+  return deadly.includes(kind)
+}
+
 /**
  * Whether a run of the plan may end interrupted: its process may die, or must give up. Short leases lapse on a busy machine
  * without any fault of ours, so only patient plans without a deadly fault promise that every run completes.
  */
 export function mayInterrupt({ profile, faults }: Plan): boolean {
-  return profile !== 'patient' || faults.some(({ kind }) => deadly.includes(kind))
+  return profile !== 'patient' || faults.some(isDeadly)
 }
 
 /** Whether the database may be away for longer than a call waits. */

@@ -33,6 +33,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   }))
   const talking = Promise.all(sessions.map(async ({ session, runs }) => await talk(context, session, runs)))
   talking.catch(() => {}) // awaited below, behind the faults
+  if (plan.faultsFrom === 'streaming') await untilStreaming(sessions.map(({ runs }) => runs[0]))
   await injectAll(context, plan.faults, injected)
   await world.heal()
   const deadline = setTimeout(() => over.abort(), slackMs + world.leases.leaseMs)
@@ -67,6 +68,13 @@ async function talk(context: TurnContext, session: SessionPlan, runs: readonly R
     if (!session.overlaps) await ended
   }
   await Promise.all(turns)
+}
+
+/** Resolves when a few events of each of these runs have been read. */
+async function untilStreaming(runs: readonly (RunEvidence | undefined)[]): Promise<void> {
+  const isStreaming = (run: RunEvidence | undefined) => run?.journals.some((journal) => journal.lastSeq > 4) ?? true
+  const deadline = performance.now() + slackMs
+  while (!runs.every(isStreaming) && performance.now() < deadline) await sleep(10)
 }
 
 async function injectAll(context: TurnContext, faults: readonly FaultPlan[], injected: Map<string, number>) {

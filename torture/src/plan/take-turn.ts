@@ -1,6 +1,7 @@
 /** One prompt of a plan: sent as the plan says, read by all its readers, cancelled if it is to be. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promptText } from '../prompt.ts'
+import { Journal } from '../clients/journal.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import { cancelOnce, startAndHangUp, startOnce } from '../clients/raw-calls.ts'
 import type { StartInput } from '../clients/raw-calls.ts'
@@ -34,9 +35,10 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
   const { runId } = run
   if (plan.joinAfterMs > 0) await sleep(plan.joinAfterMs, undefined, { signal }).catch(() => {})
   if (plan.type === 'raw') {
-    const journal = await readRun({
-      runId,
-      name: `raw-${plan.via}${plan.dropEvery > 0 ? `-drop${plan.dropEvery}` : ''}`,
+    const journal = new Journal(runId, `raw-${plan.via}${plan.dropEvery > 0 ? `-drop${plan.dropEvery}` : ''}`)
+    run.journals.push(journal)
+    return await readRun({
+      journal,
       endpoints: [world.server(plan.via).front, world.server(plan.via + 1).front],
       signal,
       dropEvery: plan.dropEvery,
@@ -44,8 +46,6 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
       wasAcked: () => isAcked(run),
       isAbandoned: () => run.isAbandoned,
     })
-    run.journals.push(journal)
-    return
   }
   // The client gives up on a run that is not there, so it joins one that is.
   while (!isAcked(run) && !run.isAbandoned && !signal.aborted) await sleep(20)

@@ -12,9 +12,12 @@ import { crashAt } from './crash-at.ts'
 import { seededAgent } from './seeded-agent.ts'
 import type { FromServer, ServerConfig, ToServer } from './server-config.ts'
 
+let graceMs = 0
+
 process.on('disconnect', () => process.exit(1))
 process.on('message', (message: ToServer) => {
   if (message.type === 'block') block(message.ms)
+  else if (message.type === 'grace') graceMs = message.ms
   else start(message.config).catch(die)
 })
 process.on('unhandledRejection', die)
@@ -22,6 +25,7 @@ process.on('uncaughtException', die)
 tell({ type: 'warm' })
 
 async function start(config: ServerConfig): Promise<void> {
+  graceMs = config.graceMs
   const clock = skewedClock(config.clockSkewMs)
   const client = createMongoClient(config.mongoUri)
   const watchClient = createWatchClient(config.mongoUri)
@@ -46,7 +50,7 @@ async function start(config: ServerConfig): Promise<void> {
   tell({ type: 'listening', port: typeof address === 'object' && address !== null ? address.port : 0 })
   process.once('SIGTERM', () => {
     const stop = async () => {
-      await core.drain({ graceMs: config.graceMs })
+      await core.drain({ graceMs })
       await api.close()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))

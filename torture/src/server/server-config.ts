@@ -27,6 +27,8 @@ export interface CrashPoint {
 
 export type ToServer =
   | { readonly type: 'start'; readonly config: ServerConfig }
+  /** How long runs may go on behind SIGTERM. */
+  | { readonly type: 'grace'; readonly ms: number }
   /** Keeps the event loop busy. */
   | { readonly type: 'block'; readonly ms: number }
 

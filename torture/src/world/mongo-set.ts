@@ -1,4 +1,5 @@
 /** The MongoDB under torture: a replica set of one or three nodes that can be killed, hung, stepped down and made to fail. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import type { EmbeddedReplicaSet } from '@verbatim/embedded-mongodb'
 import { MongoClient } from 'mongodb'
@@ -28,7 +29,9 @@ export class MongoSet implements AsyncDisposable {
   }
 
   static async start(nodes: 1 | 3): Promise<MongoSet> {
-    const setParameters = { enableTestCommands: 1, transactionLifetimeLimitSeconds: 30 }
+    // A killed process leaves its open transaction behind, and with it the session's document locked, for as long as this
+    // (60 s by MongoDB's default): a plan cannot wait so long.
+    const setParameters = { enableTestCommands: 1, transactionLifetimeLimitSeconds: 3 }
     return new MongoSet(
       await startReplicaSet({ env: processEnvironment, nodes, electionTimeoutMillis: 2_000, setParameters }),
     )
@@ -74,13 +77,15 @@ export class MongoSet implements AsyncDisposable {
     if (this.#isUp(index)) await this.#set.kill(index, 'SIGCONT')
   }
 
-  /** The primary steps down; with one node it comes back by itself, with three another takes over. */
+  /** The primary steps down; with one node it is asked back after a second, with three another takes over. */
   async stepDown(): Promise<void> {
-    const seconds = this.nodes === 1 ? 1 : 5
-    const force = this.nodes === 1
-    await this.#admin(await this.primary(), (admin) =>
-      admin.command({ replSetStepDown: seconds, secondaryCatchUpPeriodSecs: force ? 0 : 2, force }),
-    ).catch(() => {}) // it may close our connection, and one that refuses has lost its place already
+    const index = await this.primary()
+    const isAlone = this.nodes === 1
+    const command = { replSetStepDown: 5, secondaryCatchUpPeriodSecs: isAlone ? 0 : 2, force: isAlone }
+    await this.#admin(index, (admin) => admin.command(command)).catch(() => {}) // it may close our connection as well
+    if (!isAlone) return
+    await sleep(700)
+    await this.#admin(index, (admin) => admin.command({ replSetFreeze: 0 })).catch(() => {}) // it has come back already
   }
 
   /** Makes commands of the servers fail on the primary; the harness's own go through. */

@@ -45,6 +45,11 @@ export class ServerProcess {
     })
   }
 
+  /** How long runs may go on behind SIGTERM. */
+  grace(ms: number): void {
+    this.#tell({ type: 'grace', ms })
+  }
+
   block(ms: number): void {
     this.#tell({ type: 'block', ms })
   }

@@ -69,6 +69,10 @@ export class ServerSlot {
     this.#process?.signal('SIGCONT')
   }
 
+  grace(ms: number): void {
+    this.#process?.grace(ms)
+  }
+
   block(ms: number): void {
     this.#process?.block(ms)
   }

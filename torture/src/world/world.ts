@@ -82,6 +82,7 @@ export class World implements AsyncDisposable {
   async use(profile: ProfileName, graceMs: number): Promise<void> {
     const isSame = profile === this.#profile
     this.#graceMs = graceMs
+    for (const slot of this.servers) slot.grace(graceMs)
     if (isSame) return
     this.#profile = profile
     await this.restartServers()

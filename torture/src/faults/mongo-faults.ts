@@ -1,0 +1,169 @@
+/** F5 to F12, F14, F16, F26: what happens to MongoDB, and on the way to it. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startOnce } from '../clients/raw-calls.ts'
+import { judge } from '../oracle/judge.ts'
+import type { FaultPlan } from '../plan/plan.ts'
+import { runPlan } from '../plan/run-plan.ts'
+import { restartWith } from './server-faults.ts'
+import { allComplete, planned, runSketch, sketchPlan } from './scenario.ts'
+import type { Outcome, Scenario } from './scenario.ts'
+import type { World } from '../world/world.ts'
+
+const writes = ['insert', 'update', 'findAndModify', 'commitTransaction']
+const patient = { profile: 'patient', prompt: { tokens: 120, paceMs: 20 } } as const
+
+export const mongoFaults: readonly Scenario[] = [
+  planned(
+    { name: 'kill-primary', covers: 'F5', what: 'SIGKILL of the primary; another takes over', nodes: 3 },
+    { ...patient, faults: [{ atMs: 500, kind: 'mongod-kill', node: 'primary', backAfterMs: 4_000 }] },
+  ),
+  planned(
+    { name: 'kill-mongod', covers: 'F5', what: 'SIGKILL of the only mongod, and its restart' },
+    { ...patient, faults: [{ atMs: 500, kind: 'mongod-kill', node: 'primary', backAfterMs: 100 }] },
+  ),
+  planned(
+    { name: 'hung-primary', covers: 'F6', what: 'a primary that hangs until another has taken over', nodes: 3 },
+    { ...patient, faults: [{ atMs: 500, kind: 'mongod-hang', node: 'primary', forMs: 9_000 }] },
+  ),
+  planned(
+    { name: 'hung-mongod', covers: 'F6', what: 'the only mongod hangs for a while' },
+    { ...patient, faults: [{ atMs: 500, kind: 'mongod-hang', node: 'primary', forMs: 2_000 }] },
+  ),
+  planned(
+    { name: 'step-down-loop', covers: 'F7', what: 'the primary steps down again and again' },
+    {
+      ...patient,
+      faults: [200, 2_400, 4_600].map((atMs): FaultPlan => ({ atMs, kind: 'step-down' })),
+      prompt: { tokens: 150, paceMs: 30 },
+    },
+    allComplete,
+  ),
+  {
+    name: 'majority-lost',
+    covers: 'F8',
+    what: 'both secondaries die: nothing is confirmed',
+    nodes: 3,
+    run: loseMajority,
+  },
+  { name: 'rollback', covers: 'F9', what: 'the primary dies with writes nobody else has', nodes: 3, run: rollBack },
+  planned(
+    { name: 'applied-then-cut', covers: 'F10', what: 'writes that are applied, and whose answers are lost' },
+    {
+      ...patient,
+      turns: 2,
+      faults: [
+        { atMs: 10, kind: 'fail-commands', how: { type: 'applied-then-cut' }, commands: [], times: 3 },
+        { atMs: 400, kind: 'fail-commands', how: { type: 'applied-then-cut' }, commands: [], times: 3 },
+        { atMs: 800, kind: 'fail-commands', how: { type: 'close' }, commands: [...writes, 'find'], times: 6 },
+      ],
+    },
+    allComplete,
+  ),
+  planned(
+    { name: 'slow-database', covers: 'F11', what: 'commits that take 400 ms: bigger batches, in order' },
+    {
+      ...patient,
+      faults: [{ atMs: 200, kind: 'fail-commands', how: { type: 'block', ms: 400 }, commands: writes, times: 8 }],
+    },
+    allComplete,
+  ),
+  planned(
+    { name: 'server-codes', covers: 'F12', what: 'elections, shutdowns and unreachable majorities, by their codes' },
+    { ...patient, turns: 2, faults: codes() },
+    allComplete,
+  ),
+  planned(
+    { name: 'watch-dies', covers: 'F14', what: 'the change stream dies of lost histories and cursors' },
+    {
+      ...patient,
+      readers: [{ via: 1 }, { via: 1, type: 'sdk' }, { via: 1, dropEvery: 3 }],
+      faults: [286, 136, 43].map((code, at): FaultPlan => {
+        const commands = ['getMore', 'aggregate']
+        return { atMs: 200 + at * 500, kind: 'fail-commands', how: { type: 'code', code }, commands, times: 4 }
+      }),
+    },
+    allComplete,
+  ),
+  {
+    name: 'starved-pool',
+    covers: 'F16',
+    what: 'five connections to MongoDB for a hundred followers: leases live on',
+    async run(world, seed) {
+      await world.use('patient', 300)
+      const mongoOptions = world.mongo.nodes === 1 ? '&maxPoolSize=5' : ''
+      await restartWith(world, [{ mongoOptions }, { mongoOptions }])
+      const readers = Array.from({ length: 25 }, (_, at) => ({ via: at, dropEvery: at % 5 }))
+      const sketch = { ...patient, sessions: 4, readers } as const
+      const outcome = await runSketch(world, sketchPlan('starved-pool', seed, sketch), allComplete)
+      await world.restartServers()
+      return { ...outcome, injected: new Map([['starved-pool', 1]]) }
+    },
+  },
+  {
+    name: 'index-missing',
+    covers: 'F26',
+    what: 'the unique index of the messages is gone: a server that starts makes it again',
+    async run(world, seed) {
+      await world.db.collection('messages').dropIndex('session_order')
+      await world.restartServers()
+      const indexes = await world.db.collection('messages').indexes()
+      const isThere = indexes.some(({ name, unique }) => name === 'session_order' && unique === true)
+      const outcome = await runSketch(world, sketchPlan('index-missing', seed, { sessions: 1, prompt: { tokens: 5 } }))
+      const violations = [...outcome.verdict.violations, ...(isThere ? [] : ['a server runs without its unique index'])]
+      return { injected: new Map([['index-missing', 1]]), verdict: { ...outcome.verdict, violations } }
+    },
+  },
+]
+
+function codes(): FaultPlan[] {
+  const failing = [189, 11_600, 91].map((code, at): FaultPlan => {
+    return { atMs: 50 + at * 200, kind: 'fail-commands', how: { type: 'code', code }, commands: writes, times: 3 }
+  })
+  return [
+    ...failing,
+    { atMs: 700, kind: 'fail-commands', how: { type: 'write-concern', code: 64 }, commands: writes, times: 3 },
+    { atMs: 1_100, kind: 'fail-commands', how: { type: 'write-concern', code: 91 }, commands: writes, times: 3 },
+  ]
+}
+
+/** A call may take so long before it says that the database is away, in milliseconds. */
+const unavailableWithinMs = 5_500
+
+async function loseMajority(world: World, seed: number): Promise<Outcome> {
+  await world.use('patient', 300)
+  const plan = sketchPlan('majority-lost', seed, { ...patient, sessions: 2, turn: { start: 'answer_lost' } })
+  const [, late] = plan.sessions
+  if (late === undefined) throw new Error('The plan has two sessions')
+  const primary = await world.mongo.primary()
+  const secondaries = [1, 2].map((step) => (primary + step) % 3)
+  await Promise.all(secondaries.map(async (index) => await world.mongo.kill(index)))
+  const startedAt = performance.now()
+  const { sessionId } = late
+  const input = { sessionId, runId: crypto.randomUUID(), message: 'never confirmed', agentId: 'seeded' }
+  const answer = await startOnce(world.server(0).front, input)
+  const tookMs = performance.now() - startedAt
+  await world.mongo.heal()
+  const outcome = await runSketch(world, plan)
+  const violations = [...outcome.verdict.violations]
+  if (answer.type !== 'refused' || answer.error.code !== 'UNAVAILABLE')
+    violations.push(`a start without a majority was answered ${JSON.stringify(answer)}`)
+  if (tookMs > unavailableWithinMs) violations.push(`UNAVAILABLE came after ${Math.round(tookMs)} ms`)
+  return { injected: new Map([['mongod-kill', 2]]), verdict: { ...outcome.verdict, violations } }
+}
+
+/** What only the dead primary has is rolled back: nobody may have seen it. */
+async function rollBack(world: World, seed: number): Promise<Outcome> {
+  const plan = sketchPlan('rollback', seed, { ...patient, profile: 'short', prompt: { tokens: 300, paceMs: 10 } })
+  const running = runPlan(world, { ...plan, faults: [{ atMs: 6_000, kind: 'clients-move' }] })
+  running.catch(() => {}) // awaited below
+  await sleep(1_000)
+  const primary = await world.mongo.primary()
+  const secondaries = [1, 2].map((step) => (primary + step) % 3)
+  await Promise.all(secondaries.map(async (index) => await world.mongo.hang(index)))
+  await sleep(1_200) // the primary believes in its majority for two seconds
+  await world.mongo.kill(primary)
+  await Promise.all(secondaries.map(async (index) => await world.mongo.wake(index)))
+  const { evidence } = await running
+  const verdict = await judge(world, evidence)
+  return { injected: new Map([['rollback', 1]]), verdict }
+}

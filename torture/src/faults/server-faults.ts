@@ -1,0 +1,124 @@
+/** F1 to F4, F20, F21: what happens to the processes that write runs. */
+import { allComplete, merge, planned, runSketch, sketchPlan, someInterrupted } from './scenario.ts'
+import type { Outcome, Scenario } from './scenario.ts'
+import type { World } from '../world/world.ts'
+
+export const serverFaults: readonly Scenario[] = [
+  planned(
+    { name: 'kill-owner', covers: 'F1', what: 'SIGKILL of the process that writes, in mid-answer' },
+    { faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }] },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'kill-both', covers: 'F1', what: 'SIGKILL of every server at once' },
+    {
+      faults: [
+        { atMs: 200, kind: 'server-kill', server: 0, backAfterMs: 100 },
+        { atMs: 200, kind: 'server-kill', server: 1, backAfterMs: 300 },
+      ],
+    },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'kill-in-slow-commit', covers: 'F1 F11', what: 'SIGKILL while MongoDB takes its time with a commit' },
+    {
+      prompt: { tokens: 150, paceMs: 10 },
+      faults: [
+        { atMs: 200, kind: 'fail-commands', how: { type: 'block', ms: 900 }, commands: ['insert'], times: 3 },
+        { atMs: 600, kind: 'server-kill', server: 0, backAfterMs: 100 },
+      ],
+    },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'drain', covers: 'F2', what: 'SIGTERM with time enough: answers end, followers go elsewhere, exit code 0' },
+    { graceMs: 10_000, faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }] },
+    allComplete,
+  ),
+  planned(
+    { name: 'drain-hand-over', covers: 'F2', what: 'SIGTERM without time: answers are handed over, exit code 0' },
+    { graceMs: 0, faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }] },
+    someInterrupted,
+  ),
+  planned(
+    {
+      name: 'zombie',
+      covers: 'F3',
+      what: 'SIGSTOP past the lease, then SIGCONT: the zombie must not write or show more',
+    },
+    {
+      sessions: 5,
+      prompt: { tokens: 400, paceMs: 8 },
+      readers: [{ via: 0 }, { via: 0 }, { via: 1 }],
+      faults: [{ atMs: 600, kind: 'server-hang', server: 0, forMs: 2_400 }],
+    },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'blocked-loop', covers: 'F4', what: 'an event loop that is busy for longer than the lease' },
+    {
+      sessions: 5,
+      prompt: { tokens: 300, paceMs: 8 },
+      readers: [{ via: 0 }, { via: 0 }, { via: 1 }],
+      faults: [{ atMs: 600, kind: 'server-block', server: 0, forMs: 2_400 }],
+    },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'long-run', covers: 'P3', what: 'an answer that takes longer than a lease, without any fault' },
+    { profile: 'patient', sessions: 2, prompt: { tokens: 400, paceMs: 28 } },
+    allComplete,
+  ),
+  {
+    name: 'clock-skew',
+    covers: 'F20',
+    what: 'one server an hour ahead, the other an hour behind: no lease is taken early',
+    async run(world, seed) {
+      await world.use('patient', 300)
+      const hourMs = 3_600_000
+      await restartWith(world, [{ clockSkewMs: hourMs }, { clockSkewMs: -hourMs }])
+      const outcome = await runSketch(world, sketchPlan('clock-skew', seed, { profile: 'patient' }), allComplete)
+      await world.restartServers()
+      return { ...outcome, injected: new Map([['clock-skew', 2]]) }
+    },
+  },
+  {
+    name: 'crash-at-every-await',
+    covers: 'F21',
+    what: 'the process ends at its n-th call of the database, before and after it, for every n',
+    async run(world, seed) {
+      const outcomes: Outcome[] = []
+      for (let call = 1; call <= 9; call++) {
+        for (const when of ['before', 'after'] as const) outcomes.push(await crashAt(world, seed, { call, when }))
+      }
+      await world.restartServers()
+      return merge(outcomes)
+    },
+  },
+]
+
+async function crashAt(
+  world: World,
+  seed: number,
+  crash: { call: number; when: 'before' | 'after' },
+): Promise<Outcome> {
+  await world.use('short', 300)
+  await restartWith(world, [{ crashAt: crash }, {}])
+  const sketch = { sessions: 1, prompt: { tokens: 5, paceMs: 60 }, turn: { via: 0 } } as const
+  const plan = sketchPlan(`crash-at-every-await/${crash.call}-${crash.when}`, seed, sketch)
+  const outcome = await runSketch(world, plan)
+  const violations = outcome.verdict.violations.map((text) => `crash ${crash.when} call ${crash.call}: ${text}`)
+  return { injected: new Map([['crash-at-await', 1]]), verdict: { ...outcome.verdict, violations } }
+}
+
+type Special = Parameters<World['servers'][number]['start']>[0]
+
+/** Replaces the servers by such with settings of their own. */
+export async function restartWith(world: World, specials: readonly Special[]): Promise<void> {
+  await Promise.all(
+    world.servers.map(async (server, at) => {
+      await server.kill()
+      await server.start(specials[at] ?? {})
+    }),
+  )
+}
