@@ -5,7 +5,7 @@
 import { VerbatimError } from './contract/errors.ts'
 import type { RunId } from './contract/identifiers.ts'
 import type { Owner } from './contract/principal.ts'
-import type { StartRunInput, Run } from './contract/run.ts'
+import type { Run } from './contract/run.ts'
 import type { Agent } from './ports/agent.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventLog, LogWatcher } from './ports/event-log.ts'
@@ -17,14 +17,15 @@ import { EventWriter } from './runs/append-events.ts'
 import { archiveRuns } from './runs/archive-runs.ts'
 import { cancelRun } from './runs/cancel-run.ts'
 import { driveRun } from './runs/drive-run.ts'
-import type { DriveOutcome } from './runs/drive-run.ts'
+import type { DrivenRun, DriveOutcome } from './runs/drive-run.ts'
 import { followRun } from './runs/follow-run.ts'
 import { LiveRuns } from './runs/live-runs.ts'
 import { recoverRuns } from './runs/recover-runs.ts'
 import { renewLeases } from './runs/renew-leases.ts'
+import { retryRun } from './runs/retry-run.ts'
 import { RunTails } from './runs/run-tail.ts'
 import { startRun } from './runs/start-run.ts'
-import type { Started } from './runs/start-run.ts'
+import type { StartDeps, Started } from './runs/start-run.ts'
 import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
 import { parseServerOptions } from './server-options.ts'
@@ -172,7 +173,7 @@ class Engine implements ServerCore {
     const followDeps = { log, runRepository, tails: this.#tails, startWaitMs }
     const cancelDeps = { ...followDeps, runRepository, liveRuns: this.#liveRuns, cancelWaitMs }
     return {
-      start: (owner, input) => this.#start(owner, input),
+      start: (owner, input) => this.#start((deps) => startRun(deps, owner, input)),
       follow: (owner, runId, options) => this.#follow(followDeps, log.keyOf(owner, runId), options),
       async get(owner: Owner, runId: RunId): Promise<Run> {
         const run = await runRepository.getRun(owner, runId)
@@ -185,28 +186,27 @@ class Engine implements ServerCore {
         return runs
       },
       cancel: (owner, runId) => cancelRun(cancelDeps, owner, runId),
+      retry: (owner, input) => this.#start((deps) => retryRun(deps, owner, input)),
     }
   }
 
-  async #start(owner: Owner, input: StartRunInput): Promise<Run> {
+  async #start(start: (deps: StartDeps) => Promise<Started>): Promise<Run> {
     this.#requireOpen()
-    const { runRepository, clock } = this.#ports
-    const deps = {
-      runRepository,
-      clock,
-      agents: this.#agents,
-      processId: this.#processId,
-      leaseMs: this.#options.leaseMs,
-    }
-    const started = await startRun(deps, owner, input)
+    const started = await start(this.#startDeps())
     if (started.type === 'existing') return started.run
-    this.#runsStarted++
     this.#drive(started)
     return started.owned.run
   }
 
+  #startDeps(): StartDeps {
+    const { runRepository, clock } = this.#ports
+    const { leaseMs } = this.#options
+    return { runRepository, clock, agents: this.#agents, processId: this.#processId, leaseMs }
+  }
+
   /** The run belongs to the process from here on: nothing of the request that started it reaches it. */
-  #drive({ owned, agent, firstEvent }: Extract<Started, { type: 'started' }>): void {
+  #drive({ owned, agent, firstEvent }: Pick<DrivenRun, 'owned' | 'agent' | 'firstEvent'>): void {
+    this.#runsStarted++
     const tail = this.#tails.acquire(owned.key)
     tail.setLocal(true)
     tail.publish({ firstSeq: 1, events: [firstEvent] }, JSON.stringify(firstEvent).length)
@@ -218,6 +218,12 @@ class Engine implements ServerCore {
       this.#countEnd(outcome)
     })
     this.#liveRuns.add({ owned, stop, done })
+  }
+
+  /** A linked run that was stored while the process began to drain is another's to drive. */
+  async #driveOrRelease(started: Pick<DrivenRun, 'owned' | 'agent' | 'firstEvent'>): Promise<void> {
+    if (!this.#draining.signal.aborted) return this.#drive(started)
+    await this.#ports.runRepository.releaseLeases([started.owned], this.#processId)
   }
 
   #driveDeps() {
@@ -251,19 +257,12 @@ class Engine implements ServerCore {
   }
 
   #recoverRuns(): Promise<void> {
-    const { runRepository, eventLog: log, clock, logger } = this.#ports
-    const { leaseMs, recoveryMs } = this.#options
-    const deps = {
-      runRepository,
-      log,
-      tails: this.#tails,
-      clock,
-      logger,
-      processId: this.#processId,
-      leaseMs,
-      recoveryMs,
-    }
-    return recoverRuns(deps, this.#stopping.signal)
+    const { eventLog: log, logger } = this.#ports
+    const { recoveryMs } = this.#options
+    const deps = { ...this.#startDeps(), log, tails: this.#tails, logger, recoveryMs }
+    const onContinued = this.#driveOrRelease.bind(this)
+    // A process that drains takes nothing over: what it would continue is better begun by one that stays.
+    return recoverRuns({ ...deps, onContinued }, this.#draining.signal)
   }
 
   #archiveRuns(): Promise<void> {

@@ -16,7 +16,7 @@ export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
 export { Message, MessageRole, MessageStatus } from './contract/message.ts'
 export { maxPromptBytes, Prompt } from './contract/prompt.ts'
 export { Session, SessionTitle } from './contract/session.ts'
-export { CancelRunResult, Run, RunStatus, StartRunInput, type TerminalStatus } from './contract/run.ts'
+export { CancelRunResult, RetryRunInput, Run, RunStatus, StartRunInput, type TerminalStatus } from './contract/run.ts'
 export {
   AgentEvent,
   batchAfter,
@@ -28,6 +28,7 @@ export {
   RunEvent,
   TerminalEvent,
 } from './contract/event.ts'
+export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
 export { PageInput, pageOf, type Page } from './contract/page.ts'
 export { emptyAnswer, EventGapError, reduceEvents, statusOfTerminal, type Answer } from './contract/reduce-events.ts'

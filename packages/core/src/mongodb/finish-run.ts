@@ -1,4 +1,5 @@
 import type { ClientSession } from 'mongodb'
+import type { RunId } from '../contract/identifiers.ts'
 import type { OwnedRun, RunEnd } from '../ports/run-repository.ts'
 import type { MessageDocument } from './collections.ts'
 import { isDuplicateKey } from './map-error.ts'
@@ -7,7 +8,7 @@ import type { MongoContext } from './mongo-context.ts'
 import { inTransaction } from './transaction.ts'
 
 /** Thrown inside the transaction to undo it: the run is not this writer's any more, or has ended. */
-class NotOursError extends Error {}
+export class NotOursError extends Error {}
 
 /** One attempt of the last transaction of a turn; safe to repeat with the same end. */
 export async function finishRun(storage: MongoContext, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
@@ -22,14 +23,16 @@ export async function finishRun(storage: MongoContext, owned: OwnedRun, end: Run
   }
 }
 
-async function storeEnd(
+/** @param continuedBy the run that the session is busy with from now on; nobody may have asked to cancel this one */
+export async function storeEnd(
   { collections }: MongoContext,
-  { owned, end, now }: { owned: OwnedRun; end: RunEnd; now: Date },
+  { owned, end, now, continuedBy }: { owned: OwnedRun; end: RunEnd; now: Date; continuedBy?: RunId },
   session: ClientSession,
-): Promise<void> {
+): Promise<{ head: number }> {
   const { key, owner, run, fence } = owned
+  const isContinued = continuedBy !== undefined
   const ended = await collections.runs.updateOne(
-    { _id: key, status: 'running', fence },
+    { _id: key, status: 'running', fence, ...(isContinued ? { cancelRequestedAt: null } : {}) },
     {
       $set: {
         status: end.status,
@@ -38,26 +41,38 @@ async function storeEnd(
         metrics: end.metrics,
         endedAt: now,
         toArchive: true,
+        ...(isContinued ? { continuedBy } : {}),
       },
     },
     { session },
   )
   if (ended.matchedCount === 0) throw new NotOursError()
-  await collections.runEvents.insertOne({ _id: { r: key, n: end.seq }, b: end.batchId, e: [end.event] }, { session })
+  const entry = { _id: { r: key, n: firstSeqOf(end) }, b: end.batchId, e: [...(end.before ?? []), end.event] }
+  await collections.runEvents.insertOne(entry, { session })
   const released = await collections.sessions.findOneAndUpdate(
     { _id: sessionKeyOf(owner, run.sessionId), activeRunId: run.id },
-    { $inc: { head: 1 }, $set: { activeRunId: null, updatedAt: now } },
+    { $inc: { head: 1 }, $set: { activeRunId: continuedBy ?? null, updatedAt: now } },
     { session, returnDocument: 'after', projection: { head: 1 } },
   )
   if (released === null) throw new NotOursError()
   await collections.messages.insertOne(assistantMessage(owned, end, { seq: released.head, createdAt: now }), {
     session,
   })
+  return released
+}
+
+function firstSeqOf({ seq, before = [] }: RunEnd): number {
+  return seq - before.length
 }
 
 /** The terminal event's entry tells whether an earlier attempt of this end was committed. */
-async function whoEndedIt({ collections }: MongoContext, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
-  const terminal = await collections.runEvents.findOne({ _id: { r: owned.key, n: end.seq } }, { projection: { b: 1 } })
+export async function whoEndedIt(
+  { collections }: MongoContext,
+  owned: OwnedRun,
+  end: RunEnd,
+): Promise<'stored' | 'fenced'> {
+  const _id = { r: owned.key, n: firstSeqOf(end) }
+  const terminal = await collections.runEvents.findOne({ _id }, { projection: { b: 1 } })
   return terminal?.b === end.batchId ? 'stored' : 'fenced'
 }
 
@@ -78,6 +93,8 @@ function assistantMessage(
     status: end.status,
     agentId: run.agentId,
     runId: run.id,
+    ...(run.continues === null ? {} : { continues: run.continues }),
+    ...(run.retries === null ? {} : { retries: run.retries }),
     metrics: end.metrics,
     createdAt: at.createdAt,
     v: 1,

@@ -4,18 +4,19 @@
  */
 import type { RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
-import { ownerOf } from '../contract/principal.ts'
 import type { RunKey } from '../ports/event-log.ts'
-import type { OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
+import type { ClaimedRun, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 import type { Collections, RunDocument } from './collections.ts'
-import { toRun } from './documents.ts'
+import { continueRun } from './continue-run.ts'
+import { toOwnedRun, toRun } from './documents.ts'
 import { finishRun } from './finish-run.ts'
 import { toVerbatimError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
 import { retryRequest, retryUntil } from './retry.ts'
+import { retryRun } from './retry-run.ts'
 import { startRun } from './start-run.ts'
 
 export function createRunRepository(storage: MongoContext): RunRepository {
@@ -26,6 +27,14 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       return retryRequest(() => startRun(storage, owner, { ...run, startId }))
     },
     finishRun: (owned, end, { signal }) => retryUntil(signal, () => finishRun(storage, owned, end)),
+    continueRun(owned, end, { next, signal }) {
+      const now = storage.clock.now()
+      return retryUntil(signal, () => continueRun(storage, owned, { end, next, now }))
+    },
+    retryRun(owner, run) {
+      const startId = crypto.randomUUID()
+      return retryRequest(() => retryRun(storage, owner, { ...run, startId }))
+    },
     async getRun(owner, runId) {
       const found = await retryRequest(() => runs.findOne({ _id: runKeyOf(owner, runId) }))
       return found === null ? undefined : toRun(found)
@@ -102,7 +111,7 @@ async function releaseLeases(runs: Runs, owned: readonly OwnedRun[], processId: 
 async function claimLapsedRun(
   runs: Runs,
   lease: { processId: string; leaseMs: number },
-): Promise<OwnedRun | undefined> {
+): Promise<ClaimedRun | undefined> {
   const claimed = await runs.findOneAndUpdate(
     { status: 'running', $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', '$lease.ms'] }] } },
     {
@@ -112,7 +121,8 @@ async function claimLapsedRun(
     },
     { sort: { 'lease.renewedAt': 1 }, returnDocument: 'after' },
   )
-  return claimed === null ? undefined : toOwnedRun(claimed)
+  if (claimed === null) return undefined
+  return { ...toOwnedRun(claimed), cancelRequested: claimed.cancelRequestedAt !== null }
 }
 
 async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey | undefined> {
@@ -121,11 +131,6 @@ async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey 
     { sort: { endedAt: 1 }, projection: { _id: 1 } },
   )
   return found?._id
-}
-
-function toOwnedRun(document: RunDocument): OwnedRun {
-  const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })
-  return { key: document._id, owner, run: toRun(document), fence: document.fence }
 }
 
 function rethrow(error: unknown): never {

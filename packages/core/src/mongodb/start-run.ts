@@ -1,10 +1,11 @@
 import type { ClientSession } from 'mongodb'
 import { VerbatimError } from '../contract/errors.ts'
 import { textOf } from '../contract/content-block.ts'
+import type { RunEvent } from '../contract/event.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { NewRun, StartOutcome } from '../ports/run-repository.ts'
+import type { LinkedRun, NewRun, RepeatedRun, StartOutcome } from '../ports/run-repository.ts'
 import type { Collections, MessageDocument, RunDocument } from './collections.ts'
-import { toRun } from './documents.ts'
+import { toOwnedRun, toRun } from './documents.ts'
 import { isDuplicateKey } from './map-error.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
@@ -14,9 +15,9 @@ import { inTransaction } from './transaction.ts'
 const maxTitleLength = 80
 
 /** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has started the run. */
-type Start = NewRun & { readonly startId: string }
+export type Start = NewRun & Partial<Pick<LinkedRun, 'continues' | 'chain'>> & { readonly startId: string }
 
-type NewRunDocument = Omit<RunDocument, 'lease'> & {
+export type NewRunDocument = Omit<RunDocument, 'lease'> & {
   readonly lease: { readonly processId: string; readonly ms: number }
 }
 
@@ -25,7 +26,7 @@ export async function startRun(storage: MongoContext, owner: Owner, start: Start
   const run = newRunDocument(owner, start, storage.clock.now())
   try {
     await inTransaction(storage.client, (session) => insertTurn(storage, { owner, start, run }, session))
-    return { type: 'started', owned: { key: run._id, owner, run: toRun(run), fence: run.fence } }
+    return { type: 'started', owned: toOwnedRun(run) }
   } catch (error) {
     if (!isDuplicateKey(error)) throw error
     return await whyNotStarted(storage, owner, start)
@@ -45,41 +46,54 @@ async function insertTurn(
     now: run.createdAt,
   }
   const seq = await claimHead(collections.sessions, claim, session)
-  await insertRun(collections.runs, run, session)
+  await insertRun(collections, { run, firstEvent: start.firstEvent }, session)
   await collections.messages.insertOne(userMessage(owner, start, { seq, createdAt: run.createdAt }), { session })
-  await collections.runEvents.insertOne(
-    { _id: { r: run._id, n: 1 }, b: start.startId, e: [start.firstEvent] },
-    { session },
-  )
 }
 
 /** An upsert only because its `$currentDate` is the database's clock, which leases are measured by. */
-async function insertRun(runs: Collections['runs'], run: NewRunDocument, session: ClientSession): Promise<void> {
+export async function insertRun(
+  { runs, runEvents }: Collections,
+  { run, firstEvent }: { run: NewRunDocument; firstEvent: RunEvent },
+  session: ClientSession,
+): Promise<void> {
   const { _id, startId, lease, ...rest } = run
   const onInsert = { ...rest, 'lease.processId': lease.processId, 'lease.ms': lease.ms }
   const update = { $setOnInsert: onInsert, $currentDate: { 'lease.renewedAt': true } } as const
   await runs.updateOne({ _id, startId }, update, { upsert: true, session })
+  await runEvents.insertOne({ _id: { r: _id, n: 1 }, b: startId, e: [firstEvent] }, { session })
 }
 
 async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
   const { runs, sessions } = storage.collections
-  const found = await runs.findOne({ _id: runKeyOf(owner, start.runId) })
-  if (found?.startId === start.startId) {
-    return { type: 'started', owned: { key: found._id, owner, run: toRun(found), fence: found.fence } }
-  }
-  if (found?.inputHash === start.inputHash) return { type: 'existing', run: toRun(found) }
-  if (found !== null) {
-    throw new VerbatimError('RUN_ID_REUSED', 'This run id was used for another prompt; make a new id', {
-      data: { field: 'runId' },
-    })
-  }
+  const started = await findStarted(runs, owner, start)
+  if (started !== undefined) return started
   const busy = await busyError(sessions, owner, start.sessionId)
   if (busy !== undefined) throw busy
   // Lost a race to make the session, or the session has become idle since: the way is free now.
   return await startRun(storage, owner, start)
 }
 
-function newRunDocument(owner: Owner, start: Start, now: Date): NewRunDocument {
+/** The run of this id, made by an earlier attempt or an earlier call. @throws VerbatimError `RUN_ID_REUSED` */
+export async function findStarted(
+  runs: Collections['runs'],
+  owner: Owner,
+  start: Pick<Start, 'runId' | 'startId' | 'inputHash'>,
+): Promise<StartOutcome | undefined> {
+  const found = await runs.findOne({ _id: runKeyOf(owner, start.runId) })
+  if (found === null) return undefined
+  if (found.startId === start.startId) return { type: 'started', owned: toOwnedRun(found) }
+  if (found.inputHash === start.inputHash) return { type: 'existing', run: toRun(found) }
+  throw new VerbatimError('RUN_ID_REUSED', 'This run id was used for another prompt; make a new id', {
+    data: { field: 'runId' },
+  })
+}
+
+export function newRunDocument(
+  owner: Owner,
+  start: Omit<Start, 'prompt'> & Partial<Pick<RepeatedRun, 'retries'>>,
+  now: Date,
+): NewRunDocument {
+  const { continues, chain, retries } = start
   return {
     _id: runKeyOf(owner, start.runId),
     s: sessionKeyOf(owner, start.sessionId),
@@ -99,13 +113,16 @@ function newRunDocument(owner: Owner, start: Start, now: Date): NewRunDocument {
     lastSeq: null,
     error: null,
     metrics: null,
+    ...(continues === undefined ? {} : { continues }),
+    ...(chain === undefined ? {} : { chain }),
+    ...(retries === undefined ? {} : { retries }),
     createdAt: now,
     endedAt: null,
     v: 1,
   }
 }
 
-function userMessage(owner: Owner, start: Start, at: { seq: number; createdAt: Date }): MessageDocument {
+export function userMessage(owner: Owner, start: Start, at: { seq: number; createdAt: Date }): MessageDocument {
   return {
     _id: messageKeyOf(owner, start.userMessageId),
     s: sessionKeyOf(owner, start.sessionId),
@@ -118,6 +135,7 @@ function userMessage(owner: Owner, start: Start, at: { seq: number; createdAt: D
     status: 'completed',
     agentId: null,
     runId: start.runId,
+    ...(start.continues === undefined ? {} : { continues: start.continues }),
     metrics: null,
     createdAt: at.createdAt,
     v: 1,
