@@ -12,7 +12,7 @@ export interface MortalEngine extends AsyncDisposable {
 }
 
 export function openMortalEngine(database: TestDatabase, input: EngineInput): MortalEngine {
-  const life = { isLost: false }
+  const life: Life = { isLost: false, inFlight: new Set() }
   const core = openEngine(database, {
     ...input,
     wrap(ports) {
@@ -29,6 +29,8 @@ export function openMortalEngine(database: TestDatabase, input: EngineInput): Mo
     core,
     async lose() {
       life.isLost = true
+      // A heartbeat that is on its way would renew the lease behind our back.
+      await Promise.allSettled(life.inFlight)
       await lapseLeases(database)
     },
     async [Symbol.asyncDispose]() {
@@ -44,17 +46,31 @@ export async function lapseLeases(database: TestDatabase): Promise<void> {
   await runs.updateMany({ status: 'running' }, { $set: { 'lease.renewedAt': new Date(0) } })
 }
 
-function mortal<TPort extends object>(port: TPort, life: { readonly isLost: boolean }): TPort {
+interface Life {
+  isLost: boolean
+  readonly inFlight: Set<Promise<unknown>>
+}
+
+function mortal<TPort extends object>(port: TPort, life: Life): TPort {
   return new Proxy(port, {
     get(target, name, receiver) {
       const method: unknown = Reflect.get(target, name, receiver)
       if (typeof method !== 'function' || name === 'keyOf') return method
       return async (...args: unknown[]) => {
         if (life.isLost) throw new VerbatimError('UNAVAILABLE', 'This process is lost')
-        const answer: unknown = await method.apply(target, args)
+        const answer = await settle(Promise.resolve<unknown>(method.apply(target, args)), life.inFlight)
         if (life.isLost) throw new VerbatimError('UNAVAILABLE', 'This process was lost before it heard the answer')
         return answer
       }
     },
   })
+}
+
+async function settle(call: Promise<unknown>, inFlight: Set<Promise<unknown>>): Promise<unknown> {
+  inFlight.add(call)
+  try {
+    return await call
+  } finally {
+    inFlight.delete(call)
+  }
 }

@@ -222,7 +222,8 @@ class FollowedRun implements RunHandle {
     const run = await this.#context.calls.runs.get(this.id, this.#controller)
     if (run.status === 'running')
       throw new VerbatimError('INTERNAL', 'The server ended the stream of a run that goes on')
-    const { status, metrics, messageId, error, continuedBy = null } = run // an older server does not tell
+    const { status, metrics, messageId, error } = run
+    const continuedBy = (run as Partial<Run>).continuedBy ?? null // an older server does not tell
     this.#sessionId = run.sessionId
     this.#answer = { ...this.#answer, status, metrics, messageId, error, continuedBy }
     this.#end({ status })

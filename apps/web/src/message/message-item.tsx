@@ -36,9 +36,9 @@ export const MessageItem = memo(function MessageItem({ message, onRegenerate }: 
 function Seam({ text }: { text: string }) {
   return (
     <li className="message" data-testid="seam">
-      <details className="details">
+      <details className="fold">
         <summary>The answer was interrupted and went on</summary>
-        <p>{text}</p>
+        <div className="fold-body fold-text">{text}</div>
       </details>
     </li>
   )

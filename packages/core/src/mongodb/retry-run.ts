@@ -2,10 +2,12 @@ import type { ClientSession } from 'mongodb'
 import { VerbatimError } from '../contract/errors.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { RepeatedRun, StartOutcome } from '../ports/run-repository.ts'
+import type { Collections, MessageDocument } from './collections.ts'
 import { toOwnedRun } from './documents.ts'
-import { isDuplicateKey } from './map-error.ts'
+import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
+import type { SessionKey } from './owner-keys.ts'
 import { busyError } from './session-head.ts'
 import { findStarted, insertRun, newRunDocument } from './start-run.ts'
 import type { NewRunDocument } from './start-run.ts'
@@ -18,7 +20,7 @@ class NotFreeError extends Error {}
 
 /** One attempt; safe to repeat with the same `startId`. */
 export async function retryRun(storage: MongoContext, owner: Owner, retry: Retry): Promise<StartOutcome> {
-  const { runs, sessions } = storage.collections
+  const { runs } = storage.collections
   // What the retried run goes on from, this one does: a chain's budget is not filled up by asking again.
   const retried = await runs.findOne(
     { _id: runKeyOf(owner, retry.retries) },
@@ -33,9 +35,19 @@ export async function retryRun(storage: MongoContext, owner: Owner, retry: Retry
   } catch (error) {
     if (!(error instanceof NotFreeError) && !isDuplicateKey(error)) throw error
   }
+  return await whyNotRetried(storage, owner, retry)
+}
+
+/** What the transaction has met may not be majority-committed yet, and so not be seen here: then it is tried again. */
+async function whyNotRetried({ collections }: MongoContext, owner: Owner, retry: Retry): Promise<StartOutcome> {
+  const { runs, sessions, messages } = collections
+  const busy = await busyError(sessions, owner, retry.sessionId)
   const started = await findStarted(runs, owner, retry)
   if (started !== undefined) return started
-  throw (await busyError(sessions, owner, retry.sessionId)) ?? new VerbatimError('RUN_NOT_RETRYABLE')
+  if (busy?.data.activeRunId === retry.runId) throw new NotCommittedYetError()
+  if (busy !== undefined) throw busy
+  const newest = await newestMessage(messages, sessionKeyOf(owner, retry.sessionId))
+  throw newest?.runId === retry.retries ? new NotCommittedYetError() : new VerbatimError('RUN_NOT_RETRYABLE')
 }
 
 async function storeRetry(
@@ -45,7 +57,7 @@ async function storeRetry(
 ): Promise<void> {
   const { sessions, messages } = collections
   const s = sessionKeyOf(owner, retry.sessionId)
-  const [newest] = await messages.find({ s, b: 'main' }, { session }).sort({ seq: -1 }).limit(1).toArray()
+  const newest = await newestMessage(messages, s, session)
   if (newest?.role !== 'assistant' || newest.runId !== retry.retries) throw new NotFreeError()
   const claimed = await sessions.updateOne(
     { _id: s, activeRunId: null, head: newest.seq },
@@ -54,4 +66,14 @@ async function storeRetry(
   )
   if (claimed.matchedCount === 0) throw new NotFreeError()
   await insertRun(collections, { run, firstEvent: retry.firstEvent }, session)
+}
+
+async function newestMessage(
+  messages: Collections['messages'],
+  s: SessionKey,
+  session?: ClientSession,
+): Promise<MessageDocument | undefined> {
+  const options = session === undefined ? {} : { session }
+  const [newest] = await messages.find({ s, b: 'main' }, options).sort({ seq: -1 }).limit(1).toArray()
+  return newest
 }

@@ -6,7 +6,7 @@ import type { Owner } from '../contract/principal.ts'
 import type { LinkedRun, NewRun, RepeatedRun, StartOutcome } from '../ports/run-repository.ts'
 import type { Collections, MessageDocument, RunDocument } from './collections.ts'
 import { toOwnedRun, toRun } from './documents.ts'
-import { isDuplicateKey } from './map-error.ts'
+import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { busyError, claimHead } from './session-head.ts'
@@ -68,6 +68,8 @@ async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start):
   const started = await findStarted(runs, owner, start)
   if (started !== undefined) return started
   const busy = await busyError(sessions, owner, start.sessionId)
+  // The run was there for the transaction, and is not majority-committed yet.
+  if (busy?.data.activeRunId === start.runId) throw new NotCommittedYetError()
   if (busy !== undefined) throw busy
   // Lost a race to make the session, or the session has become idle since: the way is free now.
   return await startRun(storage, owner, start)
