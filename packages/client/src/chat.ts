@@ -1,5 +1,5 @@
 import { emptyAnswer, fromCursor, RunId, VerbatimError } from '@verbatim/core'
-import type { Answer } from '@verbatim/core'
+import type { Answer, WhenBusy } from '@verbatim/core'
 import { newRunId as makeRunId } from './ids.ts'
 import { createAnswerHandle } from './follow-on.ts'
 import { createRunHandle } from './open-run.ts'
@@ -13,6 +13,11 @@ export interface SendOptions {
   readonly runId?: string | undefined
   /** The agent that answers. @default the server's first */
   readonly agentId?: string | undefined
+  /**
+   * When the session is busy: `reject` the prompt (`SESSION_BUSY`), let it wait in the `queue`, or `replace` all before it,
+   * which is cancelled. @default "reject"
+   */
+  readonly whenBusy?: WhenBusy | undefined
   /** Gives the start up and stops following; it never stops the run. */
   readonly signal?: AbortSignal | undefined
 }
@@ -33,10 +38,11 @@ export interface Chat {
 export function createChat(context: RunContext, sessionId: string): Chat {
   return {
     sessionId,
-    send(prompt, { runId, agentId, signal, followsOn } = {}) {
+    send(prompt, { runId, agentId, whenBusy, signal, followsOn } = {}) {
       const id = runId === undefined ? makeRunId() : toRunId(runId)
       const agent = agentId === undefined ? {} : { agentId }
-      const input = { sessionId, runId: id, message: prompt, ...agent }
+      const busy = whenBusy === undefined ? {} : { whenBusy }
+      const input = { sessionId, runId: id, message: prompt, ...agent, ...busy }
       const start: RunStart = async (init) => await context.calls.startRun(input, init)
       return openHandle(context, { type: 'start', runId: id, start, isNewId: runId === undefined, signal }, followsOn)
     },

@@ -15,5 +15,11 @@ export { type TokenRequest, type TokenSource } from './transport/token.ts'
 export { type VerbatimTrpcClient } from './transport/trpc-client.ts'
 export { type Store } from './stores/publisher.ts'
 export { type ChatMessage } from './stores/chat-messages.ts'
-export { chatStore, type ChatSnapshot, type ChatStatus, type ChatStore } from './stores/chat-store.ts'
+export {
+  chatStore,
+  type ChatSendOptions,
+  type ChatSnapshot,
+  type ChatStatus,
+  type ChatStore,
+} from './stores/chat-store.ts'
 export { runStore, type RunSnapshot, type RunStore } from './stores/run-store.ts'

@@ -3,7 +3,15 @@
  * readers (promises P2 and P4). One connection feeds one bounded buffer; readers share it, and the slowest pace is the reader's
  * own. The run itself belongs to the server: nothing here but `cancel()` ends it.
  */
-import { emptyAnswer, isVerbatimError, lastSeqOf, reduceEvents, toCursor, VerbatimError } from '@verbatim/core'
+import {
+  emptyAnswer,
+  isTerminalStatus,
+  isVerbatimError,
+  lastSeqOf,
+  reduceEvents,
+  toCursor,
+  VerbatimError,
+} from '@verbatim/core'
 import type { Answer, CancelRunResult, EventBatch, Message, Run, RunEvent, RunId } from '@verbatim/core'
 import { createBatchBuffer } from './batch-buffer.ts'
 import type { BatchBuffer } from './batch-buffer.ts'
@@ -103,7 +111,7 @@ class FollowedRun implements RunHandle {
   get status(): RunHandleStatus {
     if (this.#outcome !== undefined) return this.#outcome.status
     if (this.#starting !== undefined && this.#answer.lastSeq === 0) return 'starting'
-    return this.#state
+    return this.#state === 'streaming' && this.#answer.status === 'queued' ? 'queued' : this.#state
   }
 
   get answer(): Answer {
@@ -196,7 +204,7 @@ class FollowedRun implements RunHandle {
         this.#accept(received)
         while (this.#isIdle()) await this.#wanted.wait()
       }
-      if (this.#answer.status === 'running') await this.#learnEnd()
+      if (!isTerminalStatus(this.#answer.status)) await this.#learnEnd()
     } catch (error) {
       this.#fail(error)
     }
@@ -208,22 +216,22 @@ class FollowedRun implements RunHandle {
 
   #accept(received: ReceivedBatch): void {
     for (const event of received.batch.events) {
-      if (event.type === 'run_started') this.#sessionId = event.sessionId
+      if (event.type === 'run_started' || event.type === 'run_queued') this.#sessionId = event.sessionId
     }
     const answer = reduceEvents(this.#answer, received.batch)
     this.#answer = this.#isWhole ? answer : { ...answer, content: [], cycleStart: 0, partialJson: '' }
     this.#buffer.add(received)
-    if (answer.status === 'running') this.#notify()
-    else this.#end({ status: answer.status })
+    if (isTerminalStatus(answer.status)) this.#end({ status: answer.status })
+    else this.#notify()
   }
 
   /** Nothing came after the place we joined at: the run had ended there. */
   async #learnEnd(): Promise<void> {
     const run = await this.#context.calls.runs.get(this.id, this.#controller)
-    if (run.status === 'running')
-      throw new VerbatimError('INTERNAL', 'The server ended the stream of a run that goes on')
     const { status, metrics, messageId, error } = run
     const continuedBy = (run as Partial<Run>).continuedBy ?? null // an older server does not tell
+    if (!isTerminalStatus(status))
+      throw new VerbatimError('INTERNAL', 'The server ended the stream of a run that goes on')
     this.#sessionId = run.sessionId
     this.#answer = { ...this.#answer, status, metrics, messageId, error, continuedBy }
     this.#end({ status })
@@ -236,10 +244,14 @@ class FollowedRun implements RunHandle {
     this.#hungry -= 1
     if (this.#outcome.failure !== undefined) throw this.#outcome.failure.error
     if (this.error !== null && this.#outcome.status === 'failed') throw this.error
+    const { messageId } = this.#answer
+    if (messageId === null) {
+      throw new VerbatimError('MESSAGE_NOT_FOUND', 'The run was cancelled while it waited; it has no message')
+    }
     const { calls, connection, closed } = this.#context
     const load = async () => {
       const sessionId = this.#sessionId ?? (await calls.runs.get(this.id)).sessionId
-      return await calls.messages.get(sessionId, this.#answer.messageId ?? '')
+      return await calls.messages.get(sessionId, messageId)
     }
     return await retryCall(load, { retry: connection.retry, signal: closed })
   }

@@ -12,11 +12,12 @@ import type {
 } from '@verbatim/core'
 
 /**
- * Where a handle is. `starting`: the prompt is not confirmed yet. `connecting`, `streaming`, `reconnecting`: the stream's state.
+ * Where a handle is. `starting`: the prompt is not confirmed yet. `queued`: it is, and waits for its turn. `connecting`, `streaming`, `reconnecting`: the stream's state.
  * Then how the run ended, or `error` (the start or the follow was refused for good; see `error`), or `closed` (by you).
  */
 export type RunHandleStatus =
   | 'starting'
+  | 'queued'
   | 'connecting'
   | 'streaming'
   | 'reconnecting'
@@ -69,7 +70,7 @@ export interface RunHandle extends AsyncIterable<RunEvent>, AsyncDisposable {
   /**
    * The stored message of the last run, with its metrics: whole when the run completed, and what was there when it was cancelled or
    * interrupted (see its `status`). Rejects with the run's error when it failed; its partial message is
-   * `messages.get(sessionId, run.answer.messageId)`. Asking for it makes the handle read to the end without pause.
+   * `messages.get(sessionId, run.answer.messageId)`. A run that was cancelled while it waited has none (`MESSAGE_NOT_FOUND`). Asking for it makes the handle read to the end without pause.
    */
   readonly message: Promise<Message>
   /** Asks the server to stop the run; the answer's end is then `run_cancelled`. Harmless when it has ended. */

@@ -11,13 +11,15 @@ import type { Clock } from './ports/clock.ts'
 import type { EventLog, LogWatcher } from './ports/event-log.ts'
 import { silentLogger } from './ports/logger.ts'
 import type { Logger } from './ports/logger.ts'
-import type { RunRepository } from './ports/run-repository.ts'
+import type { OwnedRun, RunRepository } from './ports/run-repository.ts'
 import type { SessionRepository } from './ports/session-repository.ts'
 import { EventWriter } from './runs/append-events.ts'
 import { archiveRuns } from './runs/archive-runs.ts'
+import { beginQueuedRun, beginQueuedRuns } from './runs/begin-queued-runs.ts'
+import type { BegunRun } from './runs/begin-queued-runs.ts'
 import { cancelRun } from './runs/cancel-run.ts'
-import { driveRun } from './runs/drive-run.ts'
-import type { DrivenRun, DriveOutcome } from './runs/drive-run.ts'
+import { cancelReason, driveRun } from './runs/drive-run.ts'
+import type { DriveOutcome } from './runs/drive-run.ts'
 import { followRun } from './runs/follow-run.ts'
 import { LiveRuns } from './runs/live-runs.ts'
 import { recoverRuns } from './runs/recover-runs.ts'
@@ -26,6 +28,7 @@ import { retryRun } from './runs/retry-run.ts'
 import { RunTails } from './runs/run-tail.ts'
 import { startRun } from './runs/start-run.ts'
 import type { StartDeps, Started } from './runs/start-run.ts'
+import type { Turns } from './runs/turns.ts'
 import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
 import { parseServerOptions } from './server-options.ts'
@@ -77,6 +80,13 @@ class Engine implements ServerCore {
   readonly #writer: EventWriter
   readonly #remoteWatch: RemoteWatch | undefined
   readonly #liveRuns = new LiveRuns()
+  readonly #turns: Turns = {
+    offer: () => ({ processId: this.#processId, offerMs: this.#isDraining ? 0 : this.#options.heartbeatMs }),
+    begin: (next) => {
+      // What this process does not begin, others do when the offer lapses.
+      if (next !== undefined && !this.#isDraining && this.#agents.has(next.run.agentId)) void this.#begin(next)
+    },
+  }
   readonly #draining = new AbortController()
   readonly #stopping = new AbortController()
   readonly #background: Promise<unknown>[] = []
@@ -107,11 +117,15 @@ class Engine implements ServerCore {
     this.sessions = createSessionActions(ports.sessionRepository)
     this.messages = createMessageActions(ports.sessionRepository)
     this.runs = this.#runActions()
-    this.#background.push(this.#renewLeases(), this.#recoverRuns(), this.#archiveRuns())
+    this.#background.push(this.#renewLeases(), this.#recoverRuns(), this.#beginQueuedRuns(), this.#archiveRuns())
   }
 
   get draining(): AbortSignal {
     return this.#draining.signal
+  }
+
+  get #isDraining(): boolean {
+    return this.#draining.signal.aborted
   }
 
   stats(): CoreStats {
@@ -152,16 +166,13 @@ class Engine implements ServerCore {
 
   /** Lets go of the runs that still go on: what they have made is stored, and another process may take them over at once. */
   async #handOver(): Promise<void> {
-    const left = this.#liveRuns.all()
-    for (const live of left) live.stop.abort(stoppingError())
-    await this.#liveRuns.idle()
-    if (left.length === 0) return
+    const owned = await this.#liveRuns.letGo(stoppingError())
+    if (owned.length === 0) return
     try {
-      const owned = left.map((live) => live.owned)
       await this.#ports.runRepository.releaseLeases(owned, this.#processId)
     } catch {
       this.#ports.logger.warn(
-        { runs: left.length },
+        { runs: owned.length },
         'Leases could not be released; the runs are taken over when they lapse',
       )
     }
@@ -171,7 +182,7 @@ class Engine implements ServerCore {
     const { runRepository, eventLog: log } = this.#ports
     const { cancelWaitMs, startWaitMs } = this.#options
     const followDeps = { log, runRepository, tails: this.#tails, startWaitMs }
-    const cancelDeps = { ...followDeps, runRepository, liveRuns: this.#liveRuns, cancelWaitMs }
+    const cancelDeps = { ...followDeps, liveRuns: this.#liveRuns, turns: this.#turns, cancelWaitMs }
     return {
       start: (owner, input) => this.#start((deps) => startRun(deps, owner, input)),
       follow: (owner, runId, options) => this.#follow(followDeps, log.keyOf(owner, runId), options),
@@ -193,25 +204,50 @@ class Engine implements ServerCore {
   async #start(start: (deps: StartDeps) => Promise<Started>): Promise<Run> {
     this.#requireOpen()
     const started = await start(this.#startDeps())
-    if (started.type === 'existing') return started.run
-    this.#drive(started)
-    return started.owned.run
+    switch (started.type) {
+      case 'existing':
+        return started.run
+      case 'queued':
+        for (const key of started.replaced) {
+          this.#liveRuns.get(key)?.stop.abort(cancelReason)
+          this.#tails.hint(key)
+        }
+        this.#tails.hint(started.key)
+        this.#turns.begin(started.next)
+        return started.run
+      case 'started':
+        this.#drive({ ...started, events: [started.startedEvent] })
+        return started.owned.run
+    }
+  }
+
+  /** Not awaited by whoever ended the run before: that one is over. */
+  #begin(next: OwnedRun): Promise<void> {
+    const { runRepository, clock, logger } = this.#ports
+    const { leaseMs, selfFenceMs: beginMs } = this.#options
+    const beginning = beginQueuedRun({ runRepository, clock, agents: this.#agents, leaseMs, beginMs }, next).then(
+      (begun) => begun && this.#drive(begun),
+      () => logger.warn({ runId: next.run.id }, 'A queued run could not begin; it is tried again'),
+    )
+    this.#liveRuns.addBeginning(beginning)
+    return beginning
   }
 
   #startDeps(): StartDeps {
     const { runRepository, clock } = this.#ports
-    const { leaseMs } = this.#options
-    return { runRepository, clock, agents: this.#agents, processId: this.#processId, leaseMs }
+    const { leaseMs, maxQueuedRuns } = this.#options
+    return { runRepository, clock, agents: this.#agents, leaseMs, maxQueuedRuns, offer: this.#turns.offer() }
   }
 
   /** The run belongs to the process from here on: nothing of the request that started it reaches it. */
-  #drive({ owned, agent, firstEvent }: Pick<DrivenRun, 'owned' | 'agent' | 'firstEvent'>): void {
+  #drive({ owned, agent, events }: BegunRun): void {
     this.#runsStarted++
     const tail = this.#tails.acquire(owned.key)
     tail.setLocal(true)
-    tail.publish({ firstSeq: 1, events: [firstEvent] }, JSON.stringify(firstEvent).length)
+    const last = events.slice(-1)
+    tail.publish({ firstSeq: events.length, events: last }, JSON.stringify(last).length)
     const stop = new AbortController()
-    const driven = { owned, agent, firstEvent, signal: stop.signal, onCommitted: tail.publish.bind(tail) }
+    const driven = { owned, agent, events, signal: stop.signal, onCommitted: tail.publish.bind(tail) }
     const done = driveRun(this.#driveDeps(), driven).then((outcome) => {
       tail.setLocal(false)
       this.#tails.release(tail)
@@ -221,8 +257,8 @@ class Engine implements ServerCore {
   }
 
   /** A linked run that was stored while the process began to drain is another's to drive. */
-  async #driveOrRelease(started: Pick<DrivenRun, 'owned' | 'agent' | 'firstEvent'>): Promise<void> {
-    if (!this.#draining.signal.aborted) return this.#drive(started)
+  async #driveOrRelease(started: BegunRun): Promise<void> {
+    if (!this.#isDraining) return this.#drive(started)
     await this.#ports.runRepository.releaseLeases([started.owned], this.#processId)
   }
 
@@ -231,7 +267,8 @@ class Engine implements ServerCore {
     const { firstTokenMs, idleMs, totalMs, maxHistoryMessages, maxAnswerBytes, selfFenceMs } = this.#options
     const timeouts = { firstTokenMs, idleMs, totalMs }
     const bounds = { maxHistoryMessages, maxAnswerBytes, finishMs: selfFenceMs, letGoMs }
-    return { sessionRepository, runRepository, writer: this.#writer, clock, logger, timeouts, ...bounds }
+    const own = { writer: this.#writer, turns: this.#turns }
+    return { sessionRepository, runRepository, ...own, clock, logger, timeouts, ...bounds }
   }
 
   #countEnd(outcome: DriveOutcome): void {
@@ -257,12 +294,19 @@ class Engine implements ServerCore {
   }
 
   #recoverRuns(): Promise<void> {
-    const { eventLog: log, logger } = this.#ports
+    const { logger, eventLog: log } = this.#ports
     const { recoveryMs } = this.#options
-    const deps = { ...this.#startDeps(), log, tails: this.#tails, logger, recoveryMs }
+    const own = { processId: this.#processId, log, tails: this.#tails, logger, turns: this.#turns }
     const onContinued = this.#driveOrRelease.bind(this)
     // A process that drains takes nothing over: what it would continue is better begun by one that stays.
-    return recoverRuns({ ...deps, onContinued }, this.#draining.signal)
+    return recoverRuns({ ...this.#startDeps(), ...own, recoveryMs, onContinued }, this.#draining.signal)
+  }
+
+  #beginQueuedRuns(): Promise<void> {
+    const { runRepository, clock, logger } = this.#ports
+    const { leaseMs: orphanMs, recoveryMs } = this.#options
+    const own = { agents: this.#agents, offer: this.#turns.offer(), begin: this.#begin.bind(this) }
+    return beginQueuedRuns({ runRepository, clock, logger, ...own, orphanMs, recoveryMs }, this.#draining.signal)
   }
 
   #archiveRuns(): Promise<void> {
@@ -272,7 +316,7 @@ class Engine implements ServerCore {
   }
 
   #requireOpen(): void {
-    if (this.#draining.signal.aborted) throw stoppingError()
+    if (this.#isDraining) throw stoppingError()
   }
 }
 

@@ -16,7 +16,16 @@ export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
 export { Message, MessageRole, MessageStatus } from './contract/message.ts'
 export { maxPromptBytes, Prompt } from './contract/prompt.ts'
 export { Session, SessionTitle } from './contract/session.ts'
-export { CancelRunResult, RetryRunInput, Run, RunStatus, StartRunInput, type TerminalStatus } from './contract/run.ts'
+export {
+  CancelRunResult,
+  isTerminalStatus,
+  RetryRunInput,
+  Run,
+  RunStatus,
+  StartRunInput,
+  type TerminalStatus,
+  WhenBusy,
+} from './contract/run.ts'
 export {
   AgentEvent,
   batchAfter,

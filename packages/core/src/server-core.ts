@@ -54,7 +54,8 @@ export interface FollowOptions {
 
 export interface RunActions {
   /**
-   * Starts a run and answers once its prompt is durable; the run belongs to the server from then on.
+   * Starts a run and answers once its prompt is durable; the run belongs to the server from then on. In a busy session
+   * `whenBusy` decides: the run is refused (by default), queued, or put in the place of all before it.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `UNAVAILABLE`
    */

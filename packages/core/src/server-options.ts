@@ -33,8 +33,10 @@ export const ServerOptions = z
     heartbeatMs: ms.default(5_000),
     /** Without a confirmed heartbeat for this long a process stops writing. @default 20_000 */
     selfFenceMs: ms.default(20_000),
-    /** Between two looks for runs whose lease lapsed. @default 5_000 */
+    /** Between two looks for runs whose lease or offer lapsed. @default 5_000 */
     recoveryMs: ms.default(5_000),
+    /** How many runs may wait in one session; the next is `SESSION_BUSY`. @default 10, more than a person types ahead */
+    maxQueuedRuns: z.int().min(1).max(100).default(10),
     /** How long an ended run rests before its events are archived. @default 60_000, its followers are done by then */
     archiveDelayMs: ms.default(60_000),
     /** How long archived events are kept; then only the message is. @default 30 days */

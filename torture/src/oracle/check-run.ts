@@ -99,6 +99,7 @@ export function checkContent(plan: Plan, run: RunEvidence, answer: Answer): stri
     case 'interrupted':
       if (!mayInterrupt(plan)) found.push('interrupted without a reason')
       break
+    case 'queued':
     case 'running':
       found.push('the log has no end')
   }

@@ -1,12 +1,12 @@
 /** What /chat/stream and /chat/sse have in common: who asks, and the run that their body starts. */
-import { AgentId, ownerOf, Prompt, RunId, SessionId, VerbatimError } from '@verbatim/core'
+import { ownerOf, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
-import { z } from 'zod'
 import type { ApiParts } from './api-parts.ts'
 import { requireJson } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
-const ChatInput = z.strictObject({ sessionId: SessionId, message: Prompt, agentId: AgentId.optional() })
+/** As `runs.start` takes it, but for the run's id, which is a header here. */
+const ChatInput = StartRunInput.omit({ runId: true })
 
 export interface ChatRun {
   readonly owner: Owner

@@ -12,8 +12,8 @@ export interface ChatMessage {
   readonly id: string | null
   readonly role: 'user' | 'assistant'
   readonly content: readonly ContentBlock[]
-  /** `sending`: a prompt not confirmed yet; `streaming`: an answer being made. */
-  readonly status: MessageStatus | 'sending' | 'streaming'
+  /** `sending`: a prompt not confirmed yet; `queued`: one that waits for its turn; `streaming`: an answer being made. */
+  readonly status: MessageStatus | 'sending' | 'queued' | 'streaming'
   readonly agentId: string | null
   readonly runId: string | null
   /**
@@ -66,7 +66,13 @@ export function visibleMessages(stored: readonly Message[], locals: readonly Loc
   const shown = stored.map(toChatMessage)
   const keys = new Set(shown.map((message) => message.key))
   const isNew = (message: ChatMessage) => !keys.has(message.key)
-  return [...shown, ...locals.flatMap((local) => messagesOf(local).filter(isNew))]
+  const ordered = locals.toSorted((a, b) => Number(waits(a)) - Number(waits(b)))
+  return [...shown, ...ordered.flatMap((local) => messagesOf(local).filter(isNew))]
+}
+
+/** Nothing is said in answer to it yet, so it comes behind what is being said. */
+function waits({ answer }: LocalRun): boolean {
+  return answer.lastSeq === 0 || answer.status === 'queued'
 }
 
 /** Kept per stored message, so that a list that is drawn again is made of the same objects. */
@@ -91,10 +97,10 @@ function messagesOf({ runId, prompt, isStarted, answer }: LocalRun): ChatMessage
   const messages: ChatMessage[] = []
   if (prompt !== null) {
     const content = [{ type: 'text', text: prompt } as const]
-    const status = isStarted ? 'completed' : 'sending'
+    const status = !isStarted ? 'sending' : answer.status === 'queued' ? 'queued' : 'completed'
     messages.push({ ...base, key: keyOf(runId, 'user'), id: null, role: 'user', content, status, metrics: null })
   }
-  if (answer.lastSeq > 0) {
+  if (answer.lastSeq > 0 && answer.status !== 'queued') {
     const { messageId: id, content, metrics } = answer
     const status = answer.status === 'running' ? 'streaming' : answer.status
     messages.push({ ...base, key: keyOf(runId, 'assistant'), id, role: 'assistant', content, status, metrics })

@@ -3,8 +3,8 @@
  * Loading finds the run that is being made and joins it, which is how a reload in mid-answer goes on (promise P2); the streamed
  * answer is then the stored one (promise P4), so putting the one in the other's place shows nothing.
  */
-import { isVerbatimError, textOf, VerbatimError } from '@verbatim/core'
-import type { Message, Page, Session } from '@verbatim/core'
+import { isTerminalStatus, isVerbatimError, textOf, VerbatimError } from '@verbatim/core'
+import type { Answer, Message, Page, Session, WhenBusy } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
 import type { RunHandle } from '../run.ts'
 import { retryCall } from '../transport/reconnect.ts'
@@ -32,13 +32,22 @@ export interface ChatSnapshot {
   readonly hasOlder: boolean
 }
 
+/** What {@link ChatStore.send} takes beside the prompt. */
+export interface ChatSendOptions {
+  /** The agent that answers. @default the server's first */
+  readonly agentId?: string | undefined
+  /** What becomes of the prompt while an answer is being made. @default "reject" */
+  readonly whenBusy?: WhenBusy | undefined
+}
+
 /** A chat to watch and to talk in. None of its functions rejects: what goes wrong is the snapshot's `error`. */
 export interface ChatStore extends Store<ChatSnapshot> {
   /**
    * Sends a prompt; it is shown at once and taken back when it is refused. Resolves with true once it is durable, and with
-   * false when it was refused. When another tab's run is being made (`SESSION_BUSY`), that one is shown.
+   * false when it was refused. When another tab's run is being made (`SESSION_BUSY`), that one is shown. With `whenBusy` the
+   * prompt waits for its turn instead, or replaces all before it; it is shown as `queued` meanwhile.
    */
-  readonly send: (prompt: string, options?: { agentId?: string | undefined }) => Promise<boolean>
+  readonly send: (prompt: string, options?: ChatSendOptions) => Promise<boolean>
   /** Asks the server to stop the answer; what is there of it stays, as a cancelled message. */
   readonly stop: () => Promise<void>
   /** Sends the last user message's text again, as a new turn; the earlier turn stays in the session. */
@@ -86,7 +95,8 @@ class SessionChat implements ChatStore {
   #olderCursor: string | null = null
   #isLoaded = false
   #error: VerbatimError | null = null
-  #active: ActiveRun | undefined
+  /** The run being made, and those of this page that wait. */
+  #runs: readonly ActiveRun[] = []
   /** A run that the server would not let us follow: not to be joined again until the user does something. */
   #unjoinable: string | undefined
   #watching: AbortController | undefined
@@ -104,9 +114,14 @@ class SessionChat implements ChatStore {
     this.subscribe = this.#publisher.subscribe
   }
 
-  readonly send = async (prompt: string, options: { agentId?: string | undefined } = {}): Promise<boolean> => {
+  /** Another tab's run may have been joined behind one of ours that waits for it. */
+  get #active(): ActiveRun | undefined {
+    return this.#runs.find(({ handle }) => handle.answer.status !== 'queued') ?? this.#runs[0]
+  }
+
+  readonly send = async (prompt: string, options: ChatSendOptions = {}): Promise<boolean> => {
     const activeRunId = this.#active?.handle.id
-    if (activeRunId !== undefined) {
+    if (activeRunId !== undefined && (options.whenBusy ?? 'reject') === 'reject') {
       this.#report(new VerbatimError('SESSION_BUSY', undefined, { data: { activeRunId } }))
       return false
     }
@@ -173,8 +188,8 @@ class SessionChat implements ChatStore {
 
   #detach(): void {
     this.#watching?.abort()
-    this.#active?.stop()
-    this.#active = undefined
+    for (const run of this.#runs) run.stop()
+    this.#runs = []
   }
 
   async #firstLoad(): Promise<void> {
@@ -193,6 +208,7 @@ class SessionChat implements ChatStore {
     this.#takePage(page)
     const runId = session?.activeRunId ?? unansweredRun(this.#stored)
     if (runId !== undefined) this.#join(runId)
+    for (const local of this.#locals) if (local.answer.status === 'queued') this.#join(local.runId)
   }
 
   async #loadSession(): Promise<Session | undefined> {
@@ -215,8 +231,10 @@ class SessionChat implements ChatStore {
 
   #join(runId: string): void {
     const local = this.#locals.find((candidate) => candidate.runId === runId)
-    const hasEnded = hasAnswer(this.#stored, runId) || (local !== undefined && local.answer.status !== 'running')
-    if (this.#active !== undefined || hasEnded || runId === this.#unjoinable) return
+    const isKnown = this.#runs.some(({ handle }) => handle.id === runId) || runId === this.#unjoinable
+    const hasEnded = hasAnswer(this.#stored, runId) || (local !== undefined && isTerminalStatus(local.answer.status))
+    const isBeingMade = this.#runs.some(({ handle }) => handle.answer.status !== 'queued')
+    if (isKnown || hasEnded || (isBeingMade && local?.answer.status !== 'queued')) return
     const options = { followsOn: false, ...(local === undefined ? {} : { answer: local.answer }) }
     this.#follow(
       borrowRun(this.#client, runId, () => this.#client.runs.follow(runId, options)),
@@ -226,10 +244,15 @@ class SessionChat implements ChatStore {
 
   /** @param prompt null when this page did not send it */
   #follow({ handle, release }: Loan, prompt: string | null): void {
+    let wasQueued = false
     const update = () => {
       const isStarted = handle.status !== 'starting' && handle.status !== 'error'
       this.#setLocal({ runId: handle.id, prompt, isStarted, answer: handle.answer })
+      const isQueued = handle.answer.status === 'queued'
       if (isOver(handle)) this.#finish(handle)
+      // What it waits for may be another tab's run, and what was said until its turn is stored: neither is lost when this fails.
+      else if (isQueued !== wasQueued) void this.#load().catch(() => {})
+      wasQueued = isQueued
       this.#publisher.publish()
     }
     const unsubscribe = handle.subscribe(update)
@@ -239,21 +262,24 @@ class SessionChat implements ChatStore {
       if (handle.status === 'starting') void handle.started.catch(() => {}).finally(release)
       else release()
     }
-    this.#active = { handle, stop }
+    this.#runs = [...this.#runs, { handle, stop }]
     update()
   }
 
   #finish(handle: RunHandle): void {
-    if (this.#active?.handle !== handle) return
-    this.#active.stop()
-    this.#active = undefined
+    const run = this.#runs.find((candidate) => candidate.handle === handle)
+    if (run === undefined) return
+    run.stop()
+    this.#runs = this.#runs.filter((candidate) => candidate !== run)
     if (handle.status === 'closed') return
     // The rest of the answer is a run of its own, and a message of its own.
     const next = handle.answer.continuedBy
     if (next === null) this.#error = handle.error ?? this.#error
     else this.#join(next)
     const wasRefused = handle.status === 'error' && handle.answer.lastSeq === 0
-    if (wasRefused) this.#locals = this.#locals.filter((local) => local.runId !== handle.id)
+    if (wasRefused || wasNeverAsked(handle.answer)) {
+      this.#locals = this.#locals.filter((local) => local.runId !== handle.id)
+    }
     if (handle.status === 'error') this.#unjoinable = handle.id
     // Brings the stored messages, and the other tab's run when the session was busy. When it fails nothing is lost: what was
     // streamed is what is stored, and the next refresh brings it.
@@ -285,6 +311,8 @@ class SessionChat implements ChatStore {
   #status(): ChatStatus {
     const status = this.#active?.handle.status
     switch (status) {
+      case 'queued':
+        return 'starting'
       case 'starting':
       case 'streaming':
       case 'reconnecting':
@@ -297,8 +325,13 @@ class SessionChat implements ChatStore {
   }
 }
 
+/** Cancelled while it waited: there is no message of it, and none is shown. */
+function wasNeverAsked({ status, messageId }: Answer): boolean {
+  return status === 'cancelled' && messageId === null
+}
+
 function isOver({ status, answer }: RunHandle): boolean {
-  return answer.status !== 'running' || status === 'error' || status === 'closed'
+  return isTerminalStatus(answer.status) || status === 'error' || status === 'closed'
 }
 
 /** A session is made by its first prompt; until then there is none. */

@@ -1,5 +1,5 @@
 /** Logs of made-up runs, as the engine would store them. */
-import { emptyAnswer, reduceEvents } from '@verbatim/core'
+import { emptyAnswer, isTerminalStatus, reduceEvents } from '@verbatim/core'
 import type { Answer, EventBatch, Message, RunEvent, RunMetrics, TerminalEvent } from '@verbatim/core'
 
 export const sessionId = 'session-1'
@@ -80,7 +80,7 @@ export function storedAnswer(log: readonly EventBatch[], seq = 2): Message {
     seq,
     role: 'assistant',
     content: [...answer.content],
-    status: answer.status === 'running' ? 'interrupted' : answer.status,
+    status: isTerminalStatus(answer.status) ? answer.status : 'interrupted',
     agentId: 'default',
     runId,
     continues: null,

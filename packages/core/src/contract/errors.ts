@@ -96,7 +96,8 @@ export const errorTable = {
     httpStatus: 409,
     trpcCode: 'CONFLICT',
     retryable: true,
-    meaning: 'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it',
+    meaning:
+      'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it, or queue the prompt',
   },
   RUN_ID_REUSED: {
     httpStatus: 409,

@@ -66,10 +66,17 @@ export type AgentEvent = z.infer<typeof AgentEvent>
 
 const runEnd = { messageId: MessageId, metrics: RunMetrics }
 
+/** `messageId` is null when the run was cancelled in the queue: a prompt that was never asked leaves no message. */
+const runCancelled = z.strictObject({
+  type: z.literal('run_cancelled'),
+  ...runEnd,
+  messageId: MessageId.nullable(),
+})
+
 const terminalEvents = [
   z.strictObject({ type: z.literal('run_completed'), ...runEnd }),
   z.strictObject({ type: z.literal('run_failed'), ...runEnd, error: WireError }),
-  z.strictObject({ type: z.literal('run_cancelled'), ...runEnd }),
+  runCancelled,
   z.strictObject({
     type: z.literal('run_interrupted'),
     ...runEnd,
@@ -83,6 +90,15 @@ const terminalEvents = [
 export const TerminalEvent = z.discriminatedUnion('type', terminalEvents)
 export type TerminalEvent = z.infer<typeof TerminalEvent>
 
+/** The first event of a run that has to wait; `run_started` follows when its turn comes. */
+const runQueued = z.strictObject({
+  type: z.literal('run_queued'),
+  runId: RunId,
+  sessionId: SessionId,
+  agentId: AgentId,
+  queuedAt: z.iso.datetime(),
+})
+
 const runStarted = z.strictObject({
   type: z.literal('run_started'),
   runId: RunId,
@@ -94,8 +110,11 @@ const runStarted = z.strictObject({
 })
 
 /** One entry of a run's log. Its seq is its place in the batch, see {@link EventBatch}. */
-export const RunEvent = z.discriminatedUnion('type', [runStarted, ...agentEvents, ...terminalEvents])
+export const RunEvent = z.discriminatedUnion('type', [runQueued, runStarted, ...agentEvents, ...terminalEvents])
 export type RunEvent = z.infer<typeof RunEvent>
+
+/** The event with which a run's log goes on when the run begins. */
+export type RunStartedEvent = z.infer<typeof runStarted>
 
 /** Events of one run that became durable together; event `i` has the seq `firstSeq + i`. The unit of delivery. */
 export const EventBatch = z.strictObject({

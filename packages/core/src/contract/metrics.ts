@@ -33,3 +33,18 @@ export const RunMetrics = z.strictObject({
   stopReason: z.string().nullable(),
 })
 export type RunMetrics = z.infer<typeof RunMetrics>
+
+/** The figures of a run that never began. */
+export const noMetrics: RunMetrics = Object.freeze({
+  latencyMs: 0,
+  timeToFirstTokenMs: null,
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  cacheReadInputTokens: 0,
+  cacheWriteInputTokens: 0,
+  cycles: 0,
+  tools: [],
+  model: null,
+  stopReason: null,
+})

@@ -65,7 +65,11 @@ type Draft = { -readonly [K in keyof Answer]: Answer[K] } & { content: ContentBl
 
 function applyEvent(draft: Draft, event: RunEvent): void {
   switch (event.type) {
+    case 'run_queued':
+      draft.status = 'queued'
+      return
     case 'run_started':
+      draft.status = 'running'
       draft.messageId = event.messageId
       return
     case 'message_start':

@@ -4,11 +4,16 @@ import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
 import { Prompt } from './prompt.ts'
 
-export const RunStatus = z.enum(['running', 'completed', 'failed', 'cancelled', 'interrupted'])
+/** `queued`: admitted and durable, waiting for its turn. `running`: asked and being answered. The others are ends. */
+export const RunStatus = z.enum(['queued', 'running', 'completed', 'failed', 'cancelled', 'interrupted'])
 export type RunStatus = z.infer<typeof RunStatus>
 
 /** A status a run never leaves. */
-export type TerminalStatus = Exclude<RunStatus, 'running'>
+export type TerminalStatus = Exclude<RunStatus, 'queued' | 'running'>
+
+export function isTerminalStatus(status: RunStatus): status is TerminalStatus {
+  return status !== 'queued' && status !== 'running'
+}
 
 /** The making of one answer. */
 export const Run = z.strictObject({
@@ -16,11 +21,11 @@ export const Run = z.strictObject({
   sessionId: SessionId,
   agentId: AgentId,
   status: RunStatus,
-  /** The user message that asked. */
+  /** The user message that asks; stored when the run's turn comes, so not at all for a run that was cancelled in the queue. */
   userMessageId: MessageId,
   /** The assistant message that this run makes; stored when the run ends. */
   messageId: MessageId,
-  /** Seq of the terminal event; null while the run is running. */
+  /** Seq of the terminal event; null while the run is queued or running. */
   lastSeq: z.int().positive().nullable(),
   error: WireError.nullable(),
   metrics: RunMetrics.nullable(),
@@ -35,6 +40,13 @@ export const Run = z.strictObject({
 })
 export type Run = z.infer<typeof Run>
 
+/**
+ * What a start does in a session that is busy. `reject`: it is `SESSION_BUSY`. `queue`: the prompt waits, durably, until all
+ * before it have ended. `replace`: the active run is cancelled, queued ones too, and this prompt comes next.
+ */
+export const WhenBusy = z.enum(['reject', 'queue', 'replace'])
+export type WhenBusy = z.infer<typeof WhenBusy>
+
 /** What `runs.start` takes. The same `runId` with the same rest is the same run; with another rest, `RUN_ID_REUSED`. */
 export const StartRunInput = z.strictObject({
   sessionId: SessionId,
@@ -42,6 +54,8 @@ export const StartRunInput = z.strictObject({
   message: Prompt,
   /** The agent that answers; the server's first agent when left out. */
   agentId: AgentId.optional(),
+  /** Not part of what makes a start the same: a repeated start finds its run, whatever this says. @default "reject" */
+  whenBusy: WhenBusy.optional(),
 })
 export type StartRunInput = z.infer<typeof StartRunInput>
 

@@ -19,7 +19,10 @@ export interface SessionDocument {
   title: string | null
   /** Seq of the newest message; 0 when there is none. */
   head: number
+  /** The run whose turn it is: running, or queued and offered to a process. Null only when none waits either. */
   activeRunId: RunId | null
+  /** The runs that wait, in the order of their admission; bounded by `maxQueuedRuns`, absent while nobody ever waited. */
+  queue?: RunId[]
   createdAt: Date
   updatedAt: Date
   v: 1
@@ -55,12 +58,17 @@ export interface RunDocument {
   agentId: AgentId
   status: RunStatus
   inputHash: string
-  /** Made anew by each call of `startRun`: tells "my earlier attempt landed" from "this run was there before". */
+  /** Made anew by each call of `startRun` and by the run's turn: tells "my earlier attempt landed" from "this run was there before". */
   startId: string
   userMessageId: MessageId
   messageId: MessageId
-  /** Written by the database's clock only; lapsed when it was not renewed for `ms`. */
-  lease: { processId: string; ms: number; renewedAt: Date }
+  /** While the run is queued; then the user message has it. */
+  prompt?: ContentBlock[]
+  /**
+   * Whose the run is: to write when it is running, to begin when it is queued and its turn has come; absent while it waits.
+   * Written by the database's clock only; lapsed when it was not renewed for `ms`.
+   */
+  lease?: { processId: string; ms: number; renewedAt: Date }
   fence: number
   cancelRequestedAt: Date | null
   lastSeq: number | null
@@ -138,6 +146,11 @@ export const collectionPlans: readonly CollectionPlan[] = [
         name: 'running_by_lease',
         key: { 'lease.renewedAt': 1 },
         partialFilterExpression: { status: 'running' },
+      },
+      {
+        name: 'offered_by_lease',
+        key: { status: 1, 'lease.renewedAt': 1 },
+        partialFilterExpression: { status: 'queued', 'lease.renewedAt': { $exists: true } },
       },
       { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },
     ],

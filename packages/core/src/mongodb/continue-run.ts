@@ -1,10 +1,9 @@
 import type { LinkedRun, OwnedRun, RunEnd } from '../ports/run-repository.ts'
 import { toOwnedRun } from './documents.ts'
-import { NotOursError, storeEnd, whoEndedIt } from './finish-run.ts'
+import { hasLanded, NotOursError, storeEnd } from './finish-run.ts'
+import { insertRun, newRunDocument, userMessageOf } from './insert-run.ts'
 import { isDuplicateKey } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
-import { sessionKeyOf } from './owner-keys.ts'
-import { insertRun, newRunDocument, userMessage } from './start-run.ts'
 import { inTransaction } from './transaction.ts'
 
 /**
@@ -16,21 +15,23 @@ export async function continueRun(
   owned: OwnedRun,
   { end, next, now }: { end: RunEnd; next: LinkedRun; now: Date },
 ): Promise<OwnedRun | 'fenced'> {
-  const { sessions, messages } = storage.collections
+  const { runs, runEvents, messages } = storage.collections
   const { owner } = owned
   // The end's own id: both are one write, and one answer tells whether it landed.
-  const start = { ...next, startId: end.batchId }
-  const run = newRunDocument(owner, start, now)
+  const startId = end.batchId
+  const lease = { processId: next.processId, ms: next.leaseMs }
+  const run = { ...newRunDocument(owner, { ...next, startId }, now), lease }
   try {
     await inTransaction(storage.client, async (session) => {
-      const { head } = await storeEnd(storage, { owned, end, now, continuedBy: next.runId }, session)
-      await sessions.updateOne({ _id: sessionKeyOf(owner, next.sessionId) }, { $inc: { head: 1 } }, { session })
-      await messages.insertOne(userMessage(owner, start, { seq: head + 1, createdAt: now }), { session })
-      await insertRun(storage.collections, { run, firstEvent: next.firstEvent }, session)
+      const { head: seq } = await storeEnd(storage, { owned, end, continuedBy: next.runId }, session)
+      const message = userMessageOf(owner, run, { prompt: next.prompt, seq, createdAt: now })
+      await messages.insertOne(message, { session })
+      await insertRun(runs, run, session)
+      await runEvents.insertOne({ _id: { r: run._id, n: 1 }, b: startId, e: [next.startedEvent] }, { session })
     })
   } catch (error) {
     if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    if ((await whoEndedIt(storage, owned, end)) === 'fenced') return 'fenced'
+    if (!(await hasLanded(storage, { owned, end }))) return 'fenced'
   }
   return toOwnedRun(run)
 }

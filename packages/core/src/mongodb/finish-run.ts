@@ -1,7 +1,9 @@
 import type { ClientSession } from 'mongodb'
 import type { RunId } from '../contract/identifiers.ts'
-import type { OwnedRun, RunEnd } from '../ports/run-repository.ts'
+import type { FinishOutcome, Offer, OwnedRun, RunEnd } from '../ports/run-repository.ts'
 import type { MessageDocument } from './collections.ts'
+import { findOffered, handOver, keepBusy } from './hand-over.ts'
+import type { HandedOver } from './hand-over.ts'
 import { isDuplicateKey } from './map-error.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
@@ -10,27 +12,40 @@ import { inTransaction } from './transaction.ts'
 /** Thrown inside the transaction to undo it: the run is not this writer's any more, or has ended. */
 export class NotOursError extends Error {}
 
+interface Finish {
+  readonly owned: OwnedRun
+  readonly end: RunEnd
+  readonly offer: Offer
+}
+
 /** One attempt of the last transaction of a turn; safe to repeat with the same end. */
-export async function finishRun(storage: MongoContext, owned: OwnedRun, end: RunEnd): Promise<'stored' | 'fenced'> {
+export async function finishRun(storage: MongoContext, finish: Finish): Promise<FinishOutcome> {
   try {
-    await inTransaction(storage.client, (session) =>
-      storeEnd(storage, { owned, end, now: storage.clock.now() }, session),
-    )
-    return 'stored'
+    const { next } = await inTransaction(storage.client, (session) => storeEnd(storage, finish, session))
+    return { type: 'stored', next }
   } catch (error) {
     if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    return await whoEndedIt(storage, owned, end)
+    if (!(await hasLanded(storage, finish))) return { type: 'fenced' }
+    const { owner, run } = finish.owned
+    const sessionKey = sessionKeyOf(owner, run.sessionId)
+    const next = await findOffered(storage.collections, { owner, sessionKey, offer: finish.offer })
+    return { type: 'stored', next }
   }
 }
 
-/** @param continuedBy the run that the session is busy with from now on; nobody may have asked to cancel this one */
+/** The session goes to the next that waits, or to the run that goes on from this one. */
+type Ending = Pick<Finish, 'owned' | 'end'> & ({ readonly offer: Offer } | { readonly continuedBy: RunId })
+
+/** The end of a run that is continued is only stored while nobody has asked to cancel it. */
 export async function storeEnd(
-  { collections }: MongoContext,
-  { owned, end, now, continuedBy }: { owned: OwnedRun; end: RunEnd; now: Date; continuedBy?: RunId },
+  { collections, clock }: MongoContext,
+  ending: Ending,
   session: ClientSession,
-): Promise<{ head: number }> {
+): Promise<HandedOver> {
+  const { owned, end } = ending
   const { key, owner, run, fence } = owned
-  const isContinued = continuedBy !== undefined
+  const isContinued = 'continuedBy' in ending
+  const now = clock.now()
   const ended = await collections.runs.updateOne(
     { _id: key, status: 'running', fence, ...(isContinued ? { cancelRequestedAt: null } : {}) },
     {
@@ -41,7 +56,7 @@ export async function storeEnd(
         metrics: end.metrics,
         endedAt: now,
         toArchive: true,
-        ...(isContinued ? { continuedBy } : {}),
+        ...(isContinued ? { continuedBy: ending.continuedBy } : {}),
       },
     },
     { session },
@@ -49,15 +64,13 @@ export async function storeEnd(
   if (ended.matchedCount === 0) throw new NotOursError()
   const entry = { _id: { r: key, n: firstSeqOf(end) }, b: end.batchId, e: [...(end.before ?? []), end.event] }
   await collections.runEvents.insertOne(entry, { session })
-  const released = await collections.sessions.findOneAndUpdate(
-    { _id: sessionKeyOf(owner, run.sessionId), activeRunId: run.id },
-    { $inc: { head: 1 }, $set: { activeRunId: continuedBy ?? null, updatedAt: now } },
-    { session, returnDocument: 'after', projection: { head: 1 } },
-  )
-  if (released === null) throw new NotOursError()
-  await collections.messages.insertOne(assistantMessage(owned, end, { seq: released.head, createdAt: now }), {
-    session,
-  })
+  const handover = { owner, sessionKey: sessionKeyOf(owner, run.sessionId), from: run.id, now }
+  const released = isContinued
+    ? await keepBusy(collections, { ...handover, to: ending.continuedBy, addsMessages: 2 }, session)
+    : await handOver(collections, { ...handover, addsMessage: true, offer: ending.offer }, session)
+  if (released === undefined) throw new NotOursError()
+  const seq = isContinued ? released.head - 1 : released.head
+  await collections.messages.insertOne(assistantMessage(owned, end, { seq, createdAt: now }), { session })
   return released
 }
 
@@ -66,14 +79,13 @@ function firstSeqOf({ seq, before = [] }: RunEnd): number {
 }
 
 /** The terminal event's entry tells whether an earlier attempt of this end was committed. */
-export async function whoEndedIt(
+export async function hasLanded(
   { collections }: MongoContext,
-  owned: OwnedRun,
-  end: RunEnd,
-): Promise<'stored' | 'fenced'> {
+  { owned, end }: Pick<Finish, 'owned' | 'end'>,
+): Promise<boolean> {
   const _id = { r: owned.key, n: firstSeqOf(end) }
   const terminal = await collections.runEvents.findOne({ _id }, { projection: { b: 1 } })
-  return terminal?.b === end.batchId ? 'stored' : 'fenced'
+  return terminal?.b === end.batchId
 }
 
 function assistantMessage(

@@ -4,13 +4,14 @@ import type { Owner } from '../contract/principal.ts'
 import type { RepeatedRun, StartOutcome } from '../ports/run-repository.ts'
 import type { Collections, MessageDocument } from './collections.ts'
 import { toOwnedRun } from './documents.ts'
+import { insertRun, newRunDocument } from './insert-run.ts'
+import type { NewRunDocument } from './insert-run.ts'
 import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
 import type { SessionKey } from './owner-keys.ts'
 import { busyError } from './session-head.ts'
-import { findStarted, insertRun, newRunDocument } from './start-run.ts'
-import type { NewRunDocument } from './start-run.ts'
+import { outcomeOfFound } from './start-run.ts'
 import { inTransaction } from './transaction.ts'
 
 type Retry = RepeatedRun & { readonly startId: string }
@@ -28,7 +29,8 @@ export async function retryRun(storage: MongoContext, owner: Owner, retry: Retry
   )
   const { continues, chain } = retried ?? {}
   const seed = { ...retry, ...(continues && { continues }), ...(chain && { chain }) }
-  const run = newRunDocument(owner, seed, storage.clock.now())
+  const lease = { processId: retry.processId, ms: retry.leaseMs }
+  const run = { ...newRunDocument(owner, seed, storage.clock.now()), lease }
   try {
     await inTransaction(storage.client, (session) => storeRetry(storage, { owner, retry, run }, session))
     return { type: 'started', owned: toOwnedRun(run) }
@@ -42,8 +44,8 @@ export async function retryRun(storage: MongoContext, owner: Owner, retry: Retry
 async function whyNotRetried({ collections }: MongoContext, owner: Owner, retry: Retry): Promise<StartOutcome> {
   const { runs, sessions, messages } = collections
   const busy = await busyError(sessions, owner, retry.sessionId)
-  const started = await findStarted(runs, owner, retry)
-  if (started !== undefined) return started
+  const found = await runs.findOne({ _id: runKeyOf(owner, retry.runId) })
+  if (found !== null) return outcomeOfFound(found, retry)
   if (busy?.data.activeRunId === retry.runId) throw new NotCommittedYetError()
   if (busy !== undefined) throw busy
   const newest = await newestMessage(messages, sessionKeyOf(owner, retry.sessionId))
@@ -65,7 +67,9 @@ async function storeRetry(
     { session },
   )
   if (claimed.matchedCount === 0) throw new NotFreeError()
-  await insertRun(collections, { run, firstEvent: retry.firstEvent }, session)
+  await insertRun(collections.runs, run, session)
+  const entry = { _id: { r: run._id, n: 1 }, b: retry.startId, e: [retry.startedEvent] }
+  await collections.runEvents.insertOne(entry, { session })
 }
 
 async function newestMessage(

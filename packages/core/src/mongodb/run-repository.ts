@@ -2,15 +2,18 @@
  * Runs in MongoDB: start and end as one transaction each, leases by the database's clock, cancel as a stored intent.
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
-import type { RunId, SessionId } from '../contract/identifiers.ts'
+import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { RunKey } from '../ports/event-log.ts'
-import type { ClaimedRun, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
+import type { ClaimedRun, Offer, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
+import { beginRun } from './begin-run.ts'
+import { cancelQueuedRun } from './cancel-queued-run.ts'
 import type { Collections, RunDocument } from './collections.ts'
 import { continueRun } from './continue-run.ts'
 import { toOwnedRun, toRun } from './documents.ts'
 import { finishRun } from './finish-run.ts'
+import { offerUpdate } from './hand-over.ts'
 import { toVerbatimError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
@@ -26,7 +29,7 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       const startId = crypto.randomUUID()
       return retryRequest(() => startRun(storage, owner, { ...run, startId }))
     },
-    finishRun: (owned, end, { signal }) => retryUntil(signal, () => finishRun(storage, owned, end)),
+    finishRun: (owned, end, { offer, signal }) => retryUntil(signal, () => finishRun(storage, { owned, end, offer })),
     continueRun(owned, end, { next, signal }) {
       const now = storage.clock.now()
       return retryUntil(signal, () => continueRun(storage, owned, { end, next, now }))
@@ -34,6 +37,12 @@ export function createRunRepository(storage: MongoContext): RunRepository {
     retryRun(owner, run) {
       const startId = crypto.randomUUID()
       return retryRequest(() => retryRun(storage, owner, { ...run, startId }))
+    },
+    beginRun: (queued, begin, { signal }) => retryUntil(signal, () => beginRun(storage, queued, begin)),
+    claimQueuedRun: (offer, agents) => claimQueuedRun(runs, offer, agents).catch(rethrow),
+    cancelQueuedRun(owner, runId, offer) {
+      const cancellation = { runId, offer, batchId: crypto.randomUUID() }
+      return retryRequest(() => cancelQueuedRun(storage, owner, cancellation))
     },
     async getRun(owner, runId) {
       const found = await retryRequest(() => runs.findOne({ _id: runKeyOf(owner, runId) }))
@@ -123,6 +132,28 @@ async function claimLapsedRun(
   )
   if (claimed === null) return undefined
   return { ...toOwnedRun(claimed), cancelRequested: claimed.cancelRequestedAt !== null }
+}
+
+/** Only runs whose turn it is have a lease to lapse; those that wait behind them are found through their session. */
+async function claimQueuedRun(
+  runs: Runs,
+  offer: Offer,
+  { agentIds, orphanMs }: { agentIds: readonly AgentId[]; orphanMs: number },
+): Promise<OwnedRun | undefined> {
+  const claimed = await runs.findOneAndUpdate(
+    {
+      status: 'queued',
+      'lease.renewedAt': { $exists: true },
+      $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', '$lease.ms'] }] },
+      $or: [
+        { agentId: { $in: [...agentIds] } },
+        { $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', { $add: ['$lease.ms', orphanMs] }] }] } },
+      ],
+    },
+    offerUpdate(offer),
+    { sort: { 'lease.renewedAt': 1 }, returnDocument: 'after' },
+  )
+  return claimed === null ? undefined : toOwnedRun(claimed)
 }
 
 async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey | undefined> {

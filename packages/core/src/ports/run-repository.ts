@@ -1,10 +1,10 @@
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { WireError } from '../contract/errors.ts'
-import type { RunEvent, TerminalEvent } from '../contract/event.ts'
+import type { RunEvent, RunStartedEvent, TerminalEvent } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { Run, RunStatus, TerminalStatus } from '../contract/run.ts'
+import type { Run, RunStatus, TerminalStatus, WhenBusy } from '../contract/run.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import type { RunKey } from './event-log.ts'
 import type { PageRequest } from './session-repository.ts'
@@ -18,11 +18,21 @@ export interface NewRun {
   readonly prompt: readonly ContentBlock[]
   /** Tells a retried start from a reused id. */
   readonly inputHash: string
-  /** The process that will write the run. */
-  readonly processId: string
   readonly leaseMs: number
-  /** The event at seq 1. */
-  readonly firstEvent: RunEvent
+  /** The event at seq 1 when the run begins at once. */
+  readonly startedEvent: RunStartedEvent
+  /** The event at seq 1 when it has to wait. */
+  readonly queuedEvent: RunEvent
+  readonly whenBusy: WhenBusy
+  /** How many runs may wait in one session. */
+  readonly maxQueuedRuns: number
+  readonly offer: Offer
+}
+
+/** To whom a session goes when its run ends: this process has `offerMs` to begin the next queued run; then any process may. */
+export interface Offer {
+  readonly processId: string
+  readonly offerMs: number
 }
 
 /** What the runs of a chain used before this one: a budget is the chain's, so that a run that kills its process ends. */
@@ -32,14 +42,21 @@ export interface ChainUse {
   readonly costUsd: number
 }
 
+/** A run that begins in the transaction that stores it: there is nothing to wait for. */
+interface ImmediateRun extends Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns' | 'offer'> {
+  /** The process that will write the run. */
+  readonly processId: string
+}
+
 /** A run that goes on from an interrupted one; its prompt is the server's. */
-export interface LinkedRun extends NewRun {
+export interface LinkedRun extends ImmediateRun {
+  readonly prompt: readonly ContentBlock[]
   readonly continues: RunId
   readonly chain: ChainUse
 }
 
 /** Another run for a prompt that is stored already. */
-export interface RepeatedRun extends Omit<NewRun, 'prompt'> {
+export interface RepeatedRun extends ImmediateRun {
   readonly retries: RunId
 }
 
@@ -55,7 +72,30 @@ export interface OwnedRun {
 
 export type StartOutcome =
   | { readonly type: 'started'; readonly owned: OwnedRun }
+  | ({ readonly type: 'queued' } & QueuedStart)
   | { readonly type: 'existing'; readonly run: Run }
+
+/** A run that was queued. */
+export interface QueuedStart {
+  readonly key: RunKey
+  readonly run: Run
+  /** The runs it replaces: those that were queued have ended, the active one has the intent to cancel. */
+  readonly replaced: readonly RunKey[]
+  /** The run itself, offered to this process, when all before it have ended by being replaced. */
+  readonly next: OwnedRun | undefined
+}
+
+/** What became of a run's end. `next` is the queued run that the session was handed to, offered to this process. */
+export type FinishOutcome =
+  | { readonly type: 'stored'; readonly next: OwnedRun | undefined }
+  | { readonly type: 'fenced' }
+
+/** How a queued run begins. */
+export interface RunBegin {
+  readonly event: RunStartedEvent
+  readonly batchId: string
+  readonly leaseMs: number
+}
 
 /** How a run ended, with the terminal event at `seq` and the answer as one message. */
 export interface RunEnd {
@@ -79,21 +119,24 @@ export interface ClaimedRun extends OwnedRun {
 export interface RunRepository {
   /**
    * One transaction: claims the session for the run (making the session when it is new), stores the user message, the run
-   * and its first event. The same id with the same hash answers `existing`.
+   * and its first event. The same id with the same hash answers `existing`. In a busy session it does as `whenBusy` says:
+   * the run is stored behind those that wait, or in place of all before it.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
    */
   startRun(owner: Owner, run: NewRun): Promise<StartOutcome>
   /**
-   * One transaction: stores the assistant message, the terminal event, the run's end, and releases the session.
+   * One transaction: stores the assistant message, the terminal event, the run's end, and releases the session or hands it to
+   * the next queued run, which is offered as `offer` says.
    * `fenced` when another process has taken the run over. Safe to call again with the same end.
    *
    * @throws VerbatimError `UNAVAILABLE` until the signal aborts
    */
-  finishRun(owned: OwnedRun, end: RunEnd, options: { signal: AbortSignal }): Promise<'stored' | 'fenced'>
+  finishRun(owned: OwnedRun, end: RunEnd, options: { offer: Offer; signal: AbortSignal }): Promise<FinishOutcome>
   /**
-   * {@link finishRun} and the start of a linked run in the same transaction: the session stays busy, now with `next`. Answers
-   * `next` as its writer holds it. `fenced` also when somebody has asked to cancel the run meanwhile. Safe to call again.
+   * {@link finishRun} and the start of a linked run in the same transaction: the session stays busy, now with `next`, and whoever
+   * waits goes on waiting. Answers `next` as its writer holds it. `fenced` also when somebody has asked to cancel the run
+   * meanwhile. Safe to call again.
    *
    * @throws VerbatimError `UNAVAILABLE` until the signal aborts
    */
@@ -109,6 +152,31 @@ export interface RunRepository {
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `UNAVAILABLE`
    */
   retryRun(owner: Owner, run: RepeatedRun): Promise<StartOutcome>
+  /**
+   * One transaction: a queued run that was offered to this process begins. Stores the user message and the event at seq 2;
+   * answers the run as it is written from then on. Undefined when somebody else has begun or cancelled it. Safe to call
+   * again with the same batch id.
+   *
+   * @throws VerbatimError `UNAVAILABLE` until the signal aborts
+   */
+  beginRun(queued: OwnedRun, begin: RunBegin, options: { signal: AbortSignal }): Promise<OwnedRun | undefined>
+  /**
+   * Takes at most one queued run whose session was handed to it and whose offer has lapsed. Runs of other agents than
+   * `agentIds` only when nobody has taken them for `orphanMs` more.
+   */
+  claimQueuedRun(
+    offer: Offer,
+    agents: { agentIds: readonly AgentId[]; orphanMs: number },
+  ): Promise<OwnedRun | undefined>
+  /**
+   * One transaction: ends a run that waits, without messages, and hands the session on if it was this run's turn. Undefined
+   * when the run does not wait (any more).
+   */
+  cancelQueuedRun(
+    owner: Owner,
+    runId: RunId,
+    offer: Offer,
+  ): Promise<{ readonly run: Run; readonly next: OwnedRun | undefined } | undefined>
   getRun(owner: Owner, runId: RunId): Promise<Run | undefined>
   getStatus(key: RunKey): Promise<RunStatus | undefined>
   /** Newest first. @throws VerbatimError `INVALID_CURSOR` */

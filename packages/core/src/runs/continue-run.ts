@@ -2,7 +2,7 @@
  * Whether a linked run goes on from an interrupted one, and what it is asked. Every chain is finite: what it has used is kept
  * with each of its runs, so a run that kills every process that makes it stops after its budget, whoever takes it over.
  */
-import type { RunEvent } from '../contract/event.ts'
+import type { RunStartedEvent } from '../contract/event.ts'
 import { continuationPrompt } from '../contract/interruption.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import type { Answer } from '../contract/reduce-events.ts'
@@ -101,7 +101,7 @@ function toLinkedRun(deps: ContinueDeps, { owned: { run } }: Interrupted, chain:
   const { sessionId, agentId } = run
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const next = { runId: crypto.randomUUID(), sessionId, agentId, ...ids }
-  const firstEvent: RunEvent = { type: 'run_started', ...next, startedAt: deps.clock.now().toISOString() }
+  const startedEvent: RunStartedEvent = { type: 'run_started', ...next, startedAt: deps.clock.now().toISOString() }
   return {
     ...next,
     prompt: [{ type: 'text', text: continuationPrompt }],
@@ -109,7 +109,7 @@ function toLinkedRun(deps: ContinueDeps, { owned: { run } }: Interrupted, chain:
     inputHash: `continues ${run.id}`,
     processId: deps.processId,
     leaseMs: deps.leaseMs,
-    firstEvent,
+    startedEvent,
     continues: run.id,
     chain,
   }

@@ -7,6 +7,8 @@ import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 import type { WireError } from '../contract/errors.ts'
 import { AgentEvent } from '../contract/event.ts'
 import type { EventBatch, RunEvent, TerminalEvent } from '../contract/event.ts'
+import type { MessageId } from '../contract/identifiers.ts'
+import type { RunMetrics } from '../contract/metrics.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
 import type { Answer } from '../contract/reduce-events.ts'
 import type { TerminalStatus } from '../contract/run.ts'
@@ -21,6 +23,7 @@ import { joinSurrogates } from './join-surrogates.ts'
 import { loadHistory } from './load-history.ts'
 import { createMetricsCollector } from './run-metrics.ts'
 import type { MetricsCollector } from './run-metrics.ts'
+import type { Turns } from './turns.ts'
 
 export interface DriveDeps {
   readonly sessionRepository: SessionRepository
@@ -28,6 +31,7 @@ export interface DriveDeps {
   readonly writer: EventWriter
   readonly clock: Clock
   readonly logger: Logger
+  readonly turns: Turns
   readonly timeouts: RunTimeouts
   readonly maxHistoryMessages: number
   /** Bytes of text and tool data one answer may have, so that its message fits a document. */
@@ -41,8 +45,8 @@ export interface DriveDeps {
 export interface DrivenRun {
   readonly owned: OwnedRun
   readonly agent: Agent
-  /** The event at seq 1, which is stored already. */
-  readonly firstEvent: RunEvent
+  /** The events that are stored already, from seq 1 to the one that began the run. */
+  readonly events: readonly RunEvent[]
   /** Aborted with {@link cancelReason} to cancel the run, with anything else to let go of it. */
   readonly signal: AbortSignal
   /** Called with each batch once it is committed, the terminal one included. */
@@ -58,8 +62,8 @@ export type DriveOutcome = TerminalStatus | 'lost'
 /** Resolves when the run has ended, never rejects. */
 export async function driveRun(deps: DriveDeps, driven: DrivenRun): Promise<DriveOutcome> {
   const lost = new AbortController()
-  const record = startRecord(driven.firstEvent)
-  const appender = deps.writer.open(driven.owned.key, 1, {
+  const record = startRecord(driven.events)
+  const appender = deps.writer.open(driven.owned.key, driven.events.length, {
     onCommitted(batch, bytes) {
       record.answer = reduceEvents(record.answer, batch)
       driven.onCommitted(batch, bytes)
@@ -84,9 +88,9 @@ interface Record {
   readonly metrics: MetricsCollector
 }
 
-function startRecord(firstEvent: RunEvent): Record {
+function startRecord(events: readonly RunEvent[]): Record {
   return {
-    answer: reduceEvents(emptyAnswer, { firstSeq: 1, events: [firstEvent] }),
+    answer: reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] }),
     bytes: 0,
     metrics: createMetricsCollector(),
   }
@@ -159,10 +163,12 @@ async function endRun(deps: DriveDeps, driven: DrivenRun, drive: Drive & { endin
       metrics,
     }
     const outcome = await deps.runRepository.finishRun(driven.owned, end, {
+      offer: deps.turns.offer(),
       signal: AbortSignal.timeout(deps.finishMs),
     })
-    if (outcome === 'fenced') return reportLost(deps, driven, new VerbatimError('RUN_FENCED'))
+    if (outcome.type === 'fenced') return reportLost(deps, driven, new VerbatimError('RUN_FENCED'))
     driven.onCommitted({ firstSeq: end.seq, events: [event] }, JSON.stringify(event).length)
+    deps.turns.begin(outcome.next)
     return ending.status
   } catch (error) {
     return reportLost(deps, driven, error)
@@ -188,7 +194,7 @@ function reportLost({ logger }: DriveDeps, { owned, signal }: DrivenRun, error: 
 
 export function terminalEvent(
   { status, error }: Ending,
-  end: Pick<TerminalEvent, 'messageId' | 'metrics'>,
+  end: { readonly messageId: MessageId; readonly metrics: RunMetrics },
 ): TerminalEvent {
   switch (status) {
     case 'completed':

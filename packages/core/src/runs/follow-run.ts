@@ -5,6 +5,7 @@
 import { VerbatimError } from '../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../contract/event.ts'
 import type { EventBatch } from '../contract/event.ts'
+import { isTerminalStatus } from '../contract/run.ts'
 import type { EventLog, RunKey } from '../ports/event-log.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { RunTail, RunTails } from './run-tail.ts'
@@ -88,7 +89,7 @@ async function whyEmpty(
 ): Promise<EventBatch[]> {
   const status = await deps.runRepository.getStatus(tail.key)
   const [probe] = await deps.log.read(tail.key, { after: 0, maxBatches: 1, signal })
-  if (status !== undefined && status !== 'running' && probe === undefined) throw new VerbatimError('CURSOR_EXPIRED')
+  if (status !== undefined && isTerminalStatus(status) && probe === undefined) throw new VerbatimError('CURSOR_EXPIRED')
   if (after === 0) return await waitForStart(deps, tail, signal)
   if (status === undefined) throw new VerbatimError('RUN_NOT_FOUND')
   throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {

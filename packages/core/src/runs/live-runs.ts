@@ -12,10 +12,20 @@ export interface LiveRun {
 
 export class LiveRuns {
   readonly #runs = new Map<RunKey, LiveRun>()
+  readonly #beginnings = new Set<Promise<void>>()
+  #letGoReason: Error | undefined
+  readonly #stopped: OwnedRun[] = []
 
   add(live: LiveRun): void {
     this.#runs.set(live.owned.key, live)
     void live.done.then(() => this.#runs.delete(live.owned.key))
+    if (this.#letGoReason !== undefined) this.#stop(live, this.#letGoReason)
+  }
+
+  /** Something that may add a run when it is done; must not reject. */
+  addBeginning(beginning: Promise<void>): void {
+    this.#beginnings.add(beginning)
+    void beginning.then(() => this.#beginnings.delete(beginning))
   }
 
   get(key: RunKey): LiveRun | undefined {
@@ -30,8 +40,23 @@ export class LiveRuns {
     return [...this.#runs.values()]
   }
 
-  /** Resolves when no run is left. */
+  /** Resolves when no run is left, and none is about to begin. */
   async idle(): Promise<void> {
-    while (this.#runs.size > 0) await Promise.all(this.all().map((live) => live.done))
+    while (this.#runs.size + this.#beginnings.size > 0) {
+      await Promise.all([...this.all().map((live) => live.done), ...this.#beginnings])
+    }
+  }
+
+  /** Stops all runs, and those that still begin; when none is left, answers those that were stopped so. */
+  async letGo(reason: Error): Promise<OwnedRun[]> {
+    this.#letGoReason = reason
+    for (const live of this.all()) this.#stop(live, reason)
+    await this.idle()
+    return this.#stopped.splice(0)
+  }
+
+  #stop(live: LiveRun, reason: Error): void {
+    this.#stopped.push(live.owned)
+    live.stop.abort(reason)
   }
 }

@@ -17,6 +17,7 @@ import { terminalEvent } from './drive-run.ts'
 import { replayRun } from './replay-run.ts'
 import type { Replayed, ReplayDeps } from './replay-run.ts'
 import type { RunTails } from './run-tail.ts'
+import type { Turns } from './turns.ts'
 
 export interface RecoveryDeps extends ReplayDeps, ContinueDeps {
   readonly runRepository: RunRepository
@@ -25,7 +26,8 @@ export interface RecoveryDeps extends ReplayDeps, ContinueDeps {
   /** Between two looks for lapsed leases, in milliseconds. */
   readonly recoveryMs: number
   /** Called with a run that goes on from a lost one and is stored: it is this process's to drive. */
-  readonly onContinued: (started: { owned: OwnedRun; agent: Agent; firstEvent: RunEvent }) => Promise<void>
+  readonly onContinued: (started: { owned: OwnedRun; agent: Agent; events: readonly RunEvent[] }) => Promise<void>
+  readonly turns: Turns
 }
 
 /** Looks for lapsed runs until `signal` aborts; never rejects. */
@@ -65,17 +67,19 @@ async function endLostRun(deps: RecoveryDeps, claimed: ClaimedRun, signal: Abort
   const end = toEnd(claimed, replayed, plan)
   const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(deps.leaseMs)]) }
   if (plan.type === 'stay') {
-    const outcome = await deps.runRepository.finishRun(claimed, end, options)
-    if (outcome === 'stored') deps.tails.hint(claimed.key)
+    const outcome = await deps.runRepository.finishRun(claimed, end, { offer: deps.turns.offer(), ...options })
+    if (outcome.type === 'fenced') return 'fenced'
+    deps.tails.hint(claimed.key)
+    deps.turns.begin(outcome.next)
     if (plan.reason !== undefined) {
       deps.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
     }
-    return outcome
+    return 'stored'
   }
   const { next, agent } = plan
   const owned = await deps.runRepository.continueRun(claimed, end, { next, ...options })
   if (owned === 'fenced') return 'fenced'
-  await deps.onContinued({ owned, agent, firstEvent: next.firstEvent })
+  await deps.onContinued({ owned, agent, events: [next.startedEvent] })
   deps.tails.hint(claimed.key)
   return 'stored'
 }

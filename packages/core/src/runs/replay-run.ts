@@ -32,11 +32,13 @@ export async function replayRun(deps: ReplayDeps, owned: OwnedRun, signal: Abort
   const calls = createCallTracker()
   let answer: Answer = emptyAnswer
   let last: RunEvent | undefined
+  let startedAt = owned.run.createdAt
   const apply = (batch: EventBatch) => {
     answer = reduceEvents(answer, batch)
     for (const event of batch.events) {
       collector.add(event, 0)
       calls.add(event)
+      if (event.type === 'run_started') startedAt = event.startedAt
     }
     last = batch.events.at(-1)
   }
@@ -46,7 +48,7 @@ export async function replayRun(deps: ReplayDeps, owned: OwnedRun, signal: Abort
   const lastStored = last?.type
   const settled = calls.open().map(toUnknownResult)
   if (settled.length > 0) apply({ firstSeq: answer.lastSeq + 1, events: settled })
-  const latencyMs = Math.max(0, deps.clock.now().getTime() - Date.parse(owned.run.createdAt))
+  const latencyMs = Math.max(0, deps.clock.now().getTime() - Date.parse(startedAt))
   const metrics = { ...collector.total(latencyMs), timeToFirstTokenMs: null }
   return { answer, metrics, settled, isWhole: lastStored === 'message_stop' && isLastWord(metrics.stopReason) }
 }

@@ -1,7 +1,7 @@
 /** Retry: another run for a stored prompt whose answer went wrong. The new run's id is the idempotency key, as at a start (P5). */
 import { createHash } from 'node:crypto'
 import { VerbatimError } from '../contract/errors.ts'
-import type { RunEvent } from '../contract/event.ts'
+import type { RunStartedEvent } from '../contract/event.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { RetryRunInput, Run } from '../contract/run.ts'
 import type { StartDeps, Started } from './start-run.ts'
@@ -19,16 +19,16 @@ export async function retryRun(deps: StartDeps, owner: Owner, { runId, newRunId 
   const agent = deps.agents.get(agentId)
   if (agent === undefined) throw new VerbatimError('AGENT_NOT_FOUND')
   const run = { runId: newRunId, sessionId, agentId, userMessageId, messageId: crypto.randomUUID() }
-  const firstEvent: RunEvent = { type: 'run_started', ...run, startedAt: deps.clock.now().toISOString() }
+  const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: deps.clock.now().toISOString() }
   const outcome = await deps.runRepository.retryRun(owner, {
     ...run,
     retries: runId,
     inputHash: hashOf(runId),
-    processId: deps.processId,
+    processId: deps.offer.processId,
     leaseMs: deps.leaseMs,
-    firstEvent,
+    startedEvent,
   })
-  return { ...outcome, agent, firstEvent }
+  return { ...outcome, agent, startedEvent }
 }
 
 function requireRetryable({ id, status }: Run): void {

@@ -1,26 +1,29 @@
 /** Admission: a prompt becomes a run. The client-made run id is the idempotency key (P5). */
 import { createHash } from 'node:crypto'
 import { VerbatimError } from '../contract/errors.ts'
-import type { RunEvent } from '../contract/event.ts'
+import type { RunStartedEvent } from '../contract/event.ts'
 import type { Owner } from '../contract/principal.ts'
 import { maxPromptBytes } from '../contract/prompt.ts'
 import type { StartRunInput } from '../contract/run.ts'
 import type { Agent } from '../ports/agent.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { RunRepository, StartOutcome } from '../ports/run-repository.ts'
+import type { Offer, RunRepository, StartOutcome } from '../ports/run-repository.ts'
 
 export interface StartDeps {
   readonly runRepository: RunRepository
   readonly agents: ReadonlyMap<string, Agent>
   readonly clock: Clock
-  readonly processId: string
   readonly leaseMs: number
+  /** How many runs may wait in one session. */
+  readonly maxQueuedRuns: number
+  readonly offer: Offer
 }
 
-export type Started = StartOutcome & { readonly agent: Agent; readonly firstEvent: RunEvent }
+export type Started = StartOutcome & { readonly agent: Agent; readonly startedEvent: RunStartedEvent }
 
 /**
- * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run.
+ * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run, and a
+ * `queued` one not before its turn.
  *
  * @throws VerbatimError `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
@@ -29,16 +32,21 @@ export async function startRun(deps: StartDeps, owner: Owner, input: StartRunInp
   const agent = agentOf(deps.agents, input.agentId)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
-  const firstEvent: RunEvent = { type: 'run_started', ...run, startedAt: deps.clock.now().toISOString() }
+  const now = deps.clock.now().toISOString()
+  const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: now }
+  const { runId, sessionId, agentId } = run
   const outcome = await deps.runRepository.startRun(owner, {
     ...run,
     prompt: [{ type: 'text', text: input.message }],
     inputHash: hashOf(input),
-    processId: deps.processId,
     leaseMs: deps.leaseMs,
-    firstEvent,
+    startedEvent,
+    queuedEvent: { type: 'run_queued', runId, sessionId, agentId, queuedAt: now },
+    whenBusy: input.whenBusy ?? 'reject',
+    maxQueuedRuns: deps.maxQueuedRuns,
+    offer: deps.offer,
   })
-  return { ...outcome, agent, firstEvent }
+  return { ...outcome, agent, startedEvent }
 }
 
 function requirePromptSize(message: string): void {

@@ -4,7 +4,7 @@ import type { EventBatch } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message, MessageRole } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { CancelRunResult, Run } from '../contract/run.ts'
+import type { CancelRunResult, Run, WhenBusy } from '../contract/run.ts'
 import type { Session } from '../contract/session.ts'
 import type { FollowOptions, ServerCore } from '../server-core.ts'
 
@@ -15,6 +15,8 @@ export interface PromptInput {
   readonly runId?: RunId | undefined
   /** @default the factory's first agent */
   readonly agentId?: AgentId | undefined
+  /** When the session is busy: refuse, wait behind the others, or cancel them all and come next. @default 'reject' */
+  readonly whenBusy?: WhenBusy | undefined
 }
 
 /** What {@link SessionManager.appendMessage} takes. */
@@ -61,12 +63,12 @@ export class SessionManager implements AsyncDisposable {
   }
 
   /**
-   * Starts a run; answers once the prompt is durable.
+   * Starts a run, or queues it when the session is busy and `whenBusy` says so; answers once the prompt is durable.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `UNAVAILABLE`
    */
-  startRun({ message, runId = crypto.randomUUID(), agentId }: PromptInput): Promise<Run> {
-    return this.#core.runs.start(this.#owner, { sessionId: this.sessionId, runId, message, agentId })
+  startRun({ message, runId = crypto.randomUUID(), agentId, whenBusy }: PromptInput): Promise<Run> {
+    return this.#core.runs.start(this.#owner, { sessionId: this.sessionId, runId, message, agentId, whenBusy })
   }
 
   /** Every batch of a run past `after`, once and in order, up to its terminal event. */

@@ -1,0 +1,138 @@
+/** Prompts to a busy session, against the real API, the real engine and a real MongoDB. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createApi } from '@verbatim/api'
+import { textOf } from '@verbatim/core'
+import { createGate, openTestCore, scriptedAgent } from '@verbatim/core/testing'
+import { describe, expect, inject, it, vi } from 'vitest'
+import { createClient } from './create-client.ts'
+import { chatStore } from './stores/chat-store.ts'
+import type { ChatStore } from './stores/chat-store.ts'
+
+const sessionId = 'session-1'
+const patience = { timeout: 10_000 }
+
+/** A server whose agent says `re: `, waits at the gate, and repeats the prompt; and two clients ("tabs") of it. */
+async function openTabs() {
+  const gate = createGate()
+  const agent = scriptedAgent(({ messages }) => ['re: ', gate, textOf(messages.at(-1)?.content ?? [])])
+  const { core, ...test } = await openTestCore({ uri: inject('mongoUri'), agents: [agent], options: { pollMs: 100 } })
+  const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
+  const server = createServer(api.nodeHandler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const [tab, otherTab] = [createClient({ url }), createClient({ url })]
+  return {
+    gate,
+    tab,
+    otherTab,
+    async [Symbol.asyncDispose]() {
+      tab.close()
+      otherTab.close()
+      await api.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await test[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const shown = (store: ChatStore): string[] =>
+  store.getSnapshot().messages.map(({ role, status, content }) => `${role} ${status}: ${textOf(content)}`)
+
+describe('a run handle', () => {
+  it('of a prompt that waits is queued, and then streams to its message', async () => {
+    await using tabs = await openTabs()
+    const chat = tabs.tab.chat(sessionId)
+    const first = chat.send('first')
+    await first.started
+    const second = chat.send('second', { whenBusy: 'queue' })
+    expect((await second.started).status).toBe('queued')
+    await vi.waitFor(() => expect(second.status).toBe('queued'), patience)
+    expect(second.answer).toMatchObject({ status: 'queued', content: [] })
+    const seen = new Set<string>()
+    second.subscribe(() => seen.add(second.status))
+    tabs.gate.open()
+    expect(textOf((await second.message).content)).toBe('re: second')
+    expect([...seen]).toEqual(['streaming', 'completed'])
+    expect(textOf((await first.message).content)).toBe('re: first')
+  })
+
+  it('of a prompt that is cancelled while it waits ends as cancelled, without a message', async () => {
+    await using tabs = await openTabs()
+    const chat = tabs.tab.chat(sessionId)
+    await chat.send('first').started
+    const second = chat.send('second', { whenBusy: 'queue' })
+    await second.started
+    expect(await second.cancel()).toMatchObject({ status: 'cancelled', finalSeq: 2 })
+    await expect(second.message).rejects.toMatchObject({ code: 'MESSAGE_NOT_FOUND' })
+    expect([second.status, second.answer.messageId]).toEqual(['cancelled', null])
+  })
+
+  it('of a prompt that replaces ends the other as cancelled, with the part that it had', async () => {
+    await using tabs = await openTabs()
+    const first = tabs.tab.chat(sessionId).send('first')
+    await vi.waitFor(() => expect(textOf(first.answer.content)).toBe('re: '), patience)
+    const second = tabs.otherTab.chat(sessionId).send('second', { whenBusy: 'replace' })
+    expect(await first.message).toMatchObject({ status: 'cancelled', content: [{ type: 'text', text: 're: ' }] })
+    tabs.gate.open()
+    expect(textOf((await second.message).content)).toBe('re: second')
+  })
+})
+
+describe('a chat store', () => {
+  it('shows prompts that wait behind the answer being made, and each in its turn', async () => {
+    await using tabs = await openTabs()
+    const store = chatStore(tabs.tab, sessionId)
+    const leave = store.subscribe(() => {})
+    expect(await store.send('first')).toBe(true)
+    expect(await store.send('jump')).toBe(false)
+    expect(store.getSnapshot().error?.code).toBe('SESSION_BUSY')
+    expect(await store.send('second', { whenBusy: 'queue' })).toBe(true)
+    expect(await store.send('third', { whenBusy: 'queue' })).toBe(true)
+    const waiting = ['user completed: first', 'assistant streaming: re: ', 'user queued: second', 'user queued: third']
+    await vi.waitFor(() => expect(shown(store)).toEqual(waiting), patience)
+    expect(store.getSnapshot()).toMatchObject({ status: 'streaming', error: null })
+    tabs.gate.open()
+    await vi.waitFor(() => expect(store.getSnapshot().status).toBe('idle'), patience)
+    const texts = ['first', 'second', 'third']
+    const all = texts.flatMap((text) => [`user completed: ${text}`, `assistant completed: re: ${text}`])
+    await vi.waitFor(() => expect(shown(store)).toEqual(all), patience)
+    leave()
+  })
+
+  it("shows another tab's answer while a prompt of ours waits for it, and takes back one that was never asked", async () => {
+    await using tabs = await openTabs()
+    const theirs = tabs.otherTab.chat(sessionId).send('theirs')
+    await theirs.started
+    const store = chatStore(tabs.tab, sessionId)
+    expect(await store.send('ours', { whenBusy: 'queue' })).toBe(true)
+    const leave = store.subscribe(() => {})
+    const waiting = ['user completed: theirs', 'assistant streaming: re: ', 'user queued: ours']
+    await vi.waitFor(() => expect(shown(store)).toEqual(waiting), patience)
+    const ours = store.getSnapshot().messages.at(-1)?.runId ?? ''
+    expect(store.getSnapshot().runId).toBe(theirs.id)
+    await tabs.otherTab.runs.cancel(ours)
+    await vi.waitFor(() => expect(shown(store)).toEqual(waiting.slice(0, 2)), patience)
+    tabs.gate.open()
+    const ended = ['user completed: theirs', 'assistant completed: re: theirs']
+    await vi.waitFor(() => expect(shown(store)).toEqual(ended), patience)
+    expect(store.getSnapshot().status).toBe('idle')
+    leave()
+  })
+
+  it('goes on with a prompt that waits after its component came back', async () => {
+    await using tabs = await openTabs()
+    const store = chatStore(tabs.tab, sessionId)
+    const leave = store.subscribe(() => {})
+    await store.send('first')
+    await store.send('second', { whenBusy: 'queue' })
+    await vi.waitFor(() => expect(shown(store).at(-1)).toBe('user queued: second'), patience)
+    leave()
+    const leaveAgain = store.subscribe(() => {})
+    tabs.gate.open()
+    const all = ['first', 'second'].flatMap((text) => [`user completed: ${text}`, `assistant completed: re: ${text}`])
+    await vi.waitFor(() => expect(shown(store)).toEqual(all), patience)
+    leaveAgain()
+  })
+})

@@ -1,0 +1,91 @@
+import type { ClientSession } from 'mongodb'
+import type { ContentBlock } from '../contract/content-block.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { LinkedRun, NewRun, RepeatedRun } from '../ports/run-repository.ts'
+import type { Collections, MessageDocument, RunDocument } from './collections.ts'
+import { messageKeyOf, runKeyOf, sessionKeyOf } from './owner-keys.ts'
+
+/** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has stored the run. */
+export type Start = NewRun & { readonly startId: string }
+
+/** A run before its insert; `renewedAt` of its lease, if it has one, is the database's to write. */
+export type NewRunDocument = Omit<RunDocument, 'lease'> & {
+  readonly lease?: { readonly processId: string; readonly ms: number }
+}
+
+type RunSeed = Pick<
+  Start,
+  'runId' | 'sessionId' | 'agentId' | 'userMessageId' | 'messageId' | 'inputHash' | 'startId'
+> &
+  Partial<Pick<LinkedRun, 'continues' | 'chain'> & Pick<RepeatedRun, 'retries'>>
+
+/** A run that begins at once, or waits when it has a `prompt` to keep. */
+export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunDocument {
+  const { continues, chain, retries } = start
+  return {
+    _id: runKeyOf(owner, start.runId),
+    s: sessionKeyOf(owner, start.sessionId),
+    tenantId: owner.tenantId,
+    ownerId: owner.ownerId,
+    id: start.runId,
+    sessionId: start.sessionId,
+    agentId: start.agentId,
+    status: 'running',
+    inputHash: start.inputHash,
+    startId: start.startId,
+    userMessageId: start.userMessageId,
+    messageId: start.messageId,
+    fence: 1,
+    cancelRequestedAt: null,
+    lastSeq: null,
+    error: null,
+    metrics: null,
+    ...(continues === undefined ? {} : { continues }),
+    ...(chain === undefined ? {} : { chain }),
+    ...(retries === undefined ? {} : { retries }),
+    createdAt: now,
+    endedAt: null,
+    v: 1,
+  }
+}
+
+/** An upsert only because its `$currentDate` is the database's clock, which leases are measured by. */
+export async function insertRun(
+  runs: Collections['runs'],
+  { _id, startId, lease, ...rest }: NewRunDocument,
+  session: ClientSession,
+): Promise<void> {
+  const update =
+    lease === undefined
+      ? { $setOnInsert: rest }
+      : {
+          $setOnInsert: { ...rest, 'lease.processId': lease.processId, 'lease.ms': lease.ms },
+          $currentDate: { 'lease.renewedAt': true as const },
+        }
+  await runs.updateOne({ _id, startId }, update, { upsert: true, session })
+}
+
+/** The message that a run answers, at its place in the session. */
+export function userMessageOf(
+  owner: Owner,
+  run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId' | 'continues'>,
+  at: { prompt: readonly ContentBlock[]; seq: number; createdAt: Date },
+): MessageDocument {
+  return {
+    _id: messageKeyOf(owner, run.userMessageId),
+    s: run.s,
+    b: 'main',
+    seq: at.seq,
+    id: run.userMessageId,
+    sessionId: run.sessionId,
+    role: 'user',
+    content: [...at.prompt],
+    status: 'completed',
+    agentId: null,
+    runId: run.id,
+    ...(run.continues === undefined ? {} : { continues: run.continues }),
+    metrics: null,
+    createdAt: at.createdAt,
+    v: 1,
+  }
+}

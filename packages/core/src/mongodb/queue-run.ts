@@ -1,0 +1,141 @@
+/**
+ * A start in a busy session: the run is stored with its prompt and waits. The session's `queue` is the order, so admission
+ * is first come, first served by the order of commits, whatever the clocks say. Holds P5: nobody overtakes.
+ */
+import type { ClientSession } from 'mongodb'
+import { VerbatimError } from '../contract/errors.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { RunKey } from '../ports/event-log.ts'
+import type { QueuedStart } from '../ports/run-repository.ts'
+import { endQueuedRuns } from './cancel-queued-run.ts'
+import type { SessionDocument } from './collections.ts'
+import { toOwnedRun, toRun } from './documents.ts'
+import { insertRun, newRunDocument } from './insert-run.ts'
+import type { NewRunDocument, Start } from './insert-run.ts'
+import { isDuplicateKey } from './map-error.ts'
+import type { MongoContext } from './mongo-context.ts'
+import { runKeyOf } from './owner-keys.ts'
+import { inTransaction } from './transaction.ts'
+
+interface Waiting {
+  readonly owner: Owner
+  readonly start: Start
+  readonly run: NewRunDocument
+}
+
+/**
+ * One attempt to queue `start`, behind all others or in their place. Undefined when the session is idle, or the run is there
+ * already: look again then.
+ *
+ * @throws VerbatimError `SESSION_BUSY` when as many wait as may
+ */
+export async function queueRun(storage: MongoContext, owner: Owner, start: Start): Promise<QueuedStart | undefined> {
+  const now = storage.clock.now()
+  const run: NewRunDocument = { ...newRunDocument(owner, start, now), status: 'queued', prompt: [...start.prompt] }
+  const waiting = { owner, start, run }
+  const queue = start.whenBusy === 'replace' ? takePlace : joinQueue
+  try {
+    return await inTransaction(storage.client, (session) => queue(storage, waiting, session))
+  } catch (error) {
+    if (isDuplicateKey(error)) return undefined
+    throw error
+  }
+}
+
+async function joinQueue(
+  storage: MongoContext,
+  waiting: Waiting,
+  session: ClientSession,
+): Promise<QueuedStart | undefined> {
+  const { start, run } = waiting
+  const { sessions } = storage.collections
+  const joined = await sessions.findOneAndUpdate(
+    {
+      _id: run.s,
+      activeRunId: { $ne: null },
+      $expr: { $lt: [{ $size: { $ifNull: ['$queue', []] } }, start.maxQueuedRuns] },
+    },
+    { $push: { queue: run.id }, $set: { updatedAt: run.createdAt } },
+    { session, projection: { _id: 1 } },
+  )
+  if (joined === null) {
+    const full = await sessions.findOne({ _id: run.s }, { session, projection: { activeRunId: 1 } })
+    if (full?.activeRunId) throw queueFull(full.activeRunId, start.maxQueuedRuns)
+    return undefined
+  }
+  await storeWaiting(storage, waiting, session)
+  return { key: run._id, run: toRun(run), replaced: [], next: undefined }
+}
+
+/** Ends those that wait, asks the running one to stop, and comes next: of two at once the later one replaces the other. */
+async function takePlace(
+  storage: MongoContext,
+  waiting: Waiting,
+  session: ClientSession,
+): Promise<QueuedStart | undefined> {
+  const { start, run } = waiting
+  const { sessions } = storage.collections
+  const before = await sessions.findOneAndUpdate(
+    { _id: run.s, activeRunId: { $ne: null } },
+    { $set: { queue: [run.id], updatedAt: run.createdAt } },
+    { session, returnDocument: 'before' },
+  )
+  if (before === null) return undefined
+  const replaced = keysOf(waiting.owner, before)
+  if (await stopAll(storage, replaced, { now: run.createdAt, session })) {
+    await storeWaiting(storage, waiting, session)
+    return { key: run._id, run: toRun(run), replaced, next: undefined }
+  }
+  // Nothing was being said yet, so it is this run's turn at once.
+  await sessions.updateOne({ _id: run.s }, { $set: { activeRunId: run.id, queue: [] } }, { session })
+  const { processId, offerMs } = start.offer
+  await storeWaiting(storage, { ...waiting, run: { ...run, lease: { processId, ms: offerMs } } }, session)
+  return { key: run._id, run: toRun(run), replaced, next: toOwnedRun(run) }
+}
+
+function keysOf(owner: Owner, { activeRunId, queue = [] }: SessionDocument): RunKey[] {
+  return [...(activeRunId === null ? [] : [activeRunId]), ...queue].map((id) => runKeyOf(owner, id))
+}
+
+/** Answers whether one of them is running; it ends by itself now that the intent is stored. */
+async function stopAll(
+  { collections }: MongoContext,
+  keys: readonly RunKey[],
+  { now, session }: { now: Date; session: ClientSession },
+): Promise<boolean> {
+  const queued = { _id: { $in: [...keys] }, status: 'queued' } as const
+  const waiting = await collections.runs.find(queued, { session, projection: { _id: 1 } }).toArray()
+  await endQueuedRuns(
+    collections,
+    waiting.map((run) => ({ key: run._id, batchId: crypto.randomUUID() })),
+    { now, session },
+  )
+  const stopped = await collections.runs.updateOne(
+    { _id: { $in: [...keys] }, status: 'running' },
+    [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
+    { session },
+  )
+  return stopped.matchedCount > 0
+}
+
+async function storeWaiting(
+  { collections }: MongoContext,
+  { start, run }: Waiting,
+  session: ClientSession,
+): Promise<void> {
+  await insertRun(collections.runs, run, session)
+  await collections.runEvents.insertOne(
+    { _id: { r: run._id, n: 1 }, b: start.startId, e: [start.queuedEvent] },
+    { session },
+  )
+}
+
+function queueFull(activeRunId: string, maxQueuedRuns: number): VerbatimError {
+  return new VerbatimError(
+    'SESSION_BUSY',
+    `${maxQueuedRuns} prompts wait in this session already; wait for an answer`,
+    {
+      data: { activeRunId, kind: 'queue_full' },
+    },
+  )
+}

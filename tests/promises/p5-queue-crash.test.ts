@@ -1,0 +1,324 @@
+/** P3 and P5 for prompts that wait: whoever dies at whatever step, each is asked once, in order, and every run ends. */
+import { VerbatimError } from '@verbatim/core'
+import type { RunRepository, ServerCore } from '@verbatim/core/server'
+import { systemClock } from '@verbatim/core/server'
+import { createMongoStorage } from '@verbatim/core/mongodb'
+import { MongoClient, MongoNetworkError } from 'mongodb'
+import { describe, expect, inject, it, vi } from 'vitest'
+import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { ada, answerFrom, followAll, patience } from '../support/follow.ts'
+import { createGate } from '../support/gate.ts'
+import { echoAgent, history, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
+
+const fast = { ...shortLeases, recoveryMs: 50 }
+
+/**
+ * A repository of a process that dies right after `step` was committed: its answer never comes. The one that dies with a
+ * claim has forgotten what it was handed before, so that it has something to claim.
+ */
+function dyingAfter(repository: RunRepository, step: 'finishRun' | 'beginRun' | 'claimQueuedRun') {
+  const died = Promise.withResolvers<void>()
+  const deadRepository: RunRepository = {
+    ...repository,
+    async finishRun(...args) {
+      const outcome = await repository.finishRun(...args)
+      return outcome.type === 'stored' && step === 'claimQueuedRun' ? { ...outcome, next: undefined } : outcome
+    },
+    async [step](...args: never[]) {
+      const call: (...given: never[]) => Promise<unknown> = repository[step]
+      if ((await call(...args)) === undefined) return undefined
+      died.resolve()
+      throw new VerbatimError('UNAVAILABLE')
+    },
+  }
+  return { deadRepository, died: died.promise }
+}
+
+describe('a restart', () => {
+  it('with ten prompts that wait asks them in order afterwards', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const first = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    await start(first, 'first')
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    for (const prompt of names(10)) await start(first, prompt, { whenBusy: 'queue' })
+    await first.close()
+    const agent = echoAgent()
+    await using second = openEngine(database, { agents: [agent], options: fast })
+    const { runs, messages } = await settled(second, database)
+    expect(promptsOf(messages)).toEqual(['first', ...names(10)])
+    expect(agent.asked).toEqual(names(10))
+    expect(runs.map((run) => run.status).toReversed()).toEqual(['interrupted', ...names(10).map(() => 'completed')])
+  })
+
+  it('in the middle of the queue, again and again, loses and doubles none', async () => {
+    await using database = await openDatabase()
+    const asked: string[] = []
+    const open = () => {
+      const agent = echoAgent()
+      const core = openEngine(database, { agents: [agent], options: fast })
+      return { core, close: () => core.close().then(() => asked.push(...agent.asked)) }
+    }
+    let process = open()
+    const runs = []
+    for (const prompt of names(10)) runs.push(await start(process.core, prompt, { whenBusy: 'queue' }))
+    for (const run of runs.filter((_, at) => at % 3 === 2)) {
+      await followAll(process.core, run.id)
+      await process.close()
+      process = open()
+    }
+    const { messages } = await settled(process.core, database)
+    await process.close()
+    expect(promptsOf(messages)).toEqual(names(10))
+    expect(asked).toEqual([...new Set(asked)])
+  })
+})
+
+describe('a process that dies', () => {
+  it.each(['finishRun', 'beginRun', 'claimQueuedRun'] as const)(
+    'right after %s leaves the queue to others',
+    async (step) => {
+      await using database = await openDatabase()
+      const gate = createGate()
+      const { deadRepository, died } = dyingAfter(database.storage.runRepository, step)
+      const slow = step === 'claimQueuedRun' ? {} : { recoveryMs: 60_000 } // it does nothing else before it is closed
+      const dying = openEngine(database, {
+        agents: [echoAgent({ gate })],
+        options: { ...fast, ...slow },
+        wrap: () => ({ runRepository: deadRepository }),
+      })
+      await start(dying, 'first')
+      for (const prompt of names(3)) await start(dying, prompt, { whenBusy: 'queue' })
+      gate.open()
+      await died
+      const closing = dying.close()
+      await using other = openEngine(database, { agents: [echoAgent()], options: fast })
+      const { runs, messages } = await settled(other, database)
+      await closing
+      expect(promptsOf(messages)).toEqual(['first', ...names(3)])
+      const statuses = runs.map((run) => run.status).toReversed()
+      // Begun and never driven, it is ended as any run whose process was lost; the others are answered.
+      const second = step === 'beginRun' ? 'interrupted' : 'completed'
+      expect(statuses.slice(1)).toEqual([second, 'completed', 'completed'])
+    },
+  )
+
+  it('before it has begun a run that it was handed leaves it to another within the offer', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const { runRepository } = database.storage
+    await using lame = openEngine(database, {
+      agents: [echoAgent({ gate })],
+      options: { ...fast, recoveryMs: 60_000 },
+      wrap: () => ({ runRepository: { ...runRepository, beginRun: async () => await Promise.resolve(undefined) } }),
+    })
+    await start(lame, 'first')
+    for (const prompt of names(3)) await start(lame, prompt, { whenBusy: 'queue' })
+    const agent = echoAgent()
+    await using other = openEngine(database, { agents: [agent], options: fast })
+    gate.open()
+    const { messages } = await settled(other, database)
+    expect(promptsOf(messages)).toEqual(['first', ...names(3)])
+    expect(agent.asked).toEqual(names(3))
+  })
+
+  it('is not told from a slow one: two that begin the same run ask it once', async () => {
+    await using database = await openDatabase()
+    const [gate, beginnings] = [createGate(), createGate()]
+    const { runRepository } = database.storage
+    const [here, there] = [echoAgent({ gate }), echoAgent()]
+    await using slow = openEngine(database, {
+      agents: [here],
+      options: { ...fast, recoveryMs: 60_000 },
+      wrap: () => ({
+        runRepository: {
+          ...runRepository,
+          async beginRun(...args) {
+            await beginnings.pass()
+            return await runRepository.beginRun(...args)
+          },
+        },
+      }),
+    })
+    await start(slow, 'first')
+    const second = await start(slow, 'second', { whenBusy: 'queue' })
+    gate.open()
+    await vi.waitFor(() => expect(beginnings.arrivals).toBe(1), patience)
+    await using other = openEngine(database, { agents: [there], options: fast })
+    await followAll(other, second.id)
+    beginnings.open()
+    const { messages } = await settled(other, database)
+    await slow.close()
+    expect(promptsOf(messages)).toEqual(['first', 'second'])
+    expect([here.asked, there.asked]).toEqual([['first'], ['second']])
+  })
+})
+
+describe('a step that is repeated because its answer was lost', () => {
+  it.each([0, 1])('is the same step, whatever half of the commits seem to fail (%i)', async (parity) => {
+    await using database = await openDatabase()
+    await using lossy = await openLossyClient(database.databaseName)
+    const gate = createGate()
+    const agent = echoAgent({ gate })
+    await using core = openEngine(database, { agents: [agent], options: fast, wrap: () => lossy.storage })
+    lossy.loseCommits((count) => count % 2 === parity)
+    const first = await start(core, 'first')
+    const second = await start(core, 'second', { whenBusy: 'queue' })
+    const third = await start(core, 'third', { whenBusy: 'queue' })
+    expect([first.status, second.status, third.status]).toEqual(['running', 'queued', 'queued'])
+    expect(await queueOf(database)).toEqual([second.id, third.id])
+    expect(await core.runs.cancel(ada, third.id)).toMatchObject({ status: 'cancelled', hadEnded: false })
+    const fourth = await start(core, 'fourth', { whenBusy: 'queue' })
+    gate.open()
+    await followAll(core, fourth.id)
+    gate.shut()
+    await start(core, 'fifth')
+    await vi.waitFor(() => expect(agent.asked).toHaveLength(4), patience)
+    await start(core, 'sixth', { whenBusy: 'queue' })
+    const last = await start(core, 'instead', { whenBusy: 'replace' })
+    await vi.waitFor(() => expect(agent.asked).toHaveLength(5), patience)
+    gate.open()
+    await followAll(core, last.id)
+    const { messages } = await settled(core, database)
+    expect(promptsOf(messages)).toEqual(['first', 'second', 'fourth', 'fifth', 'instead'])
+    expect(agent.asked).toEqual(promptsOf(messages))
+    expect(messages.map((message) => message.status).filter((status) => status !== 'completed')).toEqual(['cancelled'])
+    expect(lossy.lost()).toBeGreaterThan(6)
+  })
+})
+
+describe('a process that is stopping', () => {
+  it('begins no run that waits; another does, at once', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const [here, there] = [echoAgent({ gate }), echoAgent()]
+    const options = { heartbeatMs: 10_000, selfFenceMs: 20_000, leaseMs: 30_000, recoveryMs: 50 }
+    const stopping = openEngine(database, { agents: [here], options })
+    const first = await start(stopping, 'first')
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    const waiting = []
+    for (const prompt of names(3)) waiting.push(await start(stopping, prompt, { whenBusy: 'queue' }))
+    const drained = stopping.drain({ graceMs: 60_000 })
+    await expect(start(stopping, 'late', { whenBusy: 'queue' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    gate.open()
+    await drained
+    expect((await database.storage.runRepository.getRun(ada, first.id))?.status).toBe('completed')
+    expect(here.asked).toEqual(['first'])
+    await using other = openEngine(database, { agents: [there], options })
+    // Sooner than an offer of this process would have lapsed.
+    for (const run of waiting) await followAll(other, run.id, { signal: AbortSignal.timeout(9_000) })
+    await settled(other, database)
+    expect(there.asked).toEqual(names(3))
+    await stopping.close()
+  })
+
+  it('hands over what still runs, and what waits behind it', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const stopping = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    await start(stopping, 'first')
+    for (const prompt of names(3)) await start(stopping, prompt, { whenBusy: 'queue' })
+    await stopping.drain({ graceMs: 1 })
+    await stopping.close()
+    await using other = openEngine(database, { agents: [echoAgent()], options: fast })
+    const { messages } = await settled(other, database)
+    expect(promptsOf(messages)).toEqual(['first', ...names(3)])
+  })
+})
+
+describe('a run of an agent that this process lacks', () => {
+  it('is left to a process that has it', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const [common, special] = [echoAgent({ gate }), echoAgent({ id: 'special' })]
+    await using lacking = openEngine(database, { agents: [common], options: fast })
+    await using having = openEngine(database, { agents: [common, special], options: fast })
+    await start(lacking, 'first')
+    const run = await startWith(having, 'special')
+    gate.open()
+    expect(answerFrom(await followAll(lacking, run)).status).toBe('completed')
+    await settled(lacking, database)
+    expect(special.asked).toEqual(['for special'])
+  })
+
+  it('ends as failed when no process has it', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    const common = echoAgent({ gate })
+    await using lacking = openEngine(database, { agents: [common], options: fast })
+    await start(lacking, 'first')
+    const having = openEngine(database, { agents: [common, echoAgent({ id: 'special' })], options: fast })
+    const run = await startWith(having, 'special')
+    await having.close()
+    await start(lacking, 'goes on', { whenBusy: 'queue' })
+    gate.open()
+    const answer = answerFrom(await followAll(lacking, run))
+    expect(answer).toMatchObject({ status: 'failed', error: { code: 'AGENT_NOT_FOUND' } })
+    const { messages } = await settled(lacking, database)
+    expect(promptsOf(messages)).toEqual(['first', 'for special', 'goes on'])
+  })
+})
+
+describe('the cost of a turn', () => {
+  it('is two transactions of the same commands, whatever it says about waiting and however long the session is', async () => {
+    await using database = await openDatabase()
+    await using counted = await openLossyClient(database.databaseName)
+    await using core = openEngine(database, {
+      agents: [echoAgent()],
+      options: { recoveryMs: 60_000, heartbeatMs: 10_000 },
+      wrap: () => counted.storage,
+    })
+    const costs = []
+    for (let at = 0; at < 12; at++) {
+      counted.reset()
+      const run = await start(core, `prompt ${at}`, { whenBusy: (['reject', 'queue', 'replace'] as const)[at % 3] })
+      await followAll(core, run.id)
+      costs.push(counted.inTransactions())
+    }
+    expect(new Set(costs.map((cost) => JSON.stringify(cost)))).toHaveProperty('size', 1)
+    expect(costs[0]).toEqual({ findAndModify: 2, update: 2, insert: 4, commitTransaction: 2 })
+    expect(await history(core)).toHaveLength(24)
+  })
+})
+
+async function startWith(core: ServerCore, agentId: string): Promise<string> {
+  const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: `for ${agentId}` }
+  return (await core.runs.start(ada, { ...input, agentId, whenBusy: 'queue' })).id
+}
+
+/** A client whose commits can be made to succeed and then to answer that the connection was lost. */
+async function openLossyClient(databaseName: string) {
+  const client = new MongoClient(inject('mongoUri'), { monitorCommands: true })
+  let counts: Record<string, number> = {}
+  let isLost: (count: number) => boolean = () => false
+  let commits = 0
+  let lost = 0
+  client.on('commandStarted', ({ commandName, command }) => {
+    if (command['txnNumber'] !== undefined && command['autocommit'] === false) {
+      counts[commandName] = (counts[commandName] ?? 0) + 1
+    }
+  })
+  const startSession = client.startSession.bind(client)
+  client.startSession = (options) => {
+    const session = startSession(options)
+    const commit = session.commitTransaction.bind(session)
+    session.commitTransaction = async () => {
+      await commit()
+      if (!isLost(commits++)) return
+      lost++
+      throw new MongoNetworkError('The answer was lost')
+    }
+    return session
+  }
+  await client.connect()
+  return {
+    storage: createMongoStorage({ client, databaseName, clock: systemClock }),
+    lost: () => lost,
+    reset: () => void (counts = {}),
+    inTransactions: () => counts,
+    loseCommits: (which: (count: number) => boolean) => void (isLost = which),
+    async [Symbol.asyncDispose]() {
+      await client.close()
+    },
+  }
+}

@@ -1,0 +1,96 @@
+/** Sessions with prompts that wait: agents that answer what they were asked, and what every history must look like. */
+import { isTerminalStatus, textOf } from '@verbatim/core'
+import type { Message, Run, WhenBusy } from '@verbatim/core'
+import type { Agent, ServerCore } from '@verbatim/core/server'
+import type { TestDatabase } from '@verbatim/core/testing'
+import { expect, vi } from 'vitest'
+import { answerOf, textDelta } from './agents.ts'
+import { ada, patience } from './follow.ts'
+import type { Gate } from './gate.ts'
+
+export const sessionId = 'session-1'
+
+export interface EchoAgent extends Agent {
+  /** The prompts it was asked, in order. */
+  readonly asked: string[]
+}
+
+/** Answers `re: <prompt>`, and waits at `gate` in the middle of it. Finds what it must not be asked: a history out of order. */
+export function echoAgent({ id = 'echo', gate }: { id?: string; gate?: Gate } = {}): EchoAgent {
+  const asked: string[] = []
+  return {
+    id,
+    asked,
+    async *stream({ messages }, signal) {
+      expectAlternating(messages)
+      const prompt = textOf(messages.at(-1)?.content ?? [])
+      asked.push(prompt)
+      yield* answerOf([]).slice(0, 2)
+      yield textDelta('re: ')
+      await gate?.pass(signal)
+      yield textDelta(prompt)
+      yield* answerOf([]).slice(2)
+    },
+  }
+}
+
+/** @param how the policy, and the run's id when it matters */
+export async function start(
+  core: ServerCore,
+  message: string,
+  how: { whenBusy?: WhenBusy | undefined; runId?: string } = {},
+): Promise<Run> {
+  const { whenBusy, runId = crypto.randomUUID() } = how
+  return await core.runs.start(ada, { runId, sessionId, message, whenBusy })
+}
+
+export async function history(core: ServerCore): Promise<Message[]> {
+  const { items } = await core.messages.list(ada, sessionId, { order: 'oldest', limit: 100 })
+  return items
+}
+
+function expectAlternating(messages: readonly Message[]): void {
+  messages.forEach((message, at) => {
+    if (at > 0) expect(message.role).not.toBe(messages[at - 1]?.role)
+  })
+}
+
+/** Resolves when nothing runs or waits in the session; checks that all that did has ended as it should. */
+export async function settled(core: ServerCore, database: TestDatabase): Promise<{ runs: Run[]; messages: Message[] }> {
+  await vi.waitFor(async () => expect((await core.sessions.get(ada, sessionId)).activeRunId).toBeNull(), patience)
+  const { items: runs } = await core.runs.list(ada, sessionId, { limit: 100 })
+  for (const run of runs) expect(isTerminalStatus(run.status)).toBe(true)
+  const messages = await history(core)
+  expectAlternating(messages)
+  expect(messages.map((message) => message.seq)).toEqual(messages.map((_, at) => at + 1))
+  // Each pair is of one run, and the answer is to the prompt.
+  for (let at = 0; at < messages.length; at += 2) {
+    const [question, answer] = messages.slice(at, at + 2)
+    expect([question?.role, answer?.role]).toEqual(['user', 'assistant'])
+    expect(answer?.runId).toBe(question?.runId)
+    if (answer?.status === 'completed') expect(textOf(answer.content)).toBe(`re: ${textOf(question?.content ?? [])}`)
+  }
+  const [session] = await sessionsOf(database).find().toArray()
+  expect(session?.['queue'] ?? []).toEqual([])
+  const runsStored = database.client.db(database.databaseName).collection('runs')
+  expect(await runsStored.countDocuments({ prompt: { $exists: true } })).toBe(0)
+  return { runs, messages }
+}
+
+export function promptsOf(messages: readonly Message[]): string[] {
+  return messages.filter((message) => message.role === 'user').map((message) => textOf(message.content))
+}
+
+function sessionsOf(database: TestDatabase) {
+  return database.client.db(database.databaseName).collection('sessions')
+}
+
+/** The ids of the runs that wait, in their order. */
+export async function queueOf(database: TestDatabase): Promise<string[]> {
+  const [session] = await sessionsOf(database).find().toArray()
+  return session?.['queue'] ?? []
+}
+
+export function names(count: number): string[] {
+  return Array.from({ length: count }, (_, at) => `prompt ${at + 1}`)
+}
