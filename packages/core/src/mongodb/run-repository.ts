@@ -2,6 +2,7 @@
  * Runs in MongoDB: start and end as one transaction each, leases by the database's clock, cancel as a stored intent.
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
+import { createSerializer } from '../async/serialize.ts'
 import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { RunKey } from '../ports/event-log.ts'
@@ -17,6 +18,7 @@ import { offerUpdate } from './hand-over.ts'
 import { toVerbatimError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
+import type { SessionKey } from './owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
 import { retryRequest, retryUntil } from './retry.ts'
 import { retryRun } from './retry-run.ts'
@@ -24,10 +26,13 @@ import { startRun } from './start-run.ts'
 
 export function createRunRepository(storage: MongoContext): RunRepository {
   const { runs } = storage.collections
+  // Starts of one session are made one after another: transactions that meet at its document only cost each other retries.
+  const serialize = createSerializer<SessionKey>()
   return {
     startRun(owner, run) {
-      const startId = crypto.randomUUID()
-      return retryRequest(() => startRun(storage, owner, { ...run, startId }))
+      const start = { ...run, startId: crypto.randomUUID() }
+      const attempt = () => startRun(storage, owner, start)
+      return retryRequest((signal) => serialize(sessionKeyOf(owner, run.sessionId), attempt, signal))
     },
     finishRun: (owned, end, { offer, signal }) => retryUntil(signal, () => finishRun(storage, { owned, end, offer })),
     continueRun(owned, end, { next, signal }) {
