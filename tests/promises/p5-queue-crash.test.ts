@@ -160,7 +160,9 @@ describe('a step that is repeated because its answer was lost', () => {
     await using lossy = await openLossyClient(database.databaseName)
     const gate = createGate()
     const agent = echoAgent({ gate })
-    await using core = openEngine(database, { agents: [agent], options: fast, wrap: () => lossy.storage })
+    // Nobody looks for runs that were left behind: what the lost answer would have said must be found out.
+    const options = { ...shortLeases, recoveryMs: 60_000 }
+    await using core = openEngine(database, { agents: [agent], options, wrap: () => lossy.storage })
     lossy.loseCommits((count) => count % 2 === parity)
     const first = await start(core, 'first')
     const second = await start(core, 'second', { whenBusy: 'queue' })
@@ -184,6 +186,51 @@ describe('a step that is repeated because its answer was lost', () => {
     expect(agent.asked).toEqual(promptsOf(messages))
     expect(messages.map((message) => message.status).filter((status) => status !== 'completed')).toEqual(['cancelled'])
     expect(lossy.lost()).toBeGreaterThan(6)
+  })
+
+  it('does not take a run for its own that has had its turn meanwhile', async () => {
+    await using database = await openDatabase()
+    await using lossy = await openLossyClient(database.databaseName)
+    const [gate, answers] = [createGate(), createGate()]
+    const agent = echoAgent({ gate })
+    await using core = openEngine(database, { agents: [agent], options: fast, wrap: () => lossy.storage })
+    const first = await start(core, 'first')
+    let commits = 0
+    lossy.loseCommits(async () => {
+      if (commits++ > 0) return false
+      await answers.pass()
+      return true
+    })
+    const starting = start(core, 'second', { whenBusy: 'queue' })
+    await vi.waitFor(() => expect(answers.arrivals).toBe(1), patience)
+    gate.open()
+    await followAll(core, first.id)
+    gate.shut()
+    await vi.waitFor(() => expect(agent.asked).toEqual(['first', 'second']), patience)
+    answers.open()
+    expect((await starting).status).toBe('running')
+    gate.open()
+    await settled(core, database)
+    expect(agent.asked).toEqual(['first', 'second'])
+    expect(core.stats()).toMatchObject({ runsStarted: 2, runsEnded: { completed: 2 } })
+  })
+})
+
+describe('a retry', () => {
+  it('waits for nobody, and there is none of a prompt that was never asked', async () => {
+    await using database = await openDatabase()
+    const gate = createGate()
+    await using core = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    const first = await start(core, 'first')
+    const second = await start(core, 'second', { whenBusy: 'queue' })
+    const retry = (runId: string) => core.runs.retry(ada, { runId, newRunId: crypto.randomUUID() })
+    await expect(retry(second.id)).rejects.toMatchObject({ code: 'SESSION_BUSY' })
+    await core.runs.cancel(ada, second.id)
+    await expect(retry(second.id)).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: first.id } })
+    gate.open()
+    await followAll(core, first.id)
+    await expect(retry(second.id)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
+    await settled(core, database)
   })
 })
 
@@ -290,7 +337,7 @@ async function startWith(core: ServerCore, agentId: string): Promise<string> {
 async function openLossyClient(databaseName: string) {
   const client = new MongoClient(inject('mongoUri'), { monitorCommands: true })
   let counts: Record<string, number> = {}
-  let isLost: (count: number) => boolean = () => false
+  let isLost: (count: number) => boolean | Promise<boolean> = () => false
   let commits = 0
   let lost = 0
   client.on('commandStarted', ({ commandName, command }) => {
@@ -304,7 +351,7 @@ async function openLossyClient(databaseName: string) {
     const commit = session.commitTransaction.bind(session)
     session.commitTransaction = async () => {
       await commit()
-      if (!isLost(commits++)) return
+      if (!(await isLost(commits++))) return
       lost++
       throw new MongoNetworkError('The answer was lost')
     }
@@ -316,7 +363,7 @@ async function openLossyClient(databaseName: string) {
     lost: () => lost,
     reset: () => void (counts = {}),
     inTransactions: () => counts,
-    loseCommits: (which: (count: number) => boolean) => void (isLost = which),
+    loseCommits: (which: typeof isLost) => void (isLost = which),
     async [Symbol.asyncDispose]() {
       await client.close()
     },

@@ -1,6 +1,8 @@
 /** P5, `whenBusy: "queue"`: prompts wait in the order of their admission, nobody overtakes, and each is asked once. */
 import { textOf } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
+import { createMongoStorage } from '@verbatim/core/mongodb'
+import { systemClock } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, followBatches, patience } from '../support/follow.ts'
@@ -72,10 +74,13 @@ describe('a prompt that may wait', () => {
     await using database = await openDatabase()
     const gate = createGate()
     const options = { ...fast, maxQueuedRuns: 40 }
+    // Each with a storage of its own, as processes have: what they share is the database.
+    const { client, databaseName } = database
+    const wrap = () => createMongoStorage({ client, databaseName, clock: systemClock })
     const agents = [echoAgent({ gate })]
-    await using one = openEngine(database, { agents, options })
-    await using two = openEngine(database, { agents, options })
-    await using three = openEngine(database, { agents, options })
+    await using one = openEngine(database, { agents, options, wrap })
+    await using two = openEngine(database, { agents, options, wrap })
+    await using three = openEngine(database, { agents, options, wrap })
     const cores = [one, two, three]
     const runs = await Promise.all(
       names(32).map((prompt, at) => start(cores[at % 3] ?? one, prompt, { whenBusy: 'queue' })),

@@ -28,6 +28,8 @@ const calls: Record<string, Call> = {
   'runs.get': async (core, owner, { runId }) => await core.runs.get(owner, runId),
   'runs.list': async (core, owner, { sessionId }) => await core.runs.list(owner, sessionId, page),
   'runs.cancel': async (core, owner, { runId }) => await core.runs.cancel(owner, runId),
+  'runs.retry': async (core, owner, { runId }) =>
+    await core.runs.retry(owner, { runId, newRunId: crypto.randomUUID() }),
   'runs.follow': async (core, owner, { runId }) => await followAll(core, runId, { owner }),
   'runs.follow from a cursor': async (core, owner, { runId }) => await followAll(core, runId, { owner, after: 1 }),
 }

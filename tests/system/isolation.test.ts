@@ -97,6 +97,7 @@ function everyAttack(): Record<string, Attack[]> {
     'runs.get': runs.map(({ id }) => query('runs.get', { runId: id })),
     'runs.list': sessions.map((id) => query('runs.list', { sessionId: id })),
     'runs.cancel': runs.map(({ id }) => post('/trpc/runs.cancel', { runId: id })),
+    'runs.retry': runs.map(({ id }) => post('/trpc/runs.retry', { runId: id, newRunId: crypto.randomUUID() })),
     'POST /chat/stream': [post('/chat/stream', chat), ...byKey.map((key) => post('/chat/stream', chat, key))],
     'POST /chat/sse': [
       post('/chat/sse', chat),

@@ -62,6 +62,11 @@ function everyCall(): Record<string, Call> {
     'runs.get': { ...hidden('RUN_NOT_FOUND'), call: get('runs.get', { runId }) },
     'runs.list': { ...hidden('SESSION_NOT_FOUND'), call: get('runs.list', { sessionId }) },
     'runs.cancel': { ...hidden('RUN_NOT_FOUND'), call: post('/trpc/runs.cancel', { runId }) },
+    'runs.retry': {
+      owner: 'RUN_NOT_RETRYABLE',
+      other: 'RUN_NOT_FOUND',
+      call: post('/trpc/runs.retry', { runId, newRunId: crypto.randomUUID() }),
+    },
     'POST /chat/stream': {
       ...open,
       call: post('/chat/stream', { sessionId: `c-${crypto.randomUUID()}`, message: 'hi' }),

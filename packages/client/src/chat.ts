@@ -1,11 +1,14 @@
 import { emptyAnswer, fromCursor, RunId, VerbatimError } from '@verbatim/core'
 import type { Answer, WhenBusy } from '@verbatim/core'
-import { newRunId } from './ids.ts'
+import { newRunId as makeRunId } from './ids.ts'
+import { createAnswerHandle } from './follow-on.ts'
 import { createRunHandle } from './open-run.ts'
-import type { RunContext } from './open-run.ts'
+import type { RunContext, RunOrigin } from './open-run.ts'
 import type { RunHandle } from './run.ts'
 
 export interface SendOptions {
+  /** Whether the handle goes on with the run that continues an interrupted one. @default true */
+  readonly followsOn?: boolean | undefined
   /** The run's id, a UUID: the idempotency key of this prompt. @default a random one */
   readonly runId?: string | undefined
   /** The agent that answers. @default the server's first */
@@ -35,14 +38,37 @@ export interface Chat {
 export function createChat(context: RunContext, sessionId: string): Chat {
   return {
     sessionId,
-    send(prompt, { runId, agentId, whenBusy, signal } = {}) {
-      const id = runId === undefined ? newRunId() : toRunId(runId)
+    send(prompt, { runId, agentId, whenBusy, signal, followsOn } = {}) {
+      const id = runId === undefined ? makeRunId() : toRunId(runId)
       const agent = agentId === undefined ? {} : { agentId }
       const busy = whenBusy === undefined ? {} : { whenBusy }
       const input = { sessionId, runId: id, message: prompt, ...agent, ...busy }
-      return createRunHandle(context, { type: 'start', input, isNewId: runId === undefined, signal })
+      const start: RunStart = async (init) => await context.calls.startRun(input, init)
+      return openHandle(context, { type: 'start', runId: id, start, isNewId: runId === undefined, signal }, followsOn)
     },
   }
+}
+
+type RunStart = Extract<RunOrigin, { type: 'start' }>['start']
+
+function openHandle(context: RunContext, origin: RunOrigin, followsOn = true): RunHandle {
+  return followsOn ? createAnswerHandle(context, origin) : createRunHandle(context, origin)
+}
+
+export interface RetryRunOptions {
+  /** The new run's id, a UUID: the idempotency key of this retry. @default a random one */
+  readonly newRunId?: string | undefined
+  /** Gives the start up and stops following; it never stops the run. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Starts another run for the prompt of one that went wrong. @throws VerbatimError `INVALID_INPUT` at once */
+export function retryExisting(context: RunContext, runId: string, options: RetryRunOptions = {}): RunHandle {
+  const { newRunId, signal } = options
+  const id = newRunId === undefined ? makeRunId() : toRunId(newRunId)
+  const input = { runId: toRunId(runId), newRunId: id }
+  const start: RunStart = async (init) => await context.calls.retryRun(input, init)
+  return openHandle(context, { type: 'start', runId: id, start, isNewId: newRunId === undefined, signal })
 }
 
 export interface FollowOptions {
@@ -50,6 +76,8 @@ export interface FollowOptions {
   readonly after?: string | undefined
   /** The answer as you have it: goes on after its last event, and keeps `content` whole. Takes precedence over `after`. */
   readonly answer?: Answer | undefined
+  /** Whether the handle goes on with the run that continues an interrupted one. @default true */
+  readonly followsOn?: boolean | undefined
   /** Stops following; it never stops the run. */
   readonly signal?: AbortSignal | undefined
 }
@@ -64,7 +92,8 @@ export function followExisting(context: RunContext, runId: string, options: Foll
   const after = options.after === undefined ? 0 : fromCursor(options.after, id).seq
   const answer = options.answer ?? { ...emptyAnswer, lastSeq: after }
   const isWhole = options.answer !== undefined || after === 0
-  return createRunHandle(context, { type: 'follow', runId: id, answer, isWhole, signal: options.signal })
+  const origin = { type: 'follow', runId: id, answer, isWhole, signal: options.signal } as const
+  return openHandle(context, origin, options.followsOn)
 }
 
 function toRunId(text: string): RunId {

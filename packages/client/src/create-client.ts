@@ -1,6 +1,6 @@
 import { VerbatimError } from '@verbatim/core'
-import { createChat, followExisting } from './chat.ts'
-import type { Chat, FollowOptions } from './chat.ts'
+import { createChat, followExisting, retryExisting } from './chat.ts'
+import type { Chat, FollowOptions, RetryRunOptions } from './chat.ts'
 import type { RunContext } from './open-run.ts'
 import { createCalls } from './resources.ts'
 import type { Messages, RunCalls, Sessions } from './resources.ts'
@@ -49,6 +49,13 @@ export interface Runs extends RunCalls {
    * @throws VerbatimError `INVALID_INPUT` or `INVALID_CURSOR` at once; whatever the server says comes through the handle
    */
   follow(runId: string, options?: FollowOptions): RunHandle
+  /**
+   * Starts another run for the prompt of one that failed, was cancelled or interrupted, and returns its handle at once. The
+   * prompt is not stored again. What the server refuses (`RUN_NOT_RETRYABLE`, `SESSION_BUSY`) comes through the handle.
+   *
+   * @throws VerbatimError `INVALID_INPUT` at once, when an id is not a UUID
+   */
+  retry(runId: string, options?: RetryRunOptions): RunHandle
 }
 
 /** A client of one Verbatim server. */
@@ -109,7 +116,11 @@ export function createClient(options: ClientOptions): VerbatimClient {
   }
   return {
     chat: (sessionId) => createChat(context, sessionId),
-    runs: { ...calls.runs, follow: (runId, followOptions) => followExisting(context, runId, followOptions) },
+    runs: {
+      ...calls.runs,
+      follow: (runId, followOptions) => followExisting(context, runId, followOptions),
+      retry: (runId, retryOptions) => retryExisting(context, runId, retryOptions),
+    },
     sessions: calls.sessions,
     messages: calls.messages,
     trpc,

@@ -1,6 +1,6 @@
 /** The Verbatim client: typed calls, and answers that survive lost connections. */
 export { createClient, type ClientOptions, type Runs, type VerbatimClient } from './create-client.ts'
-export { type Chat, type FollowOptions, type SendOptions } from './chat.ts'
+export { type Chat, type FollowOptions, type RetryRunOptions, type SendOptions } from './chat.ts'
 export { type FollowedBatch, type RunHandle, type RunHandleStatus } from './run.ts'
 export {
   type CallOptions,

@@ -12,11 +12,11 @@ import {
   toCursor,
   VerbatimError,
 } from '@verbatim/core'
-import type { Answer, CancelRunResult, EventBatch, Message, Run, RunEvent, RunId, StartRunInput } from '@verbatim/core'
+import type { Answer, CancelRunResult, EventBatch, Message, Run, RunEvent, RunId } from '@verbatim/core'
 import { createBatchBuffer } from './batch-buffer.ts'
 import type { BatchBuffer } from './batch-buffer.ts'
 import { createBell } from './bell.ts'
-import type { Calls } from './resources.ts'
+import type { Calls, RunCalls } from './resources.ts'
 import { eventsOf, textOfBatches, withCursors } from './run.ts'
 import type { FollowedBatch, RunHandle, RunHandleStatus } from './run.ts'
 import { followRun } from './transport/follow-run.ts'
@@ -39,7 +39,9 @@ export interface RunContext {
 export type RunOrigin =
   | {
       readonly type: 'start'
-      readonly input: StartRunInput
+      readonly runId: RunId
+      /** Makes the run; safe to be called again. */
+      readonly start: (options: { signal: AbortSignal }) => Promise<Run>
       /** False when the caller chose the id, which might be another run's: nothing is shown before the start is confirmed. */
       readonly isNewId: boolean
       readonly signal?: AbortSignal | undefined
@@ -53,9 +55,13 @@ export type RunOrigin =
       readonly signal?: AbortSignal | undefined
     }
 
-/** Starts or joins a run; requests go out before this returns. */
-export function createRunHandle(context: RunContext, origin: RunOrigin): RunHandle {
-  return new FollowedRun(context, origin)
+/**
+ * Starts or joins one run; requests go out before this returns.
+ *
+ * @param onEnd called once, when nothing more will come
+ */
+export function createRunHandle(context: RunContext, origin: RunOrigin, onEnd = () => {}): RunHandle {
+  return new FollowedRun(context, origin, onEnd)
 }
 
 class FollowedRun implements RunHandle {
@@ -63,6 +69,7 @@ class FollowedRun implements RunHandle {
   readonly #context: RunContext
   readonly #controller: AbortController
   readonly #release: () => void
+  readonly #onEnd: () => void
   readonly #isWhole: boolean
   readonly #after: number
   readonly #buffer: BatchBuffer
@@ -79,9 +86,10 @@ class FollowedRun implements RunHandle {
   #hungry = 0
   #outcome: { readonly status: RunHandleStatus; readonly failure?: { readonly error: unknown } } | undefined
 
-  constructor(context: RunContext, origin: RunOrigin) {
-    this.id = origin.type === 'start' ? origin.input.runId : origin.runId
+  constructor(context: RunContext, origin: RunOrigin, onEnd: () => void) {
+    this.id = origin.runId
     this.#context = context
+    this.#onEnd = onEnd
     const child = childController(context.closed, origin.signal)
     this.#controller = child.controller
     this.#release = child.release
@@ -92,8 +100,12 @@ class FollowedRun implements RunHandle {
     // The pump may be pausing, or waiting on a fetch that knows no signals.
     const { signal } = this.#controller
     signal.addEventListener('abort', () => this.#fail(signal.reason), { once: true })
-    if (origin.type === 'start') this.#start(origin.input)
+    if (origin.type === 'start') this.#start(origin.start)
     void this.#pump(origin.type === 'start' && !origin.isNewId)
+  }
+
+  get runIds(): readonly RunId[] {
+    return [this.id]
   }
 
   get status(): RunHandleStatus {
@@ -140,7 +152,7 @@ class FollowedRun implements RunHandle {
 
   async cancel(): Promise<CancelRunResult> {
     if (this.status === 'starting') await this.started // there is nothing to cancel before
-    return await this.#context.calls.runs.cancel(this.id)
+    return await cancelAnswer(this.#context.calls.runs, this.id)
   }
 
   subscribe(listener: () => void): () => void {
@@ -158,9 +170,8 @@ class FollowedRun implements RunHandle {
     this.close()
   }
 
-  #start(input: StartRunInput): void {
-    this.#sessionId = input.sessionId
-    this.#starting = this.#context.calls.startRun(input, this.#controller).catch(async (error: unknown) => {
+  #start(start: (options: { signal: AbortSignal }) => Promise<Run>): void {
+    this.#starting = start(this.#controller).catch(async (error: unknown) => {
       // Events of the run are here, so the start got through and only its answer was lost.
       if (isVerbatimError(error) && isPassing(error) && this.#answer.lastSeq > 0) {
         return await this.#context.calls.runs.get(this.id, this.#controller)
@@ -218,10 +229,11 @@ class FollowedRun implements RunHandle {
   async #learnEnd(): Promise<void> {
     const run = await this.#context.calls.runs.get(this.id, this.#controller)
     const { status, metrics, messageId, error } = run
+    const continuedBy = (run as Partial<Run>).continuedBy ?? null // an older server does not tell
     if (!isTerminalStatus(status))
       throw new VerbatimError('INTERNAL', 'The server ended the stream of a run that goes on')
     this.#sessionId = run.sessionId
-    this.#answer = { ...this.#answer, status, metrics, messageId, error }
+    this.#answer = { ...this.#answer, status, metrics, messageId, error, continuedBy }
     this.#end({ status })
   }
 
@@ -308,6 +320,7 @@ class FollowedRun implements RunHandle {
     this.#outcome = outcome
     this.#release()
     if (outcome.failure !== undefined) this.#controller.abort(outcome.failure.error)
+    this.#onEnd()
     this.#wanted.ring()
     this.#notify()
   }
@@ -316,6 +329,14 @@ class FollowedRun implements RunHandle {
     this.#changed.ring()
     for (const listener of this.#listeners) callApart(listener)
   }
+}
+
+/** Stops what makes the answer: the run, or the one that goes on from it, which we may not have heard of. */
+async function cancelAnswer(runs: RunCalls, runId: RunId): Promise<CancelRunResult> {
+  const result = await runs.cancel(runId)
+  if (!result.hadEnded || result.status !== 'interrupted') return result
+  const { continuedBy } = await runs.get(runId)
+  return continuedBy === null ? result : await cancelAnswer(runs, continuedBy)
 }
 
 /** `promise`, whose rejection nobody needs to handle: it also comes through the handle's iterators, `error` and `status`. */

@@ -1,5 +1,5 @@
 /** The plain calls, hand-typed from the contract so that their declarations name nothing else, and with one class of error. */
-import type { CancelRunResult, Message, Page, Run, Session, StartRunInput } from '@verbatim/core'
+import type { CancelRunResult, Message, Page, RetryRunInput, Run, Session, StartRunInput } from '@verbatim/core'
 import type { Connection } from './transport/connection.ts'
 import { retryCall } from './transport/reconnect.ts'
 import { toVerbatimError } from './transport/to-error.ts'
@@ -70,6 +70,8 @@ export interface Calls {
   readonly runs: RunCalls
   /** Repeated with backoff: the run's id makes a repeated start the same run. */
   startRun(input: StartRunInput, options: { signal: AbortSignal }): Promise<Run>
+  /** As {@link startRun}: the new run's id makes it safe. */
+  retryRun(input: RetryRunInput, options: { signal: AbortSignal }): Promise<Run>
 }
 
 /** @param closed aborts every call when the client closes */
@@ -90,6 +92,10 @@ export function createCalls(trpc: VerbatimTrpcClient, { retry }: Connection, clo
     startRun: async (input, options) =>
       await call(options, async (init) => {
         return await retryCall(async () => await trpc.runs.start.mutate(input, init), { retry, ...init })
+      }),
+    retryRun: async (input, options) =>
+      await call(options, async (init) => {
+        return await retryCall(async () => await trpc.runs.retry.mutate(input, init), { retry, ...init })
       }),
   }
 }

@@ -1,5 +1,15 @@
 import { isTerminalEvent, lastSeqOf, toCursor, VerbatimError } from '@verbatim/core'
-import type { Answer, CancelRunResult, EventBatch, Message, Run, RunEvent, RunId, TerminalStatus } from '@verbatim/core'
+import type {
+  Answer,
+  CancelRunResult,
+  EventBatch,
+  Message,
+  Run,
+  RunEvent,
+  RunId,
+  TerminalEvent,
+  TerminalStatus,
+} from '@verbatim/core'
 
 /**
  * Where a handle is. `starting`: the prompt is not confirmed yet. `queued`: it is, and waits for its turn. `connecting`, `streaming`, `reconnecting`: the stream's state.
@@ -17,6 +27,8 @@ export type RunHandleStatus =
 
 /** A batch and the cursor to go on after it. */
 export interface FollowedBatch extends EventBatch {
+  /** The run that it is of. */
+  readonly runId: RunId
   /** Keep it once the batch is dealt with; `runs.follow(id, { after: cursor })` brings exactly what comes next. */
   readonly cursor: string
 }
@@ -29,9 +41,16 @@ export interface FollowedBatch extends EventBatch {
  * `AbortError` or the signal's reason). How the *run* ended is its last event, which `for await (const event of run)` yields.
  *
  * The run belongs to the server. Leaving a loop, closing the handle or the page does not stop it; `cancel()` does.
+ *
+ * When the process that makes the answer is lost and the server goes on with another run (`run_interrupted` with `continuedBy`),
+ * the handle follows that one: its events, batches and text come behind those of the first, and everything else (`id`, `answer`,
+ * `cursor`, `status`, `message`) is of the run that is followed now. `followsOn: false` stays with the one run.
  */
 export interface RunHandle extends AsyncIterable<RunEvent>, AsyncDisposable {
+  /** The run that is followed now. */
   readonly id: RunId
+  /** The runs of this answer so far, oldest first; more than one when it was interrupted and went on. */
+  readonly runIds: readonly RunId[]
   readonly status: RunHandleStatus
   /**
    * The answer so far, from all events received. Its `content` stays empty when the run was joined by a cursor alone: blocks
@@ -46,10 +65,10 @@ export interface RunHandle extends AsyncIterable<RunEvent>, AsyncDisposable {
   readonly text: AsyncIterable<string>
   /** The events as they became durable together. */
   readonly batches: AsyncIterable<FollowedBatch>
-  /** The run, once its prompt is durable. Rejects with the start's error, such as `SESSION_BUSY`. */
+  /** The first run, once its prompt is durable. Rejects with the start's error, such as `SESSION_BUSY`. */
   readonly started: Promise<Run>
   /**
-   * The stored message, with its metrics: whole when the run completed, and what was there when it was cancelled or
+   * The stored message of the last run, with its metrics: whole when the run completed, and what was there when it was cancelled or
    * interrupted (see its `status`). Rejects with the run's error when it failed; its partial message is
    * `messages.get(sessionId, run.answer.messageId)`. A run that was cancelled while it waited has none (`MESSAGE_NOT_FOUND`). Asking for it makes the handle read to the end without pause.
    */
@@ -67,7 +86,7 @@ export async function* withCursors(
   runId: RunId,
   batches: AsyncIterable<EventBatch>,
 ): AsyncGenerator<FollowedBatch, void, void> {
-  for await (const batch of batches) yield { ...batch, cursor: toCursor(runId, lastSeqOf(batch)) }
+  for await (const batch of batches) yield { ...batch, runId, cursor: toCursor(runId, lastSeqOf(batch)) }
 }
 
 /** The events one by one. */
@@ -75,14 +94,24 @@ export async function* eventsOf(batches: AsyncIterable<EventBatch>): AsyncGenera
   for await (const batch of batches) yield* batch.events
 }
 
-/** The text of the answer, a batch's at a time. @throws VerbatimError the run's own, when it failed or was interrupted */
+/**
+ * The text of the answer, a batch's at a time.
+ *
+ * @throws VerbatimError the run's own, when it failed, or was interrupted and nothing goes on from it
+ */
 export async function* textOfBatches(batches: AsyncIterable<EventBatch>): AsyncGenerator<string, void, void> {
   for await (const { events } of batches) {
     const text = events.map(textOfEvent).join('')
     if (text !== '') yield text
     const last = events.at(-1)
-    if (last !== undefined && isTerminalEvent(last) && 'error' in last) throw VerbatimError.fromWire(last.error)
+    if (last !== undefined && isTerminalEvent(last) && 'error' in last && !isContinued(last)) {
+      throw VerbatimError.fromWire(last.error)
+    }
   }
+}
+
+function isContinued(event: TerminalEvent): boolean {
+  return event.type === 'run_interrupted' && event.continuedBy !== undefined
 }
 
 function textOfEvent(event: RunEvent): string {

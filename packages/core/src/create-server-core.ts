@@ -5,7 +5,7 @@
 import { VerbatimError } from './contract/errors.ts'
 import type { RunId } from './contract/identifiers.ts'
 import type { Owner } from './contract/principal.ts'
-import type { StartRunInput, Run } from './contract/run.ts'
+import type { Run } from './contract/run.ts'
 import type { Agent } from './ports/agent.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventLog, LogWatcher } from './ports/event-log.ts'
@@ -24,8 +24,10 @@ import { followRun } from './runs/follow-run.ts'
 import { LiveRuns } from './runs/live-runs.ts'
 import { recoverRuns } from './runs/recover-runs.ts'
 import { renewLeases } from './runs/renew-leases.ts'
+import { retryRun } from './runs/retry-run.ts'
 import { RunTails } from './runs/run-tail.ts'
 import { startRun } from './runs/start-run.ts'
+import type { StartDeps, Started } from './runs/start-run.ts'
 import type { Turns } from './runs/turns.ts'
 import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
@@ -182,7 +184,7 @@ class Engine implements ServerCore {
     const followDeps = { log, runRepository, tails: this.#tails, startWaitMs }
     const cancelDeps = { ...followDeps, liveRuns: this.#liveRuns, turns: this.#turns, cancelWaitMs }
     return {
-      start: (owner, input) => this.#start(owner, input),
+      start: (owner, input) => this.#start((deps) => startRun(deps, owner, input)),
       follow: (owner, runId, options) => this.#follow(followDeps, log.keyOf(owner, runId), options),
       async get(owner: Owner, runId: RunId): Promise<Run> {
         const run = await runRepository.getRun(owner, runId)
@@ -195,15 +197,13 @@ class Engine implements ServerCore {
         return runs
       },
       cancel: (owner, runId) => cancelRun(cancelDeps, owner, runId),
+      retry: (owner, input) => this.#start((deps) => retryRun(deps, owner, input)),
     }
   }
 
-  async #start(owner: Owner, input: StartRunInput): Promise<Run> {
+  async #start(start: (deps: StartDeps) => Promise<Started>): Promise<Run> {
     this.#requireOpen()
-    const { runRepository, clock } = this.#ports
-    const { leaseMs, maxQueuedRuns } = this.#options
-    const deps = { runRepository, clock, agents: this.#agents, leaseMs, maxQueuedRuns, offer: this.#turns.offer() }
-    const started = await startRun(deps, owner, input)
+    const started = await start(this.#startDeps())
     switch (started.type) {
       case 'existing':
         return started.run
@@ -233,6 +233,12 @@ class Engine implements ServerCore {
     return beginning
   }
 
+  #startDeps(): StartDeps {
+    const { runRepository, clock } = this.#ports
+    const { leaseMs, maxQueuedRuns } = this.#options
+    return { runRepository, clock, agents: this.#agents, leaseMs, maxQueuedRuns, offer: this.#turns.offer() }
+  }
+
   /** The run belongs to the process from here on: nothing of the request that started it reaches it. */
   #drive({ owned, agent, events }: BegunRun): void {
     this.#runsStarted++
@@ -248,6 +254,12 @@ class Engine implements ServerCore {
       this.#countEnd(outcome)
     })
     this.#liveRuns.add({ owned, stop, done })
+  }
+
+  /** A linked run that was stored while the process began to drain is another's to drive. */
+  async #driveOrRelease(started: BegunRun): Promise<void> {
+    if (!this.#isDraining) return this.#drive(started)
+    await this.#ports.runRepository.releaseLeases([started.owned], this.#processId)
   }
 
   #driveDeps() {
@@ -282,20 +294,12 @@ class Engine implements ServerCore {
   }
 
   #recoverRuns(): Promise<void> {
-    const { runRepository, eventLog: log, clock, logger } = this.#ports
-    const { leaseMs, recoveryMs } = this.#options
-    const deps = {
-      runRepository,
-      log,
-      tails: this.#tails,
-      clock,
-      logger,
-      processId: this.#processId,
-      leaseMs,
-      recoveryMs,
-      turns: this.#turns,
-    }
-    return recoverRuns(deps, this.#stopping.signal)
+    const { logger, eventLog: log } = this.#ports
+    const { recoveryMs } = this.#options
+    const own = { processId: this.#processId, log, tails: this.#tails, logger, turns: this.#turns }
+    const onContinued = this.#driveOrRelease.bind(this)
+    // A process that drains takes nothing over: what it would continue is better begun by one that stays.
+    return recoverRuns({ ...this.#startDeps(), ...own, recoveryMs, onContinued }, this.#draining.signal)
   }
 
   #beginQueuedRuns(): Promise<void> {

@@ -19,6 +19,7 @@ export { Session, SessionTitle } from './contract/session.ts'
 export {
   CancelRunResult,
   isTerminalStatus,
+  RetryRunInput,
   Run,
   RunStatus,
   StartRunInput,
@@ -36,6 +37,7 @@ export {
   RunEvent,
   TerminalEvent,
 } from './contract/event.ts'
+export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
 export { PageInput, pageOf, type Page } from './contract/page.ts'
 export { emptyAnswer, EventGapError, reduceEvents, statusOfTerminal, type Answer } from './contract/reduce-events.ts'

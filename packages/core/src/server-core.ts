@@ -5,7 +5,7 @@ import type { AgentId, MessageId, RunId, SessionId } from './contract/identifier
 import type { Message, MessageRole } from './contract/message.ts'
 import type { Page } from './contract/page.ts'
 import type { Owner } from './contract/principal.ts'
-import type { CancelRunResult, Run, StartRunInput } from './contract/run.ts'
+import type { CancelRunResult, RetryRunInput, Run, StartRunInput } from './contract/run.ts'
 import type { Session } from './contract/session.ts'
 import type { PageRequest } from './ports/session-repository.ts'
 
@@ -74,6 +74,13 @@ export interface RunActions {
   list(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to stop the run and waits (5 s at most) for its end. @throws VerbatimError `RUN_NOT_FOUND` */
   cancel(owner: Owner, runId: RunId): Promise<CancelRunResult>
+  /**
+   * Starts another run for the prompt of one that failed, was cancelled or interrupted, while its answer is the session's newest
+   * message. The prompt is not stored again. The answer that went wrong stays among the messages; agents are not given it.
+   *
+   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+   */
+  retry(owner: Owner, input: RetryRunInput): Promise<Run>
 }
 
 /** Counters and gauges for an operator, read when asked. */

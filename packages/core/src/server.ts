@@ -11,17 +11,20 @@ export {
 } from './session-manager-factory.ts'
 export type { ServerOptionsInput } from './server-options.ts'
 export type { CoreStats, FollowOptions, MessageActions, RunActions, ServerCore, SessionActions } from './server-core.ts'
-export type { Agent, AgentRequest, RunTimeouts } from './ports/agent.ts'
+export type { Agent, AgentRequest, ContinuationBudget, CrashPolicy, RunTimeouts, TokenPrices } from './ports/agent.ts'
 export type { Clock } from './ports/clock.ts'
 export type { AppendOutcome, EventLog, LogEntry, RunKey } from './ports/event-log.ts'
 export { silentLogger, type LogFields, type Logger } from './ports/logger.ts'
 export type {
+  ChainUse,
   ClaimedRun,
   FinishOutcome,
+  LinkedRun,
   NewRun,
   Offer,
   OwnedRun,
   QueuedStart,
+  RepeatedRun,
   RenewedLease,
   RunBegin,
   RunEnd,

@@ -12,7 +12,8 @@ interface MessageItemProps {
 
 /** One message. A finished one is the same object in every render, so it is drawn once. */
 export const MessageItem = memo(function MessageItem({ message, onRegenerate }: MessageItemProps) {
-  const { role, status, content } = message
+  const { role, status, content, continues } = message
+  if (role === 'user' && continues !== null) return <Seam text={textOfBlocks(content)} />
   return (
     <li
       className="message"
@@ -30,6 +31,18 @@ export const MessageItem = memo(function MessageItem({ message, onRegenerate }: 
     </li>
   )
 })
+
+/** Where an answer was interrupted and goes on: what the server then asked, folded, because no person said it. */
+function Seam({ text }: { text: string }) {
+  return (
+    <li className="message" data-testid="seam">
+      <details className="fold">
+        <summary>The answer was interrupted and went on</summary>
+        <div className="fold-body fold-text">{text}</div>
+      </details>
+    </li>
+  )
+}
 
 function Answer({ message, onRegenerate }: MessageItemProps) {
   const isStreaming = message.status === 'streaming'

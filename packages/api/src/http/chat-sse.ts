@@ -89,5 +89,6 @@ function endOf(event: TerminalEvent): object {
   if (event.type === 'run_completed' || event.type === 'run_cancelled') {
     return { type: 'done', messageId, status: event.type === 'run_completed' ? 'completed' : 'cancelled', metrics }
   }
-  return { type: 'error', code: event.error.code, message: event.error.message, messageId }
+  const { continuedBy } = event.type === 'run_interrupted' ? event : {}
+  return { type: 'error', code: event.error.code, message: event.error.message, messageId, continuedBy }
 }

@@ -6,6 +6,7 @@ import {
   lastSeqOf,
   PageInput,
   pageOf,
+  RetryRunInput,
   Run,
   RunId,
   SessionId,
@@ -54,6 +55,10 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
       .input(RunInput)
       .output(CancelRunResult)
       .mutation(async ({ ctx, input }) => await ctx.core.runs.cancel(ctx.owner, input.runId)),
+    retry: authedProcedure
+      .input(RetryRunInput)
+      .output(Run)
+      .mutation(async ({ ctx, input }) => await ctx.core.runs.retry(ctx.owner, input)),
   })
 }
 

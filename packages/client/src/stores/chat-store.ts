@@ -127,7 +127,7 @@ class SessionChat implements ChatStore {
     }
     this.#error = null
     this.#unjoinable = undefined
-    const handle = this.#client.chat(this.#sessionId).send(prompt, options)
+    const handle = this.#client.chat(this.#sessionId).send(prompt, { ...options, followsOn: false })
     this.#follow(
       borrowRun(this.#client, handle.id, () => handle),
       prompt,
@@ -148,7 +148,8 @@ class SessionChat implements ChatStore {
   }
 
   readonly regenerate = async (): Promise<boolean> => {
-    const prompt = this.#take().messages.findLast((message) => message.role === 'user')
+    const isPrompt = ({ role, continues }: ChatMessage) => role === 'user' && continues === null
+    const prompt = this.#take().messages.findLast(isPrompt)
     return prompt === undefined ? false : await this.send(textOf(prompt.content))
   }
 
@@ -234,7 +235,7 @@ class SessionChat implements ChatStore {
     const hasEnded = hasAnswer(this.#stored, runId) || (local !== undefined && isTerminalStatus(local.answer.status))
     const isBeingMade = this.#runs.some(({ handle }) => handle.answer.status !== 'queued')
     if (isKnown || hasEnded || (isBeingMade && local?.answer.status !== 'queued')) return
-    const options = local === undefined ? {} : { answer: local.answer }
+    const options = { followsOn: false, ...(local === undefined ? {} : { answer: local.answer }) }
     this.#follow(
       borrowRun(this.#client, runId, () => this.#client.runs.follow(runId, options)),
       local?.prompt ?? null,
@@ -271,7 +272,10 @@ class SessionChat implements ChatStore {
     run.stop()
     this.#runs = this.#runs.filter((candidate) => candidate !== run)
     if (handle.status === 'closed') return
-    this.#error = handle.error ?? this.#error
+    // The rest of the answer is a run of its own, and a message of its own.
+    const next = handle.answer.continuedBy
+    if (next === null) this.#error = handle.error ?? this.#error
+    else this.#join(next)
     const wasRefused = handle.status === 'error' && handle.answer.lastSeq === 0
     if (wasRefused || wasNeverAsked(handle.answer)) {
       this.#locals = this.#locals.filter((local) => local.runId !== handle.id)

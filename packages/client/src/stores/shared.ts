@@ -21,7 +21,7 @@ export function sharedStores<TStore extends object>(
   }
 }
 
-/** A run's handle on loan; it is closed when the last borrower has given it back. */
+/** The handle of one run on loan, also when others continue it; it is closed when the last borrower has given it back. */
 export interface Loan {
   readonly handle: RunHandle
   readonly release: () => void
@@ -35,7 +35,11 @@ interface Shared {
 const handles = new WeakMap<VerbatimClient, Map<string, Shared>>()
 
 /** The one connection of a client to a run, shared by all stores: made by `open` when there is none. */
-export function borrowRun(client: VerbatimClient, runId: string, open = () => client.runs.follow(runId)): Loan {
+export function borrowRun(
+  client: VerbatimClient,
+  runId: string,
+  open = () => client.runs.follow(runId, { followsOn: false }),
+): Loan {
   const ofClient = handles.get(client) ?? new Map<string, Shared>()
   handles.set(client, ofClient)
   const shared = usable(ofClient.get(runId)) ?? { handle: open(), borrowers: 0 }

@@ -22,9 +22,11 @@ export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputS
 export function claude(input: ClaudeOptionsInput = {}): Agent {
   const options = parseClaudeOptions(input)
   const client = options.client ?? createClient(options)
-  const { id, timeouts, maxHistoryMessages } = options
+  const { id, timeouts, maxHistoryMessages, onCrash, continuation } = options
   return Object.freeze({
     id,
+    onCrash,
+    ...(continuation === undefined ? {} : { continuation }),
     ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),
     ...(maxHistoryMessages === undefined ? {} : { maxHistoryMessages }),
     stream: (request, signal) => answerRequest({ ...options, client }, request, signal),

@@ -105,6 +105,12 @@ export const errorTable = {
     retryable: false,
     meaning: 'The run id was used for another prompt. Make a new id for a new prompt',
   },
+  RUN_NOT_RETRYABLE: {
+    httpStatus: 409,
+    trpcCode: 'CONFLICT',
+    retryable: false,
+    meaning: 'The run completed, or the session has gone on behind it. Start a new run',
+  },
   MESSAGE_ID_REUSED: {
     httpStatus: 409,
     trpcCode: 'CONFLICT',

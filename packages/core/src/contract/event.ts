@@ -77,7 +77,13 @@ const terminalEvents = [
   z.strictObject({ type: z.literal('run_completed'), ...runEnd }),
   z.strictObject({ type: z.literal('run_failed'), ...runEnd, error: WireError }),
   runCancelled,
-  z.strictObject({ type: z.literal('run_interrupted'), ...runEnd, error: WireError }),
+  z.strictObject({
+    type: z.literal('run_interrupted'),
+    ...runEnd,
+    error: WireError,
+    /** The run that goes on from here, when the server has started one: follow it for the rest of the answer. */
+    continuedBy: RunId.optional(),
+  }),
 ] as const
 
 /** The last event of a run; nothing follows it. */

@@ -23,6 +23,13 @@ export const Message = z.strictObject({
   agentId: AgentId.nullable(),
   /** The run that made or was asked by this message; null for an appended one. */
   runId: RunId.nullable(),
+  /**
+   * The interrupted run from which the run of this message goes on. A user message with it was written by the server, not by a
+   * person; an assistant message with it is the rest of an answer.
+   */
+  continues: RunId.nullable(),
+  /** On an assistant message: the run whose answer this one takes the place of; agents are not given that one any more. */
+  retries: RunId.nullable(),
   /** On assistant messages of a run. */
   metrics: RunMetrics.nullable(),
   createdAt: z.iso.datetime(),

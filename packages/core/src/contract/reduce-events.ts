@@ -18,6 +18,8 @@ export interface Answer {
   readonly content: readonly ContentBlock[]
   readonly metrics: RunMetrics | null
   readonly error: WireError | null
+  /** The run that goes on from this interrupted one. */
+  readonly continuedBy: string | null
   /** Where the blocks of the running model call begin in `content`. */
   readonly cycleStart: number
   /** JSON text of the tool input that is being streamed. */
@@ -31,6 +33,7 @@ export const emptyAnswer: Answer = Object.freeze({
   content: [],
   metrics: null,
   error: null,
+  continuedBy: null,
   cycleStart: 0,
   partialJson: '',
 })
@@ -117,6 +120,7 @@ function applyTerminal(draft: Draft, event: TerminalEvent): void {
   draft.metrics = event.metrics
   draft.messageId = event.messageId
   draft.error = 'error' in event ? event.error : null
+  draft.continuedBy = event.type === 'run_interrupted' ? (event.continuedBy ?? null) : null
 }
 
 function applyDelta(draft: Draft, at: number, delta: ContentDelta): void {

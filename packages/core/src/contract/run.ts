@@ -29,6 +29,12 @@ export const Run = z.strictObject({
   lastSeq: z.int().positive().nullable(),
   error: WireError.nullable(),
   metrics: RunMetrics.nullable(),
+  /** The interrupted run from which this one goes on; the server started it and wrote its user message. */
+  continues: RunId.nullable(),
+  /** The run that goes on from this interrupted one. */
+  continuedBy: RunId.nullable(),
+  /** The run whose prompt this one answers again, see `runs.retry`. */
+  retries: RunId.nullable(),
   createdAt: z.iso.datetime(),
   endedAt: z.iso.datetime().nullable(),
 })
@@ -52,6 +58,15 @@ export const StartRunInput = z.strictObject({
   whenBusy: WhenBusy.optional(),
 })
 export type StartRunInput = z.infer<typeof StartRunInput>
+
+/** What `runs.retry` takes. The same `newRunId` for the same `runId` is the same run. */
+export const RetryRunInput = z.strictObject({
+  /** A run that failed, was cancelled or interrupted, and whose answer is the newest message of its session. */
+  runId: RunId,
+  /** Id of the run to make. */
+  newRunId: RunId,
+})
+export type RetryRunInput = z.infer<typeof RetryRunInput>
 
 /** What `runs.cancel` answers. */
 export const CancelRunResult = z.strictObject({

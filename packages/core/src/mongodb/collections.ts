@@ -8,6 +8,7 @@ import type { MessageRole, MessageStatus } from '../contract/message.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import type { RunStatus } from '../contract/run.ts'
 import type { RunKey } from '../ports/event-log.ts'
+import type { ChainUse } from '../ports/run-repository.ts'
 import type { MessageKey, SessionKey } from './owner-keys.ts'
 
 export interface SessionDocument {
@@ -39,6 +40,9 @@ export interface MessageDocument {
   status: MessageStatus
   agentId: AgentId | null
   runId: RunId | null
+  /** Only where there is one. */
+  continues?: RunId
+  retries?: RunId
   metrics: RunMetrics | null
   createdAt: Date
   v: 1
@@ -70,6 +74,12 @@ export interface RunDocument {
   lastSeq: number | null
   error: WireError | null
   metrics: RunMetrics | null
+  /** Only where there is one. */
+  continues?: RunId
+  continuedBy?: RunId
+  retries?: RunId
+  /** Of a run that goes on from another one. */
+  chain?: ChainUse
   createdAt: Date
   endedAt: Date | null
   /** Set with the run's end, gone when its events are archived. */

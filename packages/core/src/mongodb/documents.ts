@@ -3,7 +3,7 @@ import type { Message } from '../contract/message.ts'
 import { ownerOf } from '../contract/principal.ts'
 import type { Run } from '../contract/run.ts'
 import type { Session } from '../contract/session.ts'
-import type { OwnedRun } from '../ports/run-repository.ts'
+import type { ChainUse, OwnedRun } from '../ports/run-repository.ts'
 import type { MessageDocument, RunDocument, SessionDocument } from './collections.ts'
 
 export function toSession(document: SessionDocument): Session {
@@ -27,14 +27,11 @@ export function toMessage(document: MessageDocument): Message {
     status: document.status,
     agentId: document.agentId,
     runId: document.runId,
+    continues: document.continues ?? null,
+    retries: document.retries ?? null,
     metrics: document.metrics,
     createdAt: document.createdAt.toISOString(),
   }
-}
-
-export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
-  const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })
-  return { key: document._id, owner, run: toRun(document), fence: document.fence }
 }
 
 export function toRun(document: Omit<RunDocument, 'lease'>): Run {
@@ -48,7 +45,17 @@ export function toRun(document: Omit<RunDocument, 'lease'>): Run {
     lastSeq: document.lastSeq,
     error: document.error,
     metrics: document.metrics,
+    continues: document.continues ?? null,
+    continuedBy: document.continuedBy ?? null,
+    retries: document.retries ?? null,
     createdAt: document.createdAt.toISOString(),
     endedAt: document.endedAt?.toISOString() ?? null,
   }
+}
+
+const noChain: ChainUse = { continuations: 0, outputTokens: 0, costUsd: 0 }
+
+export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
+  const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })
+  return { key: document._id, owner, run: toRun(document), fence: document.fence, chain: document.chain ?? noChain }
 }

@@ -1,14 +1,16 @@
 import type { ClientSession } from 'mongodb'
+import type { RunId } from '../contract/identifiers.ts'
 import type { FinishOutcome, Offer, OwnedRun, RunEnd } from '../ports/run-repository.ts'
 import type { MessageDocument } from './collections.ts'
-import { findOffered, handOver } from './hand-over.ts'
+import { findOffered, handOver, keepBusy } from './hand-over.ts'
+import type { HandedOver } from './hand-over.ts'
 import { isDuplicateKey } from './map-error.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { inTransaction } from './transaction.ts'
 
 /** Thrown inside the transaction to undo it: the run is not this writer's any more, or has ended. */
-class NotOursError extends Error {}
+export class NotOursError extends Error {}
 
 interface Finish {
   readonly owned: OwnedRun
@@ -19,23 +21,33 @@ interface Finish {
 /** One attempt of the last transaction of a turn; safe to repeat with the same end. */
 export async function finishRun(storage: MongoContext, finish: Finish): Promise<FinishOutcome> {
   try {
-    const next = await inTransaction(storage.client, (session) => storeEnd(storage, finish, session))
+    const { next } = await inTransaction(storage.client, (session) => storeEnd(storage, finish, session))
     return { type: 'stored', next }
   } catch (error) {
     if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    return await whoEndedIt(storage, finish)
+    if (!(await hasLanded(storage, finish))) return { type: 'fenced' }
+    const { owner, run } = finish.owned
+    const sessionKey = sessionKeyOf(owner, run.sessionId)
+    const next = await findOffered(storage.collections, { owner, sessionKey, offer: finish.offer })
+    return { type: 'stored', next }
   }
 }
 
-async function storeEnd(
+/** The session goes to the next that waits, or to the run that goes on from this one. */
+type Ending = Pick<Finish, 'owned' | 'end'> & ({ readonly offer: Offer } | { readonly continuedBy: RunId })
+
+/** The end of a run that is continued is only stored while nobody has asked to cancel it. */
+export async function storeEnd(
   { collections, clock }: MongoContext,
-  { owned, end, offer }: Finish,
+  ending: Ending,
   session: ClientSession,
-): Promise<OwnedRun | undefined> {
+): Promise<HandedOver> {
+  const { owned, end } = ending
   const { key, owner, run, fence } = owned
+  const isContinued = 'continuedBy' in ending
   const now = clock.now()
   const ended = await collections.runs.updateOne(
-    { _id: key, status: 'running', fence },
+    { _id: key, status: 'running', fence, ...(isContinued ? { cancelRequestedAt: null } : {}) },
     {
       $set: {
         status: end.status,
@@ -44,28 +56,36 @@ async function storeEnd(
         metrics: end.metrics,
         endedAt: now,
         toArchive: true,
+        ...(isContinued ? { continuedBy: ending.continuedBy } : {}),
       },
     },
     { session },
   )
   if (ended.matchedCount === 0) throw new NotOursError()
-  await collections.runEvents.insertOne({ _id: { r: key, n: end.seq }, b: end.batchId, e: [end.event] }, { session })
-  const sessionKey = sessionKeyOf(owner, run.sessionId)
-  const handover = { owner, sessionKey, from: run.id, addsMessage: true, offer, now }
-  const released = await handOver(collections, handover, session)
+  const entry = { _id: { r: key, n: firstSeqOf(end) }, b: end.batchId, e: [...(end.before ?? []), end.event] }
+  await collections.runEvents.insertOne(entry, { session })
+  const handover = { owner, sessionKey: sessionKeyOf(owner, run.sessionId), from: run.id, now }
+  const released = isContinued
+    ? await keepBusy(collections, { ...handover, to: ending.continuedBy, addsMessages: 2 }, session)
+    : await handOver(collections, { ...handover, addsMessage: true, offer: ending.offer }, session)
   if (released === undefined) throw new NotOursError()
-  await collections.messages.insertOne(assistantMessage(owned, end, { seq: released.head, createdAt: now }), {
-    session,
-  })
-  return released.next
+  const seq = isContinued ? released.head - 1 : released.head
+  await collections.messages.insertOne(assistantMessage(owned, end, { seq, createdAt: now }), { session })
+  return released
+}
+
+function firstSeqOf({ seq, before = [] }: RunEnd): number {
+  return seq - before.length
 }
 
 /** The terminal event's entry tells whether an earlier attempt of this end was committed. */
-async function whoEndedIt({ collections }: MongoContext, { owned, end, offer }: Finish): Promise<FinishOutcome> {
-  const terminal = await collections.runEvents.findOne({ _id: { r: owned.key, n: end.seq } }, { projection: { b: 1 } })
-  if (terminal?.b !== end.batchId) return { type: 'fenced' }
-  const sessionKey = sessionKeyOf(owned.owner, owned.run.sessionId)
-  return { type: 'stored', next: await findOffered(collections, { owner: owned.owner, sessionKey, offer }) }
+export async function hasLanded(
+  { collections }: MongoContext,
+  { owned, end }: Pick<Finish, 'owned' | 'end'>,
+): Promise<boolean> {
+  const _id = { r: owned.key, n: firstSeqOf(end) }
+  const terminal = await collections.runEvents.findOne({ _id }, { projection: { b: 1 } })
+  return terminal?.b === end.batchId
 }
 
 function assistantMessage(
@@ -85,6 +105,8 @@ function assistantMessage(
     status: end.status,
     agentId: run.agentId,
     runId: run.id,
+    ...(run.continues === null ? {} : { continues: run.continues }),
+    ...(run.retries === null ? {} : { retries: run.retries }),
     metrics: end.metrics,
     createdAt: at.createdAt,
     v: 1,

@@ -57,6 +57,32 @@ export async function handOver(
   return await handOver(collections, { ...handover, from: activeRunId, addsMessage: false }, session)
 }
 
+/**
+ * The session stays busy, now with the run that goes on from the one that has it; whoever waits goes on waiting. Answers the head
+ * with the messages that the transaction adds.
+ */
+export async function keepBusy(
+  { sessions }: Collections,
+  {
+    sessionKey,
+    from,
+    to,
+    addsMessages,
+    now,
+  }: Pick<Handover, 'sessionKey' | 'from' | 'now'> & {
+    readonly to: RunId
+    readonly addsMessages: number
+  },
+  session: ClientSession,
+): Promise<HandedOver | undefined> {
+  const kept = await sessions.findOneAndUpdate(
+    { _id: sessionKey, activeRunId: from },
+    { $inc: { head: addsMessages }, $set: { activeRunId: to, updatedAt: now } },
+    { session, returnDocument: 'after', projection: { head: 1 } },
+  )
+  return kept === null ? undefined : { head: kept.head, next: undefined }
+}
+
 /** `$slice` wants a length; any that no queue reaches will do. */
 const maxSliced = 1_000_000
 

@@ -1,7 +1,7 @@
 import type { ClientSession } from 'mongodb'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { NewRun } from '../ports/run-repository.ts'
+import type { LinkedRun, NewRun, RepeatedRun } from '../ports/run-repository.ts'
 import type { Collections, MessageDocument, RunDocument } from './collections.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from './owner-keys.ts'
 
@@ -13,8 +13,15 @@ export type NewRunDocument = Omit<RunDocument, 'lease'> & {
   readonly lease?: { readonly processId: string; readonly ms: number }
 }
 
+type RunSeed = Pick<
+  Start,
+  'runId' | 'sessionId' | 'agentId' | 'userMessageId' | 'messageId' | 'inputHash' | 'startId'
+> &
+  Partial<Pick<LinkedRun, 'continues' | 'chain'> & Pick<RepeatedRun, 'retries'>>
+
 /** A run that begins at once, or waits when it has a `prompt` to keep. */
-export function newRunDocument(owner: Owner, start: Start, now: Date): NewRunDocument {
+export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunDocument {
+  const { continues, chain, retries } = start
   return {
     _id: runKeyOf(owner, start.runId),
     s: sessionKeyOf(owner, start.sessionId),
@@ -33,6 +40,9 @@ export function newRunDocument(owner: Owner, start: Start, now: Date): NewRunDoc
     lastSeq: null,
     error: null,
     metrics: null,
+    ...(continues === undefined ? {} : { continues }),
+    ...(chain === undefined ? {} : { chain }),
+    ...(retries === undefined ? {} : { retries }),
     createdAt: now,
     endedAt: null,
     v: 1,
@@ -58,7 +68,7 @@ export async function insertRun(
 /** The message that a run answers, at its place in the session. */
 export function userMessageOf(
   owner: Owner,
-  run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId'>,
+  run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId' | 'continues'>,
   at: { prompt: readonly ContentBlock[]; seq: number; createdAt: Date },
 ): MessageDocument {
   return {
@@ -73,6 +83,7 @@ export function userMessageOf(
     status: 'completed',
     agentId: null,
     runId: run.id,
+    ...(run.continues === undefined ? {} : { continues: run.continues }),
     metrics: null,
     createdAt: at.createdAt,
     v: 1,

@@ -12,7 +12,7 @@ import type { SessionDocument } from './collections.ts'
 import { toOwnedRun, toRun } from './documents.ts'
 import { insertRun, newRunDocument } from './insert-run.ts'
 import type { NewRunDocument, Start } from './insert-run.ts'
-import { isDuplicateKey } from './map-error.ts'
+import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf } from './owner-keys.ts'
 import { inTransaction } from './transaction.ts'
@@ -24,8 +24,8 @@ interface Waiting {
 }
 
 /**
- * One attempt to queue `start`, behind all others or in their place. Undefined when the session is idle, or the run is there
- * already: look again then.
+ * One attempt to queue `start`, behind all others or in their place. Undefined when the session is idle: it may be started
+ * then.
  *
  * @throws VerbatimError `SESSION_BUSY` when as many wait as may
  */
@@ -37,8 +37,7 @@ export async function queueRun(storage: MongoContext, owner: Owner, start: Start
   try {
     return await inTransaction(storage.client, (session) => queue(storage, waiting, session))
   } catch (error) {
-    if (isDuplicateKey(error)) return undefined
-    throw error
+    throw isDuplicateKey(error) ? new NotCommittedYetError() : error
   }
 }
 
@@ -59,7 +58,9 @@ async function joinQueue(
     { session, projection: { _id: 1 } },
   )
   if (joined === null) {
-    const full = await sessions.findOne({ _id: run.s }, { session, projection: { activeRunId: 1 } })
+    const full = await sessions.findOne({ _id: run.s }, { session, projection: { activeRunId: 1, queue: 1 } })
+    // The run is one of them, which the look before could not see yet.
+    if (full?.activeRunId === run.id || full?.queue?.includes(run.id)) throw new NotCommittedYetError()
     if (full?.activeRunId) throw queueFull(full.activeRunId, start.maxQueuedRuns)
     return undefined
   }

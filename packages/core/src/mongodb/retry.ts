@@ -14,12 +14,15 @@ const requestDeadlineMs = 4_500
  *
  * @throws VerbatimError `UNAVAILABLE` when the signal aborts before the database answered.
  */
-export async function retryUntil<TResult>(signal: AbortSignal, attempt: () => Promise<TResult>): Promise<TResult> {
+export async function retryUntil<TResult>(
+  signal: AbortSignal,
+  attempt: (signal: AbortSignal) => Promise<TResult>,
+): Promise<TResult> {
   let lastError: unknown = signal.reason
   for (let tries = 0; !signal.aborted; tries++) {
     try {
       // Raced, because a hung server leaves the driver waiting long past any deadline.
-      return await raceSignal(attempt(), signal)
+      return await raceSignal(attempt(signal), signal)
     } catch (error) {
       if (signal.aborted && error === signal.reason) break
       if (!isTransient(error)) throw error
@@ -31,7 +34,10 @@ export async function retryUntil<TResult>(signal: AbortSignal, attempt: () => Pr
 }
 
 /** {@link retryUntil} for a caller that waits: answers or throws `UNAVAILABLE` within 5 s. */
-export async function retryRequest<TResult>(attempt: () => Promise<TResult>, signal?: AbortSignal): Promise<TResult> {
+export async function retryRequest<TResult>(
+  attempt: (signal: AbortSignal) => Promise<TResult>,
+  signal?: AbortSignal,
+): Promise<TResult> {
   const deadline = AbortSignal.timeout(requestDeadlineMs)
   try {
     return await retryUntil(signal === undefined ? deadline : AbortSignal.any([signal, deadline]), attempt)

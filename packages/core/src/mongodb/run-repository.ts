@@ -2,32 +2,47 @@
  * Runs in MongoDB: start and end as one transaction each, leases by the database's clock, cancel as a stored intent.
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
+import { createSerializer } from '../async/serialize.ts'
 import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { RunKey } from '../ports/event-log.ts'
-import type { Offer, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
+import type { ClaimedRun, Offer, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 import { beginRun } from './begin-run.ts'
 import { cancelQueuedRun } from './cancel-queued-run.ts'
 import type { Collections, RunDocument } from './collections.ts'
+import { continueRun } from './continue-run.ts'
 import { toOwnedRun, toRun } from './documents.ts'
 import { finishRun } from './finish-run.ts'
 import { offerUpdate } from './hand-over.ts'
 import { toVerbatimError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
+import type { SessionKey } from './owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
 import { retryRequest, retryUntil } from './retry.ts'
+import { retryRun } from './retry-run.ts'
 import { startRun } from './start-run.ts'
 
 export function createRunRepository(storage: MongoContext): RunRepository {
   const { runs } = storage.collections
+  // Starts of one session are made one after another: transactions that meet at its document only cost each other retries.
+  const serialize = createSerializer<SessionKey>()
   return {
     startRun(owner, run) {
-      const startId = crypto.randomUUID()
-      return retryRequest(() => startRun(storage, owner, { ...run, startId }))
+      const start = { ...run, startId: crypto.randomUUID() }
+      const attempt = () => startRun(storage, owner, start)
+      return retryRequest((signal) => serialize(sessionKeyOf(owner, run.sessionId), attempt, signal))
     },
     finishRun: (owned, end, { offer, signal }) => retryUntil(signal, () => finishRun(storage, { owned, end, offer })),
+    continueRun(owned, end, { next, signal }) {
+      const now = storage.clock.now()
+      return retryUntil(signal, () => continueRun(storage, owned, { end, next, now }))
+    },
+    retryRun(owner, run) {
+      const startId = crypto.randomUUID()
+      return retryRequest(() => retryRun(storage, owner, { ...run, startId }))
+    },
     beginRun: (queued, begin, { signal }) => retryUntil(signal, () => beginRun(storage, queued, begin)),
     claimQueuedRun: (offer, agents) => claimQueuedRun(runs, offer, agents).catch(rethrow),
     cancelQueuedRun(owner, runId, offer) {
@@ -110,7 +125,7 @@ async function releaseLeases(runs: Runs, owned: readonly OwnedRun[], processId: 
 async function claimLapsedRun(
   runs: Runs,
   lease: { processId: string; leaseMs: number },
-): Promise<OwnedRun | undefined> {
+): Promise<ClaimedRun | undefined> {
   const claimed = await runs.findOneAndUpdate(
     { status: 'running', $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', '$lease.ms'] }] } },
     {
@@ -120,7 +135,8 @@ async function claimLapsedRun(
     },
     { sort: { 'lease.renewedAt': 1 }, returnDocument: 'after' },
   )
-  return claimed === null ? undefined : toOwnedRun(claimed)
+  if (claimed === null) return undefined
+  return { ...toOwnedRun(claimed), cancelRequested: claimed.cancelRequestedAt !== null }
 }
 
 /** Only runs whose turn it is have a lease to lapse; those that wait behind them are found through their session. */

@@ -85,13 +85,13 @@ async function listSessions({ collections }: MongoContext, owner: Owner, page: P
 async function listMessages(
   { collections }: MongoContext,
   { owner, sessionId }: { owner: Owner; sessionId: SessionId },
-  page: PageRequest & { order: 'oldest' | 'newest' },
+  { upToSeq = Number.MAX_SAFE_INTEGER, ...page }: PageRequest & { order: 'oldest' | 'newest'; upToSeq?: number },
 ) {
   const after = page.cursor ? fromSeqCursor(page.cursor) : undefined
-  const past = after === undefined ? {} : { seq: page.order === 'oldest' ? { $gt: after } : { $lt: after } }
+  const past = after === undefined ? {} : page.order === 'oldest' ? { $gt: after } : { $lt: after }
   const found = await retryRequest(() =>
     collections.messages
-      .find({ s: sessionKeyOf(owner, sessionId), b: 'main', ...past })
+      .find({ s: sessionKeyOf(owner, sessionId), b: 'main', seq: { $lte: upToSeq, ...past } })
       .sort({ seq: page.order === 'oldest' ? 1 : -1 })
       .limit(page.limit + 1)
       .toArray(),

@@ -7,7 +7,7 @@ import type { RunDocument } from './collections.ts'
 import { toOwnedRun, toRun } from './documents.ts'
 import { insertRun, newRunDocument, userMessageOf } from './insert-run.ts'
 import type { NewRunDocument, Start } from './insert-run.ts'
-import { isDuplicateKey } from './map-error.ts'
+import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import { runKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { queueRun } from './queue-run.ts'
@@ -57,6 +57,8 @@ async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start):
   if (found !== null) return outcomeOfFound(found, start)
   if (start.whenBusy === 'reject') {
     const busy = await busyError(sessions, owner, start.sessionId)
+    // The run was there for the transaction, and is not majority-committed yet.
+    if (busy?.data.activeRunId === start.runId) throw new NotCommittedYetError()
     if (busy !== undefined) throw busy
   } else {
     const queued = await queueRun(storage, owner, start)
@@ -66,7 +68,8 @@ async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start):
   return await startRun(storage, owner, start)
 }
 
-function outcomeOfFound(found: RunDocument, start: Start): StartOutcome {
+/** The run of this id, made by an earlier attempt or an earlier call. @throws VerbatimError `RUN_ID_REUSED` */
+export function outcomeOfFound(found: RunDocument, start: Pick<Start, 'inputHash' | 'startId'>): StartOutcome {
   if (found.inputHash !== start.inputHash) {
     throw new VerbatimError('RUN_ID_REUSED', 'This run id was used for another prompt; make a new id', {
       data: { field: 'runId' },

@@ -1,4 +1,7 @@
+import { MongoError } from 'mongodb'
 import type { ClientSession, MongoClient } from 'mongodb'
+
+const maxCommitTries = 3
 
 /**
  * Runs `body` in one transaction, once. Whoever calls repeats it (see retry.ts): a repeated body must recognise what an
@@ -16,7 +19,7 @@ export async function inTransaction<TResult>(
     })
     try {
       const result = await body(session)
-      await session.commitTransaction()
+      await commit(session)
       return result
     } catch (error) {
       // The first error is the one to report; an abort that fails too leaves the server to time the transaction out.
@@ -24,4 +27,19 @@ export async function inTransaction<TResult>(
       throw error
     }
   })
+}
+
+/**
+ * A commit whose answer was lost is asked for again, which is safe. Given up instead, one that never reached the server would
+ * keep its documents locked for a minute, and hold up the very attempt that follows.
+ */
+async function commit(session: ClientSession): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await session.commitTransaction()
+    } catch (error) {
+      const isUnknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult')
+      if (!isUnknown || tries === maxCommitTries) throw error
+    }
+  }
 }

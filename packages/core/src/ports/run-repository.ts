@@ -35,6 +35,31 @@ export interface Offer {
   readonly offerMs: number
 }
 
+/** What the runs of a chain used before this one: a budget is the chain's, so that a run that kills its process ends. */
+export interface ChainUse {
+  readonly continuations: number
+  readonly outputTokens: number
+  readonly costUsd: number
+}
+
+/** A run that begins in the transaction that stores it: there is nothing to wait for. */
+interface ImmediateRun extends Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns' | 'offer'> {
+  /** The process that will write the run. */
+  readonly processId: string
+}
+
+/** A run that goes on from an interrupted one; its prompt is the server's. */
+export interface LinkedRun extends ImmediateRun {
+  readonly prompt: readonly ContentBlock[]
+  readonly continues: RunId
+  readonly chain: ChainUse
+}
+
+/** Another run for a prompt that is stored already. */
+export interface RepeatedRun extends ImmediateRun {
+  readonly retries: RunId
+}
+
 /** A run as its writer holds it. */
 export interface OwnedRun {
   readonly key: RunKey
@@ -42,6 +67,7 @@ export interface OwnedRun {
   readonly run: Run
   /** The writer's fence; a takeover raises it. */
   readonly fence: number
+  readonly chain: ChainUse
 }
 
 export type StartOutcome =
@@ -77,13 +103,17 @@ export interface RunEnd {
   readonly seq: number
   readonly batchId: string
   readonly event: TerminalEvent
+  /** Events that become durable with the terminal one, right before it. */
+  readonly before?: readonly RunEvent[]
   readonly content: readonly ContentBlock[]
   readonly metrics: RunMetrics
   readonly error: WireError | null
 }
 
 /** A run whose lease lapsed and that this process has taken over. */
-export type ClaimedRun = OwnedRun
+export interface ClaimedRun extends OwnedRun {
+  readonly cancelRequested: boolean
+}
 
 /** Runs: their start and end (one transaction each), their leases, and the intent to cancel. */
 export interface RunRepository {
@@ -103,6 +133,25 @@ export interface RunRepository {
    * @throws VerbatimError `UNAVAILABLE` until the signal aborts
    */
   finishRun(owned: OwnedRun, end: RunEnd, options: { offer: Offer; signal: AbortSignal }): Promise<FinishOutcome>
+  /**
+   * {@link finishRun} and the start of a linked run in the same transaction: the session stays busy, now with `next`, and whoever
+   * waits goes on waiting. Answers `next` as its writer holds it. `fenced` also when somebody has asked to cancel the run
+   * meanwhile. Safe to call again.
+   *
+   * @throws VerbatimError `UNAVAILABLE` until the signal aborts
+   */
+  continueRun(
+    owned: OwnedRun,
+    end: RunEnd,
+    options: { next: LinkedRun; signal: AbortSignal },
+  ): Promise<OwnedRun | 'fenced'>
+  /**
+   * One transaction: claims the session for the run, when the answer of `run.retries` is its newest message, and stores the
+   * run and its first event. The same id with the same hash answers `existing`.
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `UNAVAILABLE`
+   */
+  retryRun(owner: Owner, run: RepeatedRun): Promise<StartOutcome>
   /**
    * One transaction: a queued run that was offered to this process begins. Stores the user message and the event at seq 2;
    * answers the run as it is written from then on. Undefined when somebody else has begun or cancelled it. Safe to call

@@ -34,10 +34,10 @@ export interface SessionRepository {
    */
   appendMessage(owner: Owner, message: NewMessage): Promise<Message>
   getMessage(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message | undefined>
-  /** Messages of a session in the order asked for. @throws VerbatimError `INVALID_CURSOR` */
+  /** Messages of a session in the order asked for, those past `upToSeq` left out. @throws VerbatimError `INVALID_CURSOR` */
   listMessages(
     owner: Owner,
     sessionId: SessionId,
-    page: PageRequest & { order: 'oldest' | 'newest' },
+    page: PageRequest & { order: 'oldest' | 'newest'; upToSeq?: number },
   ): Promise<Page<Message>>
 }

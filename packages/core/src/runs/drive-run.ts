@@ -20,6 +20,7 @@ import type { SessionRepository } from '../ports/session-repository.ts'
 import type { EventWriter, RunAppender } from './append-events.ts'
 import { awaitAgent } from './await-agent.ts'
 import { joinSurrogates } from './join-surrogates.ts'
+import { loadHistory } from './load-history.ts'
 import { createMetricsCollector } from './run-metrics.ts'
 import type { MetricsCollector } from './run-metrics.ts'
 import type { Turns } from './turns.ts'
@@ -112,24 +113,18 @@ async function pullAgent(
   const request = { runId: owned.run.id, sessionId: owned.run.sessionId, messages }
   const timeouts = { ...deps.timeouts, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
+  let asksForTools = false
   for await (const event of events) {
     const valid = AgentEvent.parse(event)
     record.metrics.add(valid, elapsedMs())
     record.bytes += answerBytesOf(valid)
     if (record.bytes > deps.maxAnswerBytes) throw answerTooLarge(deps.maxAnswerBytes)
     await appender.append(valid)
+    asksForTools ||= valid.type === 'content_block_start' && valid.content_block.type === 'tool_use'
+    // Tools run next. Should this process be lost with them, the log must know of the calls: they are never made again.
+    if (asksForTools && valid.type === 'message_stop') await raceSignal(appender.flush(), signal)
+    asksForTools &&= valid.type !== 'message_stop'
   }
-}
-
-/** The newest messages, oldest first: a window, so that a turn costs the same however long the session is (P6). */
-async function loadHistory(
-  { sessionRepository, maxHistoryMessages }: DriveDeps,
-  { owner, run }: OwnedRun,
-  agent: Agent,
-) {
-  const limit = agent.maxHistoryMessages ?? maxHistoryMessages
-  const newest = await sessionRepository.listMessages(owner, run.sessionId, { order: 'newest', limit })
-  return newest.items.toReversed()
 }
 
 interface Ending {

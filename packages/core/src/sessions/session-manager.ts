@@ -81,6 +81,16 @@ export class SessionManager implements AsyncDisposable {
     return this.#core.runs.cancel(this.#owner, runId)
   }
 
+  /**
+   * Starts another run for the prompt of one that failed, was cancelled or interrupted.
+   *
+   * @param newRunId makes the retry safe to repeat. @default a random UUID
+   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+   */
+  retryRun(runId: RunId, { newRunId = crypto.randomUUID() }: { newRunId?: RunId } = {}): Promise<Run> {
+    return this.#core.runs.retry(this.#owner, { runId, newRunId })
+  }
+
   /** Stores a message without a run. @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE` */
   appendMessage(message: MessageInput): Promise<Message> {
     return this.#core.messages.append(this.#owner, { ...message, sessionId: this.sessionId })

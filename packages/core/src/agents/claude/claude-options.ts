@@ -18,6 +18,14 @@ const ms = z.int().positive()
 const Timeouts = z.strictObject({ firstTokenMs: ms.optional(), idleMs: ms.optional(), totalMs: ms.optional() })
 const ThinkingConfig = z.looseObject({ type: z.string(), budget_tokens: z.int().optional() })
 
+const dollars = z.number().nonnegative()
+const TokenPrices = z.strictObject({ input: dollars, output: dollars, cacheRead: dollars, cacheWrite: dollars })
+const Continuation = z.strictObject({
+  maxContinuations: z.int().min(0).max(100).optional(),
+  maxOutputTokens: z.int().positive().optional(),
+  maxCost: z.strictObject({ usd: z.number().positive(), prices: TokenPrices }).optional(),
+})
+
 /** Settings of {@link claude}; each default says why. */
 export const ClaudeOptions = z
   .strictObject({
@@ -49,6 +57,10 @@ export const ClaudeOptions = z
     timeouts: Timeouts.optional(),
     /** Newest messages that this agent is given; left out, the server's own setting. */
     maxHistoryMessages: z.int().min(1).max(1_000).optional(),
+    /** What becomes of an answer whose process was lost; "continue" starts a run that goes on from it. @default "interrupt" */
+    onCrash: z.enum(['interrupt', 'continue']).default('interrupt'),
+    /** What such runs may use together behind one answer. @default 3 runs, 200_000 output tokens, no bound on the cost */
+    continuation: Continuation.optional(),
     /** An SDK client of your own in place of `apiKey` and `baseURL`. Its log level is yours: at "debug" it writes prompts. */
     client: z.custom<ClaudeClient>(isClient, 'Must be a client of @anthropic-ai/sdk').optional(),
     /** Told of tools that fail: their name and the error's, never what they were given. @default silent */

@@ -7,10 +7,12 @@ import { raceSignal } from '../../async/race-signal.ts'
 import type { ToolUseBlock } from '../../contract/content-block.ts'
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
+import { unknownOutcome } from '../../contract/interruption.ts'
 import type { AgentRequest } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../../ports/logger.ts'
 import type { Tool } from './tool.ts'
+import { mayHaveRun } from './unknown-calls.ts'
 
 /** The largest output of a tool, in UTF-8 bytes; more of them must fit one message. */
 const maxToolOutputBytes = 256 * 1024
@@ -75,6 +77,7 @@ interface ToolOutput {
 async function invokeTool(runner: ToolRunner, call: ToolUseBlock, { request, signal }: Scope): Promise<ToolOutput> {
   const found = runner.tools.find((candidate) => candidate.name === call.name)
   if (found === undefined) return failed('There is no tool of this name')
+  if (!found.isRepeatable && mayHaveRun(call, request.messages)) return failed(unknownOutcome)
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(), runner.toolTimeoutMs)
   const either = AbortSignal.any([signal, timeout.signal])

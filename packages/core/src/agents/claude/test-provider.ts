@@ -139,6 +139,8 @@ export function requestOf(...turns: readonly (string | Partial<Message>)[]): Age
       status: 'completed',
       agentId: null,
       runId: null,
+      continues: null,
+      retries: null,
       metrics: null,
       createdAt: '2026-11-23T00:00:00.000Z',
       ...given,

@@ -17,6 +17,7 @@ export interface Tool {
   readonly description: string
   /** JSON schema of the input, as the model is shown it. */
   readonly inputSchema: ToolInputSchema
+  readonly isRepeatable: boolean
   /** Checks `input`, runs the tool and answers its output as text. @throws ZodError when `input` does not fit */
   execute(input: JsonValue, context: ToolContext): Promise<string>
 }
@@ -33,6 +34,11 @@ export interface ToolDefinition<TInput extends z.ZodType> {
   readonly description: string
   /** An object schema; what does not fit it never reaches `run`. */
   readonly input: TInput
+  /**
+   * True when a call may be made again without harm, because it only reads, say. Otherwise a run that goes on from a lost one
+   * does not make the same call once more whose outcome was lost. @default false
+   */
+  readonly isRepeatable?: boolean
   /** Answers text or JSON for the model. What it throws is told to the model without its message, unless it is a VerbatimError. */
   run(input: z.infer<TInput>, context: ToolContext): string | JsonValue | Promise<string | JsonValue>
 }
@@ -53,7 +59,7 @@ const ObjectSchema = z.looseObject({ type: z.literal('object') })
  * @throws VerbatimError `INVALID_CONFIGURATION` when the name is malformed or the input is not a plain object schema
  */
 export function tool<TInput extends z.ZodType>(definition: ToolDefinition<TInput>): Tool {
-  const { name, description, input: schema } = definition
+  const { name, description, isRepeatable = false, input: schema } = definition
   if (!ToolName.safeParse(name).success) {
     throw new VerbatimError('INVALID_CONFIGURATION', 'A tool name has 1 to 64 letters, digits, _ or -', {
       data: { field: 'name' },
@@ -63,6 +69,7 @@ export function tool<TInput extends z.ZodType>(definition: ToolDefinition<TInput
     name,
     description,
     inputSchema: toInputSchema(name, schema),
+    isRepeatable,
     async execute(input: JsonValue, context: ToolContext) {
       const output: unknown = await definition.run(await schema.parseAsync(input), context)
       // Nothing to say is an answer too: JSON has no word for undefined.

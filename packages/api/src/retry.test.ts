@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest'
+import { outcomeOf } from './testing/outcome-of.ts'
+import { json, openTestApi } from './testing/serve-test-api.ts'
+
+describe('runs.retry', () => {
+  it('answers the prompt of a cancelled run again, once for each new id', async () => {
+    await using app = await openTestApi()
+    const runId = await app.startRun('/hang')
+    await app.fetch('/trpc/runs.cancel', json({ runId }))
+    const newRunId = crypto.randomUUID()
+    const retry = async () => await app.fetch('/trpc/runs.retry', json({ runId, newRunId }))
+    const [first, second] = [await retry(), await retry()]
+    const body = (await first.json()) as { result: { data: unknown } }
+    expect(body.result.data).toMatchObject({ id: newRunId, retries: runId })
+    expect([first.status, second.status]).toEqual([200, 200])
+    const { data } = ((await second.json()) as { result: { data: unknown } }).result
+    expect(data).toMatchObject({ id: newRunId, retries: runId })
+    expect(app.core.stats().runsStarted).toBe(2)
+  })
+
+  it('tells a run that is not the caller’s like one that is not there, and refuses what is malformed', async () => {
+    await using app = await openTestApi()
+    const runId = await app.startRun('/hang')
+    await app.fetch('/trpc/runs.cancel', json({ runId }))
+    const input = json({ runId, newRunId: crypto.randomUUID() })
+    expect(await outcomeOf(await app.fetch('/trpc/runs.retry', { user: 'eve', ...input }))).toMatchObject({
+      status: 404,
+      code: 'RUN_NOT_FOUND',
+    })
+    expect(await outcomeOf(await app.fetch('/trpc/runs.retry', json({ runId })))).toMatchObject({
+      code: 'INVALID_INPUT',
+    })
+    expect((await app.fetch('/trpc/runs.retry', { user: null, ...input })).status).toBe(401)
+  })
+})

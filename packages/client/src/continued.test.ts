@@ -1,0 +1,256 @@
+/** A handle, a chat and a run on a page go on when the process that answers is lost: real engines, API, sockets and MongoDB. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createApi } from '@verbatim/api'
+import { continuationPrompt, textOf, VerbatimError } from '@verbatim/core'
+import type { AgentEvent } from '@verbatim/core'
+import { createServerCore } from '@verbatim/core/server'
+import type { Agent, ServerCore } from '@verbatim/core/server'
+import { createGate, openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
+import type { Gate } from '@verbatim/core/testing'
+import { describe, expect, inject, it, vi } from 'vitest'
+import { createClient } from './create-client.ts'
+import { newRunId } from './ids.ts'
+import { chatStore } from './stores/chat-store.ts'
+import { runStore } from './stores/run-store.ts'
+
+const patience = { timeout: 20_000, interval: 10 }
+const leases = { heartbeatMs: 200, selfFenceMs: 2_000, leaseMs: 2_500, recoveryMs: 30, pollMs: 50 }
+
+async function serve(core: ServerCore) {
+  const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
+  const server = createServer(api.nodeHandler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      await api.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+/**
+ * A server whose answers are taken over: the client stays with it throughout, so it follows as a process that is not lost. Its
+ * own runs are cut off by lapsing their leases, as if it had hung, and a second process goes on with `rest`.
+ */
+async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; policy?: Agent['onCrash'] }) {
+  const database = await openTestDatabase(inject('mongoUri'))
+  const held = createGate()
+  const speaker: Agent = { ...scriptedAgent(['One, two, ', held]), onCrash: policy }
+  const front = createServerCore({ ...database.storage, agents: [speaker] }, { ...leases, recoveryMs: 600_000 })
+  const site = await serve(front)
+  const client = createClient({ url: site.url, retry: { baseDelayMs: 5, maxDelayMs: 20 } })
+  const closing: (() => Promise<void>)[] = []
+  return {
+    client,
+    url: site.url,
+    /** Takes the runs over that go on now. */
+    async takeOver() {
+      const steps = typeof rest === 'string' ? [rest] : [rest, 'three']
+      const agent: Agent = { ...scriptedAgent(steps), onCrash: policy }
+      const runs = database.client.db(database.databaseName).collection('runs')
+      await runs.updateMany(
+        { status: 'running' },
+        { $set: { 'lease.renewedAt': new Date(0), 'lease.processId': 'lost' } },
+      )
+      const taker = createServerCore({ ...database.storage, agents: [agent] }, leases)
+      closing.push(async () => await taker.close())
+    },
+    async [Symbol.asyncDispose]() {
+      client.close()
+      await Promise.all(closing.map(async (close) => await close()))
+      await site[Symbol.asyncDispose]()
+      await front.close()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe('a handle', () => {
+  it('reads on over the seam: text, events and cursors of both runs, and the last one’s message', async () => {
+    await using fleet = await openFleet({ rest: 'three, four' })
+    const run = fleet.client.chat('s').send('Count')
+    const firstId = run.id
+    const texts: string[] = []
+    for await (const text of run.text) {
+      texts.push(text)
+      if (texts.length === 1) await fleet.takeOver()
+    }
+    expect(texts.join('')).toBe('One, two, three, four')
+    expect(run.status).toBe('completed')
+    expect(run.runIds).toHaveLength(2)
+    expect([run.runIds[0], run.runIds[1]]).toEqual([firstId, run.id])
+    expect(await run.message).toMatchObject({ runId: run.id, continues: firstId, status: 'completed' })
+    const types: string[] = []
+    for await (const { type } of run) types.push(type)
+    expect(types.filter((type) => type.startsWith('run_'))).toEqual([
+      'run_started',
+      'run_interrupted',
+      'run_started',
+      'run_completed',
+    ])
+    for await (const { runId, cursor } of run.batches) expect(cursor.startsWith(runId)).toBe(true)
+    expect((await run.started).id).toBe(firstId)
+  })
+
+  it('that joins an answer long after it was interrupted reads it whole', async () => {
+    await using fleet = await openFleet({ rest: 'three' })
+    const sent = fleet.client.chat('s').send('Count')
+    for await (const _text of sent.text) break
+    await fleet.takeOver()
+    await sent.message
+    const late = fleet.client.runs.follow(sent.runIds[0] ?? '')
+    let said = ''
+    for await (const text of late.text) said += text
+    expect(said).toBe('One, two, three')
+    const atTheEnd = fleet.client.runs.follow(sent.runIds[0] ?? '', { after: `${sent.runIds[0]}:5` })
+    expect(textOf((await atTheEnd.message).content)).toBe('three')
+  })
+
+  it('stays with its run when it is told to, and throws where nothing goes on', async () => {
+    await using fleet = await openFleet({ rest: 'three' })
+    const run = fleet.client.chat('s').send('Count', { followsOn: false })
+    for await (const _text of run.text) break
+    await fleet.takeOver()
+    expect(textOf((await run.message).content)).toBe('One, two, ')
+    expect(run.status).toBe('interrupted')
+    expect(run.answer.continuedBy).not.toBeNull()
+    await using cautious = await openFleet({ rest: 'three', policy: 'interrupt' })
+    const only = cautious.client.chat('s').send('Count')
+    const reading = (async () => {
+      for await (const _text of only.text) await cautious.takeOver()
+    })()
+    await expect(reading).rejects.toMatchObject({ code: 'RUN_FENCED' })
+  })
+
+  it('cancels the run that makes the answer, also when it has not heard of it', async () => {
+    const rest = createGate()
+    await using fleet = await openFleet({ rest })
+    const run = fleet.client.chat('s').send('Count')
+    for await (const _text of run.text) break
+    const unaware = fleet.client.runs.follow(run.id, { followsOn: false })
+    await fleet.takeOver()
+    await rest.reached()
+    expect(await unaware.cancel()).toMatchObject({ status: 'cancelled', hadEnded: false })
+    expect(await run.message).toMatchObject({ status: 'cancelled' })
+    expect(run.status).toBe('cancelled')
+  })
+
+  it('closed between the parts follows nothing more', async () => {
+    await using fleet = await openFleet({ rest: 'three' })
+    const run = fleet.client.chat('s').send('Count')
+    for await (const _text of run.text) break
+    run.close()
+    await fleet.takeOver()
+    await expect(run.message).rejects.toBeDefined()
+    expect([run.status, run.runIds.length]).toEqual(['closed', 1])
+  })
+})
+
+describe('a page', () => {
+  it('shows both parts, the server’s own prompt marked, and is never without the answer in between', async () => {
+    await using fleet = await openFleet({ rest: 'three' })
+    const chat = chatStore(fleet.client, 's')
+    const statuses: string[] = []
+    const errors: unknown[] = []
+    const unsubscribe = chat.subscribe(() => {
+      statuses.push(chat.getSnapshot().status)
+      errors.push(chat.getSnapshot().error)
+    })
+    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'), patience)
+    statuses.length = 0
+    await chat.send('Count')
+    const shown = () => chat.getSnapshot().messages.map(({ content }) => textOf(content))
+    await vi.waitFor(() => expect(shown()).toEqual(['Count', 'One, two, ']), patience)
+    const runId = chat.getSnapshot().runId ?? ''
+    await fleet.takeOver()
+    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'), patience)
+    await vi.waitFor(() => expect(shown()).toEqual(['Count', 'One, two, ', continuationPrompt, 'three']), patience)
+    expect(chat.getSnapshot().messages.map(({ continues }) => continues)).toEqual([null, null, runId, runId])
+    expect(statuses.indexOf('idle')).toBe(statuses.length - statuses.filter((status) => status === 'idle').length)
+    expect(errors.filter((error) => error !== null)).toEqual([])
+    unsubscribe()
+  })
+
+  it('sends the person’s own prompt again, not the server’s', async () => {
+    await using fleet = await openFleet({ rest: 'three' })
+    const chat = chatStore(fleet.client, 's')
+    const unsubscribe = chat.subscribe(() => {})
+    await chat.send('Count')
+    await vi.waitFor(() => expect(chat.getSnapshot().messages).toHaveLength(2), patience)
+    await fleet.takeOver()
+    await vi.waitFor(() => expect(chat.getSnapshot().messages).toHaveLength(4), patience)
+    await chat.regenerate()
+    expect(textOf(chat.getSnapshot().messages.at(-1)?.content ?? [])).not.toBe(continuationPrompt)
+    expect(chat.getSnapshot().messages.filter(({ content }) => textOf(content) === 'Count')).toHaveLength(2)
+    unsubscribe()
+  })
+
+  it('watching one run sees its text grow over the seam', async () => {
+    await using fleet = await openFleet({ rest: 'three' })
+    const run = fleet.client.chat('s').send('Count')
+    await run.started
+    const store = runStore(fleet.client, run.id)
+    const texts: string[] = []
+    const unsubscribe = store.subscribe(() => texts.push(store.getSnapshot().text))
+    await vi.waitFor(() => expect(store.getSnapshot().text).toBe('One, two, '), patience)
+    await fleet.takeOver()
+    await vi.waitFor(
+      () => expect(store.getSnapshot()).toMatchObject({ status: 'completed', text: 'One, two, three' }),
+      patience,
+    )
+    expect(texts).toEqual(texts.toSorted((a, b) => a.length - b.length))
+    unsubscribe()
+  })
+})
+
+it('a plain HTTP follower is told in the error frame where the rest is', async () => {
+  await using fleet = await openFleet({ rest: 'three' })
+  const run = fleet.client.chat('s').send('Count')
+  for await (const _text of run.text) break
+  const firstId = run.id
+  await fleet.takeOver()
+  await run.message
+  const first = await (await fetch(`${fleet.url}/chat/sse/${firstId}`)).text()
+  expect(first).toContain(`"type":"error","code":"RUN_FENCED"`)
+  const next = /"continuedBy":"([0-9a-f-]+)"/.exec(first)?.[1]
+  expect(next).toBe(run.id)
+  expect(await (await fetch(`${fleet.url}/chat/sse/${next}`)).text()).toContain('"data":"three"')
+})
+
+describe('runs.retry', () => {
+  const failsOnce = (): Agent => {
+    let calls = 0
+    const answers: AgentEvent[][] = [[]]
+    return {
+      id: 'once',
+      async *stream() {
+        yield* answers.flat()
+        if (++calls === 1) throw new VerbatimError('PROVIDER_ERROR')
+        yield { type: 'message_start', message: { model: 'm', usage: {} } }
+        yield { type: 'content_block_start', index: 0, content_block: { type: 'text', text: 'whole' } }
+        yield { type: 'content_block_stop', index: 0 }
+        yield { type: 'message_stop' }
+      },
+    }
+  }
+
+  it('gives a handle of the new run, the same for the same new id; what is refused comes through it', async () => {
+    await using database = await openTestDatabase(inject('mongoUri'))
+    await using core = createServerCore({ ...database.storage, agents: [failsOnce()] }, leases)
+    await using site = await serve(core)
+    await using client = createClient({ url: site.url })
+    const failed = client.chat('s').send('Question')
+    await expect(failed.message).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
+    const id = newRunId()
+    const [first, second] = [1, 2].map(() => client.runs.retry(failed.id, { newRunId: id }))
+    expect(await first?.message).toEqual(await second?.message)
+    expect(await first?.message).toMatchObject({ retries: failed.id, content: [{ type: 'text', text: 'whole' }] })
+    expect(first?.id).toBe(id)
+    await expect(client.runs.retry(failed.id).message).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
+    expect(() => client.runs.retry('nonsense')).toThrow(VerbatimError)
+    expect((await client.messages.list('s')).items.map(({ role }) => role)).toEqual(['user', 'assistant', 'assistant'])
+  })
+})

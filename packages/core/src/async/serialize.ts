@@ -1,0 +1,27 @@
+import { raceSignal } from './race-signal.ts'
+
+/** Runs a task when all before it of the same key are done, in the order they came. Keys do not wait for each other. */
+export type Serialize<TKey> = <TResult>(
+  key: TKey,
+  task: () => Promise<TResult>,
+  signal: AbortSignal,
+) => Promise<TResult>
+
+/** Holds only the keys that are in use. A task whose `signal` has aborted is not begun, and holds nobody up. */
+export function createSerializer<TKey>(): Serialize<TKey> {
+  const lasts = new Map<TKey, Promise<void>>()
+  return async (key, task, signal) => {
+    const begin = async () => {
+      signal.throwIfAborted()
+      return await raceSignal(task(), signal)
+    }
+    const mine = (lasts.get(key) ?? Promise.resolve()).then(begin)
+    const last = mine.then(ignore, ignore).then(() => {
+      if (lasts.get(key) === last) lasts.delete(key)
+    })
+    lasts.set(key, last)
+    return await mine
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,34 @@
+import type { Message } from '../contract/message.ts'
+import type { Agent } from '../ports/agent.ts'
+import type { OwnedRun } from '../ports/run-repository.ts'
+import type { SessionRepository } from '../ports/session-repository.ts'
+
+export interface HistoryDeps {
+  readonly sessionRepository: SessionRepository
+  readonly maxHistoryMessages: number
+}
+
+/**
+ * The newest messages that a run's agent is given, oldest first, the prompt last: a window, so that a turn costs the same
+ * however long the session is (P6). Answers in whose place another one came are left out.
+ */
+export async function loadHistory(deps: HistoryDeps, owned: OwnedRun, agent: Agent): Promise<Message[]> {
+  const { owner, run, chain } = owned
+  // An answer in parts is one turn: the parts do not push its question out of the window.
+  const limit = (agent.maxHistoryMessages ?? deps.maxHistoryMessages) + 2 * chain.continuations
+  const upTo = run.retries === null ? {} : { upToSeq: await seqOfPrompt(deps, owned) }
+  const newest = await deps.sessionRepository.listMessages(owner, run.sessionId, { order: 'newest', limit, ...upTo })
+  return withoutRetried(newest.items).toReversed()
+}
+
+/** What came behind the prompt of a run that is retried are the attempts that went wrong. */
+async function seqOfPrompt({ sessionRepository }: HistoryDeps, { owner, run }: OwnedRun): Promise<number> {
+  const prompt = await sessionRepository.getMessage(owner, run.sessionId, run.userMessageId)
+  if (prompt === undefined) throw new Error('The prompt of a run is not stored')
+  return prompt.seq
+}
+
+function withoutRetried(messages: readonly Message[]): Message[] {
+  const retried = new Set(messages.map((message) => message.retries))
+  return messages.filter(({ role, runId }) => role === 'user' || runId === null || !retried.has(runId))
+}

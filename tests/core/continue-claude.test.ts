@@ -1,0 +1,322 @@
+/** A lost answer of a real `claude()` goes on: what the provider is asked then is a request that it takes. */
+import { createServer } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { continuationPrompt, textOf, unknownOutcome } from '@verbatim/core'
+import type { RunEvent } from '@verbatim/core'
+import { claude, tool } from '@verbatim/core/claude'
+import type { ClaudeOptionsInput } from '@verbatim/core/claude'
+import type { ServerCore } from '@verbatim/core/server'
+import { expect, it, vi } from 'vitest'
+import { z } from 'zod'
+import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
+import { openMortalEngine } from '../support/mortal-engine.ts'
+
+interface Block {
+  readonly type: string
+  readonly id?: string
+  readonly tool_use_id?: string
+  readonly is_error?: boolean
+  readonly signature?: string
+  readonly text?: string
+  readonly content?: string
+}
+
+interface Turn {
+  readonly role: string
+  readonly content: readonly Block[]
+}
+
+interface ProviderEvent {
+  readonly type: string
+  readonly [key: string]: unknown
+}
+
+/** What the Messages API refuses with a 400, as far as a history can do it. */
+function complaintsAbout(turns: readonly Turn[]): string[] {
+  const complaints: string[] = []
+  if (turns[0]?.role !== 'user') complaints.push('does not begin with a user message')
+  if (turns.at(-1)?.role !== 'user') complaints.push('ends with a prefill')
+  for (const [at, { role, content }] of turns.entries()) {
+    if (role === turns[at - 1]?.role) complaints.push(`two ${role} messages in a row`)
+    if (content.length === 0) complaints.push('an empty message')
+    for (const block of content)
+      complaints.push(...complaintsAboutBlock(block, { before: turns[at - 1], next: turns[at + 1] }))
+  }
+  return complaints
+}
+
+function complaintsAboutBlock(
+  block: Block,
+  { before, next }: { before: Turn | undefined; next: Turn | undefined },
+): string[] {
+  if (block.type === 'thinking' && !block.signature) return ['thinking without a signature']
+  if (block.type === 'text' && block.text?.trim() === '') return ['an empty text']
+  if (block.type === 'tool_use' && !next?.content.some(({ tool_use_id }) => tool_use_id === block.id)) {
+    return [`tool_use ${block.id} without a result`]
+  }
+  if (block.type === 'tool_result' && !before?.content.some(({ id }) => id === block.tool_use_id)) {
+    return [`a result for nothing, ${block.tool_use_id}`]
+  }
+  return []
+}
+
+/**
+ * The provider's wire protocol on a real socket. Refuses what the real one would; the n-th good request is answered with the
+ * n-th reply, and a reply that does not end with `message_stop` stays open, as a model that goes on would.
+ */
+async function startProvider(replies: readonly (readonly ProviderEvent[])[]) {
+  const asked: Turn[][] = []
+  const complaints: string[] = []
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const { messages } = JSON.parse(Buffer.concat(chunks).toString()) as { messages: Turn[] }
+      const wrong = complaintsAbout(messages)
+      complaints.push(...wrong)
+      asked.push(messages)
+      if (wrong.length > 0) response.writeHead(400).end()
+      else reply(response, replies[asked.length - 1] ?? [])
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo // a TCP server has one
+  return {
+    baseURL: `http://127.0.0.1:${port}`,
+    asked,
+    complaints,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+function reply(response: ServerResponse, events: readonly ProviderEvent[]): void {
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  for (const event of events) response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+  if (events.at(-1)?.type === 'message_stop') response.end()
+}
+
+const begin: ProviderEvent = {
+  type: 'message_start',
+  message: {
+    id: 'm',
+    type: 'message',
+    role: 'assistant',
+    content: [],
+    model: 'claude-sonnet-5-5',
+    usage: { input_tokens: 5 },
+  },
+}
+
+function block(index: number, content_block: object, ...deltas: object[]): ProviderEvent[] {
+  return [
+    { type: 'content_block_start', index, content_block },
+    ...deltas.map((delta) => ({ type: 'content_block_delta', index, delta })),
+    { type: 'content_block_stop', index },
+  ]
+}
+
+function text(index: number, said: string): ProviderEvent[] {
+  return block(index, { type: 'text', text: '' }, { type: 'text_delta', text: said })
+}
+
+function thinking(index: number, thought: string, signature: string): ProviderEvent[] {
+  const delta = { type: 'thinking_delta', thinking: thought }
+  return block(index, { type: 'thinking', thinking: '' }, delta, { type: 'signature_delta', signature })
+}
+
+function payment(index: number, id: string, json = '{"euros":5}'): ProviderEvent[] {
+  return block(
+    index,
+    { type: 'tool_use', id, name: 'pay', input: {} },
+    { type: 'input_json_delta', partial_json: json },
+  )
+}
+
+function end(stop_reason: string): ProviderEvent[] {
+  const delta = { stop_reason, stop_sequence: null }
+  return [{ type: 'message_delta', delta, usage: { output_tokens: 7 } }, { type: 'message_stop' }]
+}
+
+/** All but the end of the last block. */
+function cut(events: readonly ProviderEvent[]): ProviderEvent[] {
+  return events.slice(0, -1)
+}
+
+const rest = [begin, ...text(0, 'the rest'), ...end('end_turn')]
+
+/**
+ * Runs a prompt at a process that is lost once its log holds `lostBehind` events (or `lostWhen` resolves), and lets another one
+ * go on. Answers what the provider was asked, and the events of both runs.
+ */
+async function continueAfter(
+  replies: readonly (readonly ProviderEvent[])[],
+  {
+    lostWhen,
+    lostBehind = replies[0]?.length ?? 0,
+    ...agentOptions
+  }: ClaudeOptionsInput & { lostWhen?: Promise<void>; lostBehind?: number } = {},
+) {
+  await using database = await openDatabase()
+  await using provider = await startProvider(replies)
+  const newAgent = () =>
+    claude({ apiKey: 'k', baseURL: provider.baseURL, maxRetries: 0, onCrash: 'continue', ...agentOptions })
+  const options = { ...shortLeases, recoveryMs: 30 }
+  await using lost = openMortalEngine(database, { agents: [newAgent()], options })
+  const runId = await startRun(lost.core, { message: 'Go' })
+  await (lostWhen ?? eventsCommitted(lost.core, lostBehind))
+  await lost.lose()
+  await using taker = openEngine(database, { agents: [newAgent()], options })
+  const events = await followBoth(taker, runId)
+  expect(provider.complaints).toEqual([])
+  return { asked: provider.asked, events, answers: events.map(answerFrom), taker }
+}
+
+async function eventsCommitted(core: ServerCore, count: number): Promise<void> {
+  await vi.waitFor(() => expect(core.stats().eventsCommitted).toBe(count), patience)
+}
+
+async function followBoth(core: ServerCore, runId: string): Promise<RunEvent[][]> {
+  const first = await followAll(core, runId)
+  const next = answerFrom(first).continuedBy
+  expect(next).not.toBeNull()
+  return [first, await followAll(core, next ?? '')]
+}
+
+it('goes on from text that was cut: the model sees its own words, then a user message', async () => {
+  const { asked, answers } = await continueAfter([cut([begin, ...text(0, 'One, two, ')]), rest])
+  expect(asked[1]).toMatchObject([
+    { role: 'user', content: [{ type: 'text', text: 'Go' }] },
+    { role: 'assistant', content: [{ type: 'text', text: 'One, two, ' }] },
+    { role: 'user', content: [{ type: 'text', text: continuationPrompt }] },
+  ])
+  expect(answers.map(({ status, content }) => [status, textOf(content)])).toEqual([
+    ['interrupted', 'One, two, '],
+    ['completed', 'the rest'],
+  ])
+})
+
+it('goes on from thinking that was cut: unsigned, it is left out', async () => {
+  const unsigned = [begin, ...thinking(0, 'Let me see', 'sig')].slice(0, -2)
+  const { asked, answers } = await continueAfter([unsigned, rest])
+  expect(asked[1]?.map(({ role }) => role)).toEqual(['user'])
+  expect(answers[0]?.content).toEqual([{ type: 'thinking', thinking: 'Let me see', signature: '' }])
+})
+
+it('goes on from text behind whole thinking: signed, it is kept as it was', async () => {
+  const { asked } = await continueAfter([
+    cut([begin, ...thinking(0, 'Let me see', 'signed'), ...text(1, 'I think')]),
+    rest,
+  ])
+  expect(asked[1]?.[1]?.content).toMatchObject([
+    { type: 'thinking', thinking: 'Let me see', signature: 'signed' },
+    { type: 'text', text: 'I think' },
+  ])
+})
+
+/** Counts what really happened in the world. */
+function payTool(run: (paid: number) => Promise<string>, isRepeatable = false) {
+  const count = { paid: 0 }
+  const input = z.object({ euros: z.number() })
+  const pay = tool({ name: 'pay', description: 'Pays', input, isRepeatable, run: async () => await run(++count.paid) })
+  return { count, tools: [pay] }
+}
+
+it('goes on from tool input that was cut: the call is left out, and its tool has not run', async () => {
+  const { count, tools } = payTool(async () => 'paid')
+  const half = cut([begin, ...text(0, 'I pay. '), ...payment(1, 'toolu_1', '{"eur')])
+  const { asked, answers } = await continueAfter([half, rest], { tools })
+  expect(asked[1]?.[1]?.content).toMatchObject([{ type: 'text', text: 'I pay. ' }])
+  expect([count.paid, answers[1]?.status]).toEqual([0, 'completed'])
+})
+
+/** A tool that never answers its first call, and then its process is lost. */
+function hangingTool(isRepeatable = false) {
+  const called = Promise.withResolvers<void>()
+  const made = payTool(async (paid) => {
+    called.resolve()
+    return paid === 1 ? await new Promise<string>(() => {}) : 'paid again'
+  }, isRepeatable)
+  return { ...made, lostWhen: called.promise }
+}
+
+const asksToPay = [begin, ...text(0, 'I pay. '), ...payment(1, 'toolu_1'), ...end('tool_use')]
+
+it('goes on from a tool that was running: its outcome is told as unknown, and it does not run again', async () => {
+  const { count, ...given } = hangingTool()
+  const { asked, answers } = await continueAfter([asksToPay, rest], given)
+  expect(asked[1]).toMatchObject([
+    { role: 'user' },
+    { role: 'assistant', content: [{ type: 'text' }, { type: 'tool_use', id: 'toolu_1', input: { euros: 5 } }] },
+    {
+      role: 'user',
+      content: [
+        { type: 'tool_result', tool_use_id: 'toolu_1', content: unknownOutcome, is_error: true },
+        { type: 'text', text: continuationPrompt },
+      ],
+    },
+  ])
+  expect([count.paid, answers[1]?.status]).toEqual([1, 'completed'])
+})
+
+it('does not run that tool again even when the model asks for the same call once more', async () => {
+  const { count, ...given } = hangingTool()
+  const again = [begin, ...payment(0, 'toolu_2'), ...end('tool_use')]
+  const { answers } = await continueAfter([asksToPay, again, rest], given)
+  expect(count.paid).toBe(1)
+  expect(answers[1]?.content).toMatchObject([
+    { type: 'tool_use', id: 'toolu_2' },
+    { type: 'tool_result', tool_use_id: 'toolu_2', content: unknownOutcome, is_error: true },
+    { type: 'text', text: 'the rest' },
+  ])
+})
+
+it('runs it for another input, and again when the tool says that this does no harm', async () => {
+  const other = hangingTool()
+  const another = [begin, ...payment(0, 'toolu_2', '{"euros":6}'), ...end('tool_use')]
+  await continueAfter([asksToPay, another, rest], { tools: other.tools, lostWhen: other.lostWhen })
+  const harmless = hangingTool(true)
+  const again = [begin, ...payment(0, 'toolu_2'), ...end('tool_use')]
+  await continueAfter([asksToPay, again, rest], { tools: harmless.tools, lostWhen: harmless.lostWhen })
+  expect([other.count.paid, harmless.count.paid]).toEqual([2, 2])
+})
+
+it('keeps the results of tools that had answered, and goes on behind them', async () => {
+  const { count, tools } = payTool(async () => 'receipt 1')
+  const half = cut([begin, ...text(0, 'Done, ')])
+  const { asked } = await continueAfter([asksToPay, half, rest], {
+    tools,
+    lostBehind: asksToPay.length + 1 + half.length,
+  })
+  expect(asked[2]?.map(({ role, content }) => [role, ...content.map(({ type }) => type)])).toEqual([
+    ['user', 'text'],
+    ['assistant', 'text', 'tool_use'],
+    ['user', 'tool_result'],
+    ['assistant', 'text'],
+    ['user', 'text'],
+  ])
+  expect(count.paid).toBe(1)
+})
+
+it('lets a person decide to make the call again: the next turn is an ordinary one', async () => {
+  await using database = await openDatabase()
+  const again = [begin, ...payment(0, 'toolu_2'), ...end('tool_use')]
+  await using provider = await startProvider([asksToPay, rest, again, rest])
+  const { count, tools, lostWhen } = hangingTool()
+  const newAgent = () => claude({ apiKey: 'k', baseURL: provider.baseURL, onCrash: 'continue', tools })
+  const options = { ...shortLeases, recoveryMs: 30 }
+  await using lost = openMortalEngine(database, { agents: [newAgent()], options })
+  const runId = await startRun(lost.core, { message: 'Pay' })
+  await lostWhen
+  await lost.lose()
+  await using taker = openEngine(database, { agents: [newAgent()], options })
+  await followBoth(taker, runId)
+  const asked = await startRun(taker, { message: 'It did not arrive. Pay again' })
+  expect(answerFrom(await followAll(taker, asked)).status).toBe('completed')
+  expect([count.paid, provider.complaints]).toEqual([2, []])
+  expect((await taker.messages.list(ada, 'session-1', { order: 'oldest', limit: 9 })).items).toHaveLength(6)
+})

@@ -1,0 +1,503 @@
+/** `onCrash: 'continue'`: what a lost process had said is kept, and another one goes on from it, within a budget. */
+import { continuationPrompt, isTerminalEvent, textOf, unknownOutcome, VerbatimError } from '@verbatim/core'
+import type { AgentEvent, Message, RunEvent } from '@verbatim/core'
+import type { Agent, RunRepository, ServerCore } from '@verbatim/core/server'
+import type { TestDatabase } from '@verbatim/core/testing'
+import { openTestDatabase } from '@verbatim/core/testing'
+import { describe, expect, inject, it, vi } from 'vitest'
+import { answerOf, handAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
+import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
+import { expectIdle } from '../support/leaks.ts'
+import { lapseLeases, openMortalEngine } from '../support/mortal-engine.ts'
+
+const onCrash = 'continue'
+const options = { ...shortLeases, recoveryMs: 30 }
+
+/** Follows a run and those that go on from it, as a client does; answers the events of each. */
+async function followChain(core: ServerCore, runId: string): Promise<{ runIds: string[]; events: RunEvent[][] }> {
+  const runIds: string[] = []
+  const events: RunEvent[][] = []
+  for (let next: string | null = runId; next !== null; next = answerFrom(events.at(-1) ?? []).continuedBy) {
+    runIds.push(next)
+    events.push(await followAll(core, next))
+  }
+  return { runIds, events }
+}
+
+async function messagesOf(core: ServerCore, sessionId = 'session-1'): Promise<Message[]> {
+  return (await core.messages.list(ada, sessionId, { order: 'oldest', limit: 100 })).items
+}
+
+function outline(messages: readonly Message[]): string[] {
+  return messages.map(({ role, status, continues, content }) => {
+    return `${role} ${status}${continues === null ? '' : ' continues'}: ${textOf(content)}`
+  })
+}
+
+async function waitForText(core: ServerCore, runId: string, text: string): Promise<void> {
+  const log: RunEvent[] = []
+  for await (const batch of core.runs.follow(ada, runId, { signal: AbortSignal.timeout(20_000) })) {
+    log.push(...batch.events)
+    if (textOf(answerFrom(log).content) === text) return
+  }
+  throw new Error(`The run ended without saying ${text}`)
+}
+
+/** A run of a first process that says `text`, and then the process is lost. */
+async function loseInMidText(database: TestDatabase, agent: Agent, text = 'One, two, '): Promise<string> {
+  const speaker = handAgent({ id: agent.id, onCrash })
+  await using first = openMortalEngine(database, { agents: [speaker], options })
+  const runId = await startRun(first.core)
+  speaker.say(text)
+  await waitForText(first.core, runId, text)
+  await first.lose()
+  return runId
+}
+
+describe('a run whose process is lost in mid-answer', () => {
+  it('is interrupted and continued in one step, and a follower anywhere reads on to the whole answer', async () => {
+    await using database = await openDatabase()
+    const first = handAgent({ id: 'speaker', onCrash })
+    const second = handAgent({ id: 'speaker', onCrash })
+    await using lost = openMortalEngine(database, { agents: [first], options })
+    const runId = await startRun(lost.core, { message: 'Count to four' })
+    first.say('One, two, ')
+    await waitForText(lost.core, runId, 'One, two, ')
+    // Neither of the two takes part in the recovery: one drives, the other only reads.
+    await using reader = openEngine(database, { agents: [first], options: { ...options, recoveryMs: 600_000 } })
+    const following = followChain(reader, runId)
+    await lost.lose()
+    await using taker = openEngine(database, { agents: [second], options })
+    await vi.waitFor(() => expect(second.requests).toHaveLength(1), patience)
+    second.say('three, four')
+    second.end()
+    const { runIds, events } = await following
+    expect(runIds).toHaveLength(2)
+    const [interrupted, linked] = events.map(answerFrom)
+    expect(events[0]?.at(-1)).toMatchObject({ type: 'run_interrupted', continuedBy: runIds[1] })
+    expect([interrupted?.status, linked?.status]).toEqual(['interrupted', 'completed'])
+    expect(await taker.runs.get(ada, runId)).toMatchObject({ status: 'interrupted', continuedBy: runIds[1] })
+    expect(await taker.runs.get(ada, runIds[1] ?? '')).toMatchObject({ status: 'completed', continues: runId })
+    expect(outline(await messagesOf(reader))).toEqual([
+      'user completed: Count to four',
+      'assistant interrupted: One, two, ',
+      `user completed continues: ${continuationPrompt}`,
+      'assistant completed continues: three, four',
+    ])
+    expect((await reader.sessions.get(ada, 'session-1')).activeRunId).toBeNull()
+    const [request] = second.requests
+    expect(request?.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user'])
+    await expectIdle(taker)
+  })
+
+  it('keeps its session busy throughout, and frees it with the end of the answer', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent({ onCrash })
+    const runId = await loseInMidText(database, agent)
+    await using taker = openEngine(database, { agents: [agent], options })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    const { continuedBy } = await taker.runs.get(ada, runId)
+    await expect(startRun(taker)).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: continuedBy } })
+    agent.end()
+    await followChain(taker, runId)
+    await startRun(taker, { message: 'Free again' })
+    agent.end()
+  })
+
+  it('is only interrupted where the agent is not told to continue, or is not known', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent({ onCrash })
+    const runId = await loseInMidText(database, agent)
+    await using other = openEngine(database, { agents: [scriptAgent([], { id: 'another', onCrash })], options })
+    expect((await followAll(other, runId)).at(-1)).not.toHaveProperty('continuedBy')
+    await other.close()
+    const again = await loseInMidText(database, agent)
+    await using cautious = openEngine(database, { agents: [handAgent()], options })
+    expect((await followAll(cautious, again)).at(-1)).not.toHaveProperty('continuedBy')
+    expect((await messagesOf(cautious)).map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
+  })
+
+  it('is not continued when its user asked to stop it: it is cancelled, with the part it has', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent({ onCrash })
+    const runId = await loseInMidText(database, agent)
+    await database.storage.runRepository.requestCancel(ada, runId)
+    await using taker = openEngine(database, { agents: [agent], options })
+    expect((await followAll(taker, runId)).at(-1)).toMatchObject({ type: 'run_cancelled' })
+    expect(outline(await messagesOf(taker)).at(-1)).toBe('assistant cancelled: One, two, ')
+    expect(agent.requests).toHaveLength(0)
+  })
+
+  it('is not continued when its user asks to stop it while it is being taken over', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent({ onCrash })
+    const runId = await loseInMidText(database, agent)
+    const { runRepository } = database.storage
+    const late: RunRepository = {
+      ...runRepository,
+      async continueRun(...args) {
+        await runRepository.requestCancel(ada, runId)
+        return await runRepository.continueRun(...args)
+      },
+    }
+    await using taker = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository: late }) })
+    expect((await followAll(taker, runId)).at(-1)).toMatchObject({ type: 'run_cancelled' })
+    expect(agent.requests).toHaveLength(0)
+    expect((await taker.sessions.get(ada, 'session-1')).activeRunId).toBeNull()
+  })
+
+  it('is not continued when the model had said all it wanted: only the end was missing', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent({ onCrash })
+    const speaker = handAgent({ onCrash })
+    await using lost = openMortalEngine(database, { agents: [speaker], options })
+    const runId = await startRun(lost.core)
+    speaker.yieldNext(...answerOf(['all of it']))
+    await vi.waitFor(() => expect(lost.core.stats().eventsCommitted).toBe(6), patience)
+    await lost.lose()
+    await using taker = openEngine(database, { agents: [agent], options })
+    const last = (await followAll(taker, runId)).at(-1)
+    expect(last).toMatchObject({ type: 'run_interrupted', error: { data: { kind: 'whole' } } })
+    expect(last).not.toHaveProperty('continuedBy')
+    expect(agent.requests).toHaveLength(0)
+  })
+
+  it('is continued at once by another process when its own is drained', async () => {
+    await using database = await openDatabase()
+    const speaker = handAgent({ onCrash })
+    const agent = handAgent({ onCrash })
+    const leaving = openEngine(database, { agents: [speaker], options: { recoveryMs: 30 } })
+    const runId = await startRun(leaving)
+    speaker.say('before')
+    await waitForText(leaving, runId, 'before')
+    await leaving.drain({ graceMs: 1 })
+    await leaving.close()
+    await using staying = openEngine(database, { agents: [agent], options })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    agent.say(' and after')
+    agent.end()
+    const { events } = await followChain(staying, runId)
+    expect(events.map((log) => textOf(answerFrom(log).content))).toEqual(['before', ' and after'])
+  })
+
+  it('is continued with its question in view, however small the window and long the chain', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent({ onCrash, maxHistoryMessages: 1 })
+    let runId = await loseInMidText(database, agent)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const speaker = handAgent({ onCrash, maxHistoryMessages: 1 })
+      await using taker = openMortalEngine(database, { agents: [speaker], options })
+      await vi.waitFor(() => expect(speaker.requests).toHaveLength(1), patience)
+      expect(textOf(speaker.requests[0]?.messages[0]?.content ?? [])).toBe('Say something')
+      runId = (await taker.core.runs.get(ada, runId)).continuedBy ?? ''
+      speaker.say('more ')
+      await waitForText(taker.core, runId, 'more ')
+      await taker.lose()
+    }
+  })
+})
+
+describe('a takeover that is lost itself', () => {
+  /** The chain of a run whose taker is lost around its transaction, as whoever comes next completes it. */
+  async function chainAfter(fault: 'before' | 'after') {
+    const database = await openDatabase()
+    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const { runRepository } = database.storage
+    const taken = Promise.withResolvers<void>()
+    await using taker = openMortalEngine(database, {
+      agents: [handAgent({ onCrash })],
+      options: { ...options, recoveryMs: 600_000 },
+      wrap: () => ({
+        runRepository: {
+          ...runRepository,
+          async continueRun(...args) {
+            if (fault === 'after') await runRepository.continueRun(...args)
+            taken.resolve()
+            throw new VerbatimError('UNAVAILABLE', 'The process died here')
+          },
+        },
+      }),
+    })
+    await taken.promise
+    await taker.lose()
+    const agent = handAgent({ onCrash })
+    const core = openEngine(database, { agents: [agent], options })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    agent.say('the rest')
+    agent.end()
+    const chain = await followChain(core, runId)
+    const messages = await messagesOf(core)
+    const { items: runs } = await core.runs.list(ada, 'session-1', { limit: 10 })
+    const { activeRunId } = await core.sessions.get(ada, 'session-1')
+    await core.close()
+    await database[Symbol.asyncDispose]()
+    return { chain, messages, runs, activeRunId, request: agent.requests[0] }
+  }
+
+  it('before its commit leaves nothing behind: the next one takes over as if nobody had', async () => {
+    const { chain, messages, runs, activeRunId } = await chainAfter('before')
+    expect(chain.events.map((log) => answerFrom(log).status)).toEqual(['interrupted', 'completed'])
+    expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
+    expect([runs.length, activeRunId]).toEqual([2, null])
+  })
+
+  it('behind its commit leaves a run that nobody drives: it is taken over like any other, and the chain goes on', async () => {
+    const { chain, messages, runs, activeRunId, request } = await chainAfter('after')
+    const answers = chain.events.map(answerFrom)
+    expect(answers.map(({ status }) => status)).toEqual(['interrupted', 'interrupted', 'completed'])
+    expect(answers.map(({ content }) => textOf(content))).toEqual(['One, two, ', '', 'the rest'])
+    expect(messages.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
+    expect([runs.length, activeRunId]).toEqual([3, null])
+    expect(request?.messages).toHaveLength(5)
+  })
+
+  it('and repeats its transaction starts no second linked run', async () => {
+    await using database = await openDatabase()
+    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const { runRepository } = database.storage
+    let calls = 0
+    const stubborn: RunRepository = {
+      ...runRepository,
+      async continueRun(owned, end, given) {
+        // The same end and the same linked run three times over, as a retry after a lost answer would.
+        calls++
+        await runRepository.continueRun(owned, end, given)
+        await runRepository.continueRun(owned, end, given)
+        return await runRepository.continueRun(owned, end, given)
+      },
+    }
+    const agent = handAgent({ onCrash })
+    await using taker = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository: stubborn }) })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    agent.end()
+    const { events } = await followChain(taker, runId)
+    expect([calls, events.length, (await messagesOf(taker)).length]).toEqual([1, 2, 4])
+  })
+
+  it.each([
+    ['does not reach the database', { closeConnection: true }],
+    ['lands, and its answer is lost', { writeConcernError: { code: 91, errmsg: 'Shutting down' } }],
+  ])('whose commit %s still starts one linked run', async (_name, failure) => {
+    const appName = `continue-${crypto.randomUUID()}`
+    const uri = new URL(inject('mongoUri'))
+    uri.searchParams.set('appName', appName)
+    await using database = await openTestDatabase(uri.href)
+    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const admin = database.client.db('admin')
+    // Twice, because the driver itself tries a commit once more.
+    const data = { failCommands: ['commitTransaction'], appName, ...failure }
+    await admin.command({ configureFailPoint: 'failCommand', mode: { times: 2 }, data })
+    const agent = handAgent({ onCrash })
+    await using taker = openEngine(database, { agents: [agent], options })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    agent.end()
+    const { events } = await followChain(taker, runId)
+    const { items: runs } = await taker.runs.list(ada, 'session-1', { limit: 10 })
+    expect([events.length, runs.length, (await messagesOf(taker)).length]).toEqual([2, 2, 4])
+  })
+
+  it('by a zombie that writes once more has that part in the history of the linked run', async () => {
+    await using database = await openDatabase()
+    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const { runRepository, eventLog } = database.storage
+    const late: RunRepository = {
+      ...runRepository,
+      async continueRun(owned, end, given) {
+        const batchId = crypto.randomUUID()
+        const text: AgentEvent = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'late' } }
+        const entry = { key: owned.key, firstSeq: end.seq, batchId, events: [text] }
+        if (end.seq === 5) await eventLog.append([entry], { signal: AbortSignal.timeout(5_000) })
+        return await runRepository.continueRun(owned, end, given)
+      },
+    }
+    const agent = handAgent({ onCrash })
+    await using taker = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository: late }) })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    agent.end()
+    const { events } = await followChain(taker, runId)
+    expect(textOf(answerFrom(events[0] ?? []).content)).toBe('One, two, late')
+    expect(textOf(agent.requests[0]?.messages[1]?.content ?? [])).toBe('One, two, late')
+  })
+})
+
+/** An agent whose every answer is lost with its process after a few words. */
+async function loseEachTime(database: TestDatabase, agent: Partial<Agent>, says = 'again and ') {
+  const speaker = handAgent({ onCrash, ...agent })
+  await using first = openMortalEngine(database, { agents: [speaker], options })
+  const runId = await startRun(first.core)
+  let current = runId
+  let lives = first
+  for (let attempt = 1; attempt <= 10; attempt++) {
+    speakOnce(speaker, says)
+    await waitForText(lives.core, current, says)
+    await lives.lose()
+    const next = openMortalEngine(database, { agents: [speaker], options })
+    await lives[Symbol.asyncDispose]()
+    lives = next
+    const ended = await vi.waitFor(async () => {
+      const run = await next.core.runs.get(ada, current)
+      expect(run.status).toBe('interrupted')
+      return run
+    }, patience)
+    if (ended.continuedBy === null) break
+    current = ended.continuedBy
+  }
+  const chain = await followChain(lives.core, runId)
+  const messages = await messagesOf(lives.core)
+  await lives[Symbol.asyncDispose]()
+  return { chain, messages, calls: speaker.requests.length }
+}
+
+/** One model call's beginning and its words: a hand agent that is asked again has to begin again. */
+function speakOnce(agent: ReturnType<typeof handAgent>, text: string): void {
+  const usage = { input_tokens: 1_000, output_tokens: 1 }
+  agent.yieldNext(
+    { type: 'message_start', message: { model: 'm', usage } },
+    { type: 'content_block_start', index: 0, content_block: { type: 'text', text } },
+  )
+}
+
+describe('a run that takes every process down', () => {
+  it('stops after three continuations by default', async () => {
+    await using database = await openDatabase()
+    const { chain, calls, messages } = await loseEachTime(database, {})
+    expect([chain.events.length, calls]).toEqual([4, 4])
+    expect(chain.events.at(-1)?.at(-1)).toMatchObject({
+      type: 'run_interrupted',
+      error: { data: { kind: 'continuations' } },
+    })
+    expect(messages).toHaveLength(8)
+  })
+
+  it('stops after as many continuations as its agent allows, also none', async () => {
+    for (const maxContinuations of [0, 1]) {
+      await using database = await openDatabase()
+      const { chain } = await loseEachTime(database, { continuation: { maxContinuations } })
+      expect(chain.events).toHaveLength(maxContinuations + 1)
+    }
+  })
+
+  it('stops when the chain has put out more tokens than allowed, counted by what was said where no count came', async () => {
+    await using database = await openDatabase()
+    const words = 'x'.repeat(4_000) // about 1,000 tokens a run
+    const { chain } = await loseEachTime(database, { continuation: { maxOutputTokens: 1_500 } }, words)
+    expect(chain.events).toHaveLength(2)
+    expect(chain.events.at(-1)?.at(-1)).toMatchObject({ error: { data: { kind: 'output_tokens' } } })
+  })
+
+  it('stops when the chain has cost more than allowed, where prices are given', async () => {
+    await using database = await openDatabase()
+    const prices = { input: 3, output: 0, cacheRead: 0, cacheWrite: 0 }
+    // 1,000 input tokens a run cost 0.003 dollars.
+    const maxCost = { usd: 0.005, prices }
+    const { chain } = await loseEachTime(database, { continuation: { maxCost } })
+    expect(chain.events).toHaveLength(2)
+    expect(chain.events.at(-1)?.at(-1)).toMatchObject({ error: { data: { kind: 'cost' } } })
+  })
+})
+
+describe('a tool that was running when its process was lost', () => {
+  const call = { type: 'tool_use', id: 'toolu_1', name: 'pay', input: {} } as const
+  const asks: AgentEvent[] = [
+    messageStart(3),
+    { type: 'content_block_start', index: 0, content_block: call },
+    { type: 'content_block_delta', index: 0, delta: { type: 'input_json_delta', partial_json: '{"euros":5}' } },
+    { type: 'content_block_stop', index: 0 },
+    ...messageEnd('tool_use', 9),
+  ]
+
+  it('runs only when the log knows of its call', async () => {
+    await using database = await openDatabase()
+    const { eventLog } = database.storage
+    const stored: RunEvent[] = []
+    const storedAtCall: string[] = []
+    const agent: Agent = {
+      id: 'payer',
+      async *stream() {
+        yield* asks
+        storedAtCall.push(...stored.map(({ type }) => type))
+        yield { type: 'tool_result', tool_use_id: 'toolu_1', content: 'paid', is_error: false, durationMs: 1 }
+      },
+    }
+    await using core = openEngine(database, {
+      agents: [agent],
+      options,
+      wrap: () => ({
+        eventLog: {
+          ...eventLog,
+          async append(entries, given) {
+            const outcomes = await eventLog.append(entries, given)
+            stored.push(...entries.flatMap(({ events }) => events))
+            return outcomes
+          },
+        },
+      }),
+    })
+    await followAll(core, await startRun(core))
+    expect(storedAtCall).toEqual(asks.map(({ type }) => type))
+  })
+
+  it.each(['continue', 'interrupt'] as const)('has its outcome told as unknown, with onCrash %s', async (policy) => {
+    await using database = await openDatabase()
+    const started = Promise.withResolvers<void>()
+    const payer: Agent = {
+      id: 'payer',
+      onCrash: policy,
+      async *stream(_request, signal) {
+        yield* asks
+        started.resolve()
+        await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      },
+    }
+    await using lost = openMortalEngine(database, { agents: [payer], options })
+    const runId = await startRun(lost.core)
+    await started.promise
+    await lost.lose()
+    const agent = handAgent({ id: 'payer', onCrash: policy })
+    await using taker = openEngine(database, { agents: [agent], options })
+    const events = await followAll(taker, runId)
+    expect(events.slice(-2)).toMatchObject([
+      { type: 'tool_result', tool_use_id: 'toolu_1', content: unknownOutcome, is_error: true },
+      { type: 'run_interrupted', metrics: { tools: [{ name: 'pay', calls: 1, errors: 1 }] } },
+    ])
+    expect(events.filter(isTerminalEvent)).toHaveLength(1)
+    const message = await answerMessage(taker, runId)
+    expect(message.content).toEqual(answerFrom(events).content)
+    expect((await taker.runs.get(ada, runId)).lastSeq).toBe(events.length)
+    agent.end()
+    if (policy === 'continue') await followChain(taker, runId)
+  })
+
+  it('is not told so when the call was not whole: that one never ran', async () => {
+    await using database = await openDatabase()
+    const speaker = handAgent({ onCrash })
+    await using lost = openMortalEngine(database, { agents: [speaker], options })
+    const runId = await startRun(lost.core)
+    speaker.yieldNext(...asks.slice(0, 4))
+    await vi.waitFor(() => expect(lost.core.stats().eventsCommitted).toBe(4), patience)
+    await lost.lose()
+    const agent = handAgent({ onCrash })
+    await using taker = openEngine(database, { agents: [agent], options })
+    agent.end()
+    const { events } = await followChain(taker, runId)
+    expect(events.flat().filter(({ type }) => type === 'tool_result')).toEqual([])
+  })
+})
+
+it('leases of lost processes lapse for everybody at once, and each run is continued once', async () => {
+  await using database = await openDatabase()
+  const speaker = handAgent({ onCrash })
+  await using lost = openMortalEngine(database, { agents: [speaker], options })
+  const runIds = await Promise.all([1, 2, 3, 4].map(async (at) => await startRun(lost.core, { sessionId: `s-${at}` })))
+  await lost.lose()
+  const agent = scriptAgent(answerOf(['the rest']), { id: 'hand', onCrash })
+  const takers = Array.from({ length: 4 }, () => openEngine(database, { agents: [agent], options }))
+  await lapseLeases(database)
+  for (const [at, runId] of runIds.entries()) {
+    const { events } = await followChain(takers[at] as ServerCore, runId)
+    expect(events.map((log) => answerFrom(log).status).at(-1)).toBe('completed')
+    expect(await messagesOf(takers[0] as ServerCore, `s-${at + 1}`)).toHaveLength(events.length * 2)
+  }
+  await Promise.all(takers.map(async (taker) => await taker.close()))
+})

@@ -1,0 +1,76 @@
+/** A process that a test can lose: real to the last port, and from then on nothing of it reaches the database any more. */
+import { VerbatimError } from '@verbatim/core'
+import type { ServerCore } from '@verbatim/core/server'
+import type { TestDatabase } from '@verbatim/core/testing'
+import { openEngine } from './engine.ts'
+import type { EngineInput } from './engine.ts'
+
+export interface MortalEngine extends AsyncDisposable {
+  readonly core: ServerCore
+  /** Cuts the process off for good, and lets the leases that it holds lapse. */
+  lose(): Promise<void>
+}
+
+export function openMortalEngine(database: TestDatabase, input: EngineInput): MortalEngine {
+  const life: Life = { isLost: false, inFlight: new Set() }
+  const core = openEngine(database, {
+    ...input,
+    wrap(ports) {
+      const wrapped = { ...ports, ...input.wrap?.(ports) }
+      return {
+        ...wrapped,
+        sessionRepository: mortal(wrapped.sessionRepository, life),
+        runRepository: mortal(wrapped.runRepository, life),
+        eventLog: mortal(wrapped.eventLog, life),
+      }
+    },
+  })
+  return {
+    core,
+    async lose() {
+      life.isLost = true
+      // A heartbeat that is on its way would renew the lease behind our back.
+      await Promise.allSettled(life.inFlight)
+      await lapseLeases(database)
+    },
+    async [Symbol.asyncDispose]() {
+      life.isLost = true
+      await core.close()
+    },
+  }
+}
+
+/** As if 50 years had passed: whoever looks may take the runs over that go on now. */
+export async function lapseLeases(database: TestDatabase): Promise<void> {
+  const runs = database.client.db(database.databaseName).collection('runs')
+  await runs.updateMany({ status: 'running' }, { $set: { 'lease.renewedAt': new Date(0) } })
+}
+
+interface Life {
+  isLost: boolean
+  readonly inFlight: Set<Promise<unknown>>
+}
+
+function mortal<TPort extends object>(port: TPort, life: Life): TPort {
+  return new Proxy(port, {
+    get(target, name, receiver) {
+      const method: unknown = Reflect.get(target, name, receiver)
+      if (typeof method !== 'function' || name === 'keyOf') return method
+      return async (...args: unknown[]) => {
+        if (life.isLost) throw new VerbatimError('UNAVAILABLE', 'This process is lost')
+        const answer = await settle(Promise.resolve<unknown>(method.apply(target, args)), life.inFlight)
+        if (life.isLost) throw new VerbatimError('UNAVAILABLE', 'This process was lost before it heard the answer')
+        return answer
+      }
+    },
+  })
+}
+
+async function settle(call: Promise<unknown>, inFlight: Set<Promise<unknown>>): Promise<unknown> {
+  inFlight.add(call)
+  try {
+    return await call
+  } finally {
+    inFlight.delete(call)
+  }
+}
