@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Environment } from './environment.ts'
 
 /** Where servers we fetched are kept, per user. */
-export function cacheFolder(env: Environment): string {
+function cacheFolder(env: Environment): string {
   const asked = env['XDG_CACHE_HOME'] ?? ''
   if (asked !== '') return join(asked, 'verbatim', 'mongod')
   if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'verbatim', 'mongod')

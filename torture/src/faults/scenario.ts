@@ -42,7 +42,7 @@ export interface PlanSketch {
 /** What must come of a scenario beside what the oracle always asks for; answers what is wrong. */
 export type Expectation = (verdict: Verdict, evidence: Evidence) => string[]
 
-export const plainReader: ReaderPlan = { type: 'raw', via: 0, joinAfterMs: 0, dropEvery: 0, slowMs: 0 }
+const plainReader: ReaderPlan = { type: 'raw', via: 0, joinAfterMs: 0, dropEvery: 0, slowMs: 0 }
 
 /** Every run by one reader at each server and one real client. */
 const usualReaders: readonly Partial<ReaderPlan>[] = [{ via: 0 }, { via: 1 }, { via: 1, type: 'sdk' }]

@@ -77,7 +77,7 @@ async function nodeOf(mongo: MongoSet, choice: NodeChoice): Promise<number> {
   return choice === 'primary' ? primary : (primary + 1) % mongo.nodes
 }
 
-export async function failCommands(
+async function failCommands(
   mongo: MongoSet,
   { how, commands, times }: { how: FailHow; commands: readonly string[]; times: number },
 ): Promise<void> {

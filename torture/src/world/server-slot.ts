@@ -1,6 +1,6 @@
 /** A place in the fleet: one server process at a time behind an address that stays, and its own way to MongoDB. */
 import type { CrashPoint, ServerConfig } from '../server/server-config.ts'
-import { ServerProcess } from './server-process.ts'
+import type { ServerProcess } from './server-process.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 
 export interface SlotDeps {

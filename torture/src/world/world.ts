@@ -17,7 +17,7 @@ interface Profile {
 const short = { heartbeatMs: 250, selfFenceMs: 1_000, leaseMs: 1_500, recoveryMs: 200, pollMs: 250 }
 
 /** How the servers are set: leases that lapse soon, leases that outlive short trouble, and archives made in mid-plan. */
-export const profiles: Readonly<Record<ProfileName, Profile>> = {
+const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { leases: short, archiveDelayMs: 60_000 },
   archiving: { leases: short, archiveDelayMs: 100 },
   patient: {

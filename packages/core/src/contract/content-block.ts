@@ -1,9 +1,22 @@
 /** Content blocks as Anthropic's Messages API names them, so that history goes back to the model unchanged. */
 import { z } from 'zod'
 
-/** Any JSON value; what a tool takes. */
-export const JsonValue = z.json()
+const maxJsonDepth = 32
+
+/** JSON that a database gives back as it was: no key it would refuse or drop, no endless number, not too deep. */
+export const JsonValue = z.json().refine((value) => isStorable(value), 'Must be JSON that can be stored')
 export type JsonValue = z.infer<typeof JsonValue>
+
+/** @internal */
+export function isStorable(value: unknown, depthLeft = maxJsonDepth): boolean {
+  if (typeof value === 'number') return Number.isFinite(value) // 1e400 parses, and is no JSON any more
+  if (typeof value !== 'object' || value === null) return true
+  if (depthLeft === 0) return false
+  return Object.entries(value).every(
+    ([key, inner]) =>
+      key !== '__proto__' && !key.includes('\0') && key.isWellFormed() && isStorable(inner, depthLeft - 1),
+  )
+}
 
 export const TextBlock = z.strictObject({
   type: z.literal('text'),

@@ -2,6 +2,7 @@
  * Events become an answer here and nowhere else: the server stores what this returns, the client shows it (promise P4).
  * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
  */
+import { isStorable } from './content-block.ts'
 import type { ContentBlock, JsonValue } from './content-block.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
@@ -153,13 +154,11 @@ function finishToolInput(draft: Draft, at: number): void {
   draft.partialJson = ''
 }
 
-const maxToolInputDepth = 32
-
 /** The input as JSON; kept as text when the model wrote broken JSON, or JSON that a database could not hold. */
 function parseToolInput(text: string): JsonValue {
   try {
     const input = JSON.parse(text, wellFormed) as JsonValue // JSON.parse yields nothing but JSON
-    return isStorable(input, maxToolInputDepth) ? input : { malformed: text }
+    return isStorable(input) ? input : { malformed: text }
   } catch {
     return { malformed: text }
   }
@@ -167,14 +166,4 @@ function parseToolInput(text: string): JsonValue {
 
 function wellFormed(_key: string, value: unknown): unknown {
   return typeof value === 'string' ? value.toWellFormed() : value
-}
-
-function isStorable(value: JsonValue, depthLeft: number): boolean {
-  if (typeof value === 'number') return Number.isFinite(value) // 1e400 parses, and is no JSON any more
-  if (typeof value !== 'object' || value === null) return true
-  if (depthLeft === 0) return false
-  return Object.entries(value).every(
-    ([key, inner]) =>
-      key !== '__proto__' && !key.includes('\0') && key.isWellFormed() && isStorable(inner, depthLeft - 1),
-  )
 }

@@ -1,4 +1,5 @@
 /** Archiving: the events of an ended run move into a few documents, so that a finished answer costs little and its cursors still work. */
+import { raceSignal } from '../async/race-signal.ts'
 import { sleep } from '../async/sleep.ts'
 import { isVerbatimError } from '../contract/errors.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -21,8 +22,10 @@ export interface ArchiveDeps {
 export async function archiveRuns(deps: ArchiveDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      while (!signal.aborted && (await archiveOne(deps))) continue
+      // Raced: a hung database must not keep this process from closing.
+      while (!signal.aborted && (await raceSignal(archiveOne(deps), signal))) continue
     } catch (error) {
+      if (signal.aborted) return
       const reason = isVerbatimError(error) ? error.code : 'unexpected'
       deps.logger.warn({ reason }, 'Archiving stopped; trying again')
     }

@@ -6,7 +6,7 @@ import { raceSignal } from '../async/race-signal.ts'
 import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 import type { WireError } from '../contract/errors.ts'
 import { AgentEvent } from '../contract/event.ts'
-import type { EventBatch, RunEvent, TerminalEvent } from '../contract/event.ts'
+import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from '../contract/event.ts'
 import type { MessageId } from '../contract/identifiers.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
@@ -114,8 +114,10 @@ async function pullAgent(
   const timeouts = { ...deps.timeouts, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
   let asksForTools = false
+  const requireDense = createIndexCheck()
   for await (const event of events) {
     const valid = AgentEvent.parse(event)
+    requireDense(valid)
     record.metrics.add(valid, elapsedMs())
     record.bytes += answerBytesOf(valid)
     if (record.bytes > deps.maxAnswerBytes) throw answerTooLarge(deps.maxAnswerBytes)
@@ -208,16 +210,45 @@ export function terminalEvent(
   }
 }
 
-/** What the event adds to the answer, in bytes as they are stored. */
+/** A block index that is skipped would leave a hole in the stored answer: the agent is at fault, and its run fails. */
+function createIndexCheck(): (event: AgentEvent) => void {
+  let opened = 0
+  return (event) => {
+    if (event.type === 'message_start') opened = 0
+    if (event.type !== 'content_block_start') return
+    if (event.index > opened) throw new Error('The agent skipped a block index')
+    opened = Math.max(opened, event.index + 1)
+  }
+}
+
+/** What JSON may grow by when it is stored as BSON: an array of small numbers has a key of up to seven digits for each. */
+const bsonGrowth = 7
+
+/** What the event adds to the answer, in bytes as they are stored, at most: what passes the bound fits a document. */
 function answerBytesOf(event: AgentEvent): number {
   switch (event.type) {
     case 'content_block_delta':
-      return Buffer.byteLength(event.delta.type === 'text_delta' ? event.delta.text : JSON.stringify(event.delta))
+      return bytesOfDelta(event.delta)
     case 'content_block_start':
+      return Buffer.byteLength(JSON.stringify(event)) * (event.content_block.type === 'tool_use' ? bsonGrowth : 1)
     case 'tool_result':
       return Buffer.byteLength(JSON.stringify(event))
     default:
       return 0
+  }
+}
+
+function bytesOfDelta(delta: ContentDelta): number {
+  switch (delta.type) {
+    case 'text_delta':
+      return Buffer.byteLength(delta.text)
+    case 'thinking_delta':
+    case 'signature_delta':
+      return Buffer.byteLength(JSON.stringify(delta))
+    case 'input_json_delta':
+      return Buffer.byteLength(delta.partial_json) * bsonGrowth
+    case 'citations_delta':
+      return Buffer.byteLength(JSON.stringify(delta)) * bsonGrowth
   }
 }
 

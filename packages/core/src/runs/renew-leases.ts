@@ -17,7 +17,7 @@ export interface LeaseDeps {
   readonly leases: LeaseOptions
 }
 
-export interface LeaseOptions {
+interface LeaseOptions {
   /** How long a lease holds without a heartbeat, in milliseconds. */
   readonly leaseMs: number
   /** Between two heartbeats, in milliseconds. */
