@@ -18,6 +18,7 @@ const preparation = [
 const programs = {
   start: ['node', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
+  torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
   bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],
 }
 
