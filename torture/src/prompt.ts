@@ -69,9 +69,12 @@ export function expectedText(spec: PromptSpec): string {
   return scriptOf(spec).tokens.join('')
 }
 
-/** How many tokens come before a provider's fault. */
-export function tokensBeforeFault({ tokens, fault }: PromptSpec): number {
-  return fault === 'none' || fault === 'overloaded' ? tokens : Math.floor(tokens / 2)
+/** How many tokens come before a provider's fault; never half a character. */
+export function tokensBeforeFault(spec: PromptSpec): number {
+  const { tokens } = scriptOf(spec)
+  if (spec.fault === 'none' || spec.fault === 'overloaded') return tokens.length
+  const half = Math.floor(tokens.length / 2)
+  return tokens[half - 1]?.isWellFormed() === false && tokens[half]?.isWellFormed() === false ? half - 1 : half
 }
 
 function halvesOf(text: string): [string, string] {

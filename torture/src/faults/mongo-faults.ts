@@ -1,9 +1,6 @@
 /** F5 to F12, F14, F16, F26: what happens to MongoDB, and on the way to it. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { startOnce } from '../clients/raw-calls.ts'
-import { judge } from '../oracle/judge.ts'
 import type { FaultPlan } from '../plan/plan.ts'
-import { runPlan } from '../plan/run-plan.ts'
 import { restartWith } from './server-faults.ts'
 import { allComplete, planned, runSketch, sketchPlan } from './scenario.ts'
 import type { Outcome, Scenario } from './scenario.ts'
@@ -45,7 +42,14 @@ export const mongoFaults: readonly Scenario[] = [
     nodes: 3,
     run: loseMajority,
   },
-  { name: 'rollback', covers: 'F9', what: 'the primary dies with writes nobody else has', nodes: 3, run: rollBack },
+  planned(
+    { name: 'rollback', covers: 'F9', what: 'the primary dies with writes nobody else has', nodes: 3 },
+    {
+      ...patient,
+      prompt: { tokens: 400, paceMs: 20 },
+      faults: [{ atMs: 200, kind: 'lose-unreplicated', aloneMs: 1_200, backAfterMs: 5_000 }],
+    },
+  ),
   planned(
     { name: 'applied-then-cut', covers: 'F10', what: 'writes that are applied, and whose answers are lost' },
     {
@@ -149,21 +153,4 @@ async function loseMajority(world: World, seed: number): Promise<Outcome> {
     violations.push(`a start without a majority was answered ${JSON.stringify(answer)}`)
   if (tookMs > unavailableWithinMs) violations.push(`UNAVAILABLE came after ${Math.round(tookMs)} ms`)
   return { injected: new Map([['mongod-kill', 2]]), verdict: { ...outcome.verdict, violations } }
-}
-
-/** What only the dead primary has is rolled back: nobody may have seen it. */
-async function rollBack(world: World, seed: number): Promise<Outcome> {
-  const plan = sketchPlan('rollback', seed, { ...patient, profile: 'short', prompt: { tokens: 300, paceMs: 10 } })
-  const running = runPlan(world, { ...plan, faults: [{ atMs: 6_000, kind: 'clients-move' }] })
-  running.catch(() => {}) // awaited below
-  await sleep(1_000)
-  const primary = await world.mongo.primary()
-  const secondaries = [1, 2].map((step) => (primary + step) % 3)
-  await Promise.all(secondaries.map(async (index) => await world.mongo.hang(index)))
-  await sleep(1_200) // the primary believes in its majority for two seconds
-  await world.mongo.kill(primary)
-  await Promise.all(secondaries.map(async (index) => await world.mongo.wake(index)))
-  const { evidence } = await running
-  const verdict = await judge(world, evidence)
-  return { injected: new Map([['rollback', 1]]), verdict }
 }

@@ -44,6 +44,8 @@ export async function injectFault(world: World, fault: Fault, moveClients: () =>
     }
     case 'step-down':
       return await world.mongo.stepDown()
+    case 'lose-unreplicated':
+      return await loseUnreplicated(world.mongo, fault)
     case 'fail-commands':
       return await failCommands(world.mongo, fault)
   }
@@ -70,6 +72,20 @@ async function injectWireFault(world: World, fault: WireFault): Promise<void> {
       await sleep(fault.forMs)
       return proxy.delay(0)
   }
+}
+
+async function loseUnreplicated(
+  mongo: MongoSet,
+  { aloneMs, backAfterMs }: { aloneMs: number; backAfterMs: number },
+): Promise<void> {
+  const primary = await mongo.primary()
+  const secondaries = [1, 2].map((step) => (primary + step) % mongo.nodes)
+  await Promise.all(secondaries.map(async (index) => await mongo.hang(index)))
+  await sleep(aloneMs)
+  await mongo.kill(primary)
+  await Promise.all(secondaries.map(async (index) => await mongo.wake(index)))
+  await sleep(backAfterMs) // the others elect one of them: what only the dead one had is rolled back when it returns
+  await mongo.restart(primary)
 }
 
 async function nodeOf(mongo: MongoSet, choice: NodeChoice): Promise<number> {

@@ -67,6 +67,8 @@ export type Fault =
   | { readonly kind: 'mongod-kill'; readonly node: NodeChoice; readonly backAfterMs: number }
   | { readonly kind: 'mongod-hang'; readonly node: NodeChoice; readonly forMs: number }
   | { readonly kind: 'step-down' }
+  /** With three nodes: the primary goes on alone for so long, then dies, and the others take over without what it wrote. */
+  | { readonly kind: 'lose-unreplicated'; readonly aloneMs: number; readonly backAfterMs: number }
   | {
       readonly kind: 'fail-commands'
       readonly how: FailHow
@@ -111,6 +113,7 @@ const deadly: readonly Fault['kind'][] = [
   'back-blackhole',
   'mongod-kill',
   'mongod-hang',
+  'lose-unreplicated',
 ]
 
 /** Whether a fault ends processes, or makes them give up what they hold. */

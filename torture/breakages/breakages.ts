@@ -1,0 +1,190 @@
+/** Ways to break the engine on purpose, each with the plan that must notice. An edit replaces a text that occurs exactly once. */
+
+export interface Edit {
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+export interface Breakage {
+  readonly name: string
+  readonly what: string
+  readonly edits: readonly Edit[]
+  /** The directed scenario that must fail. */
+  readonly fault: string
+}
+
+const writer = 'packages/core/src/runs/append-events.ts'
+const log = 'packages/core/src/mongodb/event-log.ts'
+const end = 'packages/core/src/mongodb/finish-run.ts'
+
+export const breakages: readonly Breakage[] = [
+  {
+    name: 'publish-before-commit',
+    what: 'followers see a batch before MongoDB has confirmed it',
+    edits: [
+      {
+        file: writer,
+        from: '    const entries = taken.map((one) => one.entry)\n',
+        to: '    const entries = taken.map((one) => one.entry)\n    for (const { appender, entry } of taken) appender.show(entry)\n',
+      },
+      {
+        file: writer,
+        from: '  /** @internal The run cannot be written any more. */\n',
+        to: '  show(entry: LogEntry): void {\n    this.#options.events.onCommitted({ firstSeq: entry.firstSeq, events: [...entry.events] }, 1)\n  }\n\n',
+      },
+    ],
+    fault: 'kill-in-slow-commit',
+  },
+  {
+    name: 'no-fence',
+    what: "another writer's entry at the same seq is taken for one's own",
+    edits: [{ file: log, from: "stored.b === entry.batchId ? 'stored' : 'fenced'", to: "'stored'" }],
+    fault: 'zombie',
+  },
+  {
+    name: 'w-1',
+    what: 'writes are confirmed by the primary alone',
+    edits: [
+      {
+        file: 'packages/core/src/mongodb/connect.ts',
+        from: "writeConcern: { w: 'majority' }",
+        to: 'writeConcern: { w: 1 }',
+      },
+      {
+        file: 'packages/core/src/mongodb/transaction.ts',
+        from: "writeConcern: { w: 'majority' }",
+        to: 'writeConcern: { w: 1 }',
+      },
+    ],
+    fault: 'rollback',
+  },
+  {
+    name: 'cursor-off-by-one',
+    what: 'who comes back misses an event',
+    edits: [
+      {
+        file: 'packages/api/src/routers/runs.ts',
+        from: 'fromCursor(lastEventId, runId).seq',
+        to: 'fromCursor(lastEventId, runId).seq + 1',
+      },
+    ],
+    fault: 'reconnect',
+  },
+  {
+    name: 'no-terminal-event',
+    what: 'a run ends without a last event',
+    edits: [
+      {
+        file: end,
+        from: '  await collections.runEvents.insertOne({ _id: { r: key, n: end.seq }, b: end.batchId, e: [end.event] }, { session })\n',
+        to: '',
+      },
+    ],
+    fault: 'late-cancel',
+  },
+  {
+    name: 'no-heartbeats',
+    what: 'leases are not renewed',
+    edits: [
+      {
+        file: 'packages/core/src/runs/renew-leases.ts',
+        from: '    await beat(deps, live, confirmedAt)\n',
+        to: '    void beat\n',
+      },
+    ],
+    fault: 'long-run',
+  },
+  {
+    name: 'new-batch-id-on-retry',
+    what: 'an earlier attempt of a write is taken for another writer',
+    edits: [
+      {
+        file: log,
+        from: '() => appendOnce(collections.runEvents, entries)',
+        to: '() => appendOnce(collections.runEvents, entries.map((entry) => ({ ...entry, batchId: crypto.randomUUID() })))',
+      },
+    ],
+    fault: 'server-codes',
+  },
+  {
+    name: 'doubled-on-retry',
+    what: 'what an earlier attempt of a write has stored is stored again behind it',
+    edits: [
+      {
+        file: log,
+        from: '  if (stored === null) throw new NotCommittedYetError()\n',
+        to:
+          '  if (stored === null) throw new NotCommittedYetError()\n' +
+          '  const again = { ...toDocument(entry), _id: { r: entry.key, n: entry.firstSeq + entry.events.length } }\n' +
+          '  if (stored.b === entry.batchId) await runEvents.insertOne(again)\n',
+      },
+    ],
+    fault: 'server-codes',
+  },
+  {
+    name: 'wrong-order-on-catch-up',
+    what: 'the log is given newest first to who comes late',
+    edits: [
+      {
+        file: 'packages/core/src/runs/follow-run.ts',
+        from: '  return first.events.some(isTerminalEvent) ? [first] : rest\n',
+        to: '  return first.events.some(isTerminalEvent) ? [first] : rest.toReversed()\n',
+      },
+    ],
+    fault: 'reconnect',
+  },
+  {
+    name: 'failed-append-taken-for-stored',
+    what: 'an insert that failed as a whole counts as stored (a fault this harness once found)',
+    edits: [{ file: 'packages/core/src/mongodb/map-error.ts', from: '    tellsOfDocuments(error) &&\n', to: '' }],
+    fault: 'server-codes',
+  },
+  {
+    name: 'no-recovery',
+    what: 'nobody ends the runs of a dead process',
+    edits: [
+      {
+        file: 'packages/core/src/runs/recover-runs.ts',
+        from: '(await recoverOne(deps, signal))',
+        to: '(await Promise.resolve(recoverOne.length === 0))',
+      },
+    ],
+    fault: 'kill-owner',
+  },
+  {
+    name: 'two-writers-a-session',
+    what: 'a busy session takes another prompt',
+    edits: [
+      {
+        file: 'packages/core/src/mongodb/session-head.ts',
+        from: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), activeRunId: null }',
+        to: '{ _id: sessionKeyOf(claim.owner, claim.sessionId) }',
+      },
+    ],
+    fault: 'busy-session',
+  },
+  {
+    name: 'message-is-not-the-stream',
+    what: 'the stored message lacks its last block',
+    edits: [{ file: end, from: 'content: [...end.content]', to: 'content: end.content.slice(0, -1)' }],
+    fault: 'late-cancel',
+  },
+  {
+    name: 'drain-says-over',
+    what: 'followers of a stopping server are told that the run is over',
+    edits: [
+      {
+        file: 'packages/api/src/http/follow-run.ts',
+        from: '    interrupted: retryHint(reconnectDelay(options)),\n',
+        to: '    interrupted: returnFrame,\n',
+      },
+      {
+        file: 'packages/api/src/http/follow-run.ts',
+        from: '    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelay(options)),\n',
+        to: '    interruptedBy: () => returnFrame,\n',
+      },
+    ],
+    fault: 'drain-hand-over',
+  },
+]
