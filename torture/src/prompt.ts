@@ -74,7 +74,7 @@ export function tokensBeforeFault(spec: PromptSpec): number {
   const { tokens } = scriptOf(spec)
   if (spec.fault === 'none' || spec.fault === 'overloaded') return tokens.length
   const half = Math.floor(tokens.length / 2)
-  return tokens[half - 1]?.isWellFormed() === false && tokens[half]?.isWellFormed() === false ? half - 1 : half
+  return /[\ud800-\udbff]$/.test(tokens[half - 1] ?? '') ? half - 1 : half
 }
 
 function halvesOf(text: string): [string, string] {
