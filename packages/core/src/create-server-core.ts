@@ -2,12 +2,14 @@
  * Where the engine is wired: ports in, {@link ServerCore} out. What a run goes through, in order: start, drive, follow,
  * cancel, renew, recover, drain.
  */
+import { agentsById } from './agents-by-id.ts'
 import { VerbatimError } from './contract/errors.ts'
 import type { RunId } from './contract/identifiers.ts'
 import type { Owner } from './contract/principal.ts'
 import type { Run } from './contract/run.ts'
 import type { Agent } from './ports/agent.ts'
 import type { Clock } from './ports/clock.ts'
+import type { DeletionRepository } from './ports/deletion-repository.ts'
 import type { EventLog, LogWatcher } from './ports/event-log.ts'
 import { silentLogger } from './ports/logger.ts'
 import type { Logger } from './ports/logger.ts'
@@ -33,6 +35,8 @@ import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
 import { parseServerOptions } from './server-options.ts'
 import type { ServerOptions, ServerOptionsInput } from './server-options.ts'
+import type { DeleteDeps } from './sessions/delete-session.ts'
+import { purgeSessions } from './sessions/purge-sessions.ts'
 import { createMessageActions, createSessionActions } from './sessions/session-actions.ts'
 import { systemClock } from './system-clock.ts'
 
@@ -40,6 +44,7 @@ import { systemClock } from './system-clock.ts'
 export interface ServerPorts {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
+  readonly deletionRepository: DeletionRepository
   readonly eventLog: EventLog
   /** Hints of runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher
@@ -114,10 +119,11 @@ class Engine implements ServerCore {
       maxPendingBytes: options.maxPendingBytes,
       unwritableMs: options.selfFenceMs,
     })
-    this.sessions = createSessionActions(ports.sessionRepository)
+    this.sessions = createSessionActions(ports.sessionRepository, this.#deleteDeps())
     this.messages = createMessageActions(ports.sessionRepository)
     this.runs = this.#runActions()
     this.#background.push(this.#renewLeases(), this.#recoverRuns(), this.#beginQueuedRuns(), this.#archiveRuns())
+    this.#background.push(this.#purgeSessions())
   }
 
   get draining(): AbortSignal {
@@ -178,6 +184,13 @@ class Engine implements ServerCore {
     }
   }
 
+  #deleteDeps(): DeleteDeps {
+    const { runRepository, deletionRepository, eventLog: log } = this.#ports
+    const { cancelWaitMs: deleteWaitMs, startWaitMs, leaseMs: restMs } = this.#options
+    const own = { tails: this.#tails, liveRuns: this.#liveRuns, stopping: this.#stopping.signal }
+    return { log, runRepository, deletionRepository, ...own, startWaitMs, deleteWaitMs, restMs }
+  }
+
   #runActions(): RunActions {
     const { runRepository, eventLog: log } = this.#ports
     const { cancelWaitMs, startWaitMs } = this.#options
@@ -192,8 +205,10 @@ class Engine implements ServerCore {
         return run
       },
       list: async (owner, sessionId, page) => {
-        const runs = await runRepository.listRuns(owner, sessionId, page)
-        if (runs.items.length === 0) await this.sessions.get(owner, sessionId)
+        const [, runs] = await Promise.all([
+          this.sessions.get(owner, sessionId),
+          runRepository.listRuns(owner, sessionId, page),
+        ])
         return runs
       },
       cancel: (owner, runId) => cancelRun(cancelDeps, owner, runId),
@@ -315,6 +330,13 @@ class Engine implements ServerCore {
     return archiveRuns({ runRepository, log, clock, logger, archiveDelayMs, eventRetentionMs }, this.#stopping.signal)
   }
 
+  #purgeSessions(): Promise<void> {
+    const { deletionRepository, logger } = this.#ports
+    // A process that lost its lease has given up its writes within the time that a lease holds.
+    const { leaseMs: restMs, sweepMs } = this.#options
+    return purgeSessions({ deletionRepository, logger, restMs, sweepMs }, this.#stopping.signal)
+  }
+
   #requireOpen(): void {
     if (this.#isDraining) throw stoppingError()
   }
@@ -324,11 +346,4 @@ function stoppingError(): VerbatimError {
   return new VerbatimError('UNAVAILABLE', 'The server is stopping; connect again to reach another', {
     data: { retryAfterMs: 500 },
   })
-}
-
-function agentsById(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
-  if (agents.length === 0) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: name at least one agent')
-  const byId = new Map(agents.map((agent) => [agent.id, agent]))
-  if (byId.size < agents.length) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: two agents have the same id')
-  return byId
 }

@@ -3,6 +3,7 @@
  * documents of the same events under the same seqs.
  * In: entries with their seqs. Out: committed batches. Holds P1 (majority before anyone reads) and P2 (the key is the order).
  */
+import { VerbatimError } from '../contract/errors.ts'
 import { batchAfter, lastSeqOf } from '../contract/event.ts'
 import type { EventBatch, RunEvent } from '../contract/event.ts'
 import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../ports/event-log.ts'
@@ -54,15 +55,25 @@ interface ReadRange {
 
 async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
   const found = await readEntries(collections.runEvents, key, range)
+  found.forEach(requireKept)
   const batches = contiguous(found, range.after)
   if (batches.length > 0) return batches
   // The cursor lies inside an entry, or at the end of the log: the entry before tells which.
   const before = await readEntryAt(collections.runEvents, key, range.after)
+  if (before !== undefined) requireKept(before)
   const rest = before && batchAfter(before, range.after)
   if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))]
   if (before !== undefined && found.length === 0) return []
   // Not in the log although it ought to be: the archive is written before the log is emptied.
-  return await readArchive(collections.runArchives, key, range)
+  const archived = await readArchive(collections.runArchives, key, range)
+  // Something is behind the cursor, or was there before it: it was kept, and is not any more.
+  if (archived.length === 0 && (found.length > 0 || range.after > 0)) throw new VerbatimError('CURSOR_EXPIRED')
+  return archived
+}
+
+/** An entry without events is what a deleted run leaves. */
+function requireKept({ events }: EventBatch): void {
+  if (events.length === 0) throw new VerbatimError('SESSION_DELETED')
 }
 
 async function readEntries(runEvents: Events, key: RunKey, { after, maxBatches }: ReadRange): Promise<EventBatch[]> {

@@ -31,7 +31,12 @@ export interface EventLog {
    * any of the entries may or may not be stored then.
    */
   append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>
-  /** Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). */
+  /**
+   * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet).
+   *
+   * @throws VerbatimError `CURSOR_EXPIRED` when nothing is stored at `after` or right behind it, although that is past the
+   * run's start; `SESSION_DELETED` when the run went with its session
+   */
   read(key: RunKey, options: { after: number; maxBatches: number; signal?: AbortSignal }): Promise<EventBatch[]>
   /**
    * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, for readers
