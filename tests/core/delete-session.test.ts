@@ -159,7 +159,11 @@ describe('a session that is deleted', () => {
     await vi.waitFor(() => expect(owner.core.stats().eventsCommitted).toBeGreaterThan(2), patience)
     await using other = openEngine(database, {
       agents: [agent],
-      options: { ...shortLeases, recoveryMs: 600_000, sweepMs: 50, cancelWaitMs: 100 },
+      options: { ...shortLeases, sweepMs: 50, cancelWaitMs: 100 },
+      // It takes nothing over, so that the run is still there when the session is deleted.
+      wrap: ({ runRepository }) => ({
+        runRepository: { ...runRepository, claimLapsedRun: async () => await Promise.resolve(undefined) },
+      }),
     })
     await owner.lose()
     const following = follow(other, runId)

@@ -5,13 +5,14 @@ import { systemClock } from '@verbatim/core/server'
 import type { RunKey, ServerCore, SessionKey } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { answerOf, scriptAgent } from '../support/agents.ts'
+import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
 import { collectionsWith, dbOf, expectTombstones, receiptsOf } from '../support/deleted.ts'
 import { openEngine, openLongLog, openOne } from '../support/engine.ts'
 import { ada, followAll, patience, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
-import { interceptWrites } from '../support/intercepted-client.ts'
+import { interceptOperations } from '../support/intercepted-client.ts'
 import type { Interceptor } from '../support/intercepted-client.ts'
+import { expectIdle } from '../support/leaks.ts'
 
 const canary = 'the treasure is under the oak'
 const signal = new AbortController().signal
@@ -21,7 +22,7 @@ const still = { sweepMs: 600_000, archiveDelayMs: 600_000 }
 const expiresAt = new Date('2100-01-01')
 
 function storageWith(database: TestDatabase, intercept: Interceptor) {
-  const client = interceptWrites(database.client, intercept)
+  const client = interceptOperations(database.client, intercept)
   return createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
 }
 
@@ -51,7 +52,8 @@ class PowerCut extends Error {}
 /** Breaks off before or behind the n-th write. */
 function powerCutAt(write: number, when: 'before' | 'behind'): Interceptor {
   let writes = 0
-  return async (_operation, proceed) => {
+  return async ({ method }, proceed) => {
+    if (method === 'countDocuments') return await proceed()
     writes++
     if (writes > write || (writes === write && when === 'before')) throw new PowerCut()
     const answer = await proceed()
@@ -100,6 +102,42 @@ it('is done once by three at once', async () => {
   await expectTombstones(database, { runs: 2 })
 })
 
+it('does not count again when it has counted, even for one that began to count before', async () => {
+  await using test = await openOne({ agents, options: still })
+  const { core, database } = test
+  const events = await fill(core, database, 'session-1')
+  const key = await mark(database, 'session-1')
+  const gate = createGate()
+  const late = storageWith(database, async ({ method }, proceed) => {
+    if (method === 'countDocuments') await gate.pass()
+    return await proceed()
+  })
+  const purging = late.deletionRepository.purgeSession(key, { restMs: 1, signal })
+  await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+  expect(await database.storage.deletionRepository.purgeSession(key, { restMs: 1, signal })).toBe(true)
+  gate.open()
+  expect(await purging).toBe(true)
+  expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 4, events } }])
+  await expectTombstones(database, { runs: 2 })
+})
+
+it('removes nothing while a run goes on', async () => {
+  const agent = handAgent()
+  await using test = await openOne({ agents: [agent], options: still })
+  const { core, database } = test
+  const runId = await startRun(core, { message: canary })
+  agent.say('Well')
+  await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+  const key = await mark(database, 'session-1')
+  expect(await database.storage.deletionRepository.purgeSession(key, { restMs: 1, signal })).toBe(false)
+  agent.end()
+  expect((await followAll(core, runId)).slice(0, 2)).toMatchObject([{ type: 'run_started' }, { type: 'message_start' }])
+  await expectIdle(core)
+  expect(await collectionsWith(database, canary)).toEqual(['messages'])
+  expect(await database.storage.deletionRepository.purgeSession(key, { restMs: 1, signal })).toBe(true)
+  await expectTombstones(database, { runs: 1 })
+})
+
 it('shuts the log to a zombie, and what one repeats of before is shown to nobody and swept', async () => {
   await using test = await openOne({ agents, options: still })
   const { core, database } = test
@@ -132,12 +170,9 @@ it('shuts the log to a zombie, and what one repeats of before is shown to nobody
     .collection('runs')
     .updateMany({}, { $set: { sweepAt: new Date(0) } })
   await using _sweeper = openEngine(database, { agents })
-  await vi.waitFor(async () => await expectTombstones(database, { runs: 1 }), patience)
-  expect(
-    await dbOf(database)
-      .collection('runs')
-      .countDocuments({ sweepAt: { $exists: true } }),
-  ).toBe(0)
+  const runs = dbOf(database).collection('runs')
+  await vi.waitFor(async () => expect(await runs.countDocuments({ sweepAt: { $exists: true } })).toBe(0), patience)
+  await expectTombstones(database, { runs: 1 })
   expect(await receiptsOf(database)).toHaveLength(1)
 })
 

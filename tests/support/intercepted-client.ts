@@ -10,10 +10,18 @@ interface Operation {
 /** Called instead of the operation, which `proceed` performs. */
 export type Interceptor = (operation: Operation, proceed: () => Promise<unknown>) => Promise<unknown>
 
-const writes = new Set(['insertOne', 'insertMany', 'updateOne', 'updateMany', 'deleteMany', 'findOneAndUpdate'])
+const intercepted = new Set([
+  'countDocuments',
+  'insertOne',
+  'insertMany',
+  'updateOne',
+  'updateMany',
+  'deleteMany',
+  'findOneAndUpdate',
+])
 
-/** The same client, but every write of one document or many goes through `intercept`. */
-export function interceptWrites(client: MongoClient, intercept: Interceptor): MongoClient {
+/** The same client, but every write, and every count, goes through `intercept`. */
+export function interceptOperations(client: MongoClient, intercept: Interceptor): MongoClient {
   return replaceMethods(client, {
     db: (...args: Parameters<MongoClient['db']>) => interceptDb(client.db(...args), intercept),
   })
@@ -28,7 +36,7 @@ function interceptCollection(collection: Collection, intercept: Interceptor): Co
     get(target, method) {
       const value: unknown = Reflect.get(target, method, target)
       if (typeof value !== 'function') return value
-      if (!writes.has(String(method))) return value.bind(target)
+      if (!intercepted.has(String(method))) return value.bind(target)
       const operation = { collection: target.collectionName, method: String(method) }
       return async (...args: unknown[]) => await intercept(operation, async () => await value.apply(target, args))
     },

@@ -6,6 +6,7 @@
 import { VerbatimError } from '../contract/errors.ts'
 import { batchAfter, lastSeqOf } from '../contract/event.ts'
 import type { EventBatch, RunEvent } from '../contract/event.ts'
+import { isTerminalStatus } from '../contract/run.ts'
 import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../ports/event-log.ts'
 import { archiveEvents } from './archive-events.ts'
 import type { Collections, EventsDocument } from './collections.ts'
@@ -54,6 +55,19 @@ interface ReadRange {
 }
 
 async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
+  const found = await findBatches(collections, key, range)
+  if (found !== undefined) return found
+  const run = await collections.runs.findOne({ _id: key }, { projection: { status: 1 } })
+  if (run?.status === 'deleted') throw new VerbatimError('SESSION_DELETED')
+  if (run === null || !isTerminalStatus(run.status)) return []
+  // The run has ended: what a second look does not find is not kept any more, and was not only stored in between.
+  const again = await findBatches(collections, key, range)
+  if (again === undefined) throw new VerbatimError('CURSOR_EXPIRED')
+  return again
+}
+
+/** Undefined when nothing is where the cursor points: neither what it names nor what comes next. */
+async function findBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[] | undefined> {
   const found = await readEntries(collections.runEvents, key, range)
   found.forEach(requireKept)
   const batches = contiguous(found, range.after)
@@ -66,9 +80,7 @@ async function readBatches(collections: Collections, key: RunKey, range: ReadRan
   if (before !== undefined && found.length === 0) return []
   // Not in the log although it ought to be: the archive is written before the log is emptied.
   const archived = await readArchive(collections.runArchives, key, range)
-  // Something is behind the cursor, or was there before it: it was kept, and is not any more.
-  if (archived.length === 0 && (found.length > 0 || range.after > 0)) throw new VerbatimError('CURSOR_EXPIRED')
-  return archived
+  return archived.length > 0 ? archived : undefined
 }
 
 /** An entry without events is what a deleted run leaves. */

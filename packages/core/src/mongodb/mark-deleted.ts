@@ -46,17 +46,13 @@ async function mark(
   })
   if (before === null) return undefined
   const stopped = keysOfRuns(owner, before)
-  if (await stopRuns(storage, stopped, { now: storage.clock.now(), session })) {
-    return { key, stopped, active: stopped[0], isPurged: false }
-  }
-  // A run that was only offered has ended, and nobody is left to hand the session on.
-  await sessions.updateOne({ _id: key }, { $set: { activeRunId: null } }, { session })
-  return { key, stopped, active: undefined, isPurged: false }
+  const isRunning = await stopRuns(storage, stopped, { now: storage.clock.now(), session })
+  return { key, stopped, active: isRunning ? stopped[0] : undefined, isPurged: false }
 }
 
 async function findMarked({ collections }: MongoContext, { owner, key }: Marking): Promise<MarkedSession | undefined> {
   const found = await collections.sessions.findOne({ _id: key })
   if (found?.deletedAt === undefined) return undefined
   const active = found.activeRunId ? runKeyOf(owner, found.activeRunId) : undefined
-  return { key, stopped: [], active, isPurged: found.purge === undefined }
+  return { key, stopped: active === undefined ? [] : [active], active, isPurged: found.purge === undefined }
 }

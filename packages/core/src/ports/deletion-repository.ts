@@ -10,7 +10,7 @@ export type SessionKey = string & { readonly [sessionKeyBrand]: true }
 /** A session that is deleted: nothing starts or is stored in it any more. */
 export interface MarkedSession {
   readonly key: SessionKey
-  /** The runs that this call has stopped: those that waited have ended, `active` has the intent to cancel. */
+  /** The runs that are stopped: those that waited have ended, `active` has the intent to cancel. */
   readonly stopped: readonly RunKey[]
   /** The run that is still being made. */
   readonly active: RunKey | undefined

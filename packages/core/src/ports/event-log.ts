@@ -34,8 +34,8 @@ export interface EventLog {
   /**
    * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet).
    *
-   * @throws VerbatimError `CURSOR_EXPIRED` when nothing is stored at `after` or right behind it, although that is past the
-   * run's start; `SESSION_DELETED` when the run went with its session
+   * @throws VerbatimError `CURSOR_EXPIRED` when the run has ended and nothing of it is kept where `after` points;
+   * `SESSION_DELETED` when the run went with its session
    */
   read(key: RunKey, options: { after: number; maxBatches: number; signal?: AbortSignal }): Promise<EventBatch[]>
   /**

@@ -2,11 +2,9 @@
  * Follow: every committed batch of a run past a seq, once and in order, until the terminal one (P1, P2).
  * The log is the truth; the tail's memory is a shortcut and a wake-up only a hint. Ends with the terminal event and only with it.
  */
-import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
+import { VerbatimError } from '../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../contract/event.ts'
 import type { EventBatch } from '../contract/event.ts'
-import { isTerminalStatus } from '../contract/run.ts'
-import type { RunStatus } from '../contract/run.ts'
 import type { EventLog, RunKey } from '../ports/event-log.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { RunTail, RunTails } from './run-tail.ts'
@@ -72,7 +70,7 @@ async function join(
 ): Promise<EventBatch[]> {
   const from = Math.max(0, after - 1)
   let known = tail.after(from) ?? []
-  if (known.length === 0) known = await readFrom(deps, tail, { from, signal })
+  if (known.length === 0) known = await deps.log.read(tail.key, { after: from, maxBatches: maxBatchesPerRead, signal })
   if (known.length === 0) return await whyEmpty(deps, tail, { after, signal })
   const [first, ...rest] = known
   if (after === 0 || first === undefined) return known
@@ -82,37 +80,14 @@ async function join(
   return first.events.some(isTerminalEvent) ? [first] : rest
 }
 
-/** What is not in the log at the first look may never have been there. */
-async function readFrom(
-  { log, runRepository }: FollowDeps,
-  { key }: RunTail,
-  { from, signal }: { from: number; signal: AbortSignal },
-): Promise<EventBatch[]> {
-  try {
-    return await log.read(key, { after: from, maxBatches: maxBatchesPerRead, signal })
-  } catch (error) {
-    if (!isVerbatimError(error) || error.code !== 'CURSOR_EXPIRED') throw error
-    const status = await runRepository.getStatus(key)
-    throw status === undefined ? new VerbatimError('RUN_NOT_FOUND') : goneError(status)
-  }
-}
-
-function goneError(status: RunStatus | 'deleted'): VerbatimError {
-  return new VerbatimError(status === 'deleted' ? 'SESSION_DELETED' : 'CURSOR_EXPIRED')
-}
-
-/** Nothing is stored where the cursor points: the run has not begun, its events have expired, or the cursor is wrong. */
+/** Nothing is stored where the cursor points: the run has not begun, or the cursor is wrong. */
 async function whyEmpty(
   deps: FollowDeps,
   tail: RunTail,
   { after, signal }: { after: number; signal: AbortSignal },
 ): Promise<EventBatch[]> {
-  const status = await deps.runRepository.getStatus(tail.key)
-  const [probe] = await deps.log.read(tail.key, { after: 0, maxBatches: 1, signal })
-  const hasEnded = status === 'deleted' || (status !== undefined && isTerminalStatus(status))
-  if (hasEnded && probe === undefined) throw goneError(status)
   if (after === 0) return await waitForStart(deps, tail, signal)
-  if (status === undefined) throw new VerbatimError('RUN_NOT_FOUND')
+  if ((await deps.runRepository.getStatus(tail.key)) === undefined) throw new VerbatimError('RUN_NOT_FOUND')
   throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
     data: { field: 'lastEventId' },
   })

@@ -8,6 +8,7 @@ import type { SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { DeleteSessionResult } from '../contract/session.ts'
 import type { DeletionRepository, MarkedSession } from '../ports/deletion-repository.ts'
+import type { RunKey } from '../ports/event-log.ts'
 import { waitForEnd } from '../runs/cancel-run.ts'
 import { cancelReason } from '../runs/drive-run.ts'
 import type { FollowDeps } from '../runs/follow-run.ts'
@@ -40,13 +41,16 @@ export async function deleteSession(
 }
 
 async function purge(deps: DeleteDeps, { key, active }: MarkedSession, wait: AbortSignal): Promise<boolean> {
+  if (active !== undefined) await ended(deps, active, wait)
   try {
-    if (active !== undefined) {
-      const live = deps.liveRuns.get(active)
-      await (live === undefined ? waitForEnd(deps, active, wait) : raceSignal(live.done, wait))
-    }
     return await deps.deletionRepository.purgeSession(key, { restMs: deps.restMs, signal: wait })
   } catch {
     return false // the mark stands, which is what was asked for; any process removes the rest, and reports what keeps it from it
   }
+}
+
+/** Resolves when the run has ended, or the wait is over; the purge looks for itself. */
+async function ended(deps: DeleteDeps, key: RunKey, wait: AbortSignal): Promise<void> {
+  const live = deps.liveRuns.get(key)
+  await (live === undefined ? waitForEnd(deps, key, wait) : raceSignal(live.done, wait)).catch(() => {})
 }
