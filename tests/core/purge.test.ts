@@ -10,6 +10,7 @@ import { collectionsWith, dbOf, expectTombstones, receiptsOf } from '../support/
 import { openEngine, openLongLog, openOne } from '../support/engine.ts'
 import { ada, followAll, patience, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
+import type { Gate } from '../support/gate.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
 import type { Interceptor } from '../support/intercepted-client.ts'
 import { expectIdle } from '../support/leaks.ts'
@@ -107,16 +108,21 @@ it('does not count again when it has counted, even for one that began to count b
   const { core, database } = test
   const events = await fill(core, database, 'session-1')
   const key = await mark(database, 'session-1')
-  const gate = createGate()
-  const late = storageWith(database, async ({ method }, proceed) => {
-    if (method === 'countDocuments') await gate.pass()
-    return await proceed()
-  })
-  const purging = late.deletionRepository.purgeSession(key, { restMs: 1, signal })
+  const held = (gate: Gate, at: string) =>
+    storageWith(database, async ({ collection, method }, proceed) => {
+      if (`${collection}.${method}` === at) await gate.pass()
+      return await proceed()
+    }).deletionRepository.purgeSession(key, { restMs: 1, signal })
+  const [gate, lateGate] = [createGate(), createGate()]
+  const late = held(lateGate, 'messages.countDocuments')
+  await vi.waitFor(() => expect(lateGate.arrivals).toBe(1), patience)
+  const first = held(gate, 'audit.insertOne')
   await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
-  expect(await database.storage.deletionRepository.purgeSession(key, { restMs: 1, signal })).toBe(true)
+  // All is removed, and the receipt is not stored yet.
+  lateGate.open()
+  expect(await late).toBe(true)
   gate.open()
-  expect(await purging).toBe(true)
+  expect(await first).toBe(true)
   expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 4, events } }])
   await expectTombstones(database, { runs: 2 })
 })
