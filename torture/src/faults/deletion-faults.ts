@@ -118,6 +118,7 @@ async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, 
     const left = documents.filter((document) => [runId, sessionId].some((id) => JSON.stringify(document).includes(id)))
     if (left.length > 0) found.push(`${name} still holds ${JSON.stringify(left[0]).slice(0, 200)}`)
   }
+  found.push(...(await checkLogs(world)))
   const receipts = await world.db.collection('audit').find({ action: 'session_deleted' }).sort({ _id: 1 }).toArray()
   const counts = receipts.map((receipt) => receipt['counts'] as Document)
   const whole = journals.find((journal) => journal.end === 'terminal')
@@ -126,6 +127,20 @@ async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, 
   })
   if (!isCounted) found.push(`no receipt has 1 run, 2 messages and ${whole?.lastSeq} events: ${JSON.stringify(counts)}`)
   return found
+}
+
+/** Events name no run, so a deleted run's are found by its key: one entry, without events, is what fences a zombie. */
+async function checkLogs({ db }: World): Promise<string[]> {
+  const deleted = await db.collection('runs').find({ status: 'deleted' }).toArray()
+  const found: string[] = []
+  for (const { _id } of deleted) {
+    const entries = await db.collection('run_events').find({ '_id.r': _id }).toArray()
+    const sizes = entries.map((entry) => (entry['e'] as unknown[]).length)
+    if (sizes.length !== 1 || sizes[0] !== 0) found.push(`a deleted log has entries of ${sizes.join(', ')} events`)
+    const archives = await db.collection('run_archives').countDocuments({ '_id.r': _id })
+    if (archives > 0) found.push(`a deleted run has ${archives} archives`)
+  }
+  return deleted.length > 0 ? found : ['no run is marked as deleted']
 }
 
 /** Whatever a process that slept through it all still does: longer than its leases and writes hold. */
