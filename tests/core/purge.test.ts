@@ -224,15 +224,14 @@ it('tells a follower that waits for a run of another process', async () => {
   const end = await takeLastEntry(database)
   // To this follower the run goes on: its end has not come to the log yet.
   await using other = openEngine(database, { agents, options: still })
-  const following = followAll(other, runId, { after: events.length - 1 })
-  await vi.waitFor(() => expect(other.stats().followers).toBe(1), patience)
-  await end.putBack()
-  await core.sessions.delete(ada, { sessionId: 'session-1' })
-  const outcome = await following.then(
+  const outcome = followAll(other, runId, { after: events.length - 1 }).then(
     (rest) => rest.at(-1)?.type,
     (error: { code?: string }) => error.code,
   )
-  expect(outcome).toMatch(/run_completed|SESSION_DELETED/)
+  await vi.waitFor(() => expect(other.stats().followers).toBe(1), patience)
+  await end.putBack()
+  await core.sessions.delete(ada, { sessionId: 'session-1' })
+  expect(await outcome).toMatch(/run_completed|SESSION_DELETED/)
 })
 
 async function takeLastEntry(database: TestDatabase) {
