@@ -21,6 +21,7 @@ import { cancelRun } from './runs/cancel-run.ts'
 import { cancelReason, driveRun } from './runs/drive-run.ts'
 import type { DriveOutcome } from './runs/drive-run.ts'
 import { followRun } from './runs/follow-run.ts'
+import { hearCancels } from './runs/hear-cancels.ts'
 import { LiveRuns } from './runs/live-runs.ts'
 import { recoverRuns } from './runs/recover-runs.ts'
 import { renewLeases } from './runs/renew-leases.ts'
@@ -117,7 +118,13 @@ class Engine implements ServerCore {
     this.sessions = createSessionActions(ports.sessionRepository)
     this.messages = createMessageActions(ports.sessionRepository)
     this.runs = this.#runActions()
-    this.#background.push(this.#renewLeases(), this.#recoverRuns(), this.#beginQueuedRuns(), this.#archiveRuns())
+    this.#background.push(
+      this.#renewLeases(),
+      this.#hearCancels(),
+      this.#recoverRuns(),
+      this.#beginQueuedRuns(),
+      this.#archiveRuns(),
+    )
   }
 
   get draining(): AbortSignal {
@@ -291,6 +298,13 @@ class Engine implements ServerCore {
     const leases = { leaseMs, heartbeatMs, selfFenceMs }
     const deps = { runRepository, clock, logger, liveRuns: this.#liveRuns, processId: this.#processId, leases }
     return renewLeases(deps, this.#stopping.signal)
+  }
+
+  #hearCancels(): Promise<void> {
+    const { runRepository, logger } = this.#ports
+    const { cancelPollMs } = this.#options
+    const deps = { runRepository, logger, liveRuns: this.#liveRuns, processId: this.#processId, cancelPollMs }
+    return hearCancels(deps, this.#stopping.signal)
   }
 
   #recoverRuns(): Promise<void> {

@@ -152,6 +152,12 @@ export const collectionPlans: readonly CollectionPlan[] = [
         key: { status: 1, 'lease.renewedAt': 1 },
         partialFilterExpression: { status: 'queued', 'lease.renewedAt': { $exists: true } },
       },
+      {
+        // Holds only runs that are about to end, so looking into it every second costs next to nothing.
+        name: 'cancel_requested',
+        key: { 'lease.processId': 1 },
+        partialFilterExpression: { status: 'running', cancelRequestedAt: { $type: 'date' } },
+      },
       { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },
     ],
   },

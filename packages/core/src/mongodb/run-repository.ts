@@ -62,6 +62,7 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       const found = await retryRequest(() => requestCancel(runs, owner, runId))
       return found === null ? undefined : toRun(found)
     },
+    findCancelRequests: (processId) => findCancelRequests(runs, processId).catch(rethrow),
     renewLeases: (owned, lease) => renewLeases(runs, owned, lease).catch(rethrow),
     releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
     claimLapsedRun: (lease) => claimLapsedRun(runs, lease).catch(rethrow),
@@ -101,6 +102,12 @@ async function requestCancel(runs: Runs, owner: Owner, runId: RunId): Promise<Ru
     { returnDocument: 'after' },
   )
   return requested ?? (await runs.findOne({ _id }))
+}
+
+async function findCancelRequests(runs: Runs, processId: string): Promise<RunKey[]> {
+  const asked = { 'lease.processId': processId, status: 'running', cancelRequestedAt: { $type: 'date' } } as const
+  const found = await runs.find(asked, { projection: { _id: 1 } }).toArray()
+  return found.map((run) => run._id)
 }
 
 async function renewLeases(
