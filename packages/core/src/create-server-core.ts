@@ -2,7 +2,7 @@
  * Where the engine is wired: ports in, {@link ServerCore} out. What a run goes through, in order: start, drive, follow,
  * cancel, renew, recover, drain.
  */
-import { VerbatimError } from './contract/errors.ts'
+import { isVerbatimError, VerbatimError } from './contract/errors.ts'
 import type { RunId } from './contract/identifiers.ts'
 import type { Owner } from './contract/principal.ts'
 import type { Run } from './contract/run.ts'
@@ -15,6 +15,7 @@ import type { OwnedRun, RunRepository } from './ports/run-repository.ts'
 import type { SessionRepository } from './ports/session-repository.ts'
 import { EventWriter } from './runs/append-events.ts'
 import { archiveRuns } from './runs/archive-runs.ts'
+import { agentsById } from './runs/agents-by-id.ts'
 import { beginQueuedRun, beginQueuedRuns } from './runs/begin-queued-runs.ts'
 import type { BegunRun } from './runs/begin-queued-runs.ts'
 import { cancelRun } from './runs/cancel-run.ts'
@@ -46,8 +47,8 @@ export interface ServerPorts {
   readonly logWatcher?: LogWatcher
   /** The agents that can answer; the first is the default. */
   readonly agents: readonly Agent[]
-  /** Resolves when the database answers. */
-  readonly ping: (signal?: AbortSignal) => Promise<void>
+  /** Resolves when the database answers and is as the engine needs it. */
+  readonly checkReady: (signal?: AbortSignal) => Promise<void>
   readonly logger?: Logger
   readonly clock?: Clock
 }
@@ -147,7 +148,13 @@ class Engine implements ServerCore {
 
   async ready(signal?: AbortSignal): Promise<void> {
     this.#requireOpen()
-    await this.#ports.ping(signal)
+    try {
+      await this.#ports.checkReady(signal)
+    } catch (error) {
+      const reason = isVerbatimError(error) ? error.message : 'unexpected'
+      if (signal?.aborted !== true) this.#ports.logger.warn({ reason }, 'The server is not ready')
+      throw error
+    }
   }
 
   async drain({ graceMs }: { graceMs: number }): Promise<void> {
@@ -338,11 +345,4 @@ function stoppingError(): VerbatimError {
   return new VerbatimError('UNAVAILABLE', 'The server is stopping; connect again to reach another', {
     data: { retryAfterMs: 500 },
   })
-}
-
-function agentsById(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
-  if (agents.length === 0) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: name at least one agent')
-  const byId = new Map(agents.map((agent) => [agent.id, agent]))
-  if (byId.size < agents.length) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: two agents have the same id')
-  return byId
 }

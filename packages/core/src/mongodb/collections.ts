@@ -120,7 +120,7 @@ export function collectionsOf(db: Db): Collections {
   }
 }
 
-interface CollectionPlan {
+export interface CollectionPlan {
   readonly name: string
   readonly options: CreateCollectionOptions
   readonly indexes: readonly IndexDescription[]

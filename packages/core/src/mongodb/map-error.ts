@@ -3,6 +3,7 @@ import { MongoBulkWriteError, MongoError, MongoServerError } from 'mongodb'
 import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 
 const duplicateKey = 11_000
+const missingNamespace = 26
 
 /** Server codes after which the same write may succeed: elections, shutdowns, unreachable majorities, lost cursors. */
 const transientCodes = new Set([
@@ -32,6 +33,10 @@ export class NotCommittedYetError extends Error {
 
 export function isDuplicateKey(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === duplicateKey
+}
+
+export function isMissingCollection(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === missingNamespace
 }
 
 /** True when the operation may succeed if tried again; it may also have succeeded already. */

@@ -8,6 +8,7 @@ import { databaseSettings } from './connect.ts'
 import { createEventLog } from './event-log.ts'
 import { createLogWatcher } from './log-watcher.ts'
 import { migrate } from './migrate.ts'
+import { requireSchema } from './require-schema.ts'
 import { retryRequest } from './retry.ts'
 import { createRunRepository } from './run-repository.ts'
 import { createSessionRepository } from './session-repository.ts'
@@ -20,8 +21,8 @@ export interface MongoStorage {
   readonly logWatcher: LogWatcher
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
   migrate(): Promise<void>
-  /** Resolves when the database answers. @throws VerbatimError `UNAVAILABLE` */
-  ping(signal?: AbortSignal): Promise<void>
+  /** Resolves when the database answers and has all collections and indexes. @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` */
+  checkReady(signal?: AbortSignal): Promise<void>
 }
 
 export interface MongoStorageInput {
@@ -48,8 +49,6 @@ export function createMongoStorage({
     eventLog: createEventLog(storage.collections),
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
     migrate: () => retryRequest(() => migrate(db)),
-    async ping(signal) {
-      await retryRequest(() => db.command({ ping: 1 }), signal)
-    },
+    checkReady: (signal) => retryRequest(() => requireSchema(db), signal),
   }
 }
