@@ -5,6 +5,13 @@ import { isTransient, toVerbatimError, unavailable } from './map-error.ts'
 const firstDelayMs = 20
 const maxDelayMs = 500
 
+/**
+ * How long one attempt may take, in milliseconds. The driver can leave one unanswered for ever: a socket that closes between its
+ * checkout and the write is waited for to drain (mongodb 7.9, seen in 4 of 4 kills of a mongod under load). An attempt that was
+ * only slow may still land; the next one then finds what it has stored.
+ */
+const attemptMs = 2_000
+
 /** How long a caller's request waits for the database before it is told `UNAVAILABLE`, in milliseconds. */
 const requestDeadlineMs = 4_500
 
@@ -20,12 +27,14 @@ export async function retryUntil<TResult>(
 ): Promise<TResult> {
   let lastError: unknown = signal.reason
   for (let tries = 0; !signal.aborted; tries++) {
+    const tooLong = AbortSignal.timeout(attemptMs)
+    const either = AbortSignal.any([signal, tooLong])
     try {
       // Raced, because a hung server leaves the driver waiting long past any deadline.
-      return await raceSignal(attempt(signal), signal)
+      return await raceSignal(attempt(either), either)
     } catch (error) {
       if (signal.aborted && error === signal.reason) break
-      if (!isTransient(error)) throw error
+      if (error !== tooLong.reason && !isTransient(error)) throw error
       lastError = error
     }
     await sleep(jitter(tries), signal).catch(() => {}) // an abort ends the loop, with the database's own error as the cause
@@ -44,6 +53,20 @@ export async function retryRequest<TResult>(
   } catch (error) {
     signal?.throwIfAborted()
     throw toVerbatimError(error)
+  }
+}
+
+/**
+ * One attempt of something that is asked again anyway, by a loop or a timer.
+ *
+ * @throws VerbatimError `UNAVAILABLE` when the database is away, or does not answer within 5 s
+ */
+export async function tryOnce<TResult>(attempt: () => Promise<TResult>): Promise<TResult> {
+  const deadline = AbortSignal.timeout(requestDeadlineMs)
+  try {
+    return await raceSignal(attempt(), deadline)
+  } catch (error) {
+    throw error === deadline.reason ? unavailable(error) : toVerbatimError(error)
   }
 }
 
