@@ -59,10 +59,14 @@ export async function retryRequest<TResult>(
 /**
  * One attempt of something that is asked again anyway, by a loop or a timer.
  *
- * @throws VerbatimError `UNAVAILABLE` when the database is away, or does not answer within 5 s
+ * @param withinMs how long the answer is waited for
+ * @throws VerbatimError `UNAVAILABLE` when the database is away, or does not answer in time
  */
-export async function tryOnce<TResult>(attempt: () => Promise<TResult>): Promise<TResult> {
-  const deadline = AbortSignal.timeout(requestDeadlineMs)
+export async function tryOnce<TResult>(
+  attempt: () => Promise<TResult>,
+  { withinMs = requestDeadlineMs }: { withinMs?: number } = {},
+): Promise<TResult> {
+  const deadline = AbortSignal.timeout(withinMs)
   try {
     return await raceSignal(attempt(), deadline)
   } catch (error) {

@@ -48,7 +48,7 @@ export function createMongoStorage({
     runRepository: createRunRepository(storage),
     eventLog: createEventLog(storage.collections),
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
-    migrate: () => retryRequest(() => migrate(db)),
+    migrate: () => migrate(db),
     checkReady: (signal) => retryRequest(() => requireSchema(db), signal),
   }
 }
