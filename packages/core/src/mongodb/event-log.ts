@@ -59,7 +59,7 @@ async function readBatches(collections: Collections, key: RunKey, range: ReadRan
   // The cursor lies inside an entry, or at the end of the log: the entry before tells which.
   const before = await readEntryAt(collections.runEvents, key, range.after)
   const rest = before && batchAfter(before, range.after)
-  if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))]
+  if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))].slice(0, range.maxBatches)
   if (before !== undefined && found.length === 0) return []
   // Not in the log although it ought to be: the archive is written before the log is emptied.
   return await readArchive(collections.runArchives, key, range)
