@@ -21,7 +21,7 @@ export interface PlanRun {
 export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   await world.use(plan.profile, plan.graceMs)
   for (const server of world.servers) server.clearLog()
-  world.exitCodes.length = 0
+  world.exits.length = 0
   const violations: string[] = []
   const injected = new Map<string, number>()
   await using paths = new ClientPaths(world)
@@ -41,7 +41,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   if (over.signal.aborted) violations.push('hanging: not everything had ended in time after everything was healed')
   clearTimeout(deadline)
   over.abort()
-  for (const code of world.exitCodes) if (code !== 0) violations.push(`a drained server ended with ${code}`)
+  for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
   return { evidence: { plan, runs: sessions.flatMap(({ runs }) => runs), violations }, injected }
 }
 

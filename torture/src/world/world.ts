@@ -5,6 +5,7 @@ import { MongoSet } from './mongo-set.ts'
 import { ProviderProcess } from './provider-process.ts'
 import { ServerProcess } from './server-process.ts'
 import { ServerSlot } from './server-slot.ts'
+import type { ServerExit } from './server-slot.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
 export type ProfileName = 'short' | 'patient' | 'archiving'
@@ -30,8 +31,8 @@ export class World implements AsyncDisposable {
   readonly mongo: MongoSet
   readonly servers: readonly ServerSlot[]
   readonly databaseName = 'torture'
-  /** Exit codes of servers that were asked to stop. */
-  readonly exitCodes: (number | null)[] = []
+  /** Of servers that were asked to stop, and hurt by nothing else. */
+  readonly exits: ServerExit[] = []
   readonly #provider: ProviderProcess
   #profile: ProfileName = 'short'
   #graceMs = 300
@@ -44,7 +45,7 @@ export class World implements AsyncDisposable {
     const deps = {
       spare: () => this.#takeSpare(),
       config: () => this.#config(),
-      onExitCode: (code: number | null) => void this.exitCodes.push(code),
+      onExit: (how: ServerExit) => void this.exits.push(how),
     }
     this.servers = [new ServerSlot(deps), new ServerSlot(deps)]
   }
