@@ -58,7 +58,15 @@ function sketchSession(seed: number, random: Random, sketch: PlanSketch): Sessio
   const readers = (sketch.readers ?? usualReaders).map((reader) => ({ ...plainReader, ...reader }))
   const turns = Array.from({ length: sketch.turns ?? 1 }, (): TurnPlan => {
     const prompt = { seed, runId: random.uuid(), tokens: 60, paceMs: 20, fault: 'none' as const, ...sketch.prompt }
-    const usual = { agentId: 'seeded', start: 'repeated', via: 0, hangUpAfterMs: 0, cancel: null } as const
+    const usual = {
+      agentId: 'seeded',
+      start: 'repeated',
+      whenBusy: 'reject',
+      delayMs: 0,
+      via: 0,
+      hangUpAfterMs: 0,
+      cancel: null,
+    } as const
     return { ...usual, ...sketch.turn, prompt, readers }
   })
   return { sessionId: `d-${random.uuid()}`, turns, overlaps: sketch.overlaps ?? false }

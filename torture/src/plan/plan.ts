@@ -1,4 +1,5 @@
 /** What a plan is: prompts, readers and faults with their times. Data only, made from a seed or written by hand. */
+import type { WhenBusy } from '@verbatim/core'
 import type { PromptSpec } from '../prompt.ts'
 import type { ProfileName } from '../world/world.ts'
 
@@ -32,10 +33,16 @@ export interface CancelPlan {
   readonly vias: readonly number[]
 }
 
+/** `continuing` and `tooling` have `onCrash: 'continue'`, the others 'interrupt'. */
+export type AgentName = 'seeded' | 'continuing' | 'claude' | 'tooling'
+
 export interface TurnPlan {
   readonly prompt: PromptSpec
-  readonly agentId: 'seeded' | 'claude'
+  readonly agentId: AgentName
   readonly start: StartStyle
+  readonly whenBusy: WhenBusy
+  /** Behind the turn before it when that is not waited for, in milliseconds. */
+  readonly delayMs: number
   readonly via: number
   readonly hangUpAfterMs: number
   readonly readers: readonly ReaderPlan[]
@@ -45,7 +52,7 @@ export interface TurnPlan {
 export interface SessionPlan {
   readonly sessionId: string
   readonly turns: readonly TurnPlan[]
-  /** The next prompt does not wait for the answer: the session is busy, and the prompt is sent until it is not. */
+  /** The next prompt does not wait for the answer: the session is busy, and `whenBusy` says what comes of it. */
   readonly overlaps: boolean
 }
 
@@ -96,6 +103,11 @@ export interface Plan {
   /** Times of faults count from the plan's start, or from when every session's first answer is being streamed. */
   readonly faultsFrom: 'start' | 'streaming'
   readonly faults: readonly FaultPlan[]
+}
+
+/** Whether another run goes on from a run of this agent whose process was lost. */
+export function isContinued(agent: AgentName): boolean {
+  return agent === 'continuing' || agent === 'tooling'
 }
 
 /** The word under which a fault is counted. */

@@ -51,6 +51,8 @@ function newRun(session: SessionPlan, turn: SessionPlan['turns'][number]): RunEv
     turn,
     runId: turn.prompt.runId,
     acks: [],
+    sentAtMs: Number.POSITIVE_INFINITY,
+    ackedAtMs: Number.POSITIVE_INFINITY,
     isSdkAcked: false,
     isAbandoned: false,
     cancels: [],
@@ -64,6 +66,7 @@ function newRun(session: SessionPlan, turn: SessionPlan['turns'][number]): RunEv
 async function talk(context: TurnContext, session: SessionPlan, runs: readonly RunEvidence[]): Promise<void> {
   const turns: Promise<void>[] = []
   for (const run of runs) {
+    if (session.overlaps && run.turn.delayMs > 0) await sleep(run.turn.delayMs)
     const ended = new Promise<void>((resolve) => turns.push(takeTurn(context, run, resolve)))
     if (!session.overlaps) await ended
   }
