@@ -1,5 +1,6 @@
 /** The command: random plans, or directed scenarios, on one world; the exit code tells whether the promises held. */
-import { scenarios } from './faults/scenarios.ts'
+import { faultsWithoutScenario, scenarios } from './faults/scenarios.ts'
+import type { Scenario } from './faults/scenario.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { makePlan } from './plan/make-plan.ts'
@@ -15,6 +16,8 @@ async function main(args: readonly string[]): Promise<number> {
     say(usage)
     return 0
   }
+  const missing = faultsWithoutScenario()
+  if (missing.length > 0) throw new Error(`No scenario covers ${missing.join(', ')}`)
   if (options.fault === 'list') {
     for (const scenario of scenarios) say(`${scenario.name.padEnd(28)} ${scenario.covers.padEnd(9)} ${scenario.what}`)
     return 0
@@ -31,7 +34,7 @@ async function tortureAtRandom({ seeds, minutes, seed, nodes, keepGoing }: Optio
   await using world = await World.open(nodes)
   for (let at = 0; at < seeds && performance.now() < until; at++) {
     const plan = makePlan({ seed: seed + at, nodes })
-    const report = await timed(world, async () => {
+    const report = await timed(async () => {
       const { evidence, injected } = await runPlan(world, plan)
       return { ...plan, injected, verdict: await judge(world, evidence) }
     })
@@ -39,31 +42,34 @@ async function tortureAtRandom({ seeds, minutes, seed, nodes, keepGoing }: Optio
   }
 }
 
-async function tortureByName({ fault, seed, nodes, keepGoing }: Options, totals: Totals): Promise<void> {
-  const chosen = scenarios.filter(
-    ({ name, covers }) => fault === 'all' || name === fault || covers.split(' ').includes(fault ?? ''),
-  )
-  if (chosen.length === 0) throw new Error(`There is no fault ${fault}; --fault list shows their names`)
+async function tortureByName(options: Options, totals: Totals): Promise<void> {
+  const chosen = chooseScenarios(options)
   for (const count of [1, 3] as const) {
-    const ofCount = chosen.filter((scenario) => (scenario.nodes ?? nodes) === count)
+    const ofCount = chosen.filter((scenario) => (scenario.nodes ?? options.nodes) === count)
     if (ofCount.length === 0) continue
     await using world = await World.open(count)
     for (const scenario of ofCount) {
-      const report = await timed(world, async () => ({
-        name: scenario.name,
-        seed,
-        profile: '',
-        ...(await scenario.run(world, seed)),
-      }))
-      if (!tell(world, report, totals) && !keepGoing) return
+      const report = await timed(async () => {
+        const { name } = scenario
+        return { name, seed: options.seed, profile: '', ...(await scenario.run(world, options.seed)) }
+      })
+      if (!tell(world, report, totals) && !options.keepGoing) return
     }
   }
 }
 
-async function timed(world: World, run: () => Promise<Omit<PlanReport, 'seconds'>>): Promise<PlanReport> {
+function chooseScenarios({ fault = '', slow }: Options): Scenario[] {
+  const named = scenarios.filter(({ name, covers }) => name === fault || covers.split(' ').includes(fault))
+  if (fault !== 'all') {
+    if (named.length === 0) throw new Error(`There is no fault ${fault}; --fault list shows their names`)
+    return named
+  }
+  return scenarios.filter((scenario) => slow || scenario.slow !== true)
+}
+
+async function timed(run: () => Promise<Omit<PlanReport, 'seconds'>>): Promise<PlanReport> {
   const startedAt = performance.now()
   const report = await run()
-  void world
   return { ...report, seconds: (performance.now() - startedAt) / 1_000 }
 }
 

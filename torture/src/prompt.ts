@@ -8,7 +8,7 @@ import { createRandom } from './random.ts'
 export type ProviderFault = 'none' | 'cut' | 'error' | 'overloaded' | ToolFault
 
 /** The provider asks for a tool behind half of the answer, and this is what the tool does. */
-type ToolFault = 'tool-throws' | 'tool-late' | 'tool-huge' | 'tool-lost'
+export type ToolFault = 'tool-throws' | 'tool-late' | 'tool-huge' | 'tool-lost'
 
 export interface PromptSpec {
   readonly seed: number
@@ -87,7 +87,7 @@ export function expectedText(spec: PromptSpec): string {
   return scriptOf(spec).tokens.join('')
 }
 
-function isToolFault(fault: ProviderFault): fault is ToolFault {
+export function isToolFault(fault: ProviderFault): fault is ToolFault {
   return fault.startsWith('tool-')
 }
 

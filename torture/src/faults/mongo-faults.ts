@@ -9,6 +9,15 @@ import type { World } from '../world/world.ts'
 const writes = ['insert', 'update', 'findAndModify', 'commitTransaction']
 const patient = { profile: 'patient', prompt: { tokens: 120, paceMs: 20 } } as const
 
+const diskFull = planned(
+  {
+    name: 'disk-full',
+    covers: 'F24',
+    what: 'mongod cannot write to its disk any more, ends, and comes back to a disk with room',
+  },
+  { ...patient, faults: [{ atMs: 500, kind: 'mongod-disk-full', node: 'primary', backAfterMs: 300 }] },
+)
+
 export const mongoFaults: readonly Scenario[] = [
   planned(
     { name: 'kill-primary', covers: 'F5', what: 'SIGKILL of the primary; another takes over', nodes: 3 },
@@ -18,6 +27,16 @@ export const mongoFaults: readonly Scenario[] = [
     { name: 'kill-mongod', covers: 'F5', what: 'SIGKILL of the only mongod, and its restart' },
     { ...patient, faults: [{ atMs: 500, kind: 'mongod-kill', node: 'primary', backAfterMs: 100 }] },
   ),
+  planned(
+    {
+      name: 'mongod-abort',
+      covers: 'F24',
+      what: 'mongod ends itself (SIGABRT) in the middle of writing, and comes back',
+    },
+    { ...patient, faults: [{ atMs: 500, kind: 'mongod-abort', node: 'primary', backAfterMs: 300 }] },
+  ),
+  // Only Linux can take the room away from a process that runs.
+  ...(process.platform === 'linux' ? [diskFull] : []),
   planned(
     { name: 'hung-primary', covers: 'F6', what: 'a primary that hangs until another has taken over', nodes: 3 },
     { ...patient, faults: [{ atMs: 500, kind: 'mongod-hang', node: 'primary', forMs: 9_000 }] },

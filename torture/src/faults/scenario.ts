@@ -21,6 +21,8 @@ export interface Scenario {
   readonly what: string
   /** Of the replica set. @default what the command says */
   readonly nodes?: 1 | 3
+  /** Takes a minute or more: only when it is named, or with `--slow`. */
+  readonly slow?: boolean
   readonly run: (world: World, seed: number) => Promise<Outcome>
 }
 

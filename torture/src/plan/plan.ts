@@ -72,8 +72,14 @@ export type Fault =
   | { readonly kind: 'back-delay'; readonly server: number; readonly forMs: number; readonly delayMs: number }
   | { readonly kind: 'clients-move' }
   | { readonly kind: 'mongod-kill'; readonly node: NodeChoice; readonly backAfterMs: number }
+  /** As on a failed assertion of its own: SIGABRT. */
+  | { readonly kind: 'mongod-abort'; readonly node: NodeChoice; readonly backAfterMs: number }
+  /** No file of its grows any more, which ends it; there is room again when it is back. */
+  | { readonly kind: 'mongod-disk-full'; readonly node: NodeChoice; readonly backAfterMs: number }
   | { readonly kind: 'mongod-hang'; readonly node: NodeChoice; readonly forMs: number }
   | { readonly kind: 'step-down' }
+  /** The server sleeps until MongoDB has forgotten where the server's change stream was; then clients come to it. */
+  | { readonly kind: 'history-lost'; readonly server: number }
   /** With three nodes: the primary goes on alone for so long, then dies, and the others take over without what it wrote. */
   | { readonly kind: 'lose-unreplicated'; readonly aloneMs: number; readonly backAfterMs: number }
   | {
@@ -124,6 +130,8 @@ const deadly: readonly Fault['kind'][] = [
   'server-block',
   'back-blackhole',
   'mongod-kill',
+  'mongod-abort',
+  'mongod-disk-full',
   'mongod-hang',
   'lose-unreplicated',
 ]

@@ -1,10 +1,14 @@
 /** The MongoDB under torture: a replica set of one or three nodes that can be killed, hung, stepped down and made to fail. */
+import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import type { EmbeddedReplicaSet } from '@verbatim/embedded-mongodb'
 import { MongoClient } from 'mongodb'
 import type { Db, Document } from 'mongodb'
 import { processEnvironment } from '../env.ts'
+
+const run = promisify(execFile)
 
 /** How many commands fail, or until when. */
 export type FailPointMode = { readonly times: number } | 'alwaysOn'
@@ -28,12 +32,19 @@ export class MongoSet implements AsyncDisposable {
     })
   }
 
-  static async start(nodes: 1 | 3): Promise<MongoSet> {
+  /** @param oplogSizeMB of the replication log; a small one soon forgets what change streams have not read */
+  static async start(nodes: 1 | 3, oplogSizeMB = 256): Promise<MongoSet> {
     // A killed process leaves its open transaction behind, and with it the session's document locked, for as long as this
     // (60 s by MongoDB's default): a plan cannot wait so long.
     const setParameters = { enableTestCommands: 1, transactionLifetimeLimitSeconds: 3 }
     return new MongoSet(
-      await startReplicaSet({ env: processEnvironment, nodes, electionTimeoutMillis: 2_000, setParameters }),
+      await startReplicaSet({
+        env: processEnvironment,
+        nodes,
+        electionTimeoutMillis: 2_000,
+        setParameters,
+        oplogSizeMB,
+      }),
     )
   }
 
@@ -53,9 +64,21 @@ export class MongoSet implements AsyncDisposable {
     return await this.#set.primaryIndex({ signal: AbortSignal.timeout(30_000) })
   }
 
-  async kill(index: number): Promise<void> {
+  async kill(index: number, signal: 'SIGKILL' | 'SIGABRT' = 'SIGKILL'): Promise<void> {
     this.#hung.delete(index)
-    await this.#set.kill(index, 'SIGKILL')
+    await this.#set.kill(index, signal)
+  }
+
+  /**
+   * From now on no file of the node's can be written past its first byte, which is what it sees of a disk without room (Linux
+   * only). Resolves when that has ended it. @throws when it lives on
+   */
+  async fillDisk(index: number): Promise<void> {
+    const pid = this.#set.members[index]?.pid() ?? 0
+    await run('prlimit', ['--pid', String(pid), '--fsize=1'])
+    const deadline = performance.now() + 20_000
+    while (this.#isUp(index) && performance.now() < deadline) await sleep(20)
+    if (this.#isUp(index)) throw new Error('mongod goes on without a disk')
   }
 
   /** A clean shutdown; a primary steps down first. */

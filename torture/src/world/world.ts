@@ -50,8 +50,9 @@ export class World implements AsyncDisposable {
     this.servers = [new ServerSlot(deps), new ServerSlot(deps)]
   }
 
-  static async open(nodes: 1 | 3): Promise<World> {
-    const mongo = await MongoSet.start(nodes)
+  /** @param oplogSizeMB of the replication log */
+  static async open(nodes: 1 | 3, oplogSizeMB?: number): Promise<World> {
+    const mongo = await MongoSet.start(nodes, oplogSizeMB)
     const world = new World(mongo, await ProviderProcess.start())
     for (const slot of world.servers) {
       slot.front = await TcpProxy.start(() => slot.targets)
