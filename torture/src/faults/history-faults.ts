@@ -18,11 +18,14 @@ export const historyFaults: readonly Scenario[] = [
       // Server 0 writes all the time; server 1 watches, sleeps, and wakes up with the same stream.
       const plan = sketchPlan('history-lost', seed, {
         profile: 'patient',
-        prompt: { tokens: 500, paceMs: 100 },
+        // Longer than the log takes to forget, so that the answers go on when the server wakes up.
+        prompt: { tokens: 1_100, paceMs: 100 },
         readers: [{ via: 1 }, { via: 1, type: 'sdk' }, { via: 1, dropEvery: 3 }],
         faults: [{ atMs: 300, kind: 'history-lost', server: 1 }],
       })
-      return await runSketch(world, plan, allComplete)
+      const { injected, verdict } = await runSketch(world, plan, allComplete)
+      const violations = [...verdict.violations, ...(injected.has('history-lost') ? [] : ['no history was lost'])]
+      return { injected, verdict: { ...verdict, violations } }
     },
   },
 ]

@@ -1,5 +1,6 @@
 /** F5 to F12, F14, F16, F26: what happens to MongoDB, and on the way to it. */
 import { startOnce } from '../clients/raw-calls.ts'
+import { waitUntilEnded } from '../oracle/read-storage.ts'
 import type { FaultPlan } from '../plan/plan.ts'
 import { restartWith } from './server-faults.ts'
 import { allComplete, planned, runSketch, sketchPlan } from './scenario.ts'
@@ -155,13 +156,11 @@ const unavailableWithinMs = 5_500
 async function loseMajority(world: World, seed: number): Promise<Outcome> {
   await world.use('patient', 300)
   const plan = sketchPlan('majority-lost', seed, { ...patient, sessions: 2, turn: { start: 'answer_lost' } })
-  const [, late] = plan.sessions
-  if (late === undefined) throw new Error('The plan has two sessions')
   const primary = await world.mongo.primary()
   const secondaries = [1, 2].map((step) => (primary + step) % 3)
   await Promise.all(secondaries.map(async (index) => await world.mongo.kill(index)))
   const startedAt = performance.now()
-  const { sessionId } = late
+  const sessionId = crypto.randomUUID()
   const input = { sessionId, runId: crypto.randomUUID(), message: 'never confirmed', agentId: 'seeded' }
   const answer = await startOnce(world.server(0).front, input)
   const tookMs = performance.now() - startedAt
@@ -170,6 +169,8 @@ async function loseMajority(world: World, seed: number): Promise<Outcome> {
   const violations = [...outcome.verdict.violations]
   if (answer.type !== 'refused' || answer.error.code !== 'UNAVAILABLE')
     violations.push(`a start without a majority was answered ${JSON.stringify(answer)}`)
+  // It was not confirmed, which is not a no: should it have come to be, it must have ended.
+  if (!(await waitUntilEnded(world, [sessionId], 20_000))) violations.push('an unconfirmed run never ends')
   if (tookMs > unavailableWithinMs) violations.push(`UNAVAILABLE came after ${Math.round(tookMs)} ms`)
   return { injected: new Map([['mongod-kill', 2]]), verdict: { ...outcome.verdict, violations } }
 }

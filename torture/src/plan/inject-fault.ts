@@ -45,6 +45,8 @@ export async function injectFault(world: World, fault: Fault, moveClients: () =>
       world.server(fault.server).hang()
       await rollOver(world)
       world.server(fault.server).wake()
+      if ((await world.db.collection('runs').countDocuments({ status: 'running' })) === 0)
+        throw new Error('Nothing is left to follow')
       return world.server(fault.server + 1).front.cut()
     case 'step-down':
       return await world.mongo.stepDown()

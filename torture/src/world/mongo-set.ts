@@ -33,19 +33,13 @@ export class MongoSet implements AsyncDisposable {
   }
 
   /** @param oplogSizeMB of the replication log; a small one soon forgets what change streams have not read */
-  static async start(nodes: 1 | 3, oplogSizeMB = 256): Promise<MongoSet> {
+  static async start(nodes: 1 | 3, oplogSizeMB?: number): Promise<MongoSet> {
     // A killed process leaves its open transaction behind, and with it the session's document locked, for as long as this
     // (60 s by MongoDB's default): a plan cannot wait so long.
     const setParameters = { enableTestCommands: 1, transactionLifetimeLimitSeconds: 3 }
-    return new MongoSet(
-      await startReplicaSet({
-        env: processEnvironment,
-        nodes,
-        electionTimeoutMillis: 2_000,
-        setParameters,
-        oplogSizeMB,
-      }),
-    )
+    const small = oplogSizeMB === undefined ? {} : { oplogSizeMB }
+    const options = { env: processEnvironment, nodes, electionTimeoutMillis: 2_000, setParameters, ...small }
+    return new MongoSet(await startReplicaSet(options))
   }
 
   get nodes(): number {
