@@ -31,7 +31,7 @@ export interface Verdict {
 }
 
 /** How long runs may take to end once everything is healed, beside a lease, in milliseconds. */
-const endWithinMs = 15_000
+const endWithinMs = 30_000
 
 export async function judge(world: World, evidence: Evidence): Promise<Verdict> {
   const sessionIds = evidence.plan.sessions.map(({ sessionId }) => sessionId)

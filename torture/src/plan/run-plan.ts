@@ -10,7 +10,7 @@ import { takeTurn } from './take-turn.ts'
 import type { TurnContext } from './take-turn.ts'
 
 /** How long everything may take to end once nothing is broken any more, beside a lease, in milliseconds. */
-const slackMs = 20_000
+const slackMs = 45_000
 
 export interface PlanRun {
   readonly evidence: Evidence

@@ -10,6 +10,9 @@ import { processEnvironment } from '../env.ts'
 
 const run = promisify(execFile)
 
+/** How long a node may find its port taken, in milliseconds. */
+const restartWithinMs = 30_000
+
 /** How many commands fail, or until when. */
 export type FailPointMode = { readonly times: number } | 'alwaysOn'
 
@@ -81,7 +84,16 @@ export class MongoSet implements AsyncDisposable {
   }
 
   async restart(index: number): Promise<void> {
-    if (!this.#isUp(index)) await this.#set.restart(index)
+    const deadline = performance.now() + restartWithinMs
+    while (!this.#isUp(index)) {
+      try {
+        await this.#set.restart(index)
+      } catch (error) {
+        // Its port is free while it is down, and somebody's connection may have been given it.
+        if (!/port_taken/.test(String(error)) || performance.now() > deadline) throw error
+        await sleep(250)
+      }
+    }
   }
 
   async hang(index: number): Promise<void> {

@@ -22,7 +22,7 @@ const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { leases: short, archiveDelayMs: 60_000 },
   archiving: { leases: short, archiveDelayMs: 100 },
   patient: {
-    leases: { heartbeatMs: 500, selfFenceMs: 5_000, leaseMs: 6_000, recoveryMs: 200, pollMs: 250 },
+    leases: { heartbeatMs: 500, selfFenceMs: 8_000, leaseMs: 9_000, recoveryMs: 200, pollMs: 250 },
     archiveDelayMs: 60_000,
   },
 }
