@@ -19,6 +19,7 @@ const programs = {
   start: ['node', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
   torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
+  breakages: ['node', '--conditions=verbatim-source', 'torture/breakages/main.ts'],
   bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],
 }
 

@@ -66,7 +66,7 @@ export const serverFaults: readonly Scenario[] = [
   ),
   planned(
     { name: 'long-run', covers: 'P3', what: 'an answer that takes longer than a lease, without any fault' },
-    { profile: 'patient', sessions: 2, prompt: { tokens: 400, paceMs: 28 } },
+    { profile: 'patient', sessions: 2, prompt: { tokens: 400, paceMs: 40 } },
     allComplete,
   ),
   {
