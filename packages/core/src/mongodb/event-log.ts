@@ -10,14 +10,17 @@ import { archiveEvents } from './archive-events.ts'
 import type { Collections, EventsDocument } from './collections.ts'
 import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from './map-error.ts'
 import { runKeyOf } from './owner-keys.ts'
-import { retryRequest, retryUntil } from './retry.ts'
+import { longAttemptMs, retryRequest, retryUntil } from './retry.ts'
 
 export function createEventLog(collections: Collections): EventLog {
   return {
     keyOf: runKeyOf,
     append: (entries, { signal }) => retryUntil(signal, () => appendOnce(collections.runEvents, entries)),
     read: (key, { signal, ...range }) => retryRequest(() => readBatches(collections, key, range), signal),
-    archive: (key, options) => retryRequest(() => archiveEvents(collections, key, options)),
+    archive(key, options) {
+      const attemptMs = longAttemptMs
+      return retryUntil(AbortSignal.timeout(attemptMs), () => archiveEvents(collections, key, options), { attemptMs })
+    },
   }
 }
 

@@ -10,7 +10,10 @@ const maxDelayMs = 500
  * checkout and the write is waited for to drain (mongodb 7.9, seen in 4 of 4 kills of a mongod under load). An attempt that was
  * only slow may still land; the next one then finds what it has stored.
  */
-const attemptMs = 2_000
+const usualAttemptMs = 2_000
+
+/** How long an attempt may take that works through all of a run or a session, in milliseconds. */
+export const longAttemptMs = 60_000
 
 /** How long a caller's request waits for the database before it is told `UNAVAILABLE`, in milliseconds. */
 const requestDeadlineMs = 4_500
@@ -19,11 +22,13 @@ const requestDeadlineMs = 4_500
  * Runs `attempt` until it succeeds, fails for good, or `signal` aborts. The driver's own retries do not cover a killed
  * primary, so `attempt` must be safe to repeat: deterministic `_id`s, reads, or a transaction that recognises itself.
  *
+ * @param attempt is given a signal that aborts when this attempt is given up
  * @throws VerbatimError `UNAVAILABLE` when the signal aborts before the database answered.
  */
 export async function retryUntil<TResult>(
   signal: AbortSignal,
   attempt: (signal: AbortSignal) => Promise<TResult>,
+  { attemptMs = usualAttemptMs }: { attemptMs?: number } = {},
 ): Promise<TResult> {
   let lastError: unknown = signal.reason
   for (let tries = 0; !signal.aborted; tries++) {
