@@ -1,7 +1,7 @@
 import type { ClientSession } from 'mongodb'
 import type { RunId } from '../contract/identifiers.ts'
 import type { FinishOutcome, Offer, OwnedRun, RunEnd } from '../ports/run-repository.ts'
-import type { MessageDocument } from './collections.ts'
+import type { Collections, MessageDocument, RunDocument } from './collections.ts'
 import { findOffered, handOver, keepBusy } from './hand-over.ts'
 import type { HandedOver } from './hand-over.ts'
 import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
@@ -96,9 +96,17 @@ export async function hasLanded(
   const _id = { r: owned.key, n: firstSeqOf(end) }
   const terminal = await collections.runEvents.findOne({ _id }, { projection: { b: 1 } })
   if (terminal !== null) return terminal.b === end.batchId
-  const held = await collections.runs.findOne(heldBy(owned, { isContinued }), { projection: { _id: 1 } })
-  if (held !== null) throw new NotCommittedYetError()
+  const held = await collections.runs.findOne(heldBy(owned, { isContinued }), { projection: { s: 1, id: 1 } })
+  if (held !== null && (await hasSession(collections, held))) throw new NotCommittedYetError()
   return false
+}
+
+/** Whether the session is the run's, by what a majority has. */
+export async function hasSession(
+  { sessions }: Collections,
+  { s, id }: Pick<RunDocument, 's' | 'id'>,
+): Promise<boolean> {
+  return (await sessions.findOne({ _id: s, activeRunId: id }, { projection: { _id: 1 } })) !== null
 }
 
 function assistantMessage(
