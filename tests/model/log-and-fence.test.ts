@@ -17,7 +17,7 @@ let database: TestDatabase
 beforeAll(async () => void (database = await openTestDatabase(inject('mongoUri'))))
 afterAll(async () => await database[Symbol.asyncDispose]())
 
-function tried(faults: fc.Arbitrary<Fault[]>): Promise<void> {
+function tried(faults: fc.Arbitrary<Fault[]>, share: number): Promise<void> {
   // Without bias: the short sequences that it would prefer say little, and what fails is made smaller anyway.
   const commands = fc.noBias(fc.commands(commandsWith(faults), { maxCommands, size: 'max' }))
   const property = fc.asyncProperty(commands, async (sequence) => {
@@ -26,7 +26,7 @@ function tried(faults: fc.Arbitrary<Fault[]>): Promise<void> {
     await fc.asyncModelRun(() => ({ model, real: world }), sequence)
     await expectSame(world, model)
   })
-  return fc.assert(property, budget().runs)
+  return fc.assert(property, budget(share).runs)
 }
 
 const noFaults = fc.constant<Fault[]>([])
@@ -51,15 +51,15 @@ const places = [
 it(
   'does as its model in any order of calls',
   async () => {
-    await expect(tried(noFaults)).resolves.toBeUndefined()
+    await expect(tried(noFaults, 2)).resolves.toBeUndefined()
   },
-  budget().timeout,
+  budget(2).timeout,
 )
 
 it(
   'does the same when calls fail, before or after they were done',
   async () => {
-    await expect(tried(someFaults)).resolves.toBeUndefined()
+    await expect(tried(someFaults, 1)).resolves.toBeUndefined()
   },
   budget().timeout,
 )

@@ -297,13 +297,16 @@ const lapse: Step<{ run: Target; by: string | null }> = {
   isPossible: (model) => heldRuns(model).length > 0,
   async run(model, world, { run: at, by }) {
     const run = aim(heldRuns(model), at)
-    const processId = by ?? run.lease?.processId ?? 'nobody'
-    const [holder] = holdersOf(run)
-    if (holder === undefined) throw new Error('Nobody ever held the run')
-    await world.storage.runRepository.releaseLeases([holder.owned], processId)
-    if (run.status === 'running' && run.lease?.processId === processId) run.lease.isLapsed = true
+    await release(world, run, by ?? run.lease?.processId ?? 'nobody')
     return [run]
   },
+}
+
+async function release({ storage }: World, run: ModelRun, processId: string): Promise<void> {
+  const [holder] = holdersOf(run)
+  if (holder === undefined) throw new Error('Nobody ever held the run')
+  await storage.runRepository.releaseLeases([holder.owned], processId)
+  if (run.status === 'running' && run.lease?.processId === processId) run.lease.isLapsed = true
 }
 
 const renew: Step<{ run: Target; by: number }> = {
@@ -340,10 +343,28 @@ async function claim(
   return longestLapsed && { run: longestLapsed, owned: claimed }
 }
 
-const takeOver: Step<{ by: string; isShort: boolean; isVain: boolean }> = {
-  input: fc.record({ by: processIds, isShort: fc.boolean(), isVain: usually(false, fc.constant(true)) }),
-  isPossible: (model, { isVain }) => isVain || rules.lapsedRuns(model, 'running').length > 0,
-  async run(model, world, { by: processId, isShort }) {
+interface TakeOverInput {
+  readonly by: string
+  readonly isShort: boolean
+  /** Whose lease lapses first; null when somebody's must have, or when nobody's may. */
+  readonly from: Target | null
+  readonly isVain: boolean
+}
+
+const takeOver: Step<TakeOverInput> = {
+  input: fc.record({
+    by: processIds,
+    isShort: fc.boolean(),
+    from: fc.option(target, { freq: 2 }),
+    isVain: usually(false, fc.constant(true)),
+  }),
+  isPossible: (model, { from, isVain }) =>
+    isVain ||
+    rules.lapsedRuns(model, 'running').length > 0 ||
+    (from !== null && model.runs.some((run) => run.status === 'running')),
+  async run(model, world, { by: processId, isShort, from }) {
+    const held = from === null || model.runs.length === 0 ? undefined : aim(model.runs, from)
+    if (held?.lease !== undefined && holdersOf(held).length > 0) await release(world, held, held.lease.processId)
     const leaseMs = isShort ? 0 : longMs
     const [lapsed] = rules.lapsedRuns(model, 'running')
     const claimed = await claim(world, lapsed, async () => {
@@ -367,6 +388,8 @@ const takeOver: Step<{ by: string; isShort: boolean; isVain: boolean }> = {
 interface FinishInput {
   readonly run: Target
   readonly by: number
+  /** By one who does not hold it any more, rather than by one who does. */
+  readonly isLate: boolean
   readonly status: TerminalStatus
   readonly settles: boolean
   readonly continues: boolean
@@ -377,7 +400,8 @@ interface FinishInput {
 const finish: Step<FinishInput> = {
   input: fc.record({
     run: target,
-    by: usually(0, nth),
+    by: nth,
+    isLate: fc.boolean(),
     status: fc.constantFrom('completed', 'failed', 'cancelled', 'interrupted'),
     settles: fc.boolean(),
     continues: fc.boolean(),
@@ -386,7 +410,8 @@ const finish: Step<FinishInput> = {
   isPossible: (model) => heldRuns(model).length > 0,
   async run(model, world, { run: at, by: byAt, ...how }) {
     const run = aim(heldRuns(model), at)
-    const by = pick(holdersOf(run).toReversed(), byAt)
+    const preferred = holdersOf(run).filter(({ owned }) => (owned.fence === run.fence) !== how.isLate)
+    const by = pick(preferred.length > 0 ? preferred : holdersOf(run), byAt)
     const isTaker = by !== run.writer
     const before = isTaker && how.settles ? [textDelta(world.word())] : []
     const common = { seq: by.nextSeq + before.length, batchId: crypto.randomUUID(), before, metrics, error: null }
