@@ -102,6 +102,12 @@ export const allComplete: Expectation = ({ ends }, { runs }) =>
 export const someInterrupted: Expectation = ({ ends }) =>
   (ends['interrupted'] ?? 0) > 0 ? [] : [`no run was interrupted: ${JSON.stringify(ends)}`]
 
+/** Every run was lost once, and what went on from it completed. */
+export const allContinued: Expectation = ({ ends }, { runs }) =>
+  ends['continued'] === runs.length && ends['completed'] === runs.length
+    ? []
+    : [`not every run was continued once, and completed: ${JSON.stringify(ends)}`]
+
 /** Several outcomes as one. */
 export function merge(outcomes: readonly Outcome[]): Outcome {
   const injected = new Map<string, number>()

@@ -2,7 +2,7 @@
 import { unknownOutcome } from '@verbatim/core'
 import type { ToolFault } from '../prompt.ts'
 import type { FaultPlan } from '../plan/plan.ts'
-import { allComplete, merge, runSketch, sketchPlan } from './scenario.ts'
+import { allComplete, allContinued, merge, runSketch, sketchPlan } from './scenario.ts'
 import type { Expectation, Outcome, Scenario } from './scenario.ts'
 import type { World } from '../world/world.ts'
 
@@ -28,12 +28,6 @@ export const toolFaults: readonly Scenario[] = [
     },
   },
 ]
-
-/** Every run was lost once, while its tool ran, and what went on from it completed. */
-const allContinued: Expectation = ({ ends }, { runs }) =>
-  ends['continued'] === runs.length && ends['completed'] === runs.length
-    ? []
-    : [`not every run was continued once, and completed: ${JSON.stringify(ends)}`]
 
 interface ToolCase {
   readonly fault: ToolFault
