@@ -53,6 +53,7 @@ function toDocument(entry: LogEntry): EventsDocument {
 interface ReadRange {
   readonly after: number
   readonly maxBatches: number
+  readonly maxBytes?: number
 }
 
 async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
@@ -68,13 +69,25 @@ async function readBatches(collections: Collections, key: RunKey, range: ReadRan
   return await readArchive(collections.runArchives, key, range)
 }
 
-async function readEntries(runEvents: Events, key: RunKey, { after, maxBatches }: ReadRange): Promise<EventBatch[]> {
+async function readEntries(
+  runEvents: Events,
+  key: RunKey,
+  { after, maxBatches, maxBytes = Number.POSITIVE_INFINITY }: ReadRange,
+): Promise<EventBatch[]> {
   const found = await runEvents
     .find({ _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } })
+    // The server knows the size of what it sends; counted here, it would cost as much again as the reading.
+    .project<SizedDocument>({ e: 1, bytes: { $bsonSize: '$$ROOT' } })
     .sort({ _id: 1 })
     .limit(maxBatches)
     .toArray()
-  return found.map(toBatch)
+  let total = 0
+  const over = found.findIndex(({ bytes }, at) => (total += bytes) > maxBytes && at > 0)
+  return found.slice(0, over === -1 ? found.length : over).map(toBatch)
+}
+
+interface SizedDocument extends Pick<EventsDocument, '_id' | 'e'> {
+  readonly bytes: number
 }
 
 /** The entry that holds `seq`, or the last one before it. */
@@ -101,6 +114,7 @@ function contiguous(batches: readonly EventBatch[], after: number): EventBatch[]
 /** As many events as a commit of a busy run has, so that a follower of an archive gets frames of the usual size. */
 const eventsPerBatch = 128
 
+/** A part is no longer than what anybody reads at once, so bytes are not counted again. */
 async function readArchive(
   archives: Collections['runArchives'],
   key: RunKey,
@@ -125,6 +139,6 @@ function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatc
   return slices
 }
 
-function toBatch(document: EventsDocument): EventBatch {
+function toBatch(document: Pick<EventsDocument, '_id' | 'e'>): EventBatch {
   return { firstSeq: document._id.n, events: document.e }
 }

@@ -31,8 +31,14 @@ export interface EventLog {
    * any of the entries may or may not be stored then.
    */
   append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>
-  /** Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). */
-  read(key: RunKey, options: { after: number; maxBatches: number; signal?: AbortSignal }): Promise<EventBatch[]>
+  /**
+   * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). With `maxBytes`, the ones
+   * behind the first are left out that would make it more than about so many bytes.
+   */
+  read(
+    key: RunKey,
+    options: { after: number; maxBatches: number; maxBytes?: number; signal?: AbortSignal },
+  ): Promise<EventBatch[]>
   /**
    * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, for readers
    * that are in the middle too. Safe to call again, also by two processes at once.
