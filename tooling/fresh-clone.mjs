@@ -1,6 +1,6 @@
 /**
- * What `npm start`, `npm test` and `npm run bench` do: fetch Node 24 and pnpm, install, build, run. Plain JavaScript without a package,
- * since it runs on whatever Node is there and before anything is installed. What comes before the last step is silent
+ * What `npm start`, `npm test`, `npm run bench` and `npm run torture` do: fetch Node 24 and pnpm, install, build, run. Plain JavaScript
+ * without a package, since it runs on whatever Node is there and before anything is installed. What comes before the last step is silent
  * unless it fails.
  */
 import { execSync, spawn, spawnSync } from 'node:child_process'
@@ -19,6 +19,7 @@ const programs = {
   start: ['node', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
   torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
+  breakages: ['node', '--conditions=verbatim-source', 'torture/breakages/main.ts'],
   bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],
 }
 

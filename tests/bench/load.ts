@@ -1,6 +1,7 @@
-/** The clients, in a process of their own so that their work is not the server's. Forked by main.ts; argument: the port. */
-import { Agent, get, request } from 'node:http'
+/** The clients, in a process of their own so that their work is not the server's. Forked by throughput.ts; argument: the port. */
 import type { IncomingMessage } from 'node:http'
+import { followPath, open, post, readFrames } from './http-client.ts'
+import { ascending, quantile } from './statistics.ts'
 import { stampsIn, wallClockMs } from './workload.ts'
 import type { StreamPlan, Workload } from './workload.ts'
 
@@ -21,10 +22,7 @@ interface Tally {
   lastMs: number
 }
 
-const [port = ''] = process.argv.slice(2)
-// A connection each: one that is kept may be closed by the server in the moment it is used again.
-const connections = new Agent({ keepAlive: false, maxSockets: Infinity })
-const where = { host: '127.0.0.1', port, agent: connections }
+const port = Number(process.argv[2])
 
 process.on('message', ({ subject, load }: { subject: Subject; load: Workload }) => {
   void runLoad(subject, load).then((result) => process.send?.(result))
@@ -36,70 +34,40 @@ async function runLoad(subject: Subject, { streams, tokensPerSecond, seconds }: 
   const tally: Tally = { delaysMs: [], firstMs: Infinity, lastMs: 0 }
   // All streams stand before the first token is due; their tokens are spread over the time between two of them.
   const startMs = wallClockMs() + 500 + streams * 10
-  const open = subject === 'plain' ? openPlain : openVerbatim
+  const openStream = subject === 'plain' ? openPlain : openVerbatim
   const plans = Array.from({ length: streams }, (_, at): StreamPlan => {
     const spreadMs = tokensPerSecond === null ? 0 : ((at / streams) * 1_000) / tokensPerSecond
     return { beginAtMs: startMs + spreadMs, tokensPerSecond, seconds }
   })
-  await Promise.all(plans.map(async (plan) => await readTokens(await open(plan), tally)))
-  tally.delaysMs.sort((a, b) => a - b)
+  await Promise.all(plans.map(async (plan) => await readTokens(await openStream(plan), tally)))
+  const delaysMs = ascending(tally.delaysMs)
   return {
-    tokens: tally.delaysMs.length,
-    tokensPerSecond: (tally.delaysMs.length / (tally.lastMs - tally.firstMs)) * 1_000,
-    p50Ms: quantile(tally.delaysMs, 0.5),
-    p99Ms: quantile(tally.delaysMs, 0.99),
+    tokens: delaysMs.length,
+    tokensPerSecond: (delaysMs.length / (tally.lastMs - tally.firstMs)) * 1_000,
+    p50Ms: quantile(delaysMs, 0.5),
+    p99Ms: quantile(delaysMs, 0.99),
   }
 }
 
 async function openPlain(plan: StreamPlan): Promise<IncomingMessage> {
-  return await open(`/plain?plan=${encodeURIComponent(JSON.stringify(plan))}`)
+  return await open(port, `/plain?plan=${encodeURIComponent(JSON.stringify(plan))}`)
 }
 
 async function openVerbatim(plan: StreamPlan): Promise<IncomingMessage> {
   const runId = crypto.randomUUID()
   const body = JSON.stringify({ runId, sessionId: `session-${runId}`, message: JSON.stringify(plan) })
-  const starting = post('/trpc/runs.start', body)
-  const following = open(`/trpc/runs.follow?input=${encodeURIComponent(JSON.stringify({ runId }))}`)
+  const starting = post(port, '/trpc/runs.start', body)
+  const following = open(port, followPath(runId))
   await starting
   return await following
 }
 
-async function post(path: string, body: string): Promise<void> {
-  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' }
-    request({ ...where, path, method: 'POST', headers }, resolve)
-      .once('error', reject)
-      .end(body)
-  })
-  let text = ''
-  for await (const piece of answer) text += String(piece)
-  if (answer.statusCode !== 200) throw new Error(`${path} answered ${answer.statusCode}: ${text}`)
-}
-
-async function open(path: string): Promise<IncomingMessage> {
-  return await new Promise((resolve, reject) => get({ ...where, path }, resolve).once('error', reject))
-}
-
 async function readTokens(stream: IncomingMessage, tally: Tally): Promise<void> {
-  let rest = ''
-  stream.setEncoding('utf8')
-  await new Promise<void>((resolve, reject) => {
-    stream.on('data', (piece: string) => {
-      const nowMs = wallClockMs()
-      const text = rest + piece
-      const end = text.lastIndexOf('\n\n')
-      rest = text.slice(end + 1)
-      for (const stamp of stampsIn(text.slice(0, end + 1))) {
-        tally.delaysMs.push(nowMs - stamp)
-        tally.firstMs = Math.min(tally.firstMs, nowMs)
-        tally.lastMs = nowMs
-      }
-    })
-    stream.once('end', resolve)
-    stream.once('error', reject)
+  await readFrames(stream, (text, nowMs) => {
+    for (const stamp of stampsIn(text)) {
+      tally.delaysMs.push(nowMs - stamp)
+      tally.firstMs = Math.min(tally.firstMs, nowMs)
+      tally.lastMs = nowMs
+    }
   })
-}
-
-function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }

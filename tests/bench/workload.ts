@@ -16,6 +16,10 @@ export interface StreamPlan {
   readonly seconds: number
 }
 
+/** What the agent `flood` says at once: nearly the longest answer that a server may be set to take. */
+export const floodBytes = 11 * 1024 * 1024
+export const floodPieceBytes = 32 * 1024
+
 /** Comparable across processes of one machine, finer than a millisecond. */
 export function wallClockMs(): number {
   return performance.timeOrigin + performance.now()

@@ -54,11 +54,13 @@ describe('cancel', () => {
     expect((await answerMessage(core, done)).status).toBe('completed')
   })
 
-  it('from another process reaches the run with the next heartbeat', async () => {
+  it('from another process reaches the run long before a heartbeat, by default within the wait of the call', async () => {
     await using database = await openDatabase()
     const agent = handAgent()
-    await using first = openEngine(database, { agents: [agent], options: shortLeases })
-    await using second = openEngine(database, { agents: [agent], options: { ...shortLeases, cancelWaitMs: 20_000 } })
+    // No heartbeat falls into the test: only the look for intents can bring this one.
+    const options = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000 }
+    await using first = openEngine(database, { agents: [agent], options })
+    await using second = openEngine(database, { agents: [agent], options })
     const runId = await startRun(first)
     agent.say('A part')
     await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), patience)

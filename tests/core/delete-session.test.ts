@@ -95,7 +95,10 @@ describe('a session that is deleted', () => {
   it('shows nothing and takes nothing while its run goes on in a process that has not heard of it yet', async () => {
     await using database = await openDatabase()
     const agent = handAgent()
-    await using owner = openEngine(database, { agents: [agent], options: { ...shortLeases, heartbeatMs: 1_500 } })
+    await using owner = openEngine(database, {
+      agents: [agent],
+      options: { ...shortLeases, cancelPollMs: 2_000 },
+    })
     await using other = openEngine(database, { agents: [agent], options: { cancelWaitMs: 300, startWaitMs: 100 } })
     const runId = await startRun(owner, { message: canary })
     agent.say('Well')

@@ -56,7 +56,7 @@ it('ends a follower that is in the middle', async () => {
     },
   })
   await expect(slow).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
-  expect(batches).toBe(64)
+  expect(batches).toBeLessThanOrEqual(64)
   // Only the end is left, and when it is swept not even that.
   expect(await followAll(core, runId, { after: events.length })).toEqual([])
   await dbOf(database).collection('run_events').deleteMany({})

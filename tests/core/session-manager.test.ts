@@ -8,8 +8,9 @@ import {
   getGlobalFactory,
   initializeGlobalFactory,
   SessionManagerFactory,
+  silentLogger,
 } from '@verbatim/core/server'
-import type { SessionManager } from '@verbatim/core/server'
+import type { LogFields, SessionManager } from '@verbatim/core/server'
 import { MongoClient } from 'mongodb'
 import type { CommandStartedEvent } from 'mongodb'
 import { afterEach, describe, expect, inject, it } from 'vitest'
@@ -26,6 +27,10 @@ async function ask(session: SessionManager, message: string): Promise<string> {
   const events: RunEvent[] = []
   for await (const batch of session.follow(run.id, { signal: forever() })) events.push(...batch.events)
   return textOf(answerFrom(events).content)
+}
+
+function withOption(uri: string, option: string): string {
+  return `${uri}${uri.includes('?') ? '&' : '?'}${option}`
 }
 
 describe('createSessionManager', () => {
@@ -78,6 +83,23 @@ describe('SessionManagerFactory', () => {
     for (const session of sessions) expect(await session.history()).toHaveLength(2)
     await sessions[0]?.close()
     expect(await ask(sessions[1]!, 'And you?')).toBe('Hello there')
+  })
+
+  it('says once which driver settings it makes because the URI does not, and no more of the URI', async () => {
+    const said: [LogFields, string][] = []
+    const logger = { ...silentLogger, info: (fields: LogFields, message: string) => void said.push([fields, message]) }
+    await using database = await openDatabase()
+    const uri = withOption(inject('mongoUri'), 'connectTimeoutMS=4321')
+    await using _factory = await SessionManagerFactory.connect({
+      uri,
+      databaseName: database.databaseName,
+      agents,
+      logger,
+    })
+    const settings = said.filter(([, message]) => message.includes('driver settings'))
+    expect(settings).toHaveLength(1)
+    expect(settings[0]?.[0]).toMatchObject({ heartbeatFrequencyMS: 2_000, serverMonitoringMode: 'poll' })
+    expect(settings[0]?.[0]).not.toHaveProperty('connectTimeoutMS')
   })
 
   it('leaves a borrowed client open, and uses it only with its own write and read concern', async () => {

@@ -19,6 +19,7 @@ export const shortLeases = {
   selfFenceMs: 2_000,
   leaseMs: 2_500,
   recoveryMs: 100,
+  cancelPollMs: 50,
 } as const satisfies ServerOptionsInput
 
 export async function openDatabase(): Promise<TestDatabase> {

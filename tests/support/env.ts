@@ -11,3 +11,6 @@ const asked = env['VITEST_JSON'] ?? ''
 /** Where vitest's JSON report goes; undefined when nobody wants one. `VITEST_JSON=1` and `CI` mean the usual place. */
 export const reportFile =
   asked === '' && !ci ? undefined : asked === '' || asked === '1' ? 'test-results/vitest.json' : asked
+
+/** How many sequences of commands each model test makes; the default fits a pull request, `VERBATIM_MODEL_RUNS=2000` a night. */
+export const modelRuns = Number(env['VERBATIM_MODEL_RUNS'] ?? '') || 10

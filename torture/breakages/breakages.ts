@@ -77,8 +77,8 @@ export const breakages: readonly Breakage[] = [
     edits: [
       {
         file: end,
-        from: '  await collections.runEvents.insertOne({ _id: { r: key, n: end.seq }, b: end.batchId, e: [end.event] }, { session })\n',
-        to: '',
+        from: '  await collections.runEvents.insertOne(entry, { session })\n',
+        to: '  void entry\n',
       },
     ],
     fault: 'late-cancel',

@@ -10,6 +10,10 @@ export interface Options {
   readonly nodes: 1 | 3
   /** A directed scenario by its name, `all`, or undefined for random plans. */
   readonly fault: string | undefined
+  /** Some of everything, as CI does. */
+  readonly slice: boolean
+  /** With `all`: the slow scenarios as well. */
+  readonly slow: boolean
   /** Goes on behind a failure. */
   readonly keepGoing: boolean
 }
@@ -23,6 +27,8 @@ Usage: npm run torture -- [options]
   --seed S       seed of the first plan; the next ones have S + 1, S + 2, … [a new one each time]
   --nodes 1|3    nodes of the MongoDB replica set [1]
   --fault NAME   a directed scenario in place of random plans; "all" for all, "list" to see their names
+  --slice        what CI runs: random plans on one node and on three, a third of the scenarios; about seven minutes
+  --slow         with "all": also the scenarios that take a minute
   --keep-going   go on behind a plan that failed
   --help         this text
 
@@ -39,6 +45,8 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       seed: { type: 'string' },
       nodes: { type: 'string', default: '1' },
       fault: { type: 'string' },
+      slice: { type: 'boolean', default: false },
+      slow: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -52,6 +60,8 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     seed: numberOf('seed', values.seed) ?? freshSeed(),
     nodes: values.nodes === '3' ? 3 : 1,
     fault: values.fault,
+    slice: values.slice,
+    slow: values.slow,
     keepGoing: values['keep-going'],
   }
 }

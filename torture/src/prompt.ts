@@ -4,8 +4,11 @@
  */
 import { createRandom } from './random.ts'
 
-/** A provider's fault in the middle of an answer; such a run fails, with the tokens before it. */
-export type ProviderFault = 'none' | 'cut' | 'error' | 'overloaded'
+/** What a provider does in the middle of an answer. With `cut` and `error` the run fails, with the tokens before it. */
+export type ProviderFault = 'none' | 'cut' | 'error' | 'overloaded' | ToolFault
+
+/** The provider asks for a tool behind half of the answer, and this is what the tool does. */
+export type ToolFault = 'tool-throws' | 'tool-late' | 'tool-huge' | 'tool-lost'
 
 export interface PromptSpec {
   readonly seed: number
@@ -45,7 +48,7 @@ export function promptText({ seed, runId, tokens, paceMs, fault }: PromptSpec): 
 }
 
 export function parsePrompt(text: string): PromptSpec {
-  const match = /torture seed=(\d+) run=(\S+) tokens=(\d+) pace=(\d+) fault=(\w+)/.exec(text)
+  const match = /torture seed=(\d+) run=(\S+) tokens=(\d+) pace=(\d+) fault=([\w-]+)/.exec(text)
   if (match === null) throw new Error('Not a prompt of the torture')
   const [, seed, runId = '', tokens, paceMs, fault] = match
   return { seed: Number(seed), runId, tokens: Number(tokens), paceMs: Number(paceMs), fault: fault as ProviderFault }
@@ -65,8 +68,32 @@ export function scriptOf({ seed, runId, tokens, paceMs }: PromptSpec): Script {
   return { thinking, tokens: said, pausesMs, inputTokens: random.int(1, 500) }
 }
 
+/** The script behind what was said of it already: what a run says that goes on from a lost one. */
+export function scriptLeft(spec: PromptSpec, said: string): Script {
+  const script = scriptOf(spec)
+  if (said === '') return script
+  let length = 0
+  let at = 0
+  for (let token = script.tokens[0]; token !== undefined; token = script.tokens[++at]) {
+    if (length + token.length > said.length) break
+    length += token.length
+  }
+  const [first = '', ...rest] = script.tokens.slice(at)
+  const tokens = first === '' ? [] : [first.slice(said.length - length), ...rest]
+  return { ...script, thinking: [], tokens, pausesMs: script.pausesMs.slice(at) }
+}
+
 export function expectedText(spec: PromptSpec): string {
   return scriptOf(spec).tokens.join('')
+}
+
+export function isToolFault(fault: ProviderFault): fault is ToolFault {
+  return fault.startsWith('tool-')
+}
+
+/** Model calls of a run: with a tool there is one more, behind its result. */
+export function modelCallsOf({ fault }: PromptSpec): number {
+  return isToolFault(fault) ? 2 : 1
 }
 
 /** How many tokens come before a provider's fault; never half a character. */

@@ -1,13 +1,10 @@
 /** What is printed: a line for each plan, the evidence of a failure, and the totals. */
-import type { Verdict } from './oracle/judge.ts'
+import type { PlanOutcome } from './stage.ts'
 
-export interface PlanReport {
+interface PlanReport extends PlanOutcome {
   readonly name: string
   readonly seed: number
   readonly profile: string
-  readonly seconds: number
-  readonly injected: ReadonlyMap<string, number>
-  readonly verdict: Verdict
 }
 
 export function say(text: string): void {
@@ -28,7 +25,7 @@ export function sayPlan({ name, seed, profile, seconds, injected, verdict }: Pla
 
 const maxViolations = 12
 
-export function sayFailure({ name, seed, verdict }: PlanReport, nodes: number, logged: readonly string[]): void {
+export function sayFailure({ name, seed, verdict, logged }: PlanReport, nodes: number): void {
   say(`\n${name}, seed ${seed}: ${verdict.violations.length} violations`)
   for (const text of verdict.violations.slice(0, maxViolations)) say(`  - ${text}`)
   if (logged.length > 0)
@@ -63,6 +60,19 @@ export class Totals {
     return this.#failed.length
   }
 
+  sayBriefly(): void {
+    const minutes = this.#seconds.reduce((sum, one) => sum + one, 0) / 60
+    const faults = [...this.#faults.values()].reduce((sum, one) => sum + one, 0)
+    say(
+      `Torture: ${this.#seconds.length} plans in ${minutes.toFixed(1)} min, ${this.#runs} runs, ${this.#events} events, ` +
+        `${faults} faults of ${this.#faults.size} kinds; ${this.#result}`,
+    )
+  }
+
+  get #result(): string {
+    return this.failures === 0 ? 'nothing lost, doubled, reordered or hanging' : `FAILED: ${this.#failed.join('; ')}`
+  }
+
   say(): void {
     const sorted = this.#seconds.toSorted((a, b) => a - b)
     const p = (q: number) => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0).toFixed(1)
@@ -72,7 +82,7 @@ export class Totals {
     say('Faults injected:')
     for (const [kind, count] of [...this.#faults].toSorted(([a], [b]) => (a < b ? -1 : 1)))
       say(`  ${kind.padEnd(36)} ${String(count).padStart(6)}`)
-    say(this.failures === 0 ? 'Nothing lost, doubled, reordered or hanging.' : `FAILED: ${this.#failed.join('; ')}`)
+    say(this.#result)
   }
 }
 

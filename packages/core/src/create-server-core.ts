@@ -2,8 +2,7 @@
  * Where the engine is wired: ports in, {@link ServerCore} out. What a run goes through, in order: start, drive, follow,
  * cancel, renew, recover, drain.
  */
-import { agentsById } from './agents-by-id.ts'
-import { VerbatimError } from './contract/errors.ts'
+import { isVerbatimError, VerbatimError } from './contract/errors.ts'
 import type { RunId } from './contract/identifiers.ts'
 import type { Owner } from './contract/principal.ts'
 import type { Run } from './contract/run.ts'
@@ -17,12 +16,14 @@ import type { OwnedRun, RunRepository } from './ports/run-repository.ts'
 import type { SessionRepository } from './ports/session-repository.ts'
 import { EventWriter } from './runs/append-events.ts'
 import { archiveRuns } from './runs/archive-runs.ts'
+import { agentsById } from './runs/agents-by-id.ts'
 import { beginQueuedRun, beginQueuedRuns } from './runs/begin-queued-runs.ts'
 import type { BegunRun } from './runs/begin-queued-runs.ts'
 import { cancelRun } from './runs/cancel-run.ts'
 import { cancelReason, driveRun } from './runs/drive-run.ts'
 import type { DriveOutcome } from './runs/drive-run.ts'
 import { followRun } from './runs/follow-run.ts'
+import { hearCancels } from './runs/hear-cancels.ts'
 import { LiveRuns } from './runs/live-runs.ts'
 import { recoverRuns } from './runs/recover-runs.ts'
 import { renewLeases } from './runs/renew-leases.ts'
@@ -35,7 +36,6 @@ import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
 import { parseServerOptions } from './server-options.ts'
 import type { ServerOptions, ServerOptionsInput } from './server-options.ts'
-import type { DeleteDeps } from './sessions/delete-session.ts'
 import { purgeSessions } from './sessions/purge-sessions.ts'
 import { createMessageActions, createSessionActions } from './sessions/session-actions.ts'
 import { systemClock } from './system-clock.ts'
@@ -50,8 +50,8 @@ export interface ServerPorts {
   readonly logWatcher?: LogWatcher
   /** The agents that can answer; the first is the default. */
   readonly agents: readonly Agent[]
-  /** Resolves when the database answers. */
-  readonly ping: (signal?: AbortSignal) => Promise<void>
+  /** Resolves when the database answers and is as the engine needs it. */
+  readonly checkReady: (signal?: AbortSignal) => Promise<void>
   readonly logger?: Logger
   readonly clock?: Clock
 }
@@ -119,11 +119,21 @@ class Engine implements ServerCore {
       maxPendingBytes: options.maxPendingBytes,
       unwritableMs: options.selfFenceMs,
     })
-    this.sessions = createSessionActions(ports.sessionRepository, this.#deleteDeps())
+    const stopping = this.#stopping.signal
+    // A process that lost its lease has given up its writes within the time that a lease holds.
+    const waits = { deleteWaitMs: options.cancelWaitMs, restMs: options.leaseMs }
+    const shared = { ...this.#ports, ...options, ...waits, log: ports.eventLog, liveRuns: this.#liveRuns }
+    this.sessions = createSessionActions(ports.sessionRepository, { ...shared, tails: this.#tails, stopping })
     this.messages = createMessageActions(ports.sessionRepository)
     this.runs = this.#runActions()
-    this.#background.push(this.#renewLeases(), this.#recoverRuns(), this.#beginQueuedRuns(), this.#archiveRuns())
-    this.#background.push(this.#purgeSessions())
+    this.#background.push(
+      this.#renewLeases(),
+      hearCancels({ ...shared, processId: this.#processId }, stopping),
+      this.#recoverRuns(),
+      this.#beginQueuedRuns(),
+      archiveRuns(shared, stopping),
+      purgeSessions(shared, stopping),
+    )
   }
 
   get draining(): AbortSignal {
@@ -146,7 +156,13 @@ class Engine implements ServerCore {
 
   async ready(signal?: AbortSignal): Promise<void> {
     this.#requireOpen()
-    await this.#ports.ping(signal)
+    try {
+      await this.#ports.checkReady(signal)
+    } catch (error) {
+      const reason = isVerbatimError(error) ? error.message : 'unexpected'
+      if (signal?.aborted !== true) this.#ports.logger.warn({ reason }, 'The server is not ready')
+      throw error
+    }
   }
 
   async drain({ graceMs }: { graceMs: number }): Promise<void> {
@@ -182,13 +198,6 @@ class Engine implements ServerCore {
         'Leases could not be released; the runs are taken over when they lapse',
       )
     }
-  }
-
-  #deleteDeps(): DeleteDeps {
-    const { runRepository, deletionRepository, eventLog: log } = this.#ports
-    const { cancelWaitMs: deleteWaitMs, startWaitMs, leaseMs: restMs } = this.#options
-    const own = { tails: this.#tails, liveRuns: this.#liveRuns, stopping: this.#stopping.signal }
-    return { log, runRepository, deletionRepository, ...own, startWaitMs, deleteWaitMs, restMs }
   }
 
   #runActions(): RunActions {
@@ -322,19 +331,6 @@ class Engine implements ServerCore {
     const { leaseMs: orphanMs, recoveryMs } = this.#options
     const own = { agents: this.#agents, offer: this.#turns.offer(), begin: this.#begin.bind(this) }
     return beginQueuedRuns({ runRepository, clock, logger, ...own, orphanMs, recoveryMs }, this.#draining.signal)
-  }
-
-  #archiveRuns(): Promise<void> {
-    const { runRepository, eventLog: log, clock, logger } = this.#ports
-    const { archiveDelayMs, eventRetentionMs } = this.#options
-    return archiveRuns({ runRepository, log, clock, logger, archiveDelayMs, eventRetentionMs }, this.#stopping.signal)
-  }
-
-  #purgeSessions(): Promise<void> {
-    const { deletionRepository, logger } = this.#ports
-    // A process that lost its lease has given up its writes within the time that a lease holds.
-    const { leaseMs: restMs, sweepMs } = this.#options
-    return purgeSessions({ deletionRepository, logger, restMs, sweepMs }, this.#stopping.signal)
   }
 
   #requireOpen(): void {

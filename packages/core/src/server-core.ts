@@ -110,7 +110,11 @@ export interface ServerCore extends AsyncDisposable {
   /** Ids of the agents that can answer, the default first. */
   readonly agentIds: readonly AgentId[]
   stats(): CoreStats
-  /** Resolves when the database answers and the core takes runs. @throws VerbatimError `UNAVAILABLE` */
+  /**
+   * Resolves when the database answers, has every index, and the core takes runs.
+   *
+   * @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` when a collection or an index is missing
+   */
   ready(signal?: AbortSignal): Promise<void>
   /** Takes no new runs, lets running ones end within `graceMs`, tells followers to go elsewhere. */
   drain(options: { graceMs: number }): Promise<void>

@@ -27,6 +27,8 @@ export const ServerOptions = z
     startWaitMs: ms.default(5_000),
     /** How long `cancel` waits for the run's end, and a deletion for that and the removal. @default 5_000 */
     cancelWaitMs: ms.default(5_000),
+    /** Between two looks for runs that somebody asked another process to cancel. @default 1_000: a person waits for it */
+    cancelPollMs: ms.default(1_000),
     /** How long a lease holds without a heartbeat. @default 30_000, more than a failover takes (11 to 17 s measured) */
     leaseMs: ms.default(30_000),
     /** Between two heartbeats. @default 5_000 */

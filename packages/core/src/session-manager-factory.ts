@@ -3,7 +3,7 @@ import type { MongoClient } from 'mongodb'
 import { VerbatimError } from './contract/errors.ts'
 import { SessionId } from './contract/identifiers.ts'
 import { ownerOf, Principal } from './contract/principal.ts'
-import { createMongoClient, createWatchClient } from './mongodb/connect.ts'
+import { createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb/connect.ts'
 import { createMongoStorage } from './mongodb/storage.ts'
 import type { Agent } from './ports/agent.ts'
 import type { Logger } from './ports/logger.ts'
@@ -62,6 +62,9 @@ export class SessionManagerFactory implements AsyncDisposable {
         clock: systemClock,
       })
       await storage.migrate()
+      if (options.uri !== undefined) {
+        options.logger?.info(tunedSettingsOf(options.uri), 'MongoDB driver settings that the URI leaves to Verbatim')
+      }
       const logger = options.logger === undefined ? {} : { logger: options.logger }
       const ports = { ...storage, agents: options.agents, ...logger }
       return new SessionManagerFactory(createServerCore(ports, options.options), close)

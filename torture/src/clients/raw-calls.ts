@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http'
 import type { ClientRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CancelRunResult, DeleteSessionResult, Run, WireError } from '@verbatim/core'
+import type { WhenBusy } from '@verbatim/core'
 
 /** An address that answers; clients try them in turn. */
 export interface Endpoint {
@@ -23,6 +24,7 @@ export interface StartInput {
   readonly runId: string
   readonly message: string
   readonly agentId: string
+  readonly whenBusy?: WhenBusy
 }
 
 export async function startOnce(endpoint: Endpoint, input: StartInput): Promise<Answer<Run>> {

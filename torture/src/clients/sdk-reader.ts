@@ -7,10 +7,12 @@ import { Journal, ViolationError } from './journal.ts'
 import type { Endpoint, StartInput } from './raw-calls.ts'
 
 export interface SdkJournal {
-  readonly journal: Journal
-  /** What `run.text` yielded. */
+  readonly reader: string
+  /** One for each run that it followed: the first, and those that went on from it. */
+  readonly parts: readonly Journal[]
+  /** What `run.text` yielded, over all of them. */
   readonly text: string
-  /** What `run.message` resolved to; undefined when the run failed. */
+  /** What `run.message` resolved to, which is the last run's; undefined when the run failed. */
   readonly message: Message | undefined
   /** Why the handle gave up, if it did. */
   readonly refusedWith: string | undefined
@@ -30,8 +32,8 @@ export async function sendAndRead(
   input: StartInput,
   { signal, onStarted }: { signal: AbortSignal; onStarted: () => void },
 ): Promise<SdkJournal> {
-  const { sessionId, runId, message, agentId } = input
-  const handle = client.chat(sessionId).send(message, { runId, agentId, signal })
+  const { sessionId, runId, message, agentId, whenBusy } = input
+  const handle = client.chat(sessionId).send(message, { runId, agentId, whenBusy, signal })
   handle.started.then(onStarted, () => {}) // a refused start is what the handle's iterators throw
   return await readHandle(handle, 'sdk-sender')
 }
@@ -41,28 +43,42 @@ export async function followBySdk(client: VerbatimClient, runId: string, signal:
   return await readHandle(client.runs.follow(runId, { signal }), 'sdk-follower')
 }
 
-async function readHandle(handle: RunHandle, name: string): Promise<SdkJournal> {
-  const journal = new Journal(handle.id, name)
+async function readHandle(handle: RunHandle, reader: string): Promise<SdkJournal> {
+  const first = new Journal(handle.id, reader)
+  const parts = [first]
   const [refusedWith, text, message] = await Promise.all([
-    readBatches(handle, journal),
+    readBatches(handle, parts),
     readText(handle),
     handle.message.catch(() => undefined),
   ])
-  if (refusedWith === undefined) journal.end = 'terminal'
-  else if (refusedWith === 'RUN_NOT_FOUND') journal.end = 'not_found'
+  const last = parts.at(-1) ?? first
+  if (refusedWith === undefined) last.end = 'terminal'
+  else if (refusedWith === 'RUN_NOT_FOUND') last.end = 'not_found'
   await handle[Symbol.asyncDispose]()
-  return { journal, text, message, refusedWith }
+  return { reader, parts, text, message, refusedWith }
 }
 
-async function readBatches(handle: RunHandle, journal: Journal): Promise<string | undefined> {
+/** Puts batches into the last of `parts`, and into a new one when the handle goes on with another run. */
+async function readBatches(handle: RunHandle, parts: Journal[]): Promise<string | undefined> {
   try {
-    for await (const batch of handle.batches) journal.add(batch)
-    if (!journal.hasEnded) journal.violate('the handle ended before the terminal event')
+    for await (const batch of handle.batches) partFor(parts, batch).add(batch)
+    const last = parts.at(-1)
+    if (last?.hasEnded !== true) last?.violate('the handle ended before the terminal event')
     return undefined
   } catch (error) {
     if (error instanceof ViolationError) return 'violated'
     return isVerbatimError(error) ? error.code : String(error)
   }
+}
+
+function partFor(parts: Journal[], { runId }: { runId: string }): Journal {
+  const last = parts.at(-1)
+  if (last?.runId === runId) return last
+  if (last?.hasEnded === true) last.end = 'terminal'
+  else last?.violate(`the handle went on with ${runId} before the end`)
+  const next = new Journal(runId, last?.reader ?? '')
+  parts.push(next)
+  return next
 }
 
 async function readText(handle: RunHandle): Promise<string> {

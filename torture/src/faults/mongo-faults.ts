@@ -1,5 +1,6 @@
 /** F5 to F12, F14, F16, F26: what happens to MongoDB, and on the way to it. */
 import { startOnce } from '../clients/raw-calls.ts'
+import { waitUntilEnded } from '../oracle/read-storage.ts'
 import type { FaultPlan } from '../plan/plan.ts'
 import { restartWith } from './server-faults.ts'
 import { allComplete, planned, runSketch, sketchPlan } from './scenario.ts'
@@ -8,6 +9,15 @@ import type { World } from '../world/world.ts'
 
 const writes = ['insert', 'update', 'findAndModify', 'commitTransaction']
 const patient = { profile: 'patient', prompt: { tokens: 120, paceMs: 20 } } as const
+
+const diskFull = planned(
+  {
+    name: 'disk-full',
+    covers: 'F24',
+    what: 'mongod cannot write to its disk any more, ends, and comes back to a disk with room',
+  },
+  { ...patient, faults: [{ atMs: 500, kind: 'mongod-disk-full', node: 'primary', backAfterMs: 300 }] },
+)
 
 export const mongoFaults: readonly Scenario[] = [
   planned(
@@ -18,6 +28,16 @@ export const mongoFaults: readonly Scenario[] = [
     { name: 'kill-mongod', covers: 'F5', what: 'SIGKILL of the only mongod, and its restart' },
     { ...patient, faults: [{ atMs: 500, kind: 'mongod-kill', node: 'primary', backAfterMs: 100 }] },
   ),
+  planned(
+    {
+      name: 'mongod-abort',
+      covers: 'F24',
+      what: 'mongod ends itself (SIGABRT) in the middle of writing, and comes back',
+    },
+    { ...patient, faults: [{ atMs: 500, kind: 'mongod-abort', node: 'primary', backAfterMs: 300 }] },
+  ),
+  // Only Linux can take the room away from a process that runs.
+  ...(process.platform === 'linux' ? [diskFull] : []),
   planned(
     { name: 'hung-primary', covers: 'F6', what: 'a primary that hangs until another has taken over', nodes: 3 },
     { ...patient, faults: [{ atMs: 500, kind: 'mongod-hang', node: 'primary', forMs: 9_000 }] },
@@ -136,13 +156,11 @@ const unavailableWithinMs = 5_500
 async function loseMajority(world: World, seed: number): Promise<Outcome> {
   await world.use('patient', 300)
   const plan = sketchPlan('majority-lost', seed, { ...patient, sessions: 2, turn: { start: 'answer_lost' } })
-  const [, late] = plan.sessions
-  if (late === undefined) throw new Error('The plan has two sessions')
   const primary = await world.mongo.primary()
   const secondaries = [1, 2].map((step) => (primary + step) % 3)
   await Promise.all(secondaries.map(async (index) => await world.mongo.kill(index)))
   const startedAt = performance.now()
-  const { sessionId } = late
+  const sessionId = crypto.randomUUID()
   const input = { sessionId, runId: crypto.randomUUID(), message: 'never confirmed', agentId: 'seeded' }
   const answer = await startOnce(world.server(0).front, input)
   const tookMs = performance.now() - startedAt
@@ -151,6 +169,8 @@ async function loseMajority(world: World, seed: number): Promise<Outcome> {
   const violations = [...outcome.verdict.violations]
   if (answer.type !== 'refused' || answer.error.code !== 'UNAVAILABLE')
     violations.push(`a start without a majority was answered ${JSON.stringify(answer)}`)
+  // It was not confirmed, which is not a no: should it have come to be, it must have ended.
+  if (!(await waitUntilEnded(world, [sessionId], 20_000))) violations.push('an unconfirmed run never ends')
   if (tookMs > unavailableWithinMs) violations.push(`UNAVAILABLE came after ${Math.round(tookMs)} ms`)
   return { injected: new Map([['mongod-kill', 2]]), verdict: { ...outcome.verdict, violations } }
 }

@@ -21,6 +21,8 @@ export interface Scenario {
   readonly what: string
   /** Of the replica set. @default what the command says */
   readonly nodes?: 1 | 3
+  /** Takes a minute or more: only when it is named, or with `--slow`. */
+  readonly slow?: boolean
   readonly run: (world: World, seed: number) => Promise<Outcome>
 }
 
@@ -58,7 +60,15 @@ function sketchSession(seed: number, random: Random, sketch: PlanSketch): Sessio
   const readers = (sketch.readers ?? usualReaders).map((reader) => ({ ...plainReader, ...reader }))
   const turns = Array.from({ length: sketch.turns ?? 1 }, (): TurnPlan => {
     const prompt = { seed, runId: random.uuid(), tokens: 60, paceMs: 20, fault: 'none' as const, ...sketch.prompt }
-    const usual = { agentId: 'seeded', start: 'repeated', via: 0, hangUpAfterMs: 0, cancel: null } as const
+    const usual = {
+      agentId: 'seeded',
+      start: 'repeated',
+      whenBusy: 'reject',
+      delayMs: 0,
+      via: 0,
+      hangUpAfterMs: 0,
+      cancel: null,
+    } as const
     return { ...usual, ...sketch.turn, prompt, readers }
   })
   return { sessionId: `d-${random.uuid()}`, turns, overlaps: sketch.overlaps ?? false }
@@ -91,6 +101,12 @@ export const allComplete: Expectation = ({ ends }, { runs }) =>
 /** At least one run was interrupted: otherwise the scenario did not do what it says. */
 export const someInterrupted: Expectation = ({ ends }) =>
   (ends['interrupted'] ?? 0) > 0 ? [] : [`no run was interrupted: ${JSON.stringify(ends)}`]
+
+/** Every run was lost once, and what went on from it completed. */
+export const allContinued: Expectation = ({ ends }, { runs }) =>
+  ends['continued'] === runs.length && ends['completed'] === runs.length
+    ? []
+    : [`not every run was continued once, and completed: ${JSON.stringify(ends)}`]
 
 /** Several outcomes as one. */
 export function merge(outcomes: readonly Outcome[]): Outcome {

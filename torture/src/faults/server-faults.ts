@@ -1,5 +1,5 @@
 /** F1 to F4, F20, F21: what happens to the processes that write runs. */
-import { allComplete, merge, planned, runSketch, sketchPlan, someInterrupted } from './scenario.ts'
+import { allComplete, allContinued, merge, planned, runSketch, sketchPlan, someInterrupted } from './scenario.ts'
 import type { Outcome, Scenario } from './scenario.ts'
 import type { World } from '../world/world.ts'
 
@@ -31,6 +31,31 @@ export const serverFaults: readonly Scenario[] = [
     someInterrupted,
   ),
   planned(
+    { name: 'kill-and-continue', covers: 'F1', what: 'SIGKILL of the process that writes: another one says the rest' },
+    {
+      turn: { agentId: 'continuing' },
+      prompt: { tokens: 120, paceMs: 15 },
+      faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }],
+    },
+    allContinued,
+  ),
+  planned(
+    { name: 'queue-through-kill', covers: 'F1 P5', what: 'prompts wait in their session while its process is killed' },
+    {
+      sessions: 2,
+      turns: 4,
+      overlaps: true,
+      turn: { whenBusy: 'queue', delayMs: 30 },
+      faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }],
+    },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'replace', covers: 'P5', what: 'each prompt replaces the one before it, at both servers' },
+    { profile: 'patient', sessions: 2, turns: 4, overlaps: true, turn: { whenBusy: 'replace', delayMs: 150 } },
+    ({ ends }) => (ends['completed'] === 2 ? [] : [`not all but the last were replaced: ${JSON.stringify(ends)}`]),
+  ),
+  planned(
     { name: 'drain', covers: 'F2', what: 'SIGTERM with time enough: answers end, followers go elsewhere, exit code 0' },
     { graceMs: 10_000, faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }] },
     allComplete,
@@ -39,6 +64,20 @@ export const serverFaults: readonly Scenario[] = [
     { name: 'drain-hand-over', covers: 'F2', what: 'SIGTERM without time: answers are handed over, exit code 0' },
     { graceMs: 0, faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }] },
     someInterrupted,
+  ),
+  planned(
+    {
+      name: 'drain-and-continue',
+      covers: 'F2',
+      what: 'SIGTERM without time: another process says the rest, exit code 0',
+    },
+    {
+      graceMs: 0,
+      turn: { agentId: 'continuing' },
+      prompt: { tokens: 120, paceMs: 15 },
+      faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }],
+    },
+    allContinued,
   ),
   planned(
     {
@@ -66,7 +105,7 @@ export const serverFaults: readonly Scenario[] = [
   ),
   planned(
     { name: 'long-run', covers: 'P3', what: 'an answer that takes longer than a lease, without any fault' },
-    { profile: 'patient', sessions: 2, prompt: { tokens: 400, paceMs: 28 } },
+    { profile: 'patient', sessions: 2, prompt: { tokens: 400, paceMs: 40 } },
     allComplete,
   ),
   {

@@ -1,15 +1,13 @@
 /** Is what everybody saw of one run the same, whole, and what was expected? */
 import { isDeepStrictEqual } from 'node:util'
-import { emptyAnswer, isTerminalEvent, reduceEvents, statusOfTerminal, textOf } from '@verbatim/core'
-import type { Answer, ContentBlock, RunEvent, TerminalEvent } from '@verbatim/core'
+import { isTerminalEvent, statusOfTerminal, textOf } from '@verbatim/core'
+import type { Answer, CancelRunResult, ContentBlock, Run, RunEvent } from '@verbatim/core'
 import type { Journal } from '../clients/journal.ts'
 import type { SdkJournal } from '../clients/sdk-reader.ts'
 import type { RunEvidence } from '../plan/evidence.ts'
 import { isAcked } from '../plan/evidence.ts'
-import { mayInterrupt, touchesDatabase } from '../plan/plan.ts'
-import type { Plan } from '../plan/plan.ts'
-import { expectedText, tokensBeforeFault, scriptOf } from '../prompt.ts'
-import type { StoredRun } from './read-storage.ts'
+import { wasAsked } from './parts.ts'
+import type { Part } from './parts.ts'
 
 /** Where the first difference is and what is there, for a person to read. */
 export function difference(name: string, given: readonly string[], truth: readonly string[]): string | undefined {
@@ -32,38 +30,42 @@ export function checkJournal(journal: Journal, log: readonly string[]): string[]
   return found
 }
 
-export function checkSdkJournal(
-  sdk: SdkJournal,
-  { log, answer }: { log: readonly string[]; answer: Answer },
-): string[] {
-  const found = checkJournal(sdk.journal, log)
-  if (sdk.refusedWith !== undefined) found.push(`${sdk.journal.reader}: gave up with ${sdk.refusedWith}`)
-  const text = textOf(answer.content)
-  if (found.length === 0 && sdk.text !== text) found.push(`${sdk.journal.reader}: its text is not the message's`)
-  if (found.length === 0 && answer.status !== 'failed') {
-    const { content, status, metrics } = sdk.message ?? {}
-    if (
-      !isDeepStrictEqual(
-        { content, status, metrics },
-        { content: answer.content, status: answer.status, metrics: answer.metrics },
-      )
-    )
-      found.push(`${sdk.journal.reader}: its message is not what was streamed`)
+/** What the real client made of an answer: each part, and the whole over their seams. */
+export function checkSdkJournal(sdk: SdkJournal, parts: readonly Part[]): string[] {
+  const found = sdk.parts.flatMap((journal, at) => {
+    const part = parts[at]
+    if (part === undefined || part.runId !== journal.runId) return [`${sdk.reader}: followed ${journal.runId}`]
+    return checkJournal(journal, part.found.events)
+  })
+  if (sdk.refusedWith !== undefined) found.push(`${sdk.reader}: gave up with ${sdk.refusedWith}`)
+  if (found.length > 0) return found
+  if (sdk.parts.length !== parts.length)
+    found.push(`${sdk.reader}: read ${sdk.parts.length} of ${parts.length} parts of the answer`)
+  if (sdk.text !== parts.map(({ answer }) => textOf(answer.content)).join(''))
+    found.push(`${sdk.reader}: its text is not the message's`)
+  const last = parts.at(-1)
+  if (last === undefined || last.answer.status === 'failed' || !wasAsked(last)) return found
+  const brief = (of: Pick<Answer, 'content' | 'status' | 'metrics'> | undefined) => {
+    return { content: of?.content, status: of?.status, metrics: of?.metrics }
   }
+  // An answer's status may be one that no stored message has; then they differ, which is to be told.
+  if (!isDeepStrictEqual(brief(sdk.message), brief(last.answer)))
+    found.push(`${sdk.reader}: its message is not what was streamed`)
   return found
 }
 
-/** The run as the log tells it. */
-export function answerOf(log: readonly string[]): Answer {
-  if (log.length === 0) return emptyAnswer
-  return reduceEvents(emptyAnswer, { firstSeq: 1, events: log.map((text) => JSON.parse(text) as RunEvent) })
-}
-
+/** One beginning, one end, nothing behind it. A run that had to wait begins with `run_queued`. */
 export function checkLog(log: readonly string[]): string[] {
   const events = log.map((text) => JSON.parse(text) as RunEvent)
   const found: string[] = []
-  if (events[0]?.type !== 'run_started') found.push(`the log begins with ${events[0]?.type ?? 'nothing'}`)
-  if (events.filter((event) => event.type === 'run_started').length > 1) found.push('the run started twice')
+  const waited = events[0]?.type === 'run_queued'
+  const second = events[waited ? 1 : 0]
+  const wasDropped = waited && second?.type === 'run_cancelled'
+  if (wasDropped && second.messageId !== null) found.push('a prompt that was never asked has an answer')
+  if (!wasDropped && second?.type !== 'run_started') found.push(`the log begins with ${second?.type ?? 'nothing'}`)
+  const count = (type: RunEvent['type']) => events.filter((event) => event.type === type).length
+  if (count('run_started') > 1) found.push('the run started twice')
+  if (count('run_queued') > 1) found.push('the run was queued twice')
   const terminals = events.filter(isTerminalEvent)
   if (terminals.length !== 1) found.push(`${terminals.length} terminal events`)
   const last = events.at(-1)
@@ -71,74 +73,24 @@ export function checkLog(log: readonly string[]): string[] {
   return found
 }
 
-/** What the run said against what it was to say. */
-export function checkContent(plan: Plan, run: RunEvidence, answer: Answer): string[] {
-  const { prompt } = run.turn
-  const expected = expectedText(prompt)
-  const text = textOf(answer.content)
-  const found: string[] = []
-  if (!expected.startsWith(text)) found.push(`the text is not how the expected one begins: ${differAt(text, expected)}`)
-  const isBroken = prompt.fault === 'cut' || prompt.fault === 'error'
-  switch (answer.status) {
-    case 'completed':
-      if (text !== expected) found.push(`completed with ${text.length} of ${expected.length} characters`)
-      if (isBroken) found.push('completed although the provider broke off')
-      if (
-        answer.metrics?.outputTokens !== prompt.tokens &&
-        answer.metrics?.outputTokens !== scriptOf(prompt).tokens.length
-      )
-        found.push(`counted ${answer.metrics?.outputTokens ?? 'no'} output tokens`)
-      if (answer.metrics?.cycles !== 1) found.push(`counted ${answer.metrics?.cycles ?? 'no'} model calls`)
-      break
-    case 'cancelled':
-      if (!run.wasCancelSent) found.push('cancelled by nobody')
-      break
-    case 'failed':
-      found.push(...checkFailure(plan, run, { answer, text }))
-      break
-    case 'interrupted':
-      if (!mayInterrupt(plan)) found.push('interrupted without a reason')
-      break
-    case 'queued':
-    case 'running':
-      found.push('the log has no end')
-  }
-  return found
-}
-
-function checkFailure(plan: Plan, { turn }: RunEvidence, { answer, text }: { answer: Answer; text: string }): string[] {
-  const code = answer.error?.code ?? 'nothing'
-  if (code === 'UNAVAILABLE' && touchesDatabase(plan)) return []
-  if (code !== 'PROVIDER_ERROR' || turn.prompt.fault === 'none')
-    return [`failed with ${code}: ${answer.error?.message}`]
-  // All that the provider said before it broke off is kept, but for half a character at the very end.
-  const said = scriptOf(turn.prompt).tokens.slice(0, tokensBeforeFault(turn.prompt)).join('')
-  return turn.prompt.fault !== 'cut' && Math.abs(said.length - text.length) > 1
-    ? ['lost what the provider had said']
-    : []
-}
-
-function differAt(text: string, expected: string): string {
-  let at = 0
-  while (at < text.length && text[at] === expected[at]) at++
-  return `at ${at}: ${JSON.stringify(text.slice(at - 10, at + 40))} for ${JSON.stringify(expected.slice(at - 10, at + 40))}`
+/** What callers were told of a run. */
+export interface Told {
+  readonly acks: readonly Run[]
+  readonly cancels: readonly CancelRunResult[]
 }
 
 /** The stored run against its log and against what callers were told. */
-export function checkStoredRun(
-  { run }: StoredRun,
-  evidence: RunEvidence,
-  { log, answer }: { log: readonly string[]; answer: Answer },
-): string[] {
+export function checkStoredRun({ found: { run, events: log }, answer }: Part, { acks, cancels }: Told): string[] {
   const found: string[] = []
   if (run['status'] !== answer.status) found.push(`stored as ${run['status']}, streamed as ${answer.status}`)
   if (run['lastSeq'] !== log.length) found.push(`stored with lastSeq ${run['lastSeq']} of ${log.length}`)
   if (!isDeepStrictEqual(run['metrics'], answer.metrics)) found.push('its metrics are not those of the terminal event')
-  for (const ack of evidence.acks)
+  for (const ack of acks)
     if (ack.messageId !== run['messageId'] || ack.userMessageId !== run['userMessageId'] || ack.id !== run['id'])
       found.push('a start was answered with another run')
-  for (const told of evidence.cancels) {
-    if (told.status !== 'running' && told.status !== run['status'])
+  for (const told of cancels) {
+    const hadEnd = told.status !== 'running' && told.status !== 'queued'
+    if (hadEnd && told.status !== run['status'])
       found.push(`a cancel was told ${told.status}, and the run is ${run['status']}`)
     if (told.finalSeq !== null && told.finalSeq !== log.length)
       found.push(`a cancel was told seq ${told.finalSeq}, and the log has ${log.length}`)
@@ -146,10 +98,9 @@ export function checkStoredRun(
   return found
 }
 
-export function checkTerminal(log: readonly string[], content: readonly ContentBlock[]): string[] {
-  const last = JSON.parse(log.at(-1) ?? 'null') as TerminalEvent | null
+export function checkTerminal({ found: { events: log }, answer }: Part, content: readonly ContentBlock[]): string[] {
+  const last = JSON.parse(log.at(-1) ?? 'null') as RunEvent | null
   if (last === null || !isTerminalEvent(last)) return ['no terminal event']
-  const answer = answerOf(log)
   return statusOfTerminal(last) === answer.status && isDeepStrictEqual(content, answer.content)
     ? []
     : ['the message is not what was streamed']
@@ -159,7 +110,7 @@ export function checkTerminal(log: readonly string[], content: readonly ContentB
 export function checkAbsentRun(evidence: RunEvidence): string[] {
   const found: string[] = []
   if (isAcked(evidence)) found.push('a start was confirmed, and the run is not stored')
-  for (const journal of evidence.journals)
+  for (const journal of [...evidence.journals, ...evidence.sdkJournals.flatMap(({ parts }) => parts)])
     if (journal.events.length > 0) found.push(`${journal.reader}: saw a run that is not stored`)
   return found
 }

@@ -1,23 +1,27 @@
 /** Is a session's history whole, in order, and written by one run at a time? */
 import { isDeepStrictEqual } from 'node:util'
+import { continuationPrompt } from '@verbatim/core'
 import type { Message } from '@verbatim/core'
 import type { Document } from 'mongodb'
-import { promptText } from '../prompt.ts'
+import { wasAdmittedBefore } from '../plan/evidence.ts'
 import type { RunEvidence } from '../plan/evidence.ts'
-import type { Stored, StoredSession } from './read-storage.ts'
+import { promptText } from '../prompt.ts'
+import { wasAsked } from './parts.ts'
+import type { Part } from './parts.ts'
+import type { StoredSession } from './read-storage.ts'
 
-export function checkSession(
-  { session, messages }: StoredSession,
-  runs: readonly RunEvidence[],
-  stored: Stored,
-): string[] {
+/** @param parts of every answer of the session, in any order */
+export function checkSession({ session, messages }: StoredSession, parts: readonly Part[]): string[] {
   const found: string[] = []
   const seqs = messages.map((message) => Number(message['seq']))
   if (seqs.some((seq, at) => seq !== at + 1)) found.push(`message seqs are ${seqs.join(',')}`)
   if (session['head'] !== messages.length) found.push(`the head is ${session['head']} of ${messages.length}`)
   if (session['activeRunId'] !== null) found.push('the session is still busy')
+  const waiting = (session['queue'] ?? []) as unknown[]
+  if (waiting.length > 0) found.push(`${waiting.length} prompts still wait`)
   messages.forEach((message, at) => found.push(...checkPlace(messages, message, at)))
-  for (const run of runs) found.push(...checkMessagesOfRun(messages, run, stored))
+  for (const part of parts) found.push(...checkMessagesOf(messages, part))
+  found.push(...checkOrder(messages, parts))
   return found
 }
 
@@ -27,19 +31,41 @@ function checkPlace(messages: readonly Document[], message: Document, at: number
   if (message['role'] !== role) return [`message ${at + 1} is of the ${message['role']}`]
   if (role === 'assistant' && messages[at - 1]?.['runId'] !== message['runId'])
     return [`message ${at + 1} answers another prompt than the one before it`]
-  return []
+  const continues = message['continues'] ?? null
+  // The rest of an answer stands right behind what was lost: nobody comes in between.
+  return role === 'user' && continues !== null && messages[at - 1]?.['runId'] !== continues
+    ? [`message ${at + 1} does not go on from the one before it`]
+    : []
 }
 
-function checkMessagesOfRun(messages: readonly Document[], run: RunEvidence, stored: Stored): string[] {
-  const ofRun = messages.filter((message) => message['runId'] === run.runId)
-  const isStored = stored.runs.has(run.runId)
+function checkMessagesOf(messages: readonly Document[], part: Part): string[] {
+  const { runId, asked, at, continues } = part
+  const ofRun = messages.filter((message) => message['runId'] === runId)
   const roles = ofRun.map((message) => message['role']).join(',')
-  if (roles !== (isStored ? 'user,assistant' : '')) return [`run ${run.runId} has the messages "${roles}"`]
-  const [user] = ofRun
-  const prompt = [{ type: 'text', text: promptText(run.turn.prompt) }]
-  return user === undefined || isDeepStrictEqual(user['content'], prompt)
-    ? []
-    : [`the prompt of ${run.runId} is stored changed`]
+  if (roles !== (wasAsked(part) ? 'user,assistant' : '')) return [`run ${runId} has the messages "${roles}"`]
+  const text = at === 0 ? promptText(asked.turn.prompt) : continuationPrompt
+  const found: string[] = []
+  if (ofRun.some((message) => (message['continues'] ?? null) !== continues))
+    found.push(`the messages of ${runId} do not go on from ${continues}`)
+  if (ofRun.length > 0 && !isDeepStrictEqual(ofRun[0]?.['content'], [{ type: 'text', text }]))
+    found.push(`the prompt of ${runId} is stored changed`)
+  return found
+}
+
+/** Prompts are asked in the order in which they were admitted, as far as that order is known. */
+function checkOrder(messages: readonly Document[], parts: readonly Part[]): string[] {
+  const places = new Map<RunEvidence, number>()
+  for (const { at, runId, asked } of parts) {
+    const place = messages.findIndex((message) => message['runId'] === runId)
+    if (at === 0 && place >= 0) places.set(asked, place)
+  }
+  return [...places].flatMap(([run, place]) =>
+    [...places].flatMap(([other, otherPlace]) =>
+      wasAdmittedBefore(run, other) && place > otherPlace
+        ? [`${run.runId} was admitted before ${other.runId} and asked behind it`]
+        : [],
+    ),
+  )
 }
 
 /** The API's history against MongoDB's. */

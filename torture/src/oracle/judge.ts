@@ -6,10 +6,9 @@ import { Journal } from '../clients/journal.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import type { Evidence, RunEvidence } from '../plan/evidence.ts'
 import type { World } from '../world/world.ts'
+import { checkContent } from './check-content.ts'
 import {
-  answerOf,
   checkAbsentRun,
-  checkContent,
   checkJournal,
   checkLog,
   checkSdkJournal,
@@ -18,8 +17,10 @@ import {
   difference,
 } from './check-run.ts'
 import { checkListed, checkSession } from './check-session.ts'
+import { checkSeams, partsOf, wasAsked } from './parts.ts'
+import type { Part } from './parts.ts'
 import { readStorage, waitUntilEnded } from './read-storage.ts'
-import type { Stored, StoredRun } from './read-storage.ts'
+import type { Stored } from './read-storage.ts'
 
 export interface Verdict {
   readonly violations: readonly string[]
@@ -30,55 +31,70 @@ export interface Verdict {
 }
 
 /** How long runs may take to end once everything is healed, beside a lease, in milliseconds. */
-const endWithinMs = 15_000
+const endWithinMs = 30_000
 
 export async function judge(world: World, evidence: Evidence): Promise<Verdict> {
   const sessionIds = evidence.plan.sessions.map(({ sessionId }) => sessionId)
   const violations = [...evidence.violations]
   if (!(await waitUntilEnded(world, sessionIds, endWithinMs + world.leases.leaseMs))) {
-    violations.push('hanging: a run is still running long after everything was healed')
+    violations.push('hanging: a run has not ended long after everything was healed')
   }
   const stored = await readStorage(world, sessionIds)
-  let events = 0
-  for (const run of evidence.runs) {
-    const found = stored.runs.get(run.runId)
-    events += found?.events.length ?? 0
-    const wrong = found === undefined ? checkAbsentRun(run) : await judgeRun(world, { evidence, run, stored, found })
+  const answers = evidence.runs.map((run) => ({ run, parts: partsOf(stored, run) }))
+  for (const { run, parts } of answers) {
+    const wrong = await judgeAnswer(world, { evidence, stored, run, parts })
     violations.push(...wrong.map((text) => `run ${run.runId} (${run.turn.agentId}, ${run.turn.start}): ${text}`))
   }
+  const parts = answers.flatMap((answer) => answer.parts)
+  const known = new Set(parts.map(({ runId }) => runId))
+  for (const runId of stored.runs.keys()) if (!known.has(runId)) violations.push(`nobody asked for run ${runId}`)
   for (const [sessionId, session] of stored.sessions) {
-    const runs = evidence.runs.filter((run) => run.session.sessionId === sessionId)
+    const ofSession = parts.filter(({ asked }) => asked.session.sessionId === sessionId)
     const listed = (await query(frontsOf(world), 'messages.list', { sessionId, limit: 100 })) as { items: Message[] }
-    const wrong = [...checkSession(session, runs, stored), ...checkListed(listed.items, session.messages)]
+    const wrong = [...checkSession(session, ofSession), ...checkListed(listed.items, session.messages)]
     violations.push(...wrong.map((text) => `session ${sessionId}: ${text}`))
   }
-  return { violations, runs: stored.runs.size, events, ends: endsOf(stored) }
+  const events = parts.reduce((sum, { found }) => sum + found.events.length, 0)
+  return { violations, runs: stored.runs.size, events, ends: endsOf(parts) }
 }
 
-interface RunCase {
+interface AnswerCase {
   readonly evidence: Evidence
-  readonly run: RunEvidence
   readonly stored: Stored
-  readonly found: StoredRun
+  readonly run: RunEvidence
+  readonly parts: readonly Part[]
 }
 
-async function judgeRun(world: World, { evidence, run, stored, found }: RunCase): Promise<string[]> {
-  const log = found.events
-  if (found.hole !== undefined) return [`the stored log has a hole: ${found.hole}`]
-  const logProblems = checkLog(log)
-  // A log without an end is never read to its end: asking the servers would only take time.
-  if (logProblems.length > 0) return logProblems
-  const answer = answerOf(log)
-  const messages = stored.sessions.get(run.session.sessionId)?.messages ?? []
-  const message = messages.find((one) => one['runId'] === run.runId && one['role'] === 'assistant')
+async function judgeAnswer(world: World, { evidence, stored, run, parts }: AnswerCase): Promise<string[]> {
+  if (parts.length === 0) return checkAbsentRun(run)
+  const found: string[] = []
+  for (const part of parts) {
+    const { events, hole } = part.found
+    const broken = hole === undefined ? checkLog(events) : [`the stored log has a hole: ${hole}`]
+    // A log without an end is never read to its end: asking the servers would only take time.
+    if (broken.length > 0) return [...found, ...broken]
+    const wrong = [...checkContent(evidence, part, stored), ...checkStored(part, stored)]
+    found.push(...wrong, ...(await replays(world, part.runId, events)))
+  }
   return [
-    ...checkContent(evidence.plan, run, answer),
-    ...checkStoredRun(found, run, { log, answer }),
-    ...checkTerminal(log, (message?.['content'] ?? []) as ContentBlock[]),
-    ...(isDeepStrictEqual(message?.['metrics'], answer.metrics) ? [] : ["the message's metrics are not the run's"]),
-    ...run.journals.flatMap((journal) => checkJournal(journal, log)),
-    ...run.sdkJournals.flatMap((sdk) => checkSdkJournal(sdk, { log, answer })),
-    ...(await replays(world, run.runId, log)),
+    ...found,
+    ...checkSeams(parts),
+    ...run.journals.flatMap((journal) => checkJournal(journal, parts[0]?.found.events ?? [])),
+    ...run.sdkJournals.flatMap((sdk) => checkSdkJournal(sdk, parts)),
+  ]
+}
+
+/** Run and message as they are stored. */
+function checkStored(part: Part, stored: Stored): string[] {
+  const { asked, at, runId, answer } = part
+  const messages = stored.sessions.get(asked.session.sessionId)?.messages ?? []
+  const message = messages.find((one) => one['runId'] === runId && one['role'] === 'assistant')
+  const isOther = wasAsked(part) && !isDeepStrictEqual(message?.['metrics'], answer.metrics)
+  return [
+    // Callers were told of the first part alone: they did not start the others.
+    ...checkStoredRun(part, at === 0 ? asked : { acks: [], cancels: [] }),
+    ...checkTerminal(part, (message?.['content'] ?? []) as ContentBlock[]),
+    ...(isOther ? ["the message's metrics are not the run's"] : []),
   ]
 }
 
@@ -105,8 +121,12 @@ function frontsOf(world: World) {
   return world.servers.map(({ front }) => front)
 }
 
-function endsOf(stored: Stored): Record<string, number> {
+function endsOf(parts: readonly Part[]): Record<string, number> {
   const ends: Record<string, number> = {}
-  for (const { run } of stored.runs.values()) ends[String(run['status'])] = (ends[String(run['status'])] ?? 0) + 1
+  for (const part of parts) {
+    const { status, continuedBy } = part.answer
+    const end = continuedBy !== null ? 'continued' : wasAsked(part) ? status : 'cancelled in the queue'
+    ends[end] = (ends[end] ?? 0) + 1
+  }
   return ends
 }

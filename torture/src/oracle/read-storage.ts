@@ -22,11 +22,12 @@ export interface Stored {
   readonly runs: ReadonlyMap<string, StoredRun>
 }
 
-/** Waits until no run of these sessions is running; false when that does not happen within `withinMs`. */
+/** Waits until no run of these sessions is running or waits for its turn; false when that does not happen within `withinMs`. */
 export async function waitUntilEnded(world: World, sessionIds: readonly string[], withinMs: number): Promise<boolean> {
   const deadline = performance.now() + withinMs
   const runs = world.db.collection('runs')
-  while ((await runs.countDocuments({ sessionId: { $in: [...sessionIds] }, status: 'running' })) > 0) {
+  const unended = { sessionId: { $in: [...sessionIds] }, status: { $in: ['running', 'queued'] } }
+  while ((await runs.countDocuments(unended)) > 0) {
     if (performance.now() > deadline) return false
     await new Promise((resolve) => setTimeout(resolve, 50))
   }

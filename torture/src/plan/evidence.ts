@@ -10,6 +10,9 @@ export interface RunEvidence {
   readonly runId: string
   /** Answers to starts, in the order they came. */
   readonly acks: Run[]
+  /** When the start was first sent, and when it was first confirmed, by the harness's one clock. */
+  sentAtMs: number
+  ackedAtMs: number
   /** True when the real client's start was confirmed. */
   isSdkAcked: boolean
   /** True when nobody asks about the start any more. */
@@ -30,4 +33,17 @@ export interface Evidence {
 
 export function isAcked(run: RunEvidence): boolean {
   return run.acks.length > 0 || run.isSdkAcked
+}
+
+export function noteSent(run: RunEvidence): void {
+  run.sentAtMs = Math.min(run.sentAtMs, performance.now())
+}
+
+export function noteAcked(run: RunEvidence): void {
+  run.ackedAtMs = Math.min(run.ackedAtMs, performance.now())
+}
+
+/** Whether `run` is known to have been admitted before `other`: it was confirmed before the other was sent at all. */
+export function wasAdmittedBefore(run: RunEvidence, other: RunEvidence): boolean {
+  return run.ackedAtMs < other.sentAtMs
 }

@@ -1,6 +1,7 @@
 /** Does to the world what a fault says, and undoes it when its time is over. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MongoSet } from '../world/mongo-set.ts'
+import { rollOver } from '../world/roll-over.ts'
 import type { World } from '../world/world.ts'
 import type { FailHow, Fault, NodeChoice } from './plan.ts'
 
@@ -30,18 +31,23 @@ export async function injectFault(world: World, fault: Fault, moveClients: () =>
     case 'back-blackhole':
     case 'back-delay':
       return await injectWireFault(world, fault)
-    case 'mongod-kill': {
-      const node = await nodeOf(world.mongo, fault.node)
-      await world.mongo.kill(node)
-      await sleep(fault.backAfterMs)
-      return await world.mongo.restart(node)
-    }
+    case 'mongod-kill':
+    case 'mongod-abort':
+    case 'mongod-disk-full':
+      return await endMongod(world.mongo, fault)
     case 'mongod-hang': {
       const node = await nodeOf(world.mongo, fault.node)
       await world.mongo.hang(node)
       await sleep(fault.forMs)
       return await world.mongo.wake(node)
     }
+    case 'history-lost':
+      world.server(fault.server).hang()
+      await rollOver(world)
+      world.server(fault.server).wake()
+      if ((await world.db.collection('runs').countDocuments({ status: 'running' })) === 0)
+        throw new Error('Nothing is left to follow')
+      return world.server(fault.server + 1).front.cut()
     case 'step-down':
       return await world.mongo.stepDown()
     case 'lose-unreplicated':
@@ -72,6 +78,17 @@ async function injectWireFault(world: World, fault: WireFault): Promise<void> {
       await sleep(fault.forMs)
       return proxy.delay(0)
   }
+}
+
+async function endMongod(
+  mongo: MongoSet,
+  { kind, node: choice, backAfterMs }: Extract<Fault, { kind: 'mongod-kill' | 'mongod-abort' | 'mongod-disk-full' }>,
+): Promise<void> {
+  const node = await nodeOf(mongo, choice)
+  if (kind === 'mongod-disk-full') await mongo.fillDisk(node)
+  else await mongo.kill(node, kind === 'mongod-kill' ? 'SIGKILL' : 'SIGABRT')
+  await sleep(backAfterMs)
+  return await mongo.restart(node)
 }
 
 async function loseUnreplicated(

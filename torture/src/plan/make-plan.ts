@@ -57,12 +57,18 @@ function pickProfile(random: Random, faults: readonly FaultPlan[]): ProfileName 
 }
 
 function makeSession(seed: number, random: Random): SessionPlan {
-  const turns = Array.from({ length: random.int(1, 2) }, (_, at) => makeTurn(seed, random.fork(`turn-${at}`)))
-  return { sessionId: `s-${seed}-${random.uuid().slice(0, 8)}`, turns, overlaps: random.chance(0.4) }
+  const overlaps = random.chance(0.4)
+  const count = overlaps ? random.int(2, 4) : random.int(1, 2)
+  const turns = Array.from({ length: count }, (_, at) => makeTurn(seed, random.fork(`turn-${at}`), overlaps))
+  return { sessionId: `s-${seed}-${random.uuid().slice(0, 8)}`, turns, overlaps }
 }
 
-function makeTurn(seed: number, random: Random): TurnPlan {
-  const isClaude = random.chance(0.3)
+const whenBusies = ['reject', 'queue', 'queue', 'replace'] as const
+const agents = ['seeded', 'continuing', 'claude'] as const
+
+function makeTurn(seed: number, random: Random, overlaps: boolean): TurnPlan {
+  const agentId = random.pick(agents)
+  const isClaude = agentId === 'claude'
   const faults: readonly ProviderFault[] = ['none', 'none', 'none', 'none', 'cut', 'error', 'overloaded']
   const prompt: PromptSpec = {
     seed,
@@ -79,8 +85,10 @@ function makeTurn(seed: number, random: Random): TurnPlan {
   }
   return {
     prompt,
-    agentId: isClaude ? 'claude' : 'seeded',
+    agentId,
     start: random.pick(startStyles),
+    whenBusy: overlaps ? random.pick(whenBusies) : 'reject',
+    delayMs: random.pick([0, 60, random.int(100, 500)]),
     via: random.int(0, 1),
     hangUpAfterMs: random.int(0, 25),
     readers: Array.from({ length: random.int(1, 3) }, (_, at) => makeReader(random.fork(`reader-${at}`))),

@@ -1,4 +1,5 @@
 /** What a plan is: prompts, readers and faults with their times. Data only, made from a seed or written by hand. */
+import type { WhenBusy } from '@verbatim/core'
 import type { PromptSpec } from '../prompt.ts'
 import type { ProfileName } from '../world/world.ts'
 
@@ -32,10 +33,16 @@ export interface CancelPlan {
   readonly vias: readonly number[]
 }
 
+/** `continuing` and `tooling` have `onCrash: 'continue'`, the others 'interrupt'. */
+export type AgentName = 'seeded' | 'continuing' | 'claude' | 'tooling'
+
 export interface TurnPlan {
   readonly prompt: PromptSpec
-  readonly agentId: 'seeded' | 'claude'
+  readonly agentId: AgentName
   readonly start: StartStyle
+  readonly whenBusy: WhenBusy
+  /** Behind the turn before it when that is not waited for, in milliseconds. */
+  readonly delayMs: number
   readonly via: number
   readonly hangUpAfterMs: number
   readonly readers: readonly ReaderPlan[]
@@ -45,7 +52,7 @@ export interface TurnPlan {
 export interface SessionPlan {
   readonly sessionId: string
   readonly turns: readonly TurnPlan[]
-  /** The next prompt does not wait for the answer: the session is busy, and the prompt is sent until it is not. */
+  /** The next prompt does not wait for the answer: the session is busy, and `whenBusy` says what comes of it. */
   readonly overlaps: boolean
 }
 
@@ -65,8 +72,14 @@ export type Fault =
   | { readonly kind: 'back-delay'; readonly server: number; readonly forMs: number; readonly delayMs: number }
   | { readonly kind: 'clients-move' }
   | { readonly kind: 'mongod-kill'; readonly node: NodeChoice; readonly backAfterMs: number }
+  /** As on a failed assertion of its own: SIGABRT. */
+  | { readonly kind: 'mongod-abort'; readonly node: NodeChoice; readonly backAfterMs: number }
+  /** No file of its grows any more, which ends it; there is room again when it is back. */
+  | { readonly kind: 'mongod-disk-full'; readonly node: NodeChoice; readonly backAfterMs: number }
   | { readonly kind: 'mongod-hang'; readonly node: NodeChoice; readonly forMs: number }
   | { readonly kind: 'step-down' }
+  /** The server sleeps until MongoDB has forgotten where the server's change stream was; then clients come to it. */
+  | { readonly kind: 'history-lost'; readonly server: number }
   /** With three nodes: the primary goes on alone for so long, then dies, and the others take over without what it wrote. */
   | { readonly kind: 'lose-unreplicated'; readonly aloneMs: number; readonly backAfterMs: number }
   | {
@@ -98,6 +111,11 @@ export interface Plan {
   readonly faults: readonly FaultPlan[]
 }
 
+/** Whether another run goes on from a run of this agent whose process was lost. */
+export function isContinued(agent: AgentName): boolean {
+  return agent === 'continuing' || agent === 'tooling'
+}
+
 /** The word under which a fault is counted. */
 export function labelOf(fault: Fault): string {
   if (fault.kind !== 'fail-commands') return fault.kind
@@ -112,6 +130,8 @@ const deadly: readonly Fault['kind'][] = [
   'server-block',
   'back-blackhole',
   'mongod-kill',
+  'mongod-abort',
+  'mongod-disk-full',
   'mongod-hang',
   'lose-unreplicated',
 ]

@@ -10,7 +10,7 @@ import { takeTurn } from './take-turn.ts'
 import type { TurnContext } from './take-turn.ts'
 
 /** How long everything may take to end once nothing is broken any more, beside a lease, in milliseconds. */
-const slackMs = 20_000
+const slackMs = 45_000
 
 export interface PlanRun {
   readonly evidence: Evidence
@@ -21,7 +21,7 @@ export interface PlanRun {
 export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   await world.use(plan.profile, plan.graceMs)
   for (const server of world.servers) server.clearLog()
-  world.exitCodes.length = 0
+  world.exits.length = 0
   const violations: string[] = []
   const injected = new Map<string, number>()
   await using paths = new ClientPaths(world)
@@ -41,7 +41,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   if (over.signal.aborted) violations.push('hanging: not everything had ended in time after everything was healed')
   clearTimeout(deadline)
   over.abort()
-  for (const code of world.exitCodes) if (code !== 0) violations.push(`a drained server ended with ${code}`)
+  for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
   return { evidence: { plan, runs: sessions.flatMap(({ runs }) => runs), violations }, injected }
 }
 
@@ -51,6 +51,8 @@ function newRun(session: SessionPlan, turn: SessionPlan['turns'][number]): RunEv
     turn,
     runId: turn.prompt.runId,
     acks: [],
+    sentAtMs: Number.POSITIVE_INFINITY,
+    ackedAtMs: Number.POSITIVE_INFINITY,
     isSdkAcked: false,
     isAbandoned: false,
     cancels: [],
@@ -64,6 +66,7 @@ function newRun(session: SessionPlan, turn: SessionPlan['turns'][number]): RunEv
 async function talk(context: TurnContext, session: SessionPlan, runs: readonly RunEvidence[]): Promise<void> {
   const turns: Promise<void>[] = []
   for (const run of runs) {
+    if (session.overlaps && run.turn.delayMs > 0) await sleep(run.turn.delayMs)
     const ended = new Promise<void>((resolve) => turns.push(takeTurn(context, run, resolve)))
     if (!session.overlaps) await ended
   }

@@ -1,5 +1,6 @@
 /** One prompt of a plan: sent as the plan says, read by all its readers, cancelled if it is to be. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Run } from '@verbatim/core'
 import { promptText } from '../prompt.ts'
 import { Journal } from '../clients/journal.ts'
 import { readRun } from '../clients/raw-reader.ts'
@@ -8,7 +9,7 @@ import type { StartInput } from '../clients/raw-calls.ts'
 import { followBySdk, openClient, sendAndRead } from '../clients/sdk-reader.ts'
 import type { World } from '../world/world.ts'
 import type { ClientPaths } from './client-paths.ts'
-import { isAcked } from './evidence.ts'
+import { isAcked, noteAcked, noteSent } from './evidence.ts'
 import type { RunEvidence } from './evidence.ts'
 import type { CancelPlan, ReaderPlan } from './plan.ts'
 
@@ -57,13 +58,14 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
 async function send(context: TurnContext, run: RunEvidence): Promise<void> {
   const { turn } = run
   const input = inputOf(run)
+  noteSent(run)
   const servers = [context.world.server(turn.via).front, context.world.server(turn.via + 1).front] as const
   switch (turn.start) {
     case 'repeated':
       return await sendUntilAnswered(context, run, input)
     case 'duplicate': {
       const answers = await Promise.all(servers.map(async (endpoint) => await startOnce(endpoint, input)))
-      for (const answer of answers) if (answer.type === 'data') run.acks.push(answer.data)
+      for (const answer of answers) if (answer.type === 'data') takeAck(run, answer.data)
       return await sendUntilAnswered(context, run, input)
     }
     case 'answer_lost':
@@ -79,7 +81,13 @@ async function send(context: TurnContext, run: RunEvidence): Promise<void> {
 }
 
 function inputOf({ runId, session, turn }: RunEvidence): StartInput {
-  return { runId, sessionId: session.sessionId, message: promptText(turn.prompt), agentId: turn.agentId }
+  const { prompt, agentId, whenBusy } = turn
+  return { runId, sessionId: session.sessionId, message: promptText(prompt), agentId, whenBusy }
+}
+
+function takeAck(run: RunEvidence, ack: Run): void {
+  run.acks.push(ack)
+  noteAcked(run)
 }
 
 /** What passes by itself; anything else is a refusal that no plan provokes. */
@@ -89,7 +97,7 @@ async function sendUntilAnswered(context: TurnContext, run: RunEvidence, input: 
   const { world, signal, violations } = context
   for (let tries = 0; !signal.aborted; tries++) {
     const answer = await startOnce(world.server(run.turn.via + tries).front, input)
-    if (answer.type === 'data') return void run.acks.push(answer.data)
+    if (answer.type === 'data') return takeAck(run, answer.data)
     if (answer.type === 'refused' && !passing.has(answer.error.code)) {
       violations.push(`a start was refused with ${answer.error.code}: ${answer.error.message}`)
       run.isAbandoned = true
@@ -103,12 +111,15 @@ async function sendUntilAnswered(context: TurnContext, run: RunEvidence, input: 
 
 async function sendBySdk(context: TurnContext, run: RunEvidence, input: StartInput): Promise<void> {
   const client = openClient(await context.paths.open(run.turn.via))
-  const onStarted = () => (run.isSdkAcked = true)
-  const journal = await sendAndRead(client, input, { signal: context.signal, onStarted })
+  const onStarted = () => {
+    run.isSdkAcked = true
+    noteAcked(run)
+  }
+  const seen = await sendAndRead(client, input, { signal: context.signal, onStarted })
   await client[Symbol.asyncDispose]()
   // A busy session is told at once; who wants to wait asks again.
-  if (journal.refusedWith === 'SESSION_BUSY') return await sendUntilAnswered(context, run, input)
-  run.sdkJournals.push(journal)
+  if (seen.refusedWith === 'SESSION_BUSY') return await sendUntilAnswered(context, run, input)
+  run.sdkJournals.push(seen)
   if (!run.isSdkAcked) run.isAbandoned = true
 }
 

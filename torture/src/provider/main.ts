@@ -2,7 +2,8 @@
 import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parsePrompt, scriptOf, tokensBeforeFault } from '../prompt.ts'
+import { continuationPrompt } from '@verbatim/core'
+import { isToolFault, parsePrompt, scriptOf, tokensBeforeFault } from '../prompt.ts'
 import type { PromptSpec } from '../prompt.ts'
 
 process.on('disconnect', () => process.exit(1))
@@ -29,16 +30,38 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     return
   }
   response.writeHead(200, { 'content-type': 'text/event-stream' })
-  await stream(spec, response)
+  await stream(spec, sayingOf(spec, body), response)
 }
 
 function promptOf(body: string): PromptSpec {
   // The last prompt in the conversation; JSON escapes leave its characters as they are.
-  const prompts = body.match(/torture seed=\d+ run=\S+ tokens=\d+ pace=\d+ fault=\w+/g) ?? []
+  const prompts = body.match(/torture seed=\d+ run=\S+ tokens=\d+ pace=\d+ fault=[\w-]+/g) ?? []
   return parsePrompt(prompts.at(-1) ?? '')
 }
 
-async function stream(spec: PromptSpec, response: ServerResponse): Promise<void> {
+/** What one model call says: tokens of the script, and the call of a tool behind them. */
+interface Saying {
+  readonly from: number
+  readonly to: number
+  /** Id of the call. */
+  readonly toolUse: string | undefined
+}
+
+/**
+ * With a tool's fault half of the answer comes before the call and half behind its result. A run that goes on from a lost one
+ * makes the same call again, as models do: it is for the agent not to let it happen.
+ */
+function sayingOf(spec: PromptSpec, body: string): Saying {
+  const half = tokensBeforeFault(spec)
+  if (!isToolFault(spec.fault)) return { from: 0, to: half, toolUse: undefined }
+  const callId = (count: number) => `toolu_${count}_${spec.runId}`
+  if (!body.includes(callId(1))) return { from: 0, to: half, toolUse: callId(1) }
+  const isLinked = body.includes(continuationPrompt)
+  if (isLinked && !body.includes(callId(2))) return { from: half, to: half, toolUse: callId(2) }
+  return { from: half, to: scriptOf(spec).tokens.length, toolUse: undefined }
+}
+
+async function stream(spec: PromptSpec, { from, to, toolUse }: Saying, response: ServerResponse): Promise<void> {
   const script = scriptOf(spec)
   const send = (type: string, fields: object) =>
     response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...fields })}\n\n`)
@@ -46,8 +69,8 @@ async function stream(spec: PromptSpec, response: ServerResponse): Promise<void>
   const message = { id: 'msg', type: 'message', role: 'assistant', content: [], model: 'seeded-1', stop_reason: null }
   send('message_start', { message: { ...message, stop_sequence: null, usage } })
   send('content_block_start', { index: 0, content_block: { type: 'text', text: '' } })
-  for (const [at, text] of script.tokens.slice(0, tokensBeforeFault(spec)).entries()) {
-    const pauseMs = script.pausesMs[at] ?? 0
+  for (const [at, text] of script.tokens.slice(from, to).entries()) {
+    const pauseMs = script.pausesMs[from + at] ?? 0
     if (pauseMs > 0) await sleep(pauseMs)
     if (response.destroyed) return
     send('content_block_delta', { index: 0, delta: { type: 'text_delta', text } })
@@ -58,8 +81,17 @@ async function stream(spec: PromptSpec, response: ServerResponse): Promise<void>
     return void response.end()
   }
   send('content_block_stop', { index: 0 })
-  const delta = { stop_reason: 'end_turn', stop_sequence: null }
-  send('message_delta', { delta, usage: { output_tokens: script.tokens.length } })
+  if (toolUse !== undefined) {
+    send('content_block_start', {
+      index: 1,
+      content_block: { type: 'tool_use', id: toolUse, name: spec.fault, input: {} },
+    })
+    const partial_json = JSON.stringify({ run: spec.runId })
+    send('content_block_delta', { index: 1, delta: { type: 'input_json_delta', partial_json } })
+    send('content_block_stop', { index: 1 })
+  }
+  const delta = { stop_reason: toolUse === undefined ? 'end_turn' : 'tool_use', stop_sequence: null }
+  send('message_delta', { delta, usage: { output_tokens: to - from } })
   send('message_stop', {})
   response.end()
 }

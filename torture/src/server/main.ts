@@ -9,8 +9,9 @@ import { createServerCore, systemClock } from '@verbatim/core/server'
 import type { Clock, LogFields, Logger } from '@verbatim/core/server'
 import { createApi } from '@verbatim/api'
 import { crashAt } from './crash-at.ts'
-import { seededAgent } from './seeded-agent.ts'
+import { continuingAgent, seededAgent } from './seeded-agent.ts'
 import type { FromServer, ServerConfig, ToServer } from './server-config.ts'
+import { createTools, toolTimeoutMs } from './tools.ts'
 
 let graceMs = 0
 
@@ -32,7 +33,10 @@ async function start(config: ServerConfig): Promise<void> {
   const storage = createMongoStorage({ client, watchClient, databaseName: config.databaseName, clock })
   await storage.migrate()
   const { archiveDelayMs, leases } = config
-  const agents = [seededAgent, claude({ apiKey: 'none', baseURL: config.providerUrl, maxRetries: 2 })]
+  const provider = { apiKey: 'none', baseURL: config.providerUrl, maxRetries: 2 }
+  const tools = createTools(client.db(config.databaseName))
+  const tooling = claude({ ...provider, id: 'tooling', tools, toolTimeoutMs, onCrash: 'continue' })
+  const agents = [seededAgent, continuingAgent, claude(provider), tooling]
   const options = { ...leases, archiveDelayMs, startWaitMs: 1_500, cancelWaitMs: 2_000 }
   const core = createServerCore({ ...crashAt(storage, config.crashAt), agents, clock, logger }, options)
   const authenticate = () => ({ userId: 'torture' })

@@ -1,28 +1,43 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AgentEvent } from '@verbatim/core'
+import type { AgentEvent, Message } from '@verbatim/core'
 import { textOf } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
-import { parsePrompt, scriptOf } from '../prompt.ts'
+import { expectedText, parsePrompt, scriptLeft } from '../prompt.ts'
+import type { Script } from '../prompt.ts'
 
 /** Says what its prompt's seed and run id lead to, at the pace they lead to. */
 export const seededAgent: Agent = {
   id: 'seeded',
-  async *stream({ messages }, signal): AsyncGenerator<AgentEvent, void, void> {
-    const script = scriptOf(parsePrompt(textOf(messages.at(-1)?.content ?? [])))
-    yield { type: 'message_start', message: { model: 'seeded-1', usage: { input_tokens: script.inputTokens } } }
-    const textIndex = script.thinking.length > 0 ? 1 : 0
-    if (textIndex > 0) yield* thinkingBlock(script.thinking)
-    yield { type: 'content_block_start', index: textIndex, content_block: { type: 'text', text: '' } }
-    for (const [at, text] of script.tokens.entries()) {
-      const pauseMs = script.pausesMs[at] ?? 0
-      if (pauseMs > 0) await sleep(pauseMs, undefined, { signal })
-      yield { type: 'content_block_delta', index: textIndex, delta: { type: 'text_delta', text } }
-    }
-    yield { type: 'content_block_stop', index: textIndex }
-    const delta = { stop_reason: 'end_turn', stop_sequence: null }
-    yield { type: 'message_delta', delta, usage: { output_tokens: script.tokens.length } }
-    yield { type: 'message_stop' }
-  },
+  stream: ({ messages }, signal) => speak(scriptFor(messages), signal),
+}
+
+/** The same, but when its process is lost another one says the rest. */
+export const continuingAgent: Agent = { ...seededAgent, id: 'continuing', onCrash: 'continue' }
+
+/** What is left to say of the newest prompt of a person's, going by nothing but the history. */
+function scriptFor(messages: readonly Message[]): Script {
+  const at = messages.findLastIndex(({ role, continues }) => role === 'user' && continues === null)
+  const spec = parsePrompt(textOf(messages[at]?.content ?? []))
+  const parts = messages.slice(at + 1).filter(({ role }) => role === 'assistant')
+  const said = parts.map(({ content }) => textOf(content)).join('')
+  if (!expectedText(spec).startsWith(said)) throw new Error('The history is not what was said')
+  return scriptLeft(spec, said)
+}
+
+async function* speak(script: Script, signal: AbortSignal): AsyncGenerator<AgentEvent, void, void> {
+  yield { type: 'message_start', message: { model: 'seeded-1', usage: { input_tokens: script.inputTokens } } }
+  const textIndex = script.thinking.length > 0 ? 1 : 0
+  if (textIndex > 0) yield* thinkingBlock(script.thinking)
+  yield { type: 'content_block_start', index: textIndex, content_block: { type: 'text', text: '' } }
+  for (const [at, text] of script.tokens.entries()) {
+    const pauseMs = script.pausesMs[at] ?? 0
+    if (pauseMs > 0) await sleep(pauseMs, undefined, { signal })
+    yield { type: 'content_block_delta', index: textIndex, delta: { type: 'text_delta', text } }
+  }
+  yield { type: 'content_block_stop', index: textIndex }
+  const delta = { stop_reason: 'end_turn', stop_sequence: null }
+  yield { type: 'message_delta', delta, usage: { output_tokens: script.tokens.length } }
+  yield { type: 'message_stop' }
 }
 
 function* thinkingBlock(thoughts: readonly string[]): Generator<AgentEvent> {

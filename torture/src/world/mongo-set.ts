@@ -1,10 +1,17 @@
 /** The MongoDB under torture: a replica set of one or three nodes that can be killed, hung, stepped down and made to fail. */
+import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import type { EmbeddedReplicaSet } from '@verbatim/embedded-mongodb'
 import { MongoClient } from 'mongodb'
 import type { Db, Document } from 'mongodb'
 import { processEnvironment } from '../env.ts'
+
+const run = promisify(execFile)
+
+/** How long a node may find its port taken, in milliseconds. */
+const restartWithinMs = 30_000
 
 /** How many commands fail, or until when. */
 export type FailPointMode = { readonly times: number } | 'alwaysOn'
@@ -28,13 +35,14 @@ export class MongoSet implements AsyncDisposable {
     })
   }
 
-  static async start(nodes: 1 | 3): Promise<MongoSet> {
+  /** @param oplogSizeMB of the replication log; a small one soon forgets what change streams have not read */
+  static async start(nodes: 1 | 3, oplogSizeMB?: number): Promise<MongoSet> {
     // A killed process leaves its open transaction behind, and with it the session's document locked, for as long as this
     // (60 s by MongoDB's default): a plan cannot wait so long.
     const setParameters = { enableTestCommands: 1, transactionLifetimeLimitSeconds: 3 }
-    return new MongoSet(
-      await startReplicaSet({ env: processEnvironment, nodes, electionTimeoutMillis: 2_000, setParameters }),
-    )
+    const small = oplogSizeMB === undefined ? {} : { oplogSizeMB }
+    const options = { env: processEnvironment, nodes, electionTimeoutMillis: 2_000, setParameters, ...small }
+    return new MongoSet(await startReplicaSet(options))
   }
 
   get nodes(): number {
@@ -53,9 +61,21 @@ export class MongoSet implements AsyncDisposable {
     return await this.#set.primaryIndex({ signal: AbortSignal.timeout(30_000) })
   }
 
-  async kill(index: number): Promise<void> {
+  async kill(index: number, signal: 'SIGKILL' | 'SIGABRT' = 'SIGKILL'): Promise<void> {
     this.#hung.delete(index)
-    await this.#set.kill(index, 'SIGKILL')
+    await this.#set.kill(index, signal)
+  }
+
+  /**
+   * From now on no file of the node's can be written past its first byte, which is what it sees of a disk without room (Linux
+   * only). Resolves when that has ended it. @throws when it lives on
+   */
+  async fillDisk(index: number): Promise<void> {
+    const pid = this.#set.members[index]?.pid() ?? 0
+    await run('prlimit', ['--pid', String(pid), '--fsize=1'])
+    const deadline = performance.now() + 20_000
+    while (this.#isUp(index) && performance.now() < deadline) await sleep(20)
+    if (this.#isUp(index)) throw new Error('mongod goes on without a disk')
   }
 
   /** A clean shutdown; a primary steps down first. */
@@ -64,7 +84,16 @@ export class MongoSet implements AsyncDisposable {
   }
 
   async restart(index: number): Promise<void> {
-    if (!this.#isUp(index)) await this.#set.restart(index)
+    const deadline = performance.now() + restartWithinMs
+    while (!this.#isUp(index)) {
+      try {
+        await this.#set.restart(index)
+      } catch (error) {
+        // Its port is free while it is down, and somebody's connection may have been given it.
+        if (!/port_taken/.test(String(error)) || performance.now() > deadline) throw error
+        await sleep(250)
+      }
+    }
   }
 
   async hang(index: number): Promise<void> {

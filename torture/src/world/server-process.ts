@@ -6,6 +6,8 @@ import { exitOf, isRunning, messageOf, startProgram } from './child-process.ts'
 export class ServerProcess {
   readonly #child: ChildProcess
   readonly #warm: Promise<true>
+  #isHung = false
+  #wasHurt = false
   /** What the engine reported, newest last. */
   readonly logged: string[] = []
 
@@ -32,6 +34,11 @@ export class ServerProcess {
     return this.#child.pid ?? 0
   }
 
+  /** Whether it was killed or hung while it stopped: how it ends is then our doing. */
+  get wasHurt(): boolean {
+    return this.#wasHurt
+  }
+
   /** Opens the engine and listens; answers the port. */
   async start(config: ServerConfig): Promise<number> {
     await this.#warm
@@ -54,19 +61,35 @@ export class ServerProcess {
     this.#tell({ type: 'block', ms })
   }
 
-  signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal)
+  hang(): void {
+    this.#isHung = true
+    this.#wasHurt = true
+    this.#child.kill('SIGSTOP')
+  }
+
+  wake(): void {
+    this.#isHung = false
+    this.#child.kill('SIGCONT')
   }
 
   async kill(): Promise<void> {
+    if (this.isRunning) this.#wasHurt = true
     this.#child.kill('SIGKILL')
     await exitOf(this.#child)
   }
 
-  /** SIGTERM; answers the exit code. */
-  async terminate(): Promise<number | null> {
+  /** SIGTERM; answers the exit code, or that it had to be killed because it did not end. */
+  async terminate(withinMs: number): Promise<number | null | 'late'> {
+    this.#wasHurt = this.#isHung
     this.#child.kill('SIGTERM')
-    return await exitOf(this.#child)
+    let isLate = false
+    const patience = setTimeout(() => {
+      isLate = true
+      this.#child.kill('SIGKILL')
+    }, withinMs)
+    const code = await exitOf(this.#child)
+    clearTimeout(patience)
+    return isLate ? 'late' : code
   }
 
   #tell(message: ToServer): void {

@@ -3,11 +3,18 @@ import type { CrashPoint, ServerConfig } from '../server/server-config.ts'
 import type { ServerProcess } from './server-process.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 
+/** An exit code (null when it died of a signal), or `late` when it did not end. */
+export type ServerExit = number | null | 'late'
+
+/** How long a server may take to stop, beside what it gives its runs, in milliseconds. */
+const stopWithinMs = 30_000
+
 export interface SlotDeps {
   /** Hands out a process whose code is loaded. */
   readonly spare: () => ServerProcess
   readonly config: () => ServerConfig
-  readonly onExitCode: (code: number | null) => void
+  /** How a server ended that was asked to stop, and then left alone. */
+  readonly onExit: (how: ServerExit) => void
 }
 
 export class ServerSlot {
@@ -52,21 +59,23 @@ export class ServerSlot {
     await this.#ending
   }
 
-  /** Drains; the exit code must be 0. */
+  /** Drains; the exit code must be 0, unless another fault hurts the process meanwhile. */
   async terminate(): Promise<void> {
     await this.#starting?.catch(() => {})
-    if (this.#process?.isRunning !== true) return
-    const ending = this.#process.terminate()
+    const leaving = this.#process
+    if (leaving?.isRunning !== true) return
+    const ending = leaving.terminate(stopWithinMs + this.#deps.config().graceMs)
     this.#ending = ending
-    this.#deps.onExitCode(await ending)
+    const how = await ending
+    if (!leaving.wasHurt) this.#deps.onExit(how)
   }
 
   hang(): void {
-    this.#process?.signal('SIGSTOP')
+    this.#process?.hang()
   }
 
   wake(): void {
-    this.#process?.signal('SIGCONT')
+    this.#process?.wake()
   }
 
   grace(ms: number): void {

@@ -5,6 +5,7 @@ import { MongoSet } from './mongo-set.ts'
 import { ProviderProcess } from './provider-process.ts'
 import { ServerProcess } from './server-process.ts'
 import { ServerSlot } from './server-slot.ts'
+import type { ServerExit } from './server-slot.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
 export type ProfileName = 'short' | 'patient' | 'archiving'
@@ -21,7 +22,7 @@ const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { leases: short, archiveDelayMs: 60_000 },
   archiving: { leases: short, archiveDelayMs: 100 },
   patient: {
-    leases: { heartbeatMs: 500, selfFenceMs: 5_000, leaseMs: 6_000, recoveryMs: 200, pollMs: 250 },
+    leases: { heartbeatMs: 500, selfFenceMs: 8_000, leaseMs: 9_000, recoveryMs: 200, pollMs: 250 },
     archiveDelayMs: 60_000,
   },
 }
@@ -30,8 +31,8 @@ export class World implements AsyncDisposable {
   readonly mongo: MongoSet
   readonly servers: readonly ServerSlot[]
   readonly databaseName = 'torture'
-  /** Exit codes of servers that were asked to stop. */
-  readonly exitCodes: (number | null)[] = []
+  /** Of servers that were asked to stop, and hurt by nothing else. */
+  readonly exits: ServerExit[] = []
   readonly #provider: ProviderProcess
   #profile: ProfileName = 'short'
   #graceMs = 300
@@ -44,13 +45,14 @@ export class World implements AsyncDisposable {
     const deps = {
       spare: () => this.#takeSpare(),
       config: () => this.#config(),
-      onExitCode: (code: number | null) => void this.exitCodes.push(code),
+      onExit: (how: ServerExit) => void this.exits.push(how),
     }
     this.servers = [new ServerSlot(deps), new ServerSlot(deps)]
   }
 
-  static async open(nodes: 1 | 3): Promise<World> {
-    const mongo = await MongoSet.start(nodes)
+  /** @param oplogSizeMB of the replication log */
+  static async open(nodes: 1 | 3, oplogSizeMB?: number): Promise<World> {
+    const mongo = await MongoSet.start(nodes, oplogSizeMB)
     const world = new World(mongo, await ProviderProcess.start())
     for (const slot of world.servers) {
       slot.front = await TcpProxy.start(() => slot.targets)

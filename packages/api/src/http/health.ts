@@ -1,4 +1,4 @@
-import { VerbatimError } from '@verbatim/core'
+import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ServerCore } from '@verbatim/core/server'
 import { jsonAnswer } from './exchange.ts'
 import type { Answer } from './exchange.ts'
@@ -25,9 +25,10 @@ async function look(core: ServerCore): Promise<Answer> {
   try {
     await Promise.race([core.ready(signal), rejectedBy(signal)])
     return jsonAnswer(200, { status: 'ready' })
-  } catch {
+  } catch (error) {
     // Anybody may ask, so the cause stays inside; the core logs it.
-    return notReady('The database does not answer')
+    const isIncomplete = isVerbatimError(error) && error.code === 'UNSUPPORTED_DEPLOYMENT'
+    return notReady(isIncomplete ? 'The database is not as the server needs it' : 'The database does not answer')
   }
 }
 

@@ -4,8 +4,11 @@ import type { RunKey } from '../ports/event-log.ts'
 import type { ArchiveDocument, Collections } from './collections.ts'
 import { isOnlyDuplicates } from './map-error.ts'
 
-/** A part of an archive stays well under the 16 MB that a document may have. */
-const maxPartBytes = 4 * 1024 * 1024
+/**
+ * A part is what a follower reads at once, and holds while its reader takes it: most answers are one part, and a reader that
+ * does not read costs little. A batch that is longer is a part of its own.
+ */
+const maxPartBytes = 256 * 1024
 
 /**
  * One attempt. The archive is whole before the log is emptied, so a reader that misses an entry finds it there. Two attempts

@@ -1,8 +1,9 @@
 import type { ClientSession } from 'mongodb'
 import type { OwnedRun, RunBegin } from '../ports/run-repository.ts'
 import { toOwnedRun } from './documents.ts'
+import { hasSession } from './finish-run.ts'
 import { userMessageOf } from './insert-run.ts'
-import { isDuplicateKey } from './map-error.ts'
+import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -62,7 +63,9 @@ async function whoBeganIt(
   begin: RunBegin,
 ): Promise<OwnedRun | undefined> {
   const started = await collections.runEvents.findOne({ _id: { r: queued.key, n: 2 } }, { projection: { b: 1 } })
-  if (started?.b !== begin.batchId) return undefined
   const run = await collections.runs.findOne({ _id: queued.key })
-  return run === null ? undefined : toOwnedRun(run)
+  // By what a majority has it is its turn, and nobody has begun it: what the transaction met may be this very beginning.
+  const isOffered = started === null && run?.status === 'queued' && run.fence === queued.fence
+  if (isOffered && (await hasSession(collections, run))) throw new NotCommittedYetError()
+  return started?.b !== begin.batchId || run === null ? undefined : toOwnedRun(run)
 }

@@ -165,7 +165,7 @@ export function collectionsOf(db: Db): Collections {
   }
 }
 
-interface CollectionPlan {
+export interface CollectionPlan {
   readonly name: string
   readonly options: CreateCollectionOptions
   readonly indexes: readonly IndexDescription[]
@@ -199,6 +199,12 @@ export const collectionPlans: readonly CollectionPlan[] = [
         name: 'offered_by_lease',
         key: { status: 1, 'lease.renewedAt': 1 },
         partialFilterExpression: { status: 'queued', 'lease.renewedAt': { $exists: true } },
+      },
+      {
+        // Holds only runs that are about to end, so looking into it every second costs next to nothing.
+        name: 'cancel_requested',
+        key: { 'lease.processId': 1 },
+        partialFilterExpression: { status: 'running', cancelRequestedAt: { $type: 'date' } },
       },
       { name: 'to_sweep', key: { sweepAt: 1 }, partialFilterExpression: { sweepAt: { $exists: true } } },
       { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },

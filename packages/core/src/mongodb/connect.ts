@@ -33,6 +33,12 @@ export const databaseSettings = {
   ignoreUndefined: requiredSettings.ignoreUndefined,
 } as const satisfies DbOptions
 
+/** The settings that {@link createMongoClient} makes for `uri`, because it does not make them itself. */
+export function tunedSettingsOf(uri: string): Readonly<Record<string, string | number>> {
+  const given = new Set([...new URLSearchParams(uri.split('?')[1] ?? '').keys()].map((key) => key.toLowerCase()))
+  return Object.fromEntries(Object.entries(tunedSettings).filter(([key]) => !given.has(key.toLowerCase())))
+}
+
 /**
  * A client with Verbatim's settings, not yet connected. The caller closes it.
  *
@@ -42,10 +48,8 @@ export function createMongoClient(
   uri: string,
   options: { maxPoolSize?: number; serverSelectionTimeoutMs?: number } = {},
 ): MongoClient {
-  const given = new Set([...new URLSearchParams(uri.split('?')[1] ?? '').keys()].map((key) => key.toLowerCase()))
-  const tuned = Object.entries(tunedSettings).filter(([key]) => !given.has(key.toLowerCase()))
   return new MongoClient(uri, {
-    ...Object.fromEntries(tuned),
+    ...tunedSettingsOf(uri),
     ...requiredSettings,
     ...(options.maxPoolSize === undefined ? {} : { maxPoolSize: options.maxPoolSize }),
     ...(options.serverSelectionTimeoutMs === undefined

@@ -31,7 +31,7 @@ export async function continueRun(
     })
   } catch (error) {
     if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    if (!(await hasLanded(storage, { owned, end }))) return 'fenced'
+    if (!(await hasLanded(storage, { owned, end, isContinued: true }))) return 'fenced'
   }
   return toOwnedRun(run)
 }

@@ -12,14 +12,17 @@ import { archiveEvents } from './archive-events.ts'
 import type { Collections, EventsDocument } from './collections.ts'
 import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from './map-error.ts'
 import { runKeyOf } from './owner-keys.ts'
-import { retryRequest, retryUntil } from './retry.ts'
+import { longAttemptMs, retryRequest, retryUntil } from './retry.ts'
 
 export function createEventLog(collections: Collections): EventLog {
   return {
     keyOf: runKeyOf,
     append: (entries, { signal }) => retryUntil(signal, () => appendOnce(collections.runEvents, entries)),
     read: (key, { signal, ...range }) => retryRequest(() => readBatches(collections, key, range), signal),
-    archive: (key, options) => retryRequest(() => archiveEvents(collections, key, options)),
+    archive(key, options) {
+      const attemptMs = longAttemptMs
+      return retryUntil(AbortSignal.timeout(attemptMs), () => archiveEvents(collections, key, options), { attemptMs })
+    },
   }
 }
 
@@ -52,6 +55,7 @@ function toDocument(entry: LogEntry): EventsDocument {
 interface ReadRange {
   readonly after: number
   readonly maxBatches: number
+  readonly maxBytes?: number
 }
 
 async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
@@ -76,7 +80,7 @@ async function findBatches(collections: Collections, key: RunKey, range: ReadRan
   const before = await readEntryAt(collections.runEvents, key, range.after)
   if (before !== undefined) requireKept(before)
   const rest = before && batchAfter(before, range.after)
-  if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))]
+  if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))].slice(0, range.maxBatches)
   if (before !== undefined && found.length === 0) return []
   // Not in the log although it ought to be: the archive is written before the log is emptied.
   const archived = await readArchive(collections.runArchives, key, range)
@@ -88,13 +92,25 @@ function requireKept({ events }: EventBatch): void {
   if (events.length === 0) throw new VerbatimError('SESSION_DELETED')
 }
 
-async function readEntries(runEvents: Events, key: RunKey, { after, maxBatches }: ReadRange): Promise<EventBatch[]> {
+async function readEntries(
+  runEvents: Events,
+  key: RunKey,
+  { after, maxBatches, maxBytes = Number.POSITIVE_INFINITY }: ReadRange,
+): Promise<EventBatch[]> {
   const found = await runEvents
     .find({ _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } })
+    // The server knows the size of what it sends; counted here, it would cost as much again as the reading.
+    .project<SizedDocument>({ e: 1, bytes: { $bsonSize: '$$ROOT' } })
     .sort({ _id: 1 })
     .limit(maxBatches)
     .toArray()
-  return found.map(toBatch)
+  let total = 0
+  const over = found.findIndex(({ bytes }, at) => (total += bytes) > maxBytes && at > 0)
+  return found.slice(0, over === -1 ? found.length : over).map(toBatch)
+}
+
+interface SizedDocument extends Pick<EventsDocument, '_id' | 'e'> {
+  readonly bytes: number
 }
 
 /** The entry that holds `seq`, or the last one before it. */
@@ -121,6 +137,7 @@ function contiguous(batches: readonly EventBatch[], after: number): EventBatch[]
 /** As many events as a commit of a busy run has, so that a follower of an archive gets frames of the usual size. */
 const eventsPerBatch = 128
 
+/** A part is no longer than what anybody reads at once, so bytes are not counted again. */
 async function readArchive(
   archives: Collections['runArchives'],
   key: RunKey,
@@ -145,6 +162,6 @@ function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatc
   return slices
 }
 
-function toBatch(document: EventsDocument): EventBatch {
+function toBatch(document: Pick<EventsDocument, '_id' | 'e'>): EventBatch {
   return { firstSeq: document._id.n, events: document.e }
 }

@@ -1,10 +1,10 @@
 import type { ClientSession } from 'mongodb'
 import type { RunId } from '../contract/identifiers.ts'
 import type { FinishOutcome, Offer, OwnedRun, RunEnd } from '../ports/run-repository.ts'
-import type { MessageDocument } from './collections.ts'
+import type { Collections, MessageDocument, RunDocument } from './collections.ts'
 import { findOffered, handOver, keepBusy } from './hand-over.ts'
 import type { HandedOver } from './hand-over.ts'
-import { isDuplicateKey } from './map-error.ts'
+import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { inTransaction } from './transaction.ts'
@@ -43,11 +43,11 @@ export async function storeEnd(
   session: ClientSession,
 ): Promise<HandedOver> {
   const { owned, end } = ending
-  const { key, owner, run, fence } = owned
+  const { key, owner, run } = owned
   const isContinued = 'continuedBy' in ending
   const now = clock.now()
   const ended = await collections.runs.updateOne(
-    { _id: key, status: 'running', fence, ...(isContinued ? { cancelRequestedAt: null } : {}) },
+    heldBy(owned, { isContinued }),
     {
       $set: {
         status: end.status,
@@ -78,14 +78,35 @@ function firstSeqOf({ seq, before = [] }: RunEnd): number {
   return seq - before.length
 }
 
-/** The terminal event's entry tells whether an earlier attempt of this end was committed. */
+/** The run while this writer may end it. */
+function heldBy({ key, fence }: OwnedRun, { isContinued }: { isContinued: boolean }) {
+  return { _id: key, status: 'running', fence, ...(isContinued ? { cancelRequestedAt: null } : {}) } as const
+}
+
+/**
+ * The terminal event's entry tells whether an earlier attempt of this end was committed.
+ *
+ * @throws NotCommittedYetError when it was not, and by what a majority has the run is this writer's: whatever the transaction met is
+ * not majority-committed, and may be this very end
+ */
 export async function hasLanded(
   { collections }: MongoContext,
-  { owned, end }: Pick<Finish, 'owned' | 'end'>,
+  { owned, end, isContinued = false }: Pick<Finish, 'owned' | 'end'> & { readonly isContinued?: boolean },
 ): Promise<boolean> {
   const _id = { r: owned.key, n: firstSeqOf(end) }
   const terminal = await collections.runEvents.findOne({ _id }, { projection: { b: 1 } })
-  return terminal?.b === end.batchId
+  if (terminal !== null) return terminal.b === end.batchId
+  const held = await collections.runs.findOne(heldBy(owned, { isContinued }), { projection: { s: 1, id: 1 } })
+  if (held !== null && (await hasSession(collections, held))) throw new NotCommittedYetError()
+  return false
+}
+
+/** Whether the session is the run's, by what a majority has. */
+export async function hasSession(
+  { sessions }: Collections,
+  { s, id }: Pick<RunDocument, 's' | 'id'>,
+): Promise<boolean> {
+  return (await sessions.findOne({ _id: s, activeRunId: id }, { projection: { _id: 1 } })) !== null
 }
 
 function assistantMessage(

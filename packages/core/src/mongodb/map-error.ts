@@ -3,6 +3,7 @@ import { MongoBulkWriteError, MongoError, MongoServerError } from 'mongodb'
 import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 
 const duplicateKey = 11_000
+const missingNamespace = 26
 
 /** Server codes after which the same write may succeed: elections, shutdowns, unreachable majorities, lost cursors. */
 const transientCodes = new Set([
@@ -34,6 +35,10 @@ export function isDuplicateKey(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === duplicateKey
 }
 
+export function isMissingCollection(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === missingNamespace
+}
+
 /** True when the operation may succeed if tried again; it may also have succeeded already. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof MongoBulkWriteError && tellsOfDocuments(error)) return isTransientBulkError(error)
@@ -41,11 +46,17 @@ export function isTransient(error: unknown): boolean {
   if (error instanceof MongoError) {
     if (transientNames.has(error.name)) return true
     if (error.hasErrorLabel('TransientTransactionError') || error.hasErrorLabel('RetryableWriteError')) return true
-    if (error.hasErrorLabel('UnknownTransactionCommitResult')) return true
-    return typeof error.code === 'number' && transientCodes.has(error.code)
+    if (typeof error.code === 'number' && transientCodes.has(error.code)) return true
   }
-  if (error instanceof NotCommittedYetError) return true
+  if (error instanceof NotCommittedYetError || isLostCommit(error)) return true
   return error instanceof Error && 'code' in error && transientSocketCodes.has(String(error.code))
+}
+
+/** True when nobody knows whether a transaction was committed. Asking again is safe, and tells. */
+export function isLostCommit(error: unknown): boolean {
+  if (error instanceof MongoError) return error.hasErrorLabel('UnknownTransactionCommitResult')
+  // The driver (7.9) takes the plain Error of a reset socket for one of its own, and stumbles over it in its own commit.
+  return error instanceof TypeError && error.message.includes('hasErrorLabel')
 }
 
 /**

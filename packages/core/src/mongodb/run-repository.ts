@@ -16,11 +16,10 @@ import { continueRun } from './continue-run.ts'
 import { toOwnedRun, toRun } from './documents.ts'
 import { finishRun } from './finish-run.ts'
 import { offerUpdate } from './hand-over.ts'
-import { toVerbatimError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
-import { retryRequest, retryUntil } from './retry.ts'
+import { retryRequest, retryUntil, tryOnce } from './retry.ts'
 import { retryRun } from './retry-run.ts'
 import { startRun } from './start-run.ts'
 
@@ -44,7 +43,7 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       return retryRequest(() => retryRun(storage, owner, { ...run, startId }))
     },
     beginRun: (queued, begin, { signal }) => retryUntil(signal, () => beginRun(storage, queued, begin)),
-    claimQueuedRun: (offer, agents) => claimQueuedRun(runs, offer, agents).catch(rethrow),
+    claimQueuedRun: (offer, agents) => tryOnce(() => claimQueuedRun(runs, offer, agents)),
     cancelQueuedRun(owner, runId, offer) {
       const cancellation = { runId, offer, batchId: crypto.randomUUID() }
       return retryRequest(() => cancelQueuedRun(storage, owner, cancellation))
@@ -62,9 +61,10 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       const found = await retryRequest(() => requestCancel(runs, owner, runId))
       return found === null ? undefined : toRun(found)
     },
-    renewLeases: (owned, lease) => renewLeases(runs, owned, lease).catch(rethrow),
+    findCancelRequests: (processId) => tryOnce(() => findCancelRequests(runs, processId)),
+    renewLeases: (owned, lease) => tryOnce(() => renewLeases(runs, owned, lease)),
     releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
-    claimLapsedRun: (lease) => claimLapsedRun(runs, lease).catch(rethrow),
+    claimLapsedRun: (lease) => tryOnce(() => claimLapsedRun(runs, lease)),
     findRunToArchive: (endedForMs) => retryRequest(() => findRunToArchive(runs, endedForMs)),
     async markArchived(key, { expiresAt }) {
       const marked = { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } } as const
@@ -102,6 +102,12 @@ async function requestCancel(runs: Runs, owner: Owner, runId: RunId): Promise<Ru
     { returnDocument: 'after' },
   )
   return requested ?? (await runs.findOne({ _id }))
+}
+
+async function findCancelRequests(runs: Runs, processId: string): Promise<RunKey[]> {
+  const asked = { 'lease.processId': processId, status: 'running', cancelRequestedAt: { $type: 'date' } } as const
+  const found = await runs.find(asked, { projection: { _id: 1 } }).toArray()
+  return found.map((run) => run._id)
 }
 
 async function renewLeases(
@@ -168,8 +174,4 @@ async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey 
     { sort: { endedAt: 1 }, projection: { _id: 1 } },
   )
   return found?._id
-}
-
-function rethrow(error: unknown): never {
-  throw toVerbatimError(error)
 }

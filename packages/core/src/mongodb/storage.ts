@@ -10,6 +10,7 @@ import { createDeletionRepository } from './deletion-repository.ts'
 import { createEventLog } from './event-log.ts'
 import { createLogWatcher } from './log-watcher.ts'
 import { migrate } from './migrate.ts'
+import { requireSchema } from './require-schema.ts'
 import { retryRequest } from './retry.ts'
 import { createRunRepository } from './run-repository.ts'
 import { createSessionRepository } from './session-repository.ts'
@@ -23,8 +24,8 @@ export interface MongoStorage {
   readonly logWatcher: LogWatcher
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
   migrate(): Promise<void>
-  /** Resolves when the database answers. @throws VerbatimError `UNAVAILABLE` */
-  ping(signal?: AbortSignal): Promise<void>
+  /** Resolves when the database answers and has all collections and indexes. @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` */
+  checkReady(signal?: AbortSignal): Promise<void>
 }
 
 export interface MongoStorageInput {
@@ -51,9 +52,7 @@ export function createMongoStorage({
     deletionRepository: createDeletionRepository(storage),
     eventLog: createEventLog(storage.collections),
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
-    migrate: () => retryRequest(() => migrate(db)),
-    async ping(signal) {
-      await retryRequest(() => db.command({ ping: 1 }), signal)
-    },
+    migrate: () => migrate(db),
+    checkReady: (signal) => retryRequest(() => requireSchema(db), signal),
   }
 }

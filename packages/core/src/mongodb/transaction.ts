@@ -1,5 +1,5 @@
-import { MongoError } from 'mongodb'
 import type { ClientSession, MongoClient } from 'mongodb'
+import { isLostCommit } from './map-error.ts'
 
 const maxCommitTries = 3
 
@@ -38,8 +38,7 @@ async function commit(session: ClientSession): Promise<void> {
     try {
       return await session.commitTransaction()
     } catch (error) {
-      const isUnknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult')
-      if (!isUnknown || tries === maxCommitTries) throw error
+      if (!isLostCommit(error) || tries === maxCommitTries) throw error
     }
   }
 }

@@ -32,12 +32,16 @@ export interface EventLog {
    */
   append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>
   /**
-   * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet).
+   * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). With `maxBytes`, the ones
+   * behind the first are left out that would make it more than about so many bytes.
    *
    * @throws VerbatimError `CURSOR_EXPIRED` when the run has ended and nothing of it is kept where `after` points;
    * `SESSION_DELETED` when the run went with its session
    */
-  read(key: RunKey, options: { after: number; maxBatches: number; signal?: AbortSignal }): Promise<EventBatch[]>
+  read(
+    key: RunKey,
+    options: { after: number; maxBatches: number; maxBytes?: number; signal?: AbortSignal },
+  ): Promise<EventBatch[]>
   /**
    * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, for readers
    * that are in the middle too. Safe to call again, also by two processes at once.

@@ -184,6 +184,8 @@ export interface RunRepository {
   listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to cancel when the run is running; answers the run as it then is. */
   requestCancel(owner: Owner, runId: RunId): Promise<Run | undefined>
+  /** The runs of this process that somebody has asked to cancel and that have not ended. Costs the same however many runs there are. */
+  findCancelRequests(processId: string): Promise<RunKey[]>
   /** Prolongs the leases of `owned` by the database's clock. A run missing from the answer is no longer this process's. */
   renewLeases(owned: readonly OwnedRun[], lease: { processId: string; leaseMs: number }): Promise<RenewedLease[]>
   /** Gives up the leases of `owned`, so that another process takes the runs over without waiting for them to lapse. */

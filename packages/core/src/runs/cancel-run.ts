@@ -49,7 +49,7 @@ async function cancelQueued(deps: CancelDeps, owner: Owner, runId: RunId): Promi
   return { runId, status: cancelled.run.status, finalSeq: cancelled.run.lastSeq, hadEnded: false }
 }
 
-/** The process that writes the run hears of the intent with its next heartbeat. */
+/** The process that writes the run hears of the intent by itself, see hear-cancels.ts. */
 export async function waitForEnd(deps: FollowDeps, key: RunKey, signal: AbortSignal): Promise<void> {
   for await (const _batch of followRun(deps, key, { after: 0, signal })) continue
 }

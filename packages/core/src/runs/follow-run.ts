@@ -17,7 +17,15 @@ export interface FollowDeps {
   readonly startWaitMs: number
 }
 
-const maxBatchesPerRead = 64
+/** What a follower holds while its reader takes it: one that does not read costs no more. */
+const maxBytesPerRead = 256 * 1024
+
+/** The first look at a log is a small one, since the batches may be long; the next brings up to twice what the one before brought. */
+const firstLook = { maxBatches: 8, maxBytes: maxBytesPerRead } as const
+
+function lookBehind(batches: readonly EventBatch[]) {
+  return { maxBatches: Math.min(512, Math.max(2, 2 * batches.length)), maxBytes: maxBytesPerRead }
+}
 
 /**
  * @throws VerbatimError `RUN_NOT_FOUND` when the run does not begin in time, `INVALID_CURSOR` when `after` is past the log's
@@ -40,7 +48,7 @@ export async function* followRun(
       if (last?.events.some(isTerminalEvent)) return
       if (last !== undefined) seq = Math.max(seq, lastSeqOf(last))
       signal.throwIfAborted()
-      batches = await nextBatches(deps, tail, { after: seq, signal })
+      batches = await nextBatches(deps, tail, { after: seq, signal, ...lookBehind(batches) })
     }
   } finally {
     deps.tails.release(tail)
@@ -51,9 +59,10 @@ export async function* followRun(
 async function nextBatches(
   { log }: FollowDeps,
   tail: RunTail,
-  { after, signal }: { after: number; signal: AbortSignal },
+  look: { after: number; maxBatches: number; maxBytes: number; signal: AbortSignal },
 ): Promise<EventBatch[]> {
-  const batches = tail.after(after) ?? (await log.read(tail.key, { after, maxBatches: maxBatchesPerRead, signal }))
+  const { after, signal } = look
+  const batches = tail.after(after) ?? (await log.read(tail.key, look))
   if (batches.length > 0) return batches
   tail.joinAt(after)
   const since = tail.after(after)
@@ -70,7 +79,7 @@ async function join(
 ): Promise<EventBatch[]> {
   const from = Math.max(0, after - 1)
   let known = tail.after(from) ?? []
-  if (known.length === 0) known = await deps.log.read(tail.key, { after: from, maxBatches: maxBatchesPerRead, signal })
+  if (known.length === 0) known = await deps.log.read(tail.key, { after: from, ...firstLook, signal })
   if (known.length === 0) return await whyEmpty(deps, tail, { after, signal })
   const [first, ...rest] = known
   if (after === 0 || first === undefined) return known
@@ -99,8 +108,7 @@ async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal
   try {
     while (true) {
       // The beginning may have left the memory already, so the log answers when the memory does not.
-      const batches =
-        tail.after(0) ?? (await deps.log.read(tail.key, { after: 0, maxBatches: maxBatchesPerRead, signal: either }))
+      const batches = tail.after(0) ?? (await deps.log.read(tail.key, { after: 0, ...firstLook, signal: either }))
       if (batches.length > 0) return batches
       if (tail.lastSeq === 0) await tail.wait(either)
     }
@@ -109,7 +117,7 @@ async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal
     if (!deadline.aborted) throw error
   }
   // The last look is the log's: a hint may have been lost.
-  const batches = await deps.log.read(tail.key, { after: 0, maxBatches: maxBatchesPerRead, signal })
+  const batches = await deps.log.read(tail.key, { after: 0, ...firstLook, signal })
   if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
   return batches
 }

@@ -1,11 +1,10 @@
-/** The heartbeat: keeps this process's leases alive, brings cancel intents, and lets go of runs it can no longer prove to own. */
+/** The heartbeat: keeps this process's leases alive, and lets go of runs it can no longer prove to own. */
 import { raceSignal } from '../async/race-signal.ts'
 import { sleep } from '../async/sleep.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Logger } from '../ports/logger.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
-import { cancelReason } from './drive-run.ts'
 import type { LiveRun, LiveRuns } from './live-runs.ts'
 
 export interface LeaseDeps {
@@ -49,12 +48,10 @@ async function beat(deps: LeaseDeps, live: readonly LiveRun[], confirmedAt: Weak
     const renewing = runRepository.renewLeases(owned, { processId, leaseMs: leases.leaseMs })
     // A hung database must not keep this process from noticing that its leases run out.
     const answered = await raceSignal(renewing, AbortSignal.timeout(leases.heartbeatMs))
-    const renewed = new Map(answered.map((one) => [one.key, one]))
+    const renewed = new Set(answered.map((one) => one.key))
     for (const run of live) {
-      const lease = renewed.get(run.owned.key)
-      if (lease === undefined) continue // ended just now, or taken over: the log's own fence tells which
+      if (!renewed.has(run.owned.key)) continue // ended just now, or taken over: the log's own fence tells which
       confirmedAt.set(run, askedAt)
-      if (lease.cancelRequested) run.stop.abort(cancelReason)
     }
   } catch {
     logger.warn({ runs: live.length }, 'A heartbeat failed; trying again')

@@ -1,0 +1,23 @@
+import type { ApiOptionsInput } from '@verbatim/api'
+import type { ServerOptionsInput } from '@verbatim/core/server'
+
+/** What a server process of the bench is told, as JSON in its one argument. */
+export interface ServerConfig {
+  readonly uri: string
+  readonly databaseName: string
+  readonly options?: ServerOptionsInput
+  readonly api?: ApiOptionsInput
+}
+
+/** What it can be asked; it answers each with one message. */
+export type ServerQuestion = 'use' | 'collect' | 'stop'
+
+export interface ServerUse {
+  /** Since the process began. */
+  readonly cpuMs: number
+  readonly rssBytes: number
+  /** Used heap and what it keeps outside, such as buffers. */
+  readonly heapBytes: number
+  readonly commits: number
+  readonly followers: number
+}

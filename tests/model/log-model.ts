@@ -1,0 +1,156 @@
+/**
+ * What the log, the runs and their sessions must be, in plain data: the rules of the ports, without a database.
+ * Each method says what the real call must answer, and does to the model what the call does to the storage.
+ */
+import type { RunEvent, RunStatus, TerminalStatus, WhenBusy } from '@verbatim/core'
+import type { AppendOutcome, LogEntry, OwnedRun, RunBegin, RunEnd, RunKey } from '@verbatim/core/server'
+
+/** One who held a run once, and what it believes. Only the first ever appends; those who take over only end the run. */
+export interface ModelHolder {
+  readonly processId: string
+  readonly owned: OwnedRun
+  /** Where it believes the log goes on. */
+  nextSeq: number
+}
+
+export interface ModelRun {
+  readonly id: string
+  readonly key: RunKey
+  readonly session: ModelSession
+  readonly inputHash: string
+  readonly userMessageId: string
+  readonly messageId: string
+  status: RunStatus
+  readonly log: RunEvent[]
+  /** Every entry that was ever tried, with its fate: the same entry must meet it again. */
+  readonly tried: { entry: LogEntry; outcome: AppendOutcome }[]
+  fence: number
+  lease: { processId: string; isLapsed: boolean; renewedAt: number } | undefined
+  writer: ModelHolder | undefined
+  readonly takers: ModelHolder[]
+  /** Those to whom the run was offered while it was queued. */
+  readonly offers: OwnedRun[]
+  cancelRequested: boolean
+  stored: { by: OwnedRun; end: RunEnd } | undefined
+  begun: { by: OwnedRun; begin: RunBegin } | undefined
+  continuedBy: string | null
+  isArchived: boolean
+  isMarked: boolean
+}
+
+interface ModelMessage {
+  readonly id: string
+  readonly role: 'user' | 'assistant'
+  readonly status: TerminalStatus
+  readonly runId: string
+  readonly text: string
+}
+
+export interface ModelSession {
+  readonly id: string
+  readonly messages: ModelMessage[]
+  active: ModelRun | undefined
+  queue: ModelRun[]
+}
+
+export interface Model {
+  readonly sessions: readonly ModelSession[]
+  readonly runs: ModelRun[]
+  /** Stands in for the database's clock: only the order counts. */
+  now: number
+}
+
+export const maxQueuedRuns = 2
+
+export function emptyModel(): Model {
+  const session = (): ModelSession => ({ id: crypto.randomUUID(), messages: [], active: undefined, queue: [] })
+  return { sessions: [session(), session()], runs: [], now: 0 }
+}
+
+export function isEnded({ status }: ModelRun): boolean {
+  return status !== 'queued' && status !== 'running'
+}
+
+/** What a start in `session` must come to. */
+export function admissionOf(session: ModelSession, whenBusy: WhenBusy): 'started' | 'queued' | 'busy' | 'full' {
+  if (session.active === undefined) return 'started'
+  if (whenBusy === 'reject') return 'busy'
+  return whenBusy === 'queue' && session.queue.length >= maxQueuedRuns ? 'full' : 'queued'
+}
+
+export function holdLease(model: Model, run: ModelRun, lease: { processId: string; isLapsed: boolean }): void {
+  run.lease = { ...lease, renewedAt: ++model.now }
+}
+
+/** Those whose lease lapsed, the longest first. */
+export function lapsedRuns(model: Model, status: 'queued' | 'running'): ModelRun[] {
+  return model.runs
+    .filter((run) => run.status === status && run.lease?.isLapsed === true)
+    .toSorted((a, b) => (a.lease?.renewedAt ?? 0) - (b.lease?.renewedAt ?? 0))
+}
+
+/** Who may append right now: the log goes on where the writer believes, and that seq is nobody's. */
+export function appendOutcome(run: ModelRun, entry: LogEntry): AppendOutcome {
+  const earlier = run.tried.find((one) => one.entry.batchId === entry.batchId)
+  return earlier?.outcome ?? (entry.firstSeq === run.log.length + 1 ? 'stored' : 'fenced')
+}
+
+export function append(run: ModelRun, entry: LogEntry): void {
+  const outcome = appendOutcome(run, entry)
+  if (run.tried.some((one) => one.entry.batchId === entry.batchId)) return
+  run.tried.push({ entry, outcome })
+  if (outcome === 'stored') run.log.push(...entry.events)
+}
+
+/** The end is stored when its maker still has the fence, and nobody has written where it wants to. */
+export function endOutcome(run: ModelRun, by: ModelHolder, isContinued: boolean): AppendOutcome {
+  const isHolder = run.status === 'running' && by.owned.fence === run.fence
+  if (!isHolder || (isContinued && run.cancelRequested)) return 'fenced'
+  return by.nextSeq === run.log.length + 1 ? 'stored' : 'fenced'
+}
+
+/** The text that the log holds: what the message of an ended run must say. */
+export function textOfLog(events: readonly RunEvent[]): string {
+  return events
+    .map((event) => (event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? event.delta.text : ''))
+    .join('')
+}
+
+export function storeEnd(run: ModelRun, by: ModelHolder, end: RunEnd): void {
+  run.log.push(...(end.before ?? []), end.event)
+  run.status = end.status
+  run.stored = { by: by.owned, end }
+  const text = textOfLog(run.log)
+  run.session.messages.push({ id: run.messageId, role: 'assistant', status: end.status, runId: run.id, text })
+}
+
+/** The session goes to the first that waits, whom `offer` names; answers it. */
+export function handOn(
+  model: Model,
+  session: ModelSession,
+  offer: { processId: string; offerMs: number },
+): ModelRun | undefined {
+  const next = session.queue.shift()
+  session.active = next
+  if (next !== undefined) offerTo(model, next, offer)
+  return next
+}
+
+export function offerTo(model: Model, run: ModelRun, offer: { processId: string; offerMs: number }): void {
+  run.fence++
+  holdLease(model, run, { processId: offer.processId, isLapsed: offer.offerMs === 0 })
+}
+
+/** A run that waited and was never asked: one event, and no message. */
+export function endQueued(run: ModelRun, event: RunEvent): void {
+  run.log.push(event)
+  run.status = 'cancelled'
+  run.cancelRequested = true
+  run.lease = undefined
+}
+
+/** The queued run that a repeated end would name: the session's turn, when it is offered to this process. */
+export function offeredTo(session: ModelSession, processId: string): ModelRun | undefined {
+  const next = session.active
+  return next?.status === 'queued' && next.lease?.processId === processId ? next : undefined
+}

@@ -1,0 +1,16 @@
+import type { RunMetrics } from '@verbatim/core'
+
+/** The figures of a run that asked nobody, for logs that are written by hand. */
+export const noMetrics: RunMetrics = {
+  latencyMs: 0,
+  timeToFirstTokenMs: null,
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  cacheReadInputTokens: 0,
+  cacheWriteInputTokens: 0,
+  cycles: 0,
+  tools: [],
+  model: null,
+  stopReason: null,
+}

@@ -1,0 +1,99 @@
+/** The database dies, or hangs, under a server with readers: calls are told so in time, and nothing is restarted when it is back. */
+import { isVerbatimError, textOf } from '@verbatim/core'
+import { openTestDatabase } from '@verbatim/core/testing'
+import { startReplicaSet } from '@verbatim/embedded-mongodb'
+import { describe, expect, it } from 'vitest'
+import { handAgent } from '../support/agents.ts'
+import { openApp } from '../support/app.ts'
+import type { App } from '../support/app.ts'
+import { env } from '../support/env.ts'
+import { followRaw } from '../support/frames.ts'
+
+/** What is promised is 5 s; the rest is for a busy machine between the server's answer and our clock. */
+const withinMs = 6_000
+
+/** Every procedure that asks the database something, but for runs.follow, which is a stream. */
+function everyCall(app: App, runId: string): Record<string, () => Promise<unknown>> {
+  const sessionId = 'session-1'
+  const newId = () => crypto.randomUUID()
+  return {
+    'sessions.create': () => app.mutate('sessions.create', { sessionId: newId() }),
+    'sessions.get': () => app.query('sessions.get', { sessionId }),
+    'sessions.list': () => app.query('sessions.list', {}),
+    'sessions.update': () => app.mutate('sessions.update', { sessionId, title: 'Away' }),
+    'messages.list': () => app.query('messages.list', { sessionId }),
+    'messages.get': () => app.query('messages.get', { sessionId, messageId: newId() }),
+    'messages.append': () => app.mutate('messages.append', { sessionId: 'other', role: 'user', content: 'Hi' }),
+    'runs.start': () => app.mutate('runs.start', { sessionId: 'other', runId: newId(), message: 'Hi' }),
+    'runs.get': () => app.query('runs.get', { runId }),
+    'runs.list': () => app.query('runs.list', { sessionId }),
+    'runs.cancel': () => app.mutate('runs.cancel', { runId: newId() }),
+    'runs.retry': () => app.mutate('runs.retry', { runId: newId(), newRunId: newId() }),
+  }
+}
+
+async function readAll(texts: AsyncIterable<string>): Promise<string> {
+  let whole = ''
+  for await (const text of texts) whole += text
+  return whole
+}
+
+async function outcomeOf(call: () => Promise<unknown>): Promise<{ code: string; retryAfterMs: unknown; ms: number }> {
+  const startedAt = performance.now()
+  const error: unknown = await call().then(
+    () => 'answered',
+    (reason: unknown) => reason,
+  )
+  const ms = performance.now() - startedAt
+  return isVerbatimError(error)
+    ? { code: error.code, retryAfterMs: error.data.retryAfterMs, ms }
+    : { code: String(error), retryAfterMs: undefined, ms }
+}
+
+describe.each([
+  { how: 'is dead', stop: 'SIGKILL' },
+  { how: 'hangs', stop: 'SIGSTOP' },
+] as const)('a database that $how', ({ stop }) => {
+  it('is UNAVAILABLE to every call in time, and readers go on without a restart when it is back', async () => {
+    await using mongo = await startReplicaSet({ env, nodes: 1 })
+    await using database = await openTestDatabase(mongo.uri)
+    const agent = handAgent()
+    await using app = await openApp({ database, agents: [agent] })
+    const run = app.client().chat('session-1').send('Go on through this')
+    const reading = readAll(run.text)
+    agent.say('Before, ')
+    await followRaw(app, run.id, { untilSeq: 3 })
+
+    await mongo.kill(0, stop)
+    const calls = everyCall(app, run.id)
+    expect(Object.keys(calls).toSorted()).toEqual(
+      Object.keys(app.api.router._def.procedures)
+        .filter((name) => name !== 'runs.follow')
+        .toSorted(),
+    )
+    agent.say('during, ')
+    const outcomes = await Promise.all(
+      Object.entries(calls).map(async ([name, call]) => ({ name, ...(await outcomeOf(call)) })),
+    )
+    for (const { name, code, retryAfterMs, ms } of outcomes) {
+      expect({ name, code, retryAfterMs, isInTime: ms < withinMs }).toEqual({
+        name,
+        code: 'UNAVAILABLE',
+        retryAfterMs: expect.any(Number),
+        isInTime: true,
+      })
+    }
+    expect((await app.fetch('/health/ready')).status).toBe(503)
+    expect((await app.fetch('/health/live')).status).toBe(200)
+
+    if (stop === 'SIGKILL') await mongo.restart(0)
+    else await mongo.kill(0, 'SIGCONT')
+    agent.say('after.')
+    agent.end()
+    expect(await reading).toBe('Before, during, after.')
+    const message = await run.message
+    expect([message.status, textOf(message.content)]).toEqual(['completed', 'Before, during, after.'])
+    await expect.poll(async () => (await app.fetch('/health/ready')).status, { timeout: 20_000 }).toBe(200)
+    await calls['sessions.create']?.()
+  }, 90_000)
+})

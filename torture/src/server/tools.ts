@@ -1,0 +1,36 @@
+/** Tools that go wrong, each in the way its name says; every call is recorded, so that none can be made twice unseen. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { tool } from '@verbatim/core/claude'
+import type { Tool, ToolContext } from '@verbatim/core/claude'
+import type { Db } from 'mongodb'
+import { z } from 'zod'
+import type { ToolFault } from '../prompt.ts'
+
+/** For every tool of the agent, in milliseconds. */
+export const toolTimeoutMs = 2_000
+
+/** Long enough to be killed in, and just within the timeout, in milliseconds. */
+const slowMs = 1_800
+
+const behaviours: Readonly<Record<ToolFault, (signal: AbortSignal) => Promise<string> | string>> = {
+  'tool-throws': () => {
+    throw new Error('The tool is broken')
+  },
+  'tool-late': async (signal) => await sleep(60_000, 'too late', { signal }),
+  'tool-huge': () => 'x'.repeat(300 * 1024),
+  'tool-lost': async (signal) => await sleep(slowMs, 'nobody was lost', { signal }),
+}
+
+export function createTools(db: Db): Tool[] {
+  return Object.entries(behaviours).map(([name, behave]) =>
+    tool({
+      name,
+      description: `Goes wrong: ${name}`,
+      input: z.object({ run: z.string() }),
+      async run({ run }, { signal }: ToolContext) {
+        await db.collection('tool_calls').insertOne({ run, name })
+        return await behave(signal)
+      },
+    }),
+  )
+}
