@@ -334,7 +334,8 @@ async function claim(
 ): Promise<{ run: ModelRun; owned: OwnedRun | undefined } | undefined> {
   const claimed = await codeOf(call())
   if (claimed === 'UNAVAILABLE') {
-    const [fault] = world.faults.struck()
+    // The last one: those before have struck what came before the claim, and that is repeated.
+    const fault = world.faults.struck().at(-1)
     return fault?.when === 'after' && longestLapsed !== undefined ? { run: longestLapsed, owned: undefined } : undefined
   }
   if (typeof claimed === 'string') throw new Error(`A claim failed: ${claimed}`)
