@@ -68,6 +68,7 @@ function sketchSession(seed: number, random: Random, sketch: PlanSketch): Sessio
       via: 0,
       hangUpAfterMs: 0,
       cancel: null,
+      retryId: null,
     } as const
     return { ...usual, ...sketch.turn, prompt, readers }
   })

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { World } from '../world/world.ts'
 import { ClientPaths } from './client-paths.ts'
+import { newEvidence } from './evidence.ts'
 import type { Evidence, RunEvidence } from './evidence.ts'
 import { injectFault } from './inject-fault.ts'
 import type { FaultPlan, Plan, SessionPlan } from './plan.ts'
@@ -29,7 +30,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   const context: TurnContext = { world, paths, signal: over.signal, violations }
   const sessions = plan.sessions.map((session) => ({
     session,
-    runs: session.turns.map((turn) => newRun(session, turn)),
+    runs: session.turns.map((turn) => newEvidence(session, turn)),
   }))
   const talking = Promise.all(sessions.map(async ({ session, runs }) => await talk(context, session, runs)))
   talking.catch(() => {}) // awaited below, behind the faults
@@ -42,24 +43,9 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   clearTimeout(deadline)
   over.abort()
   for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
-  return { evidence: { plan, runs: sessions.flatMap(({ runs }) => runs), violations }, injected }
-}
-
-function newRun(session: SessionPlan, turn: SessionPlan['turns'][number]): RunEvidence {
-  return {
-    session,
-    turn,
-    runId: turn.prompt.runId,
-    acks: [],
-    sentAtMs: Number.POSITIVE_INFINITY,
-    ackedAtMs: Number.POSITIVE_INFINITY,
-    isSdkAcked: false,
-    isAbandoned: false,
-    cancels: [],
-    wasCancelSent: false,
-    journals: [],
-    sdkJournals: [],
-  }
+  const asked = sessions.flatMap(({ runs }) => runs)
+  const runs = asked.flatMap((run) => (run.retriedBy === undefined ? [run] : [run, run.retriedBy]))
+  return { evidence: { plan, runs, violations }, injected }
 }
 
 /** The turns of a session, one behind the other, or on top of one another. */
