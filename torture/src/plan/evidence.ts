@@ -50,6 +50,8 @@ export function newEvidence(session: SessionPlan, turn: TurnPlan, retries: strin
 export interface Evidence {
   readonly plan: Plan
   readonly runs: readonly RunEvidence[]
+  /** Whether MongoDB was so slow that a process could lose its leases without a fault of the plan's. */
+  readonly wasSlow: boolean
   /** What was seen to be wrong while it ran. */
   readonly violations: string[]
 }

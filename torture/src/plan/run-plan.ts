@@ -7,6 +7,7 @@ import type { Evidence, RunEvidence } from './evidence.ts'
 import { injectFault } from './inject-fault.ts'
 import type { FaultPlan, Plan, SessionPlan } from './plan.ts'
 import { labelOf } from './plan.ts'
+import { feelPulse } from './pulse.ts'
 import { takeTurn } from './take-turn.ts'
 import type { TurnContext } from './take-turn.ts'
 
@@ -27,6 +28,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   const injected = new Map<string, number>()
   await using paths = new ClientPaths(world)
   const over = new AbortController()
+  const pulse = feelPulse(world, over.signal)
   const context: TurnContext = { world, paths, signal: over.signal, violations }
   const sessions = plan.sessions.map((session) => ({
     session,
@@ -45,7 +47,8 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
   const asked = sessions.flatMap(({ runs }) => runs)
   const runs = asked.flatMap((run) => (run.retriedBy === undefined ? [run] : [run, run.retriedBy]))
-  return { evidence: { plan, runs, violations }, injected }
+  const wasSlow = pulse.slowMs > world.leases.selfFenceMs / 2
+  return { evidence: { plan, runs, wasSlow, violations }, injected }
 }
 
 /** The turns of a session, one behind the other, or on top of one another. */
