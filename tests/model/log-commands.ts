@@ -620,8 +620,9 @@ const archiveNext: Step<null> = {
     }
     const run = due.find((one) => one.key === key)
     if (run === undefined) throw new Error('What is to be archived has not ended, or is archived')
-    await eventLog.archive(run.key, { expiresAt: new Date('2100-01-01') })
-    await runRepository.markArchived(run.key)
+    const expiresAt = new Date('2100-01-01')
+    await eventLog.archive(run.key, { expiresAt })
+    await runRepository.markArchived(run.key, { expiresAt })
     run.isArchived = true
     run.isMarked = true
     return [run]

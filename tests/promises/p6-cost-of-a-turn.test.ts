@@ -68,7 +68,7 @@ async function openMetered(storedMessages: number) {
   const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
   // No heartbeat and no look for lost or cancelled runs falls into the measurement.
   const leases = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000 }
-  const options = { ...leases, recoveryMs: 600_000, cancelPollMs: 600_000 }
+  const options = { ...leases, recoveryMs: 600_000, cancelPollMs: 600_000, sweepMs: 600_000 }
   const agents = [scriptAgent(answerOf(['The ', 'answer']), { maxHistoryMessages, pause: () => Promise.resolve() })]
   const core = createServerCore({ ...storage, agents }, { ...options, archiveDelayMs: 600_000 })
   const db = database.client.db(database.databaseName)

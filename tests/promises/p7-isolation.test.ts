@@ -22,6 +22,7 @@ const calls: Record<string, Call> = {
   'sessions.get': async (core, owner, { sessionId }) => await core.sessions.get(owner, sessionId),
   'sessions.list': async (core, owner) => await core.sessions.list(owner, page),
   'sessions.update': async (core, owner, { sessionId }) => await core.sessions.update(owner, { sessionId, title: 'x' }),
+  'sessions.delete': async (core, owner, { sessionId }) => await core.sessions.delete(owner, { sessionId }),
   'messages.list': async (core, owner, { sessionId }) =>
     await core.messages.list(owner, sessionId, { ...page, order: 'newest' }),
   'messages.get': async (core, owner, { sessionId, messageId }) => await core.messages.get(owner, sessionId, messageId),
@@ -126,7 +127,7 @@ describe('another principal', () => {
 /** All that is stored, without what the running engine itself keeps renewing. */
 async function stateOf(database: Awaited<ReturnType<typeof openOne>>['database']): Promise<unknown> {
   const db = database.client.db(database.databaseName)
-  const names = ['sessions', 'messages', 'runs', 'run_events']
+  const names = ['sessions', 'messages', 'runs', 'run_events', 'audit']
   return await Promise.all(
     names.map(
       async (name) =>

@@ -4,6 +4,7 @@ import type { Agent, ServerCore, ServerOptionsInput, ServerPorts } from '@verbat
 import { openTestDatabase } from '@verbatim/core/testing'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { inject } from 'vitest'
+import { answerOf, scriptAgent, turn } from './agents.ts'
 
 export interface EngineInput {
   readonly agents: readonly Agent[]
@@ -43,4 +44,15 @@ export async function openOne(input: EngineInput) {
       await database[Symbol.asyncDispose]()
     },
   }
+}
+
+/** As {@link openOne}; its agent says `text` so often, and so slowly, that a log has more entries than one read of it takes. */
+export async function openLongLog(text: string, options: ServerOptionsInput) {
+  const events = answerOf(Array.from({ length: 150 }, () => text))
+  const pause = async () => {
+    while (test.core.stats().pendingBytes > 0) await turn()
+  }
+  // A ring of one batch: whoever is behind reads the log.
+  const test = await openOne({ agents: [scriptAgent(events, { pause })], options: { ...options, maxRingBytes: 1 } })
+  return test
 }

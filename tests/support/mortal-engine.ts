@@ -21,6 +21,7 @@ export function openMortalEngine(database: TestDatabase, input: EngineInput): Mo
         ...wrapped,
         sessionRepository: mortal(wrapped.sessionRepository, life),
         runRepository: mortal(wrapped.runRepository, life),
+        deletionRepository: mortal(wrapped.deletionRepository, life),
         eventLog: mortal(wrapped.eventLog, life),
       }
     },

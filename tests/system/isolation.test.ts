@@ -85,6 +85,7 @@ function everyAttack(): Record<string, Attack[]> {
     'sessions.get': sessions.map((id) => query('sessions.get', { sessionId: id })),
     'sessions.list': [query('sessions.list', {})],
     'sessions.update': sessions.map((id) => post('/trpc/sessions.update', { sessionId: id, title: 'Mine' })),
+    'sessions.delete': sessions.map((id) => post('/trpc/sessions.delete', { sessionId: id })),
     'messages.list': sessions.map((id) => query('messages.list', { sessionId: id })),
     'messages.get': [ended.messageId, ended.userMessageId].map((messageId) =>
       query('messages.get', { sessionId, messageId }),

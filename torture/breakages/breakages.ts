@@ -158,8 +158,8 @@ export const breakages: readonly Breakage[] = [
     edits: [
       {
         file: 'packages/core/src/mongodb/session-head.ts',
-        from: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), activeRunId: null }',
-        to: '{ _id: sessionKeyOf(claim.owner, claim.sessionId) }',
+        from: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), ...notDeleted, activeRunId: null }',
+        to: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), ...notDeleted }',
       },
     ],
     fault: 'busy-session',

@@ -18,6 +18,7 @@ beforeAll(async () => {
   await allFrames(await app.fetch(`/chat/sse/${runId}`))
   const list = await app.fetch(query('messages.list', { sessionId }))
   const { result } = (await list.json()) as { result: { data: { items: { id: string }[] } } }
+  await app.startRun('my secret plan to throw away', 'alices-other-session')
   alices = { sessionId, runId, messageId: result.data.items[0]?.id ?? '' }
 })
 afterAll(async () => await app[Symbol.asyncDispose]())
@@ -45,6 +46,10 @@ function everyCall(): Record<string, Call> {
     'sessions.update': {
       ...hidden('SESSION_NOT_FOUND'),
       call: post('/trpc/sessions.update', { sessionId, title: 'Plan' }),
+    },
+    'sessions.delete': {
+      ...hidden('SESSION_NOT_FOUND'),
+      call: post('/trpc/sessions.delete', { sessionId: 'alices-other-session' }),
     },
     'messages.list': { ...hidden('SESSION_NOT_FOUND'), call: get('messages.list', { sessionId }) },
     'messages.get': { ...hidden('MESSAGE_NOT_FOUND'), call: get('messages.get', { sessionId, messageId }) },

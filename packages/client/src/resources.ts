@@ -1,5 +1,14 @@
 /** The plain calls, hand-typed from the contract so that their declarations name nothing else, and with one class of error. */
-import type { CancelRunResult, Message, Page, RetryRunInput, Run, Session, StartRunInput } from '@verbatim/core'
+import type {
+  CancelRunResult,
+  DeleteSessionResult,
+  Message,
+  Page,
+  RetryRunInput,
+  Run,
+  Session,
+  StartRunInput,
+} from '@verbatim/core'
 import type { Connection } from './transport/connection.ts'
 import { retryCall } from './transport/reconnect.ts'
 import { toVerbatimError } from './transport/to-error.ts'
@@ -33,6 +42,13 @@ export interface Sessions {
   list(options?: ListOptions): Promise<Page<Session>>
   /** Renames a session. @throws VerbatimError `SESSION_NOT_FOUND` */
   update(session: { sessionId: string; title: string | null }, options?: CallOptions): Promise<Session>
+  /**
+   * Deletes a session for good, with its messages and runs; one that goes on is cancelled. Repeated with backoff while the
+   * server cannot be reached. The answer tells whether everything is gone already; the server finishes the rest by itself.
+   *
+   * @throws VerbatimError `SESSION_NOT_FOUND`
+   */
+  delete(sessionId: string, options?: CallOptions): Promise<DeleteSessionResult>
 }
 
 /** Options of `messages.list`. */
@@ -75,10 +91,11 @@ export interface Calls {
 }
 
 /** @param closed aborts every call when the client closes */
-export function createCalls(trpc: VerbatimTrpcClient, { retry }: Connection, closed: AbortSignal): Calls {
+export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, closed: AbortSignal): Calls {
+  const { retry } = connection
   const call = createCaller(closed)
   return {
-    sessions: createSessions(trpc, call),
+    sessions: createSessions(trpc, connection, call),
     messages: createMessages(trpc, call),
     runs: {
       get: async (runId, options) => await call(options, async (init) => await trpc.runs.get.query({ runId }, init)),
@@ -100,7 +117,7 @@ export function createCalls(trpc: VerbatimTrpcClient, { retry }: Connection, clo
   }
 }
 
-function createSessions({ sessions }: VerbatimTrpcClient, call: Caller): Sessions {
+function createSessions({ sessions }: VerbatimTrpcClient, { retry }: Connection, call: Caller): Sessions {
   return {
     create: async (session = {}, options) =>
       await call(options, async (init) => await sessions.create.mutate(session, init)),
@@ -109,6 +126,10 @@ function createSessions({ sessions }: VerbatimTrpcClient, call: Caller): Session
     list: async (options) => await call(options, async (init) => await sessions.list.query(pageOf(options), init)),
     update: async (session, options) =>
       await call(options, async (init) => await sessions.update.mutate(session, init)),
+    delete: async (sessionId, options) =>
+      await call(options, async (init) => {
+        return await retryCall(async () => await sessions.delete.mutate({ sessionId }, init), { retry, ...init })
+      }),
   }
 }
 

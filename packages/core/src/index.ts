@@ -15,7 +15,7 @@ export {
 export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
 export { Message, MessageRole, MessageStatus } from './contract/message.ts'
 export { maxPromptBytes, Prompt } from './contract/prompt.ts'
-export { Session, SessionTitle } from './contract/session.ts'
+export { DeleteSessionResult, Session, SessionTitle } from './contract/session.ts'
 export {
   CancelRunResult,
   isTerminalStatus,

@@ -6,7 +6,7 @@ import type { Message, MessageRole } from './contract/message.ts'
 import type { Page } from './contract/page.ts'
 import type { Owner } from './contract/principal.ts'
 import type { CancelRunResult, RetryRunInput, Run, StartRunInput } from './contract/run.ts'
-import type { Session } from './contract/session.ts'
+import type { DeleteSessionResult, Session } from './contract/session.ts'
 import type { PageRequest } from './ports/session-repository.ts'
 
 export interface SessionActions {
@@ -15,12 +15,20 @@ export interface SessionActions {
     owner: Owner,
     input: { sessionId?: SessionId | undefined; title?: string | null | undefined },
   ): Promise<Session>
-  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  /** @throws VerbatimError `SESSION_NOT_FOUND`, `SESSION_DELETED` */
   get(owner: Owner, sessionId: SessionId): Promise<Session>
   /** Newest activity first. */
   list(owner: Owner, page: PageRequest): Promise<Page<Session>>
-  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  /** @throws VerbatimError `SESSION_NOT_FOUND`, `SESSION_DELETED` */
   update(owner: Owner, input: { sessionId: SessionId; title: string | null }): Promise<Session>
+  /**
+   * Deletes the session with its messages, runs and events, for good; its id is not free again. A run that goes on is
+   * cancelled. Waits for the removal (5 s at most); what is left then, any process finishes. Repeating it changes nothing.
+   *
+   * @param signal ends the wait
+   * @throws VerbatimError `SESSION_NOT_FOUND`, `UNAVAILABLE`
+   */
+  delete(owner: Owner, input: { sessionId: SessionId; signal?: AbortSignal | undefined }): Promise<DeleteSessionResult>
 }
 
 export interface MessageActions {
@@ -65,7 +73,8 @@ export interface RunActions {
    * A run that is not there yet is waited for (5 s by default).
    * When the server drains it throws `UNAVAILABLE`: the run is not over, follow it elsewhere.
    *
-   * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `UNAVAILABLE`; the signal's reason when it aborts
+   * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `CURSOR_EXPIRED`, `SESSION_DELETED`, `UNAVAILABLE`; the
+   * signal's reason when it aborts
    */
   follow(owner: Owner, runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void>
   /** @throws VerbatimError `RUN_NOT_FOUND` */

@@ -25,7 +25,7 @@ export const ServerOptions = z
     pollMs: ms.default(1_000),
     /** How long a follow waits for a run that is not there. @default 5_000 */
     startWaitMs: ms.default(5_000),
-    /** How long `cancel` waits for the run's end. @default 5_000 */
+    /** How long `cancel` waits for the run's end, and a deletion for that and the removal. @default 5_000 */
     cancelWaitMs: ms.default(5_000),
     /** Between two looks for runs that somebody asked another process to cancel. @default 1_000: a person waits for it */
     cancelPollMs: ms.default(1_000),
@@ -43,6 +43,8 @@ export const ServerOptions = z
     archiveDelayMs: ms.default(60_000),
     /** How long archived events are kept; then only the message is. @default 30 days */
     eventRetentionMs: ms.default(30 * 24 * 60 * 60 * 1_000),
+    /** Between two looks for deletions to finish and expired events to remove. @default 60_000, nobody waits for them */
+    sweepMs: ms.default(60_000),
   })
   .refine((options) => options.heartbeatMs < options.selfFenceMs && options.selfFenceMs < options.leaseMs, {
     error: 'heartbeatMs must be under selfFenceMs, and selfFenceMs under leaseMs',

@@ -13,6 +13,7 @@ export type { ServerOptionsInput } from './server-options.ts'
 export type { CoreStats, FollowOptions, MessageActions, RunActions, ServerCore, SessionActions } from './server-core.ts'
 export type { Agent, AgentRequest, ContinuationBudget, CrashPolicy, RunTimeouts, TokenPrices } from './ports/agent.ts'
 export type { Clock } from './ports/clock.ts'
+export type { DeletionRepository, MarkedSession, SessionKey } from './ports/deletion-repository.ts'
 export type { AppendOutcome, EventLog, LogEntry, RunKey } from './ports/event-log.ts'
 export { silentLogger, type LogFields, type Logger } from './ports/logger.ts'
 export type {

@@ -2,7 +2,7 @@
 import { request as httpRequest } from 'node:http'
 import type { ClientRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CancelRunResult, Run, WireError } from '@verbatim/core'
+import { CancelRunResult, DeleteSessionResult, Run, WireError } from '@verbatim/core'
 import type { WhenBusy } from '@verbatim/core'
 
 /** An address that answers; clients try them in turn. */
@@ -37,6 +37,10 @@ export async function retryOnce(endpoint: Endpoint, runId: string, newRunId: str
 
 export async function cancelOnce(endpoint: Endpoint, runId: string): Promise<Answer<CancelRunResult>> {
   return await post(endpoint, 'runs.cancel', { runId }, (data) => CancelRunResult.parse(data))
+}
+
+export async function deleteOnce(endpoint: Endpoint, sessionId: string): Promise<Answer<DeleteSessionResult>> {
+  return await post(endpoint, 'sessions.delete', { sessionId }, (data) => DeleteSessionResult.parse(data))
 }
 
 /** Sends a start and hangs up `afterMs` later, without looking at the answer. */

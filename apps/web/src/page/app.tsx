@@ -24,10 +24,20 @@ export function App() {
     setMenuOpen(false)
   }, [])
 
+  const { remove } = list
+  const deleteSession = useCallback(
+    (id: string) => {
+      // Only the current one can be deleted: the page leaves it first.
+      openNewSession()
+      remove(id)
+    },
+    [remove],
+  )
+
   return (
     <div className="app">
       <Sidebar isOpen={isMenuOpen} onClose={closeMenu} onNew={startNew}>
-        <SessionList list={list} currentId={sessionId} onPick={closeMenu} />
+        <SessionList list={list} currentId={sessionId} onPick={closeMenu} onDelete={deleteSession} />
       </Sidebar>
       <div className="stage">
         <TopBar title={title} isMenuOpen={isMenuOpen} onMenu={() => setMenuOpen(true)} onNew={startNew} />

@@ -15,6 +15,7 @@ export const SendIcon = () => <Icon path="M10 16V4.500M5 9.200l5-5 5 5" />
 export const DownIcon = () => <Icon path="M10 4v11.500M5 10.800l5 5 5-5" />
 export const StopIcon = () => <Icon path="M6.500 6.500h7v7h-7z" />
 export const PencilIcon = () => <Icon path="m12.800 4.200 3 3L7.500 15.500l-3.700.7.700-3.700z" />
+export const TrashIcon = () => <Icon path="M4 6h12M8 6V4h4v2M6 6l.700 10h6.600L14 6" />
 
 /** The mark of Verbatim: an opening quotation mark. */
 export function Mark() {

@@ -1,5 +1,5 @@
 import { useState } from 'react'
-import { PencilIcon } from '../page/icons.tsx'
+import { PencilIcon, TrashIcon } from '../page/icons.tsx'
 import type { Session } from './session-list-state.ts'
 import { RenameField } from './rename-field.tsx'
 import { hrefOfSession } from './session-route.ts'
@@ -9,10 +9,11 @@ interface SessionItemProps {
   readonly isCurrent: boolean
   readonly onPick: () => void
   readonly onRename: (sessionId: string, title: string) => void
+  readonly onDelete: (sessionId: string) => void
 }
 
-/** One session: a link to it, and on the current one the way to rename it. */
-export function SessionItem({ session, isCurrent, onPick, onRename }: SessionItemProps) {
+/** One session: a link to it, and on the current one the ways to rename and to delete it. */
+export function SessionItem({ session, isCurrent, onPick, onRename, onDelete }: SessionItemProps) {
   const [isRenaming, setRenaming] = useState(false)
   const title = session.title ?? 'Untitled'
   if (isRenaming) {
@@ -25,6 +26,9 @@ export function SessionItem({ session, isCurrent, onPick, onRename }: SessionIte
         <RenameField title={title} onDone={finish} />
       </li>
     )
+  }
+  const askAndDelete = () => {
+    if (globalThis.confirm(`Delete “${title}” and all its messages? This cannot be undone.`)) onDelete(session.id)
   }
   return (
     <li className="session-item" data-current={isCurrent}>
@@ -42,6 +46,11 @@ export function SessionItem({ session, isCurrent, onPick, onRename }: SessionIte
       {isCurrent && (
         <button type="button" className="icon-button" onClick={() => setRenaming(true)} aria-label={`Rename ${title}`}>
           <PencilIcon />
+        </button>
+      )}
+      {isCurrent && (
+        <button type="button" className="icon-button" onClick={askAndDelete} aria-label={`Delete ${title}`}>
+          <TrashIcon />
         </button>
       )}
     </li>

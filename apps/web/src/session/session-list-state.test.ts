@@ -25,6 +25,15 @@ test('reloading the first page keeps the further pages and where the next begins
   expect(list.nextCursor).toBe('after-b')
 })
 
+test('a session that was deleted is gone, and stays gone when the first page is loaded again', () => {
+  const first = { items: [session('b', 2), session('a', 1)], nextCursor: null }
+  let list = reduceList(initialList, { type: 'loaded', page: first, isFirst: true })
+  list = reduceList(list, { type: 'removed', sessionId: 'b' })
+  expect(list.sessions.map(({ id }) => id)).toEqual(['a'])
+  list = reduceList(list, { type: 'loaded', page: { items: [session('a', 1)], nextCursor: null }, isFirst: true })
+  expect(list.sessions.map(({ id }) => id)).toEqual(['a'])
+})
+
 test('a failed load keeps what is there', () => {
   const page = { items: [session('a', 1)], nextCursor: null }
   const list = reduceList(reduceList(initialList, { type: 'loaded', page, isFirst: true }), { type: 'failed' })

@@ -13,13 +13,17 @@ export interface SessionListState {
 
 export type SessionListAction =
   | { readonly type: 'loaded'; readonly page: SessionPage; readonly isFirst: boolean }
+  | { readonly type: 'removed'; readonly sessionId: string }
   | { readonly type: 'failed' }
 
 export const initialList: SessionListState = { sessions: [], status: 'loading', nextCursor: null }
 
-/** The list after a page came, or failed to. A first page that is loaded again keeps the further ones. */
+/** The list after a page came, or failed to, or a session was deleted. A first page that is loaded again keeps the further ones. */
 export function reduceList(list: SessionListState, action: SessionListAction): SessionListState {
   if (action.type === 'failed') return { ...list, status: 'failed' }
+  if (action.type === 'removed') {
+    return { ...list, sessions: list.sessions.filter((session) => session.id !== action.sessionId) }
+  }
   const { items, nextCursor } = action.page
   const isReload = action.isFirst && list.sessions.length > items.length
   const byId = new Map([...list.sessions, ...items].map((session) => [session.id, session]))

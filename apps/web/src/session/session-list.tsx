@@ -5,10 +5,11 @@ interface SessionListProps {
   readonly list: UseSessionListResult
   readonly currentId: string
   readonly onPick: () => void
+  readonly onDelete: (sessionId: string) => void
 }
 
 /** The caller's sessions, newest first. */
-export function SessionList({ list, currentId, onPick }: SessionListProps) {
+export function SessionList({ list, currentId, onPick, onDelete }: SessionListProps) {
   const { sessions, status, nextCursor, refresh, showMore, rename } = list
   return (
     <div className="session-list">
@@ -20,6 +21,7 @@ export function SessionList({ list, currentId, onPick }: SessionListProps) {
             isCurrent={session.id === currentId}
             onPick={onPick}
             onRename={rename}
+            onDelete={onDelete}
           />
         ))}
       </ul>

@@ -9,6 +9,8 @@ export interface UseSessionListResult extends SessionListState {
   readonly refresh: () => void
   readonly showMore: () => void
   readonly rename: (sessionId: string, title: string) => void
+  /** For good, with all that was said in it. */
+  readonly remove: (sessionId: string) => void
 }
 
 /** Loads the list, and its first page again whenever the page is shown again or `refresh` is called. */
@@ -32,9 +34,16 @@ export function useSessionList(): UseSessionListResult {
     (sessionId: string, title: string) => void renameSession(client, { sessionId, title }).finally(refresh),
     [client, refresh],
   )
+  const remove = useCallback(
+    (sessionId: string) => {
+      const removing = client.sessions.delete(sessionId).then(() => dispatch({ type: 'removed', sessionId }))
+      removing.catch(() => {}).finally(refresh) // when it fails, the session is still in the list, which says so
+    },
+    [client, refresh],
+  )
   useEffect(refresh, [refresh])
   useEffect(() => onShown(refresh), [refresh])
-  return { ...list, refresh, showMore, rename }
+  return { ...list, refresh, showMore, rename, remove }
 }
 
 /** When it fails, the list that is loaded next shows the old title, which says so. */

@@ -1,4 +1,4 @@
-import { PageInput, pageOf, Session, SessionId, SessionTitle } from '@verbatim/core'
+import { DeleteSessionResult, PageInput, pageOf, Session, SessionId, SessionTitle } from '@verbatim/core'
 import { z } from 'zod'
 import type { Procedures } from '../procedures.ts'
 import { t } from '../trpc.ts'
@@ -25,5 +25,9 @@ export function createSessionsRouter({ authedProcedure }: Procedures) {
       .input(UpdateSessionInput)
       .output(Session)
       .mutation(async ({ ctx, input }) => await ctx.core.sessions.update(ctx.owner, input)),
+    delete: authedProcedure
+      .input(SessionInput)
+      .output(DeleteSessionResult)
+      .mutation(async ({ ctx, input, signal }) => await ctx.core.sessions.delete(ctx.owner, { ...input, signal })),
   })
 }

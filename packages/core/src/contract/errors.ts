@@ -129,6 +129,12 @@ export const errorTable = {
     retryable: false,
     meaning: 'The events past the cursor are no longer kept. Read the stored message',
   },
+  SESSION_DELETED: {
+    httpStatus: 410,
+    trpcCode: 'PRECONDITION_FAILED',
+    retryable: false,
+    meaning: 'The session was deleted, with its messages and runs. Make a new one with another id',
+  },
   PAYLOAD_TOO_LARGE: {
     httpStatus: 413,
     trpcCode: 'PAYLOAD_TOO_LARGE',

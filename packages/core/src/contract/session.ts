@@ -19,3 +19,11 @@ export const Session = z.strictObject({
   updatedAt: z.iso.datetime(),
 })
 export type Session = z.infer<typeof Session>
+
+/** What `sessions.delete` answers. */
+export const DeleteSessionResult = z.strictObject({
+  sessionId: SessionId,
+  /** True when all that belonged to the session is gone; else the server finishes that by itself, once its run has ended. */
+  isPurged: z.boolean(),
+})
+export type DeleteSessionResult = z.infer<typeof DeleteSessionResult>

@@ -19,7 +19,7 @@ export async function archiveEvents(
   key: RunKey,
   { expiresAt }: { expiresAt: Date },
 ): Promise<void> {
-  const ofRun = entriesOf(key, Number.MAX_SAFE_INTEGER)
+  const ofRun = entriesOf(key)
   const parts: ArchiveDocument[] = []
   const add = createPartBuilder(parts, (n) => ({ _id: { r: key, n }, e: [], expiresAt }))
   for await (const entry of runEvents.find(ofRun).sort({ _id: 1 })) {
@@ -27,14 +27,17 @@ export async function archiveEvents(
     if (!add(entry._id.n, entry.e)) break
   }
   if (endsTerminal(parts.at(-1))) await runArchives.insertMany(parts, { ordered: false }).catch(ignoreDuplicates)
+  const [lastEntry] = await runEvents.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
+  // Deleted meanwhile. The log is stripped before its archive is removed, so whichever part came too late is removed here.
+  if (lastEntry?.e.length === 0) return void (await runArchives.deleteMany(ofRun))
   const [lastPart] = await runArchives.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
   if (!endsTerminal(lastPart)) throw new Error('The log of an ended run has a hole; it is left as it is')
   // The last entry stays, and with it the terminal event's key: it is what a zombie that wakes up runs into.
-  const [lastEntry] = await runEvents.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
   if (lastEntry !== undefined) await runEvents.deleteMany(entriesOf(key, lastEntry._id.n))
 }
 
-function entriesOf(key: RunKey, before: number) {
+/** A filter for what is stored of a run's events under seqs below `before`. */
+export function entriesOf(key: RunKey, before: number = Number.MAX_SAFE_INTEGER) {
   return { _id: { $gt: { r: key, n: 0 }, $lt: { r: key, n: before } } }
 }
 

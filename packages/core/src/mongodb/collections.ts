@@ -7,9 +7,10 @@ import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifie
 import type { MessageRole, MessageStatus } from '../contract/message.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import type { RunStatus } from '../contract/run.ts'
+import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { RunKey } from '../ports/event-log.ts'
 import type { ChainUse } from '../ports/run-repository.ts'
-import type { MessageKey, SessionKey } from './owner-keys.ts'
+import type { MessageKey } from './owner-keys.ts'
 
 export interface SessionDocument {
   _id: SessionKey
@@ -25,7 +26,26 @@ export interface SessionDocument {
   queue?: RunId[]
   createdAt: Date
   updatedAt: Date
+  /** Set by a deletion, which takes every field away that is not named below; the document stays, so that nobody makes it anew. */
+  deletedAt?: Date
+  /** Of a deleted session while something of it is still stored. */
+  purge?: Purge
   v: 1
+}
+
+/** What a deletion needs for its receipt. */
+export interface Purge {
+  tenantId: string
+  actor: string
+  /** Taken once, before anything is removed, so that a removal that is interrupted and goes on counts nothing twice. */
+  counts?: DeletedCounts
+}
+
+/** `events` are all that the runs ever had, those that had expired before included. */
+export interface DeletedCounts {
+  runs: number
+  messages: number
+  events: number
 }
 
 export interface MessageDocument {
@@ -56,7 +76,8 @@ export interface RunDocument {
   id: RunId
   sessionId: SessionId
   agentId: AgentId
-  status: RunStatus
+  /** `deleted`: the key is all that is left, and this status, so that the id is not used again. */
+  status: RunStatus | 'deleted'
   inputHash: string
   /** Made anew by each call of `startRun` and by the run's turn: tells "my earlier attempt landed" from "this run was there before". */
   startId: string
@@ -84,6 +105,8 @@ export interface RunDocument {
   endedAt: Date | null
   /** Set with the run's end, gone when its events are archived. */
   toArchive?: true
+  /** When what is left of the run's events is to be removed; gone when that is done. */
+  sweepAt?: Date
   v: 1
 }
 
@@ -92,6 +115,7 @@ export interface EventsDocument {
   _id: { r: RunKey; n: number }
   /** Id of the batch, see `LogEntry`. */
   b: string
+  /** Empty once the run is deleted: then only the key is kept, which no zombie may take. */
   e: RunEvent[]
 }
 
@@ -102,12 +126,32 @@ export interface ArchiveDocument {
   expiresAt: Date
 }
 
+/** A receipt; never changed, and without a word of what was removed. */
+interface AuditDocument {
+  _id: string
+  tenantId: string
+  /** Who asked for it; null for what the server does by itself. */
+  actor: string | null
+  action: 'session_deleted' | 'events_expired'
+  /** Key of the session, made from its owner and id; null where there are many. */
+  target: SessionKey | null
+  counts: DeletedCounts | ExpiredCounts
+  at: Date
+  v: 1
+}
+
+interface ExpiredCounts {
+  runs: number
+  events: number
+}
+
 export interface Collections {
   readonly sessions: Collection<SessionDocument>
   readonly messages: Collection<MessageDocument>
   readonly runs: Collection<RunDocument>
   readonly runEvents: Collection<EventsDocument>
   readonly runArchives: Collection<ArchiveDocument>
+  readonly audit: Collection<AuditDocument>
 }
 
 export function collectionsOf(db: Db): Collections {
@@ -117,6 +161,7 @@ export function collectionsOf(db: Db): Collections {
     runs: db.collection('runs'),
     runEvents: db.collection('run_events'),
     runArchives: db.collection('run_archives'),
+    audit: db.collection('audit'),
   }
 }
 
@@ -130,7 +175,10 @@ export const collectionPlans: readonly CollectionPlan[] = [
   {
     name: 'sessions',
     options: {},
-    indexes: [{ name: 'owner_newest', key: { tenantId: 1, ownerId: 1, updatedAt: -1, _id: -1 } }],
+    indexes: [
+      { name: 'owner_newest', key: { tenantId: 1, ownerId: 1, updatedAt: -1, _id: -1 } },
+      { name: 'to_purge', key: { deletedAt: 1 }, partialFilterExpression: { purge: { $exists: true } } },
+    ],
   },
   {
     name: 'messages',
@@ -158,6 +206,7 @@ export const collectionPlans: readonly CollectionPlan[] = [
         key: { 'lease.processId': 1 },
         partialFilterExpression: { status: 'running', cancelRequestedAt: { $type: 'date' } },
       },
+      { name: 'to_sweep', key: { sweepAt: 1 }, partialFilterExpression: { sweepAt: { $exists: true } } },
       { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },
     ],
   },
@@ -165,6 +214,11 @@ export const collectionPlans: readonly CollectionPlan[] = [
     name: 'run_archives',
     options: {},
     indexes: [{ name: 'expiry', key: { expiresAt: 1 }, expireAfterSeconds: 0 }],
+  },
+  {
+    name: 'audit',
+    options: {},
+    indexes: [],
   },
   {
     // Clustered: a run's events lie together on disk, and no second index is written on the hot path.

@@ -1,12 +1,15 @@
 /** Stored documents as the contract's nouns. */
 import type { Message } from '../contract/message.ts'
+import { VerbatimError } from '../contract/errors.ts'
 import { ownerOf } from '../contract/principal.ts'
 import type { Run } from '../contract/run.ts'
 import type { Session } from '../contract/session.ts'
 import type { ChainUse, OwnedRun } from '../ports/run-repository.ts'
 import type { MessageDocument, RunDocument, SessionDocument } from './collections.ts'
 
+/** @throws VerbatimError `SESSION_DELETED` */
 export function toSession(document: SessionDocument): Session {
+  if (document.deletedAt !== undefined) throw new VerbatimError('SESSION_DELETED')
   return {
     id: document.id,
     title: document.title,
@@ -34,12 +37,14 @@ export function toMessage(document: MessageDocument): Message {
   }
 }
 
-export function toRun(document: Omit<RunDocument, 'lease'>): Run {
+/** @throws VerbatimError `SESSION_DELETED` when only the run's key is left */
+export function toRun({ status, ...document }: Omit<RunDocument, 'lease'>): Run {
+  if (status === 'deleted') throw new VerbatimError('SESSION_DELETED')
   return {
     id: document.id,
     sessionId: document.sessionId,
     agentId: document.agentId,
-    status: document.status,
+    status,
     userMessageId: document.userMessageId,
     messageId: document.messageId,
     lastSeq: document.lastSeq,

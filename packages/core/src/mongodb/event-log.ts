@@ -3,8 +3,10 @@
  * documents of the same events under the same seqs.
  * In: entries with their seqs. Out: committed batches. Holds P1 (majority before anyone reads) and P2 (the key is the order).
  */
+import { VerbatimError } from '../contract/errors.ts'
 import { batchAfter, lastSeqOf } from '../contract/event.ts'
 import type { EventBatch, RunEvent } from '../contract/event.ts'
+import { isTerminalStatus } from '../contract/run.ts'
 import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../ports/event-log.ts'
 import { archiveEvents } from './archive-events.ts'
 import type { Collections, EventsDocument } from './collections.ts'
@@ -57,16 +59,37 @@ interface ReadRange {
 }
 
 async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
+  const found = await findBatches(collections, key, range)
+  if (found !== undefined) return found
+  const run = await collections.runs.findOne({ _id: key }, { projection: { status: 1 } })
+  if (run?.status === 'deleted') throw new VerbatimError('SESSION_DELETED')
+  if (run === null || !isTerminalStatus(run.status)) return []
+  // The run has ended: what a second look does not find is not kept any more, and was not only stored in between.
+  const again = await findBatches(collections, key, range)
+  if (again === undefined) throw new VerbatimError('CURSOR_EXPIRED')
+  return again
+}
+
+/** Undefined when nothing is where the cursor points: neither what it names nor what comes next. */
+async function findBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[] | undefined> {
   const found = await readEntries(collections.runEvents, key, range)
+  found.forEach(requireKept)
   const batches = contiguous(found, range.after)
   if (batches.length > 0) return batches
   // The cursor lies inside an entry, or at the end of the log: the entry before tells which.
   const before = await readEntryAt(collections.runEvents, key, range.after)
+  if (before !== undefined) requireKept(before)
   const rest = before && batchAfter(before, range.after)
   if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))].slice(0, range.maxBatches)
   if (before !== undefined && found.length === 0) return []
   // Not in the log although it ought to be: the archive is written before the log is emptied.
-  return await readArchive(collections.runArchives, key, range)
+  const archived = await readArchive(collections.runArchives, key, range)
+  return archived.length > 0 ? archived : undefined
+}
+
+/** An entry without events is what a deleted run leaves. */
+function requireKept({ events }: EventBatch): void {
+  if (events.length === 0) throw new VerbatimError('SESSION_DELETED')
 }
 
 async function readEntries(

@@ -5,11 +5,12 @@
 import type { ClientSession } from 'mongodb'
 import type { RunId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
+import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { Offer, OwnedRun } from '../ports/run-repository.ts'
 import type { Collections, RunDocument } from './collections.ts'
 import { toOwnedRun } from './documents.ts'
 import { runKeyOf } from './owner-keys.ts'
-import type { SessionKey } from './owner-keys.ts'
+import { notDeleted } from './session-head.ts'
 
 export interface Handover {
   readonly owner: Owner
@@ -76,7 +77,7 @@ export async function keepBusy(
   session: ClientSession,
 ): Promise<HandedOver | undefined> {
   const kept = await sessions.findOneAndUpdate(
-    { _id: sessionKey, activeRunId: from },
+    { _id: sessionKey, ...notDeleted, activeRunId: from },
     { $inc: { head: addsMessages }, $set: { activeRunId: to, updatedAt: now } },
     { session, returnDocument: 'after', projection: { head: 1 } },
   )

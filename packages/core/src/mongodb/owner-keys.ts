@@ -5,12 +5,11 @@
 import { createHash } from 'node:crypto'
 import type { MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
+import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { RunKey } from '../ports/event-log.ts'
 
-declare const sessionKeyBrand: unique symbol
 declare const messageKeyBrand: unique symbol
 
-export type SessionKey = string & { readonly [sessionKeyBrand]: true }
 export type MessageKey = string & { readonly [messageKeyBrand]: true }
 
 export function sessionKeyOf(owner: Owner, sessionId: SessionId): SessionKey {

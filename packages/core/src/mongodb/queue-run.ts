@@ -5,16 +5,14 @@
 import type { ClientSession } from 'mongodb'
 import { VerbatimError } from '../contract/errors.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { RunKey } from '../ports/event-log.ts'
 import type { QueuedStart } from '../ports/run-repository.ts'
-import { endQueuedRuns } from './cancel-queued-run.ts'
-import type { SessionDocument } from './collections.ts'
 import { toOwnedRun, toRun } from './documents.ts'
 import { insertRun, newRunDocument } from './insert-run.ts'
 import type { NewRunDocument, Start } from './insert-run.ts'
 import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
-import { runKeyOf } from './owner-keys.ts'
+import { notDeleted } from './session-head.ts'
+import { keysOfRuns, stopRuns } from './stop-runs.ts'
 import { inTransaction } from './transaction.ts'
 
 interface Waiting {
@@ -51,6 +49,7 @@ async function joinQueue(
   const joined = await sessions.findOneAndUpdate(
     {
       _id: run.s,
+      ...notDeleted,
       activeRunId: { $ne: null },
       $expr: { $lt: [{ $size: { $ifNull: ['$queue', []] } }, start.maxQueuedRuns] },
     },
@@ -58,7 +57,10 @@ async function joinQueue(
     { session, projection: { _id: 1 } },
   )
   if (joined === null) {
-    const full = await sessions.findOne({ _id: run.s }, { session, projection: { activeRunId: 1, queue: 1 } })
+    const full = await sessions.findOne(
+      { _id: run.s, ...notDeleted },
+      { session, projection: { activeRunId: 1, queue: 1 } },
+    )
     // The run is one of them, which the look before could not see yet.
     if (full?.activeRunId === run.id || full?.queue?.includes(run.id)) throw new NotCommittedYetError()
     if (full?.activeRunId) throw queueFull(full.activeRunId, start.maxQueuedRuns)
@@ -77,13 +79,13 @@ async function takePlace(
   const { start, run } = waiting
   const { sessions } = storage.collections
   const before = await sessions.findOneAndUpdate(
-    { _id: run.s, activeRunId: { $ne: null } },
+    { _id: run.s, ...notDeleted, activeRunId: { $ne: null } },
     { $set: { queue: [run.id], updatedAt: run.createdAt } },
     { session, returnDocument: 'before' },
   )
   if (before === null) return undefined
-  const replaced = keysOf(waiting.owner, before)
-  if (await stopAll(storage, replaced, { now: run.createdAt, session })) {
+  const replaced = keysOfRuns(waiting.owner, before)
+  if (await stopRuns(storage, replaced, { now: run.createdAt, session })) {
     await storeWaiting(storage, waiting, session)
     return { key: run._id, run: toRun(run), replaced, next: undefined }
   }
@@ -92,31 +94,6 @@ async function takePlace(
   const { processId, offerMs } = start.offer
   await storeWaiting(storage, { ...waiting, run: { ...run, lease: { processId, ms: offerMs } } }, session)
   return { key: run._id, run: toRun(run), replaced, next: toOwnedRun(run) }
-}
-
-function keysOf(owner: Owner, { activeRunId, queue = [] }: SessionDocument): RunKey[] {
-  return [...(activeRunId === null ? [] : [activeRunId]), ...queue].map((id) => runKeyOf(owner, id))
-}
-
-/** Answers whether one of them is running; it ends by itself now that the intent is stored. */
-async function stopAll(
-  { collections }: MongoContext,
-  keys: readonly RunKey[],
-  { now, session }: { now: Date; session: ClientSession },
-): Promise<boolean> {
-  const queued = { _id: { $in: [...keys] }, status: 'queued' } as const
-  const waiting = await collections.runs.find(queued, { session, projection: { _id: 1 } }).toArray()
-  await endQueuedRuns(
-    collections,
-    waiting.map((run) => ({ key: run._id, batchId: crypto.randomUUID() })),
-    { now, session },
-  )
-  const stopped = await collections.runs.updateOne(
-    { _id: { $in: [...keys] }, status: 'running' },
-    [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
-    { session },
-  )
-  return stopped.matchedCount > 0
 }
 
 async function storeWaiting(

@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongodb'
 import { VerbatimError } from '../contract/errors.ts'
 import type { Owner } from '../contract/principal.ts'
+import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { RepeatedRun, StartOutcome } from '../ports/run-repository.ts'
 import type { Collections, MessageDocument } from './collections.ts'
 import { toOwnedRun } from './documents.ts'
@@ -9,8 +10,7 @@ import type { NewRunDocument } from './insert-run.ts'
 import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
-import type { SessionKey } from './owner-keys.ts'
-import { busyError } from './session-head.ts'
+import { busyError, notDeleted } from './session-head.ts'
 import { outcomeOfFound } from './start-run.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -62,7 +62,7 @@ async function storeRetry(
   const newest = await newestMessage(messages, s, session)
   if (newest?.role !== 'assistant' || newest.runId !== retry.retries) throw new NotFreeError()
   const claimed = await sessions.updateOne(
-    { _id: s, activeRunId: null, head: newest.seq },
+    { _id: s, ...notDeleted, activeRunId: null, head: newest.seq },
     { $set: { activeRunId: retry.runId, updatedAt: run.createdAt } },
     { session },
   )

@@ -5,6 +5,7 @@
 import { createSerializer } from '../async/serialize.ts'
 import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
+import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { RunKey } from '../ports/event-log.ts'
 import type { ClaimedRun, Offer, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
@@ -17,7 +18,6 @@ import { finishRun } from './finish-run.ts'
 import { offerUpdate } from './hand-over.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
-import type { SessionKey } from './owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
 import { retryRequest, retryUntil, tryOnce } from './retry.ts'
 import { retryRun } from './retry-run.ts'
@@ -66,8 +66,9 @@ export function createRunRepository(storage: MongoContext): RunRepository {
     releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
     claimLapsedRun: (lease) => tryOnce(() => claimLapsedRun(runs, lease)),
     findRunToArchive: (endedForMs) => retryRequest(() => findRunToArchive(runs, endedForMs)),
-    async markArchived(key) {
-      await retryRequest(() => runs.updateOne({ _id: key }, { $unset: { toArchive: true } }))
+    async markArchived(key, { expiresAt }) {
+      const marked = { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } } as const
+      await retryRequest(() => runs.updateOne({ _id: key, status: { $ne: 'deleted' } }, marked))
     },
   }
 }

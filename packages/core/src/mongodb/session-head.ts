@@ -6,6 +6,9 @@ import type { Owner } from '../contract/principal.ts'
 import type { Collections, SessionDocument } from './collections.ts'
 import { sessionKeyOf } from './owner-keys.ts'
 
+/** A deleted session matches no claim: it is not moved, and the upsert that would make it anew runs into its key. */
+export const notDeleted = { deletedAt: { $exists: false } } as const
+
 export interface HeadClaim {
   readonly owner: Owner
   readonly sessionId: SessionId
@@ -27,7 +30,7 @@ export async function claimHead(
   session: ClientSession,
 ): Promise<number> {
   const claimed = await sessions.findOneAndUpdate(
-    { _id: sessionKeyOf(claim.owner, claim.sessionId), activeRunId: null },
+    { _id: sessionKeyOf(claim.owner, claim.sessionId), ...notDeleted, activeRunId: null },
     {
       $inc: { head: 1 },
       $set: { activeRunId: claim.activeRunId, updatedAt: claim.now },
@@ -50,13 +53,19 @@ export function newSession(owner: Owner, sessionId: SessionId, title: string | n
   } as const satisfies Partial<SessionDocument>
 }
 
-/** `SESSION_BUSY` naming the active run; undefined when the session has become idle meanwhile. */
+/**
+ * `SESSION_BUSY` naming the active run; undefined when the session has become idle meanwhile.
+ *
+ * @throws VerbatimError `SESSION_DELETED`
+ */
 export async function busyError(
   sessions: Collections['sessions'],
   owner: Owner,
   sessionId: SessionId,
 ): Promise<VerbatimError | undefined> {
-  const found = await sessions.findOne({ _id: sessionKeyOf(owner, sessionId) }, { projection: { activeRunId: 1 } })
+  const projection = { activeRunId: 1, deletedAt: 1 }
+  const found = await sessions.findOne({ _id: sessionKeyOf(owner, sessionId) }, { projection })
+  if (found?.deletedAt !== undefined) throw new VerbatimError('SESSION_DELETED')
   if (!found?.activeRunId) return undefined
   return new VerbatimError(
     'SESSION_BUSY',

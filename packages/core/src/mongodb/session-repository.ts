@@ -12,7 +12,7 @@ import type { MongoContext } from './mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
 import { retryRequest } from './retry.ts'
-import { busyError, claimHead, newSession } from './session-head.ts'
+import { busyError, claimHead, newSession, notDeleted } from './session-head.ts'
 import { inTransaction } from './transaction.ts'
 
 export function createSessionRepository(storage: MongoContext): SessionRepository {
@@ -25,11 +25,13 @@ export function createSessionRepository(storage: MongoContext): SessionRepositor
     },
     listSessions: (owner, page) => listSessions(storage, owner, page),
     async renameSession(owner, sessionId, title) {
+      const _id = sessionKeyOf(owner, sessionId)
       const update = { $set: { title, updatedAt: storage.clock.now() } }
       const renamed = await retryRequest(() =>
-        sessions.findOneAndUpdate({ _id: sessionKeyOf(owner, sessionId) }, update, { returnDocument: 'after' }),
+        sessions.findOneAndUpdate({ _id, ...notDeleted }, update, { returnDocument: 'after' }),
       )
-      return renamed === null ? undefined : toSession(renamed)
+      const found = renamed ?? (await retryRequest(() => sessions.findOne({ _id })))
+      return found === null ? undefined : toSession(found)
     },
     appendMessage: (owner, message) => retryRequest(() => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {

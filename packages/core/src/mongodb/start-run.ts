@@ -54,9 +54,11 @@ async function insertTurn(
 async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
   const { runs, sessions } = storage.collections
   const found = await runs.findOne({ _id: runKeyOf(owner, start.runId) })
+  if (found?.startId === start.startId) return outcomeOfFound(found, start)
+  // A deleted session says so here, whatever there was in it.
+  const busy = await busyError(sessions, owner, start.sessionId)
   if (found !== null) return outcomeOfFound(found, start)
   if (start.whenBusy === 'reject') {
-    const busy = await busyError(sessions, owner, start.sessionId)
     // The run was there for the transaction, and is not majority-committed yet.
     if (busy?.data.activeRunId === start.runId) throw new NotCommittedYetError()
     if (busy !== undefined) throw busy

@@ -1,10 +1,12 @@
 import type { MongoClient } from 'mongodb'
 import type { Clock } from '../ports/clock.ts'
+import type { DeletionRepository } from '../ports/deletion-repository.ts'
 import type { EventLog, LogWatcher } from '../ports/event-log.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import { collectionsOf } from './collections.ts'
 import { databaseSettings } from './connect.ts'
+import { createDeletionRepository } from './deletion-repository.ts'
 import { createEventLog } from './event-log.ts'
 import { createLogWatcher } from './log-watcher.ts'
 import { migrate } from './migrate.ts'
@@ -17,6 +19,7 @@ import { createSessionRepository } from './session-repository.ts'
 export interface MongoStorage {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
+  readonly deletionRepository: DeletionRepository
   readonly eventLog: EventLog
   readonly logWatcher: LogWatcher
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
@@ -46,6 +49,7 @@ export function createMongoStorage({
   return {
     sessionRepository: createSessionRepository(storage),
     runRepository: createRunRepository(storage),
+    deletionRepository: createDeletionRepository(storage),
     eventLog: createEventLog(storage.collections),
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
     migrate: () => migrate(db),

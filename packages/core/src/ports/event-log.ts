@@ -34,6 +34,9 @@ export interface EventLog {
   /**
    * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). With `maxBytes`, the ones
    * behind the first are left out that would make it more than about so many bytes.
+   *
+   * @throws VerbatimError `CURSOR_EXPIRED` when the run has ended and nothing of it is kept where `after` points;
+   * `SESSION_DELETED` when the run went with its session
    */
   read(
     key: RunKey,

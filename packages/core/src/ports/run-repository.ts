@@ -178,7 +178,8 @@ export interface RunRepository {
     offer: Offer,
   ): Promise<{ readonly run: Run; readonly next: OwnedRun | undefined } | undefined>
   getRun(owner: Owner, runId: RunId): Promise<Run | undefined>
-  getStatus(key: RunKey): Promise<RunStatus | undefined>
+  /** `deleted` when the run went with its session. */
+  getStatus(key: RunKey): Promise<RunStatus | 'deleted' | undefined>
   /** Newest first. @throws VerbatimError `INVALID_CURSOR` */
   listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to cancel when the run is running; answers the run as it then is. */
@@ -193,8 +194,8 @@ export interface RunRepository {
   claimLapsedRun(lease: { processId: string; leaseMs: number }): Promise<ClaimedRun | undefined>
   /** A run that ended at least `endedForMs` ago and is not archived yet. */
   findRunToArchive(endedForMs: number): Promise<RunKey | undefined>
-  /** The run's events are archived: it is not found any more by {@link findRunToArchive}. */
-  markArchived(key: RunKey): Promise<void>
+  /** The run's events are archived: it is not found any more by {@link findRunToArchive}. What is left expires at `expiresAt`. */
+  markArchived(key: RunKey, options: { expiresAt: Date }): Promise<void>
 }
 
 export interface RenewedLease {

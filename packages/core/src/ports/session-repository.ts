@@ -23,6 +23,7 @@ export interface NewMessage {
 export interface SessionRepository {
   /** The owner's session of this id, made when it is new. */
   createSession(owner: Owner, session: { sessionId: SessionId; title: string | null }): Promise<Session>
+  /** @throws VerbatimError `SESSION_DELETED`, as every call that finds a deleted session */
   getSession(owner: Owner, sessionId: SessionId): Promise<Session | undefined>
   /** Newest activity first. @throws VerbatimError `INVALID_CURSOR` */
   listSessions(owner: Owner, page: PageRequest): Promise<Page<Session>>

@@ -37,13 +37,14 @@ export async function archiveRuns(deps: ArchiveDeps, signal: AbortSignal): Promi
 async function archiveOne({ runRepository, log, clock, logger, ...times }: ArchiveDeps): Promise<boolean> {
   const key = await runRepository.findRunToArchive(times.archiveDelayMs)
   if (key === undefined) return false
+  const expiresAt = new Date(clock.now().getTime() + times.eventRetentionMs)
   try {
-    await log.archive(key, { expiresAt: new Date(clock.now().getTime() + times.eventRetentionMs) })
+    await log.archive(key, { expiresAt })
   } catch (error) {
     if (isVerbatimError(error)) throw error
     // Left in the log, where it is read as before: one odd run must not keep the others from being archived.
     logger.error({ error: error instanceof Error ? error.name : 'unknown' }, 'A run cannot be archived')
   }
-  await runRepository.markArchived(key)
+  await runRepository.markArchived(key, { expiresAt })
   return true
 }

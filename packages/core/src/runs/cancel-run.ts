@@ -50,6 +50,6 @@ async function cancelQueued(deps: CancelDeps, owner: Owner, runId: RunId): Promi
 }
 
 /** The process that writes the run hears of the intent by itself, see hear-cancels.ts. */
-async function waitForEnd(deps: CancelDeps, key: RunKey, signal: AbortSignal): Promise<void> {
+export async function waitForEnd(deps: FollowDeps, key: RunKey, signal: AbortSignal): Promise<void> {
   for await (const _batch of followRun(deps, key, { after: 0, signal })) continue
 }

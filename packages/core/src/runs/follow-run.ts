@@ -5,7 +5,6 @@
 import { VerbatimError } from '../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../contract/event.ts'
 import type { EventBatch } from '../contract/event.ts'
-import { isTerminalStatus } from '../contract/run.ts'
 import type { EventLog, RunKey } from '../ports/event-log.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { RunTail, RunTails } from './run-tail.ts'
@@ -30,7 +29,7 @@ function lookBehind(batches: readonly EventBatch[]) {
 
 /**
  * @throws VerbatimError `RUN_NOT_FOUND` when the run does not begin in time, `INVALID_CURSOR` when `after` is past the log's
- * end, `CURSOR_EXPIRED` when the events are no longer kept; the signal's reason when it aborts.
+ * end, `CURSOR_EXPIRED` when the events are no longer kept, `SESSION_DELETED` when the session is gone; the signal's reason when it aborts.
  */
 export async function* followRun(
   deps: FollowDeps,
@@ -90,17 +89,14 @@ async function join(
   return first.events.some(isTerminalEvent) ? [first] : rest
 }
 
-/** Nothing is stored where the cursor points: the run has not begun, its events have expired, or the cursor is wrong. */
+/** Nothing is stored where the cursor points: the run has not begun, or the cursor is wrong. */
 async function whyEmpty(
   deps: FollowDeps,
   tail: RunTail,
   { after, signal }: { after: number; signal: AbortSignal },
 ): Promise<EventBatch[]> {
-  const status = await deps.runRepository.getStatus(tail.key)
-  const [probe] = await deps.log.read(tail.key, { after: 0, maxBatches: 1, signal })
-  if (status !== undefined && isTerminalStatus(status) && probe === undefined) throw new VerbatimError('CURSOR_EXPIRED')
   if (after === 0) return await waitForStart(deps, tail, signal)
-  if (status === undefined) throw new VerbatimError('RUN_NOT_FOUND')
+  if ((await deps.runRepository.getStatus(tail.key)) === undefined) throw new VerbatimError('RUN_NOT_FOUND')
   throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
     data: { field: 'lastEventId' },
   })

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { VerbatimError } from '../contract/errors.ts'
 import type { EventBatch } from '../contract/event.ts'
 import type { EventLog, RunKey } from '../ports/event-log.ts'
 import { RunTail } from './run-tail.ts'
@@ -66,5 +67,20 @@ describe('a tail', () => {
     const left = tail.wait(stop.signal)
     stop.abort(new Error('left'))
     await expect(left).rejects.toThrow('left')
+  })
+
+  it('passes on to those who wait that the events are gone, but not that the database is away', async () => {
+    const answers = [new VerbatimError('UNAVAILABLE'), new VerbatimError('SESSION_DELETED')]
+    const read: EventLog['read'] = async () => await Promise.reject(answers.shift() ?? new Error('Read too often'))
+    const tail = tailOver({ read } as EventLog)
+    let hasFailed = false
+    const waiting = tail.wait(new AbortController().signal).catch((error: unknown) => {
+      hasFailed = true
+      return error
+    })
+    await expect(tail.refresh()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect(hasFailed).toBe(false)
+    await expect(tail.refresh()).rejects.toMatchObject({ code: 'SESSION_DELETED' })
+    expect(await waiting).toMatchObject({ code: 'SESSION_DELETED' })
   })
 })

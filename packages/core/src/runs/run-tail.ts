@@ -3,6 +3,7 @@
  * In: batches of a local run as they commit, or the log's own, read on a hint or a poll. Out: what lies past a seq.
  * A follower that has fallen out of this memory reads the log, so a slow one never makes it grow.
  */
+import { isVerbatimError } from '../contract/errors.ts'
 import type { EventBatch } from '../contract/event.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../contract/event.ts'
 import type { EventLog, RunKey } from '../ports/event-log.ts'
@@ -22,7 +23,7 @@ const maxBatchesPerRead = 64
 export class RunTail {
   readonly key: RunKey
   readonly #options: TailOptions
-  readonly #waiters = new Set<() => void>()
+  readonly #waiters = new Set<(failure?: Error) => void>()
   #ring: { batch: EventBatch; bytes: number }[] = []
   #ringBytes = 0
   #lastSeq = 0
@@ -98,7 +99,7 @@ export class RunTail {
     for (const settle of this.#waiters) settle()
   }
 
-  /** Resolves at the next batch or hint. Check {@link after} right before: nothing can come in between. */
+  /** Resolves at the next batch or hint; rejects when the log says that there will be none. Check {@link after} right before: nothing can come in between. */
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
@@ -107,9 +108,10 @@ export class RunTail {
         signal.removeEventListener('abort', onAbort)
         if (this.#waiters.size === 0) this.#stopTimer()
       }
-      const settle = () => {
+      const settle = (failure?: Error) => {
         leave()
-        resolve()
+        if (failure === undefined) resolve()
+        else reject(failure)
       }
       const onAbort = () => {
         leave()
@@ -136,6 +138,10 @@ export class RunTail {
   async #readLog(): Promise<void> {
     try {
       while (this.#isStale && this.isRemote) await this.#readOnce()
+    } catch (error) {
+      // The events are gone for good. What may pass is left to the next look.
+      if (isVerbatimError(error) && !error.retryable) for (const settle of this.#waiters) settle(error)
+      throw error
     } finally {
       // In the same turn as the last check above: a hint that comes later begins a new look.
       this.#refreshing = undefined

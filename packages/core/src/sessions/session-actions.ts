@@ -3,9 +3,11 @@ import { VerbatimError } from '../contract/errors.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import { maxPromptBytes } from '../contract/prompt.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
+import { deleteSession } from './delete-session.ts'
+import type { DeleteDeps } from './delete-session.ts'
 import type { MessageActions, SessionActions } from '../server-core.ts'
 
-export function createSessionActions(repository: SessionRepository): SessionActions {
+export function createSessionActions(repository: SessionRepository, deps: DeleteDeps): SessionActions {
   return {
     create: (owner, { sessionId = crypto.randomUUID(), title = null }) =>
       repository.createSession(owner, { sessionId, title }),
@@ -13,19 +15,28 @@ export function createSessionActions(repository: SessionRepository): SessionActi
     list: (owner, page) => repository.listSessions(owner, page),
     update: async (owner, { sessionId, title }) =>
       orMissing('SESSION_NOT_FOUND', await repository.renameSession(owner, sessionId, title)),
+    delete: (owner, input) => deleteSession(deps, owner, input),
   }
 }
 
 export function createMessageActions(repository: SessionRepository): MessageActions {
   return {
     async list(owner, sessionId, page) {
-      const messages = await repository.listMessages(owner, sessionId, page)
-      // Only an empty answer can be a missing session: the usual call stays one query.
-      if (messages.items.length === 0) orMissing('SESSION_NOT_FOUND', await repository.getSession(owner, sessionId))
+      // A deleted session shows nothing from its mark on, though its messages may still be stored.
+      const [session, messages] = await Promise.all([
+        repository.getSession(owner, sessionId),
+        repository.listMessages(owner, sessionId, page),
+      ])
+      orMissing('SESSION_NOT_FOUND', session)
       return messages
     },
-    get: async (owner, sessionId, messageId) =>
-      orMissing('MESSAGE_NOT_FOUND', await repository.getMessage(owner, sessionId, messageId)),
+    async get(owner, sessionId, messageId) {
+      const [, message] = await Promise.all([
+        repository.getSession(owner, sessionId),
+        repository.getMessage(owner, sessionId, messageId),
+      ])
+      return orMissing('MESSAGE_NOT_FOUND', message)
+    },
     async append(owner, { content, messageId = crypto.randomUUID(), ...message }) {
       const blocks: readonly ContentBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content
       if (Buffer.byteLength(JSON.stringify(blocks)) > maxPromptBytes) {

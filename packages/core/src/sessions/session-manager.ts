@@ -5,7 +5,7 @@ import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifie
 import type { Message, MessageRole } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult, Run, WhenBusy } from '../contract/run.ts'
-import type { Session } from '../contract/session.ts'
+import type { DeleteSessionResult, Session } from '../contract/session.ts'
 import type { FollowOptions, ServerCore } from '../server-core.ts'
 
 /** What {@link SessionManager.startRun} takes. */
@@ -101,6 +101,16 @@ export class SessionManager implements AsyncDisposable {
     await this.session()
     const newest = await this.#core.messages.list(this.#owner, this.sessionId, { order: 'newest', limit: maxMessages })
     return newest.items.toReversed()
+  }
+
+  /**
+   * Deletes the session for good, with all that belongs to it; a run that goes on is cancelled. This manager can then do no
+   * more than be closed.
+   *
+   * @throws VerbatimError `SESSION_NOT_FOUND`, `UNAVAILABLE`
+   */
+  delete(): Promise<DeleteSessionResult> {
+    return this.#core.sessions.delete(this.#owner, { sessionId: this.sessionId })
   }
 
   /** Releases what this manager holds. Runs go on, unless it owns the connection. */

@@ -1,0 +1,65 @@
+import type { RunEvent } from '@verbatim/core'
+import { describe, expect, it } from 'vitest'
+import { outcomeOf } from './testing/outcome-of.ts'
+import { allFrames } from './testing/read-frames.ts'
+import { json, openTestApi, query } from './testing/serve-test-api.ts'
+
+const sessionId = 'session-1'
+
+describe('sessions.delete', () => {
+  it('ends the run that is being made for all who follow it, and answers that everything is gone', async () => {
+    await using app = await openTestApi()
+    const runId = await app.startRun('Well /hang', sessionId)
+    const followed = [query('runs.follow', { runId }), `/chat/sse/${runId}`].map(async (path) => {
+      return await allFrames(await app.fetch(path))
+    })
+    await expect.poll(() => app.core.stats().followers).toBe(2)
+    const response = await app.fetch('/trpc/sessions.delete', json({ sessionId }))
+    expect(await response.json()).toEqual({ result: { data: { sessionId, isPurged: true } } })
+    const [frames = [], plain = []] = await Promise.all(followed)
+    expect(frames.at(-1)?.event).toBe('return')
+    const events = frames.flatMap(({ data }): RunEvent[] => JSON.parse(data || '{}').events ?? [])
+    expect(events.at(-1)?.type).toBe('run_cancelled')
+    expect(JSON.parse(plain.at(-1)?.data ?? '')).toMatchObject({ type: 'done', status: 'cancelled' })
+  })
+
+  it('leaves nothing but the answer that the session is deleted, which only its owner gets', async () => {
+    await using app = await openTestApi()
+    const runId = await app.startRun('Hello', sessionId)
+    await allFrames(await app.fetch(`/chat/sse/${runId}`))
+    const remove = async (user: string | null) =>
+      await outcomeOf(await app.fetch('/trpc/sessions.delete', { ...json({ sessionId }), user }))
+    expect(await remove('bob')).toMatchObject({ status: 404, code: 'SESSION_NOT_FOUND' })
+    expect(await remove(null)).toMatchObject({ status: 401 })
+    expect(await remove('alice')).toMatchObject({ status: 200, code: undefined })
+    expect(await remove('alice')).toMatchObject({ status: 200, code: undefined })
+    const start = { sessionId, runId, message: 'Hello' }
+    const calls = [
+      app.fetch(query('sessions.get', { sessionId })),
+      app.fetch(query('messages.list', { sessionId })),
+      app.fetch(query('runs.get', { runId })),
+      app.fetch('/trpc/runs.start', json(start)),
+      app.fetch('/chat/stream', json({ sessionId, message: 'Hello' })),
+      app.fetch('/chat/stream', json({ sessionId, message: 'Hello' }, { 'idempotency-key': runId })),
+      app.fetch(`/chat/sse/${runId}`),
+    ]
+    for (const call of calls) {
+      expect(await outcomeOf(await call)).toMatchObject({ status: 410, code: 'SESSION_DELETED' })
+    }
+    const [refusal] = (
+      await allFrames(await app.fetch(query('runs.follow', { runId, lastEventId: `${runId}:3` })))
+    ).slice(-1)
+    expect(refusal).toMatchObject({ event: 'serialized-error', data: expect.stringContaining('"SESSION_DELETED"') })
+    expect(await outcomeOf(await app.fetch(query('sessions.get', { sessionId }), { user: 'bob' }))).toMatchObject({
+      code: 'SESSION_NOT_FOUND',
+    })
+  })
+
+  it('refuses what is malformed', async () => {
+    await using app = await openTestApi()
+    for (const input of [{}, { sessionId: '' }, { sessionId, force: true }]) {
+      const { code } = await outcomeOf(await app.fetch('/trpc/sessions.delete', json(input)))
+      expect(code).toBe('INVALID_INPUT')
+    }
+  })
+})

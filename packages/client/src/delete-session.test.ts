@@ -1,0 +1,45 @@
+/** Deleting a session, against the real API, the real engine and a real MongoDB. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createApi } from '@verbatim/api'
+import { createGate, openTestCore, scriptedAgent } from '@verbatim/core/testing'
+import { expect, inject, it, vi } from 'vitest'
+import { createClient } from './create-client.ts'
+
+const sessionId = 'session-1'
+
+async function openClient() {
+  const gate = createGate()
+  const agents = [scriptedAgent(() => ['Well, ', gate, 'then.'])]
+  const { core, ...test } = await openTestCore({ uri: inject('mongoUri'), agents, options: { pollMs: 100 } })
+  const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
+  const server = createServer(api.nodeHandler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const client = createClient({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+  return {
+    client,
+    async [Symbol.asyncDispose]() {
+      client.close()
+      await api.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await test[Symbol.asyncDispose]()
+    },
+  }
+}
+
+it('ends a handle as cancelled, and refuses the next prompt for good', async () => {
+  await using test = await openClient()
+  const { client } = test
+  const run = client.chat(sessionId).send('Hello')
+  await vi.waitFor(() => expect(run.answer.content).toMatchObject([{ text: 'Well, ' }]), { timeout: 10_000 })
+  expect(await client.sessions.delete(sessionId)).toEqual({ sessionId, isPurged: true })
+  await vi.waitFor(() => expect(run.status).toBe('cancelled'), { timeout: 10_000 })
+  expect((await client.sessions.list()).items).toEqual([])
+  const deleted = { name: 'VerbatimError', code: 'SESSION_DELETED' }
+  await expect(client.sessions.get(sessionId)).rejects.toMatchObject(deleted)
+  await expect(client.messages.list(sessionId)).rejects.toMatchObject(deleted)
+  await expect(client.chat(sessionId).send('Hello?').message).rejects.toMatchObject(deleted)
+  await expect(client.runs.follow(run.id).message).rejects.toMatchObject(deleted)
+  await expect(client.sessions.delete('nowhere')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' })
+})

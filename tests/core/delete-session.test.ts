@@ -1,0 +1,268 @@
+/** Deleting a session: its run ends for everybody, nothing is started in it any more, and nothing of what was said is left. */
+import { isVerbatimError } from '@verbatim/core'
+import type { RunEvent } from '@verbatim/core'
+import type { ServerCore } from '@verbatim/core/server'
+import { describe, expect, it, vi } from 'vitest'
+import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { collectionsWith, expectTombstones, receiptsOf } from '../support/deleted.ts'
+import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
+import { ada, eve, followAll, patience, startRun } from '../support/follow.ts'
+import { createGate } from '../support/gate.ts'
+import { openMortalEngine } from '../support/mortal-engine.ts'
+import { echoAgent, sessionId, start } from '../support/queue.ts'
+
+const canary = 'the treasure is under the oak'
+const page = { limit: 10 }
+
+/** Every call that needs the session, none of which may find it again. */
+function everyCall(core: ServerCore, ids: { runId: string; messageId: string }): Record<string, Promise<unknown>> {
+  const { runId, messageId } = ids
+  const again = { sessionId, runId, message: canary }
+  const other = { ...again, runId: crypto.randomUUID() }
+  return {
+    create: core.sessions.create(ada, { sessionId }),
+    get: core.sessions.get(ada, sessionId),
+    update: core.sessions.update(ada, { sessionId, title: 'x' }),
+    messages: core.messages.list(ada, sessionId, { ...page, order: 'oldest' }),
+    message: core.messages.get(ada, sessionId, messageId),
+    append: core.messages.append(ada, { sessionId, role: 'user', content: 'x' }),
+    appendAgain: core.messages.append(ada, { sessionId, role: 'user', content: canary, messageId }),
+    runs: core.runs.list(ada, sessionId, page),
+    run: core.runs.get(ada, runId),
+    cancel: core.runs.cancel(ada, runId),
+    retry: core.runs.retry(ada, { runId, newRunId: crypto.randomUUID() }),
+    follow: followAll(core, runId),
+    followOn: followAll(core, runId, { after: 2 }),
+    followEnd: followAll(core, runId, { after: 8 }),
+    startAgain: core.runs.start(ada, again),
+    start: core.runs.start(ada, other),
+    queue: core.runs.start(ada, { ...other, whenBusy: 'queue' }),
+    replace: core.runs.start(ada, { ...other, whenBusy: 'replace' }),
+  }
+}
+
+function codeOf(error: unknown): string {
+  return isVerbatimError(error) ? error.code : String(error)
+}
+
+async function codesOf(calls: Record<string, Promise<unknown>>): Promise<Record<string, string>> {
+  const codes = Object.entries(calls).map(async ([name, call]): Promise<[string, string]> => {
+    const code = await call.then(() => 'answered', codeOf)
+    return [name, code]
+  })
+  return Object.fromEntries(await Promise.all(codes))
+}
+
+/** The events that a follower is given, and the code of the error that ends it, if one does. */
+async function follow(core: ServerCore, runId: string): Promise<{ events: RunEvent[]; code: string | undefined }> {
+  const events: RunEvent[] = []
+  const code = await followAll(core, runId, { onBatch: (batch) => events.push(...batch.events) }).then(
+    () => undefined,
+    codeOf,
+  )
+  return { events, code }
+}
+
+describe('a session that is deleted', () => {
+  it('leaves keys and an exact receipt, and every call then says that it is deleted', async () => {
+    await using test = await openOne({ agents: [scriptAgent(answerOf([canary]))] })
+    const { core, database } = test
+    const runId = await startRun(core, { message: canary })
+    const events = [...(await followAll(core, runId)), ...(await followAll(core, await startRun(core, {})))]
+    const { userMessageId: messageId } = await core.runs.get(ada, runId)
+    expect(await collectionsWith(database, canary)).toEqual(
+      expect.arrayContaining(['messages', 'run_events', 'sessions']),
+    )
+    const deleted = { sessionId, isPurged: true }
+    expect(await core.sessions.delete(ada, { sessionId })).toEqual(deleted)
+    await expectTombstones(database, { runs: 2 })
+    expect(await collectionsWith(database, canary)).toEqual([])
+    const codes = await codesOf(everyCall(core, { runId, messageId }))
+    expect(Object.entries(codes).filter(([, code]) => code !== 'SESSION_DELETED')).toEqual([])
+    expect((await core.sessions.list(ada, page)).items).toEqual([])
+    expect(await core.sessions.delete(ada, { sessionId })).toEqual(deleted)
+    expect(await receiptsOf(database)).toMatchObject([
+      {
+        tenantId: 'default',
+        actor: 'ada',
+        action: 'session_deleted',
+        counts: { runs: 2, messages: 4, events: events.length },
+      },
+    ])
+    await expectTombstones(database, { runs: 2 })
+  })
+
+  it('shows nothing and takes nothing while its run goes on in a process that has not heard of it yet', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    await using owner = openEngine(database, { agents: [agent], options: { ...shortLeases, heartbeatMs: 1_500 } })
+    await using other = openEngine(database, { agents: [agent], options: { cancelWaitMs: 300, startWaitMs: 100 } })
+    const runId = await startRun(owner, { message: canary })
+    agent.say('Well')
+    await vi.waitFor(() => expect(owner.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    const { userMessageId: messageId } = await other.runs.get(ada, runId)
+    expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: false })
+    // What is said of the run itself is true until it has ended.
+    const ofRun = new Set(['run', 'cancel', 'retry', 'follow', 'followOn', 'followEnd', 'appendAgain'])
+    const codes = await codesOf(everyCall(other, { runId, messageId }))
+    const found = Object.entries(codes).filter(([name, code]) => !ofRun.has(name) && code !== 'SESSION_DELETED')
+    expect(found).toEqual([])
+    expect((await other.sessions.list(ada, page)).items).toEqual([])
+    await expect(other.sessions.delete(eve, { sessionId })).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' })
+    await vi.waitFor(async () => {
+      expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    }, patience)
+    await expectTombstones(database, { runs: 1 })
+  })
+
+  it('cancels its run: all who follow it are told so, and the agent is stopped', async () => {
+    const agent = handAgent()
+    await using test = await openOne({ agents: [agent] })
+    const { core, database } = test
+    const runId = await startRun(core, { message: canary })
+    const following = Array.from({ length: 10 }, async () => await follow(core, runId))
+    agent.say(canary)
+    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    expect(await core.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    for (const { events, code } of await Promise.all(following)) {
+      expect([events.at(-1)?.type, code]).toEqual(['run_cancelled', undefined])
+    }
+    expect(agent.wasStopped).toBe(true)
+    expect(await collectionsWith(database, canary)).toEqual([])
+    expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 1, messages: 2 } }])
+  })
+
+  it('is deleted by one process while another makes its run', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    await using owner = openEngine(database, { agents: [agent], options: shortLeases })
+    await using other = openEngine(database, { agents: [agent], options: shortLeases })
+    const runId = await startRun(owner, { message: canary })
+    const following = [owner, other].map(async (core) => await follow(core, runId))
+    agent.say(canary)
+    await vi.waitFor(() => expect(owner.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    const ends = await Promise.all(following)
+    expect(ends[1]?.events.at(-1)?.type).toBe('run_cancelled')
+    // The owner's own followers are told by its memory; one that comes to the log too late is told by the log.
+    expect(ends[0]?.code ?? ends[0]?.events.at(-1)?.type).toMatch(/run_cancelled|SESSION_DELETED/)
+    await expectTombstones(database, { runs: 1 })
+    expect(await collectionsWith(database, canary)).toEqual([])
+  })
+
+  it('whose run lost its process is purged when the run has been ended, which is not continued', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent({ onCrash: 'continue' })
+    await using owner = openMortalEngine(database, { agents: [agent], options: shortLeases })
+    const runId = await startRun(owner.core, { message: canary })
+    agent.say(canary)
+    await vi.waitFor(() => expect(owner.core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await using other = openEngine(database, {
+      agents: [agent],
+      options: { ...shortLeases, sweepMs: 50, cancelWaitMs: 100 },
+      // It takes nothing over, so that the run is still there when the session is deleted.
+      wrap: ({ runRepository }) => ({
+        runRepository: { ...runRepository, claimLapsedRun: async () => await Promise.resolve(undefined) },
+      }),
+    })
+    await owner.lose()
+    const following = follow(other, runId)
+    expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: false })
+    expect(await collectionsWith(database, canary)).toContain('messages')
+    await using _rescuer = openEngine(database, { agents: [agent], options: { ...shortLeases, sweepMs: 600_000 } })
+    await vi.waitFor(async () => expect(await receiptsOf(database)).toHaveLength(1), patience)
+    const { events, code } = await following
+    expect(code ?? events.at(-1)?.type).toMatch(/run_cancelled|SESSION_DELETED/)
+    await vi.waitFor(async () => await expectTombstones(database, { runs: 1 }), patience)
+    expect(await collectionsWith(database, canary)).toEqual([])
+  })
+
+  it('ends the prompts that wait in it, which are never asked', async () => {
+    const gate = createGate()
+    const agent = echoAgent({ gate })
+    await using test = await openOne({ agents: [agent] })
+    const { core, database } = test
+    const first = await start(core, 'one')
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    const waiting = await Promise.all(
+      ['two', canary].map(async (text) => await start(core, text, { whenBusy: 'queue' })),
+    )
+    const following = [first, ...waiting].map(async ({ id }) => await follow(core, id))
+    await vi.waitFor(() => expect(core.stats().followers).toBe(3), patience)
+    expect(await core.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    for (const { events, code } of await Promise.all(following)) {
+      expect(code ?? events.at(-1)?.type).toMatch(/run_cancelled|SESSION_DELETED/)
+    }
+    expect(agent.asked).toEqual(['one'])
+    await expectTombstones(database, { runs: 3 })
+    expect(await collectionsWith(database, canary)).toEqual([])
+  })
+
+  it('is purged also when its next run was offered to a process that does not begin it', async () => {
+    const gate = createGate()
+    await using test = await openOne({
+      agents: [echoAgent({ gate })],
+      wrap: ({ runRepository }) => ({
+        runRepository: { ...runRepository, beginRun: async () => await Promise.resolve(undefined) },
+      }),
+    })
+    const { core, database } = test
+    const first = await start(core, 'one')
+    const next = await start(core, canary, { whenBusy: 'queue' })
+    gate.open()
+    await followAll(core, first.id)
+    expect((await core.sessions.get(ada, sessionId)).activeRunId).toBe(next.id)
+    expect(await core.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    await expectTombstones(database, { runs: 2 })
+    expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 2 } }])
+  })
+
+  it('leaves another owner’s session of the same ids alone, and its ids are used up for its own', async () => {
+    await using test = await openOne({ agents: [scriptAgent(answerOf(['Yes']))], options: { startWaitMs: 100 } })
+    const { core } = test
+    const runId = crypto.randomUUID()
+    for (const owner of [ada, eve]) await followAll(core, await startRun(core, { owner, runId }), { owner })
+    await core.sessions.delete(ada, { sessionId })
+    expect((await core.messages.list(eve, sessionId, { ...page, order: 'oldest' })).items).toHaveLength(2)
+    expect(await core.sessions.list(eve, page)).toMatchObject({ items: [{ id: sessionId }] })
+    expect((await followAll(core, runId, { owner: eve })).at(-1)?.type).toBe('run_completed')
+    await expect(startRun(core, { runId, sessionId: 'session-2' })).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
+    await expect(core.sessions.delete(ada, { sessionId: 'nowhere' })).rejects.toMatchObject({
+      code: 'SESSION_NOT_FOUND',
+    })
+  })
+
+  it('stays empty when prompts and messages are sent in the same moment, to two processes', async () => {
+    await using database = await openDatabase()
+    const agents = [scriptAgent(answerOf([canary]))]
+    const cores = [
+      openEngine(database, { agents, options: shortLeases }),
+      openEngine(database, { agents, options: shortLeases }),
+    ]
+    await using _first = cores[0]
+    await using _second = cores[1]
+    for (let round = 0; round < 5; round++) {
+      const id = `session-${round}`
+      const calls = cores.flatMap((core) => [
+        core.messages.append(ada, { sessionId: id, role: 'user', content: canary }),
+        ...(['reject', 'queue', 'replace'] as const).map((whenBusy) =>
+          core.runs.start(ada, { sessionId: id, runId: crypto.randomUUID(), message: canary, whenBusy }),
+        ),
+      ])
+      const settled = Promise.allSettled(calls)
+      await calls[0]?.catch(() => {})
+      const deletions = cores.map(async (core) => await core.sessions.delete(ada, { sessionId: id }))
+      const refusals = (await settled)
+        .filter((outcome) => outcome.status === 'rejected')
+        .map(({ reason }) => codeOf(reason))
+      expect(refusals.filter((code) => !code.startsWith('SESSION_'))).toEqual([])
+      await Promise.all(deletions)
+      await vi.waitFor(async () => {
+        for (const core of cores)
+          expect(await core.sessions.delete(ada, { sessionId: id })).toMatchObject({ isPurged: true })
+      }, patience)
+    }
+    expect(await collectionsWith(database, canary)).toEqual([])
+    expect(await receiptsOf(database)).toHaveLength(5)
+  })
+})

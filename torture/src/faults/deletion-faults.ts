@@ -1,0 +1,182 @@
+/** F25: a session is deleted while its answer is made and read. Judged here, since the oracle wants what this takes away. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isTerminalEvent } from '@verbatim/core'
+import type { RunEvent } from '@verbatim/core'
+import type { Document } from 'mongodb'
+import { deleteOnce, startOnce } from '../clients/raw-calls.ts'
+import type { Answer, StartInput } from '../clients/raw-calls.ts'
+import { Journal } from '../clients/journal.ts'
+import { readRun } from '../clients/raw-reader.ts'
+import { difference } from '../oracle/check-run.ts'
+import { promptText } from '../prompt.ts'
+import { createRandom } from '../random.ts'
+import type { World } from '../world/world.ts'
+import { merge } from './scenario.ts'
+import type { Outcome, Scenario } from './scenario.ts'
+
+/** What happens to the process that makes the answer, right before the deletion. */
+type OwnerFate = 'lives' | 'killed' | 'stopped'
+
+const readers = 10
+
+/** How long everything may take, in milliseconds. */
+const patienceMs = 25_000
+
+export const deletionFaults: readonly Scenario[] = [
+  {
+    name: 'delete-in-stream',
+    covers: 'F25',
+    what: 'a session is deleted while 10 tails read; its owner lives, is killed, or sleeps and wakes up behind the purge',
+    async run(world, seed) {
+      const outcomes: Outcome[] = []
+      for (const fate of ['lives', 'killed', 'stopped'] as const) outcomes.push(await deleteInStream(world, seed, fate))
+      return merge(outcomes)
+    },
+  },
+]
+
+async function deleteInStream(world: World, seed: number, fate: OwnerFate): Promise<Outcome> {
+  await world.use('short', 300)
+  await world.heal()
+  for (const server of world.servers) server.clearLog()
+  const input = inputOf(seed, fate)
+  const over = AbortSignal.timeout(patienceMs)
+  const started = await untilAnswered(over, async (at) => await startOnce(world.server(at < 3 ? 0 : at).front, input))
+  if (started !== 'data') return toOutcome(fate, [`the start was answered ${started}`], [])
+  const journals = Array.from({ length: readers }, (_, at) => new Journal(input.runId, `tail-${at}`))
+  const reading = journals.map(async (journal, at) => {
+    const endpoints = [world.server(at).front, world.server(at + 1).front]
+    await readRun({ journal, endpoints, signal: over })
+  })
+  while (!journals.every((journal) => journal.lastSeq > 4) && !over.aborted) await sleep(10)
+  await hurt(world, fate)
+  const violations = await untilPurged(world, input.sessionId, over)
+  await Promise.all(reading)
+  violations.push(...journals.flatMap((journal) => checkTail(journal, journals)))
+  violations.push(...(await checkNothingLeft(world, input, journals)))
+  await world.heal()
+  violations.push(...(await checkZombie(world, input, journals)), ...(await checkRefused(world, input)))
+  return toOutcome(fate, violations, journals)
+}
+
+function inputOf(seed: number, fate: OwnerFate): StartInput {
+  const random = createRandom(`delete-in-stream/${fate}/${seed}`)
+  const [runId, sessionId] = [random.uuid(), `d-${random.uuid()}`]
+  const message = promptText({ seed, runId, tokens: 600, paceMs: 15, fault: 'none' })
+  return { runId, sessionId, message, agentId: 'seeded' }
+}
+
+async function hurt(world: World, fate: OwnerFate): Promise<void> {
+  if (fate === 'killed') await world.server(0).kill()
+  if (fate === 'stopped') world.server(0).hang()
+}
+
+/** Repeats a call until it is answered with something that does not pass by itself; answers what that was. */
+async function untilAnswered(over: AbortSignal, call: (at: number) => Promise<Answer<unknown>>): Promise<string> {
+  let last = 'lost'
+  for (let at = 0; !over.aborted; at++) {
+    const answer = await call(at)
+    last = answer.type === 'refused' ? answer.error.code : answer.type
+    if (last === 'data' || (answer.type === 'refused' && !answer.error.retryable)) return last
+    await sleep(50)
+  }
+  return last
+}
+
+/** Through the server that does not make the answer. */
+async function untilPurged(world: World, sessionId: string, over: AbortSignal): Promise<string[]> {
+  let last: Answer<unknown> = { type: 'lost' }
+  while (!over.aborted) {
+    const answer = await deleteOnce(world.server(1).front, sessionId)
+    if (answer.type === 'data' && answer.data.isPurged) return []
+    last = answer
+    await sleep(50)
+  }
+  return [`the session was never purged: ${JSON.stringify(last)}`]
+}
+
+const gone = /^refused at \d+ with SESSION_DELETED$/
+
+/** A tail ends with `run_cancelled`, or, when it comes to the log too late, by being told that the session is deleted. */
+function checkTail(journal: Journal, journals: readonly Journal[]): string[] {
+  const found = journal.violations.filter((text) => !gone.test(text)).map((text) => `${journal.reader}: ${text}`)
+  const wasTold = journal.violations.some((text) => gone.test(text))
+  const last = JSON.parse(journal.events.at(-1) ?? 'null') as RunEvent | null
+  if (journal.end === 'terminal' && last?.type !== 'run_cancelled')
+    found.push(`${journal.reader}: ended by ${last?.type}`)
+  if (journal.end !== 'terminal' && !wasTold) found.push(`${journal.reader}: never came to an end`)
+  const longest = journals.toSorted((a, b) => b.lastSeq - a.lastSeq)[0]?.events ?? []
+  const different = difference(journal.reader, journal.events, longest)
+  return different === undefined ? found : [...found, different]
+}
+
+/** The receipt, the keys, and not one document that names the run. */
+async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, journals: readonly Journal[]) {
+  const found: string[] = []
+  for (const { name } of await world.db.listCollections({}, { nameOnly: true }).toArray()) {
+    const documents = await world.db.collection(name).find().toArray()
+    const left = documents.filter((document) => [runId, sessionId].some((id) => JSON.stringify(document).includes(id)))
+    if (left.length > 0) found.push(`${name} still holds ${JSON.stringify(left[0]).slice(0, 200)}`)
+  }
+  found.push(...(await checkLogs(world)))
+  const receipts = await world.db.collection('audit').find({ action: 'session_deleted' }).sort({ _id: 1 }).toArray()
+  const counts = receipts.map((receipt) => receipt['counts'] as Document)
+  const whole = journals.find((journal) => journal.end === 'terminal')
+  const isCounted = counts.some(({ runs, messages, events }) => {
+    return runs === 1 && messages === 2 && (whole === undefined || events === whole.lastSeq)
+  })
+  if (!isCounted) found.push(`no receipt has 1 run, 2 messages and ${whole?.lastSeq} events: ${JSON.stringify(counts)}`)
+  return found
+}
+
+/** Events name no run, so a deleted run's are found by its key: one entry, without events, is what fences a zombie. */
+async function checkLogs({ db }: World): Promise<string[]> {
+  const deleted = await db.collection('runs').find({ status: 'deleted' }).toArray()
+  const found: string[] = []
+  for (const { _id } of deleted) {
+    const entries = await db.collection('run_events').find({ '_id.r': _id }).toArray()
+    const sizes = entries.map((entry) => (entry['e'] as unknown[]).length)
+    if (sizes.length !== 1 || sizes[0] !== 0) found.push(`a deleted log has entries of ${sizes.join(', ')} events`)
+    const archives = await db.collection('run_archives').countDocuments({ '_id.r': _id })
+    if (archives > 0) found.push(`a deleted run has ${archives} archives`)
+  }
+  return deleted.length > 0 ? found : ['no run is marked as deleted']
+}
+
+/** Whatever a process that slept through it all still does: longer than its leases and writes hold. */
+async function checkZombie(world: World, input: StartInput, journals: readonly Journal[]): Promise<string[]> {
+  await sleep(world.leases.leaseMs + world.leases.selfFenceMs)
+  const found = await checkNothingLeft(world, input, journals)
+  return found.map((text) => `behind the waking: ${text}`)
+}
+
+/** The same start again, a new one, and both through every server. */
+async function checkRefused(world: World, input: StartInput): Promise<string[]> {
+  const over = AbortSignal.timeout(patienceMs)
+  const starts = [input, { ...input, runId: crypto.randomUUID() }]
+  const answers = await Promise.all(
+    world.servers.flatMap(({ front }) =>
+      starts.map((start) => untilAnswered(over, async () => await startOnce(front, start))),
+    ),
+  )
+  return answers.filter((answer) => answer !== 'SESSION_DELETED').map((answer) => `a start was answered ${answer}`)
+}
+
+function toOutcome(fate: OwnerFate, violations: readonly string[], journals: readonly Journal[]): Outcome {
+  const events = Math.max(0, ...journals.map((journal) => journal.lastSeq))
+  const cancelled = journals.filter((journal) => {
+    return journal.events.slice(-1).some((text) => isTerminalEvent(JSON.parse(text) as RunEvent))
+  }).length
+  return {
+    injected: new Map([[`delete-in-stream (owner ${fate})`, 1]]),
+    verdict: {
+      violations: violations.map((text) => `owner ${fate}: ${text}`),
+      runs: 1,
+      events,
+      ends: {
+        [`${fate}: tails that saw the end`]: cancelled,
+        [`${fate}: tails told of the deletion`]: journals.length - cancelled,
+      },
+    },
+  }
+}
