@@ -8,19 +8,20 @@ import { round, toMegabytes } from './statistics.ts'
 import { floodBytes, wallClockMs } from './workload.ts'
 
 export async function measureStalledReaders({ mongoUri, isQuick }: BenchContext): Promise<Table[]> {
-  const [warm, readers] = isQuick ? [10, 10] : [30, 30]
-  const stalledReaderTimeoutMs = isQuick ? 8_000 : 60_000
+  const [warm, readers] = [30, isQuick ? 10 : 30]
+  const stalledReaderTimeoutMs = isQuick ? 12_000 : 60_000
   await using database = openBenchDatabase(mongoUri)
   const { server, path } = await startFlood({ ...database, stalledReaderTimeoutMs })
   await using flooded = server
-  const { uses, closedMs } = await weighUntilClosed(flooded, { path, counts: [warm, warm + readers] })
-  const [before, after] = uses
+  const counts = [0, warm, warm + readers]
+  const { uses, closedMs } = await weighUntilClosed(flooded, { path, counts })
+  const [without, before, after] = uses
   await flooded.stop()
-  if (before === undefined || after === undefined) throw new Error('Two readings make a cost')
+  if (without === undefined || before === undefined || after === undefined) throw new Error('Three readings are needed')
   const row = {
     readers,
     'resident MB each': toMegabytes((after.rssBytes - before.rssBytes) / readers),
-    'heap MB each': toMegabytes((after.heapBytes - before.heapBytes) / readers),
+    'heap MB each': toMegabytes((after.heapBytes - without.heapBytes) / (warm + readers)),
     'closed after s': round(closedMs / 1_000),
     'configured s': stalledReaderTimeoutMs / 1_000,
   }

@@ -234,7 +234,8 @@ it('reads on the wire what it wrote there, for the run that it is of and no othe
 })
 
 it('refuses what it did not write', () => {
-  const written = fc.tuple(fc.uuid(), fc.oneof(fc.string({ unit: 'grapheme' }), fc.integer(), fc.double()))
+  const digits = fc.string({ unit: fc.constantFrom('0', '1', '9'), maxLength: 20 })
+  const written = fc.tuple(fc.uuid(), fc.oneof(fc.string({ unit: 'grapheme' }), digits, fc.integer(), fc.double()))
   const property = fc.property(written, fc.string({ unit: 'binary', maxLength: 80 }), ([id, rest], junk) => {
     const seq = String(rest)
     const isSeq = seq === String(Math.trunc(Number(seq))) && Number(seq) >= 0 && Number(seq) <= maxSeq

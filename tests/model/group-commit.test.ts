@@ -31,6 +31,8 @@ interface Schedule {
   readonly scheduler: fc.Scheduler
   /** For each append in turn; after the last all are answered. */
   readonly fates: readonly Fate[]
+  /** After so many steps a second follower comes to each run. */
+  readonly steps: number
 }
 
 /** Somebody waits here until the scheduler lets it go, before or after anybody else. */
@@ -122,22 +124,37 @@ function speaker(speeches: readonly Speech[], scheduler: fc.Scheduler): Agent {
   }
 }
 
-async function followAll(core: ServerCore, runId: string): Promise<RunEvent[]> {
+interface Follower {
+  readonly after: number
+  readonly events: RunEvent[]
+}
+
+/** Follows to the end; what it has seen is looked at by others meanwhile. */
+async function follow(core: ServerCore, runId: string, { after, events }: Follower): Promise<void> {
   const key = database.storage.eventLog.keyOf(owner, runId)
-  const events: RunEvent[] = []
-  for await (const batch of core.runs.follow(owner, runId, { signal: AbortSignal.timeout(15_000) })) {
-    expect(batch.firstSeq).toBe(events.length + 1)
-    const stored = await readPages(database, key, { after: events.length, maxBatches: 100 })
+  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(15_000) })) {
+    const seq = after + events.length
+    expect(batch.firstSeq).toBe(seq + 1)
+    const stored = await readPages(database, key, { after: seq, maxBatches: 100 })
     expect(stored.slice(0, batch.events.length)).toEqual(batch.events)
     events.push(...batch.events)
   }
-  return events
 }
 
-async function expectEnded({ runId, words }: Speech, seen: readonly RunEvent[][]): Promise<void> {
+/** One follower from the start, and one that comes after `steps`, with the cursor that the first one has by then. */
+async function followTwice(core: ServerCore, runId: string, schedule: Schedule): Promise<Follower[]> {
+  const first: Follower = { after: 0, events: [] }
+  const following = follow(core, runId, first)
+  for (let step = 0; step < schedule.steps; step++) await pause(schedule.scheduler, 'somebody comes')
+  const second: Follower = { after: first.events.length, events: [] }
+  await Promise.all([following, follow(core, runId, second)])
+  return [first, second]
+}
+
+async function expectEnded({ runId, words }: Speech, seen: readonly Follower[]): Promise<void> {
   const { eventLog, runRepository, sessionRepository } = database.storage
   const log = await readPages(database, eventLog.keyOf(owner, runId), { after: 0, maxBatches: 100 })
-  for (const events of seen) expect(events).toEqual(log)
+  for (const { after, events } of seen) expect(events).toEqual(log.slice(after))
   expect(log.filter(isTerminalEvent)).toHaveLength(1)
   expect(log.at(-1)).toSatisfy(isTerminalEvent)
   const said = words.join('')
@@ -163,7 +180,8 @@ async function speakAll(schedule: Schedule, speeches: readonly Speech[]): Promis
   try {
     const followed = speeches.map(async ({ runId }) => {
       await writer.runs.start(owner, { runId, sessionId: runId, message: 'go' })
-      return await Promise.all([followAll(writer, runId), followAll(other, runId)])
+      const seen = await Promise.all([writer, other].map(async (core) => await followTwice(core, runId, schedule)))
+      return seen.flat()
     })
     const seen = await scheduler.waitFor(Promise.all(followed))
     for (const [at, speech] of speeches.entries()) await expectEnded(speech, seen[at] ?? [])
@@ -181,18 +199,15 @@ it(
     )
     const fates = fc.array(fc.record({ type, isLate: fc.boolean() }), { maxLength: 60, size: 'max' })
     const lengths = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 4, size: 'max' })
-    const property = fc.asyncProperty(
-      fc.noBias(fates),
-      fc.noBias(lengths),
-      fc.scheduler({ act: oneStep }),
-      async (given, runs, scheduler) => {
-        const speeches = runs.map((length, run) => ({
-          runId: crypto.randomUUID(),
-          words: Array.from({ length }, (_, at) => `run ${run} word ${at} `),
-        }))
-        await speakAll({ scheduler, fates: given }, speeches)
-      },
-    )
+    const steps = fc.nat(12)
+    const shapes = fc.noBias(fc.record({ fates, lengths, steps }))
+    const property = fc.asyncProperty(shapes, fc.scheduler({ act: oneStep }), async (shape, scheduler) => {
+      const speeches = shape.lengths.map((length, run) => ({
+        runId: crypto.randomUUID(),
+        words: Array.from({ length }, (_, at) => `run ${run} word ${at} `),
+      }))
+      await speakAll({ scheduler, fates: shape.fates, steps: shape.steps }, speeches)
+    })
     await expect(fc.assert(property, budget().runs)).resolves.toBeUndefined()
     await annotate([...tally].map(([what, times]) => `${what}: ${times}`).join('\n'))
   },

@@ -49,7 +49,7 @@ export function commandsWith(faults: fc.Arbitrary<Fault[]>): fc.Arbitrary<Comman
     command('lapse', lapse),
     command('takeOver', takeOver),
   ]
-  const ends = [command('finish', finish), command('begin', begin)]
+  const ends = [command('finish', finish), command('begin', begin), command('claimQueued', claimQueued)]
   return [
     ...often,
     ...often,
@@ -59,7 +59,6 @@ export function commandsWith(faults: fc.Arbitrary<Fault[]>): fc.Arbitrary<Comman
     command('renew', renew),
     command('finishAgain', finishAgain),
     command('requestCancel', requestCancel),
-    command('claimQueued', claimQueued),
     command('cancelQueued', cancelQueued),
     command('archive', archive),
     command('archiveNext', archiveNext),
@@ -335,7 +334,8 @@ async function claim(
 ): Promise<{ run: ModelRun; owned: OwnedRun | undefined } | undefined> {
   const claimed = await codeOf(call())
   if (claimed === 'UNAVAILABLE') {
-    const [fault] = world.faults.struck()
+    // The last one: those before have struck what came before the claim, and that is repeated.
+    const fault = world.faults.struck().at(-1)
     return fault?.when === 'after' && longestLapsed !== undefined ? { run: longestLapsed, owned: undefined } : undefined
   }
   if (typeof claimed === 'string') throw new Error(`A claim failed: ${claimed}`)
@@ -523,12 +523,16 @@ function offeredRuns(model: Readonly<Model>): ModelRun[] {
 
 /** A queued run begins, by one to whom it is or was offered. */
 const begin: Step<{ run: number; offer: number; isLate: boolean }> = {
-  input: fc.record({ run: nth, offer: nth, isLate: usually(false, fc.constant(true)) }),
-  isPossible: (model) => offeredRuns(model).length > 0,
+  input: fc.record({ run: nth, offer: nth, isLate: fc.boolean() }),
+  isPossible: (model, { isLate }) => {
+    const offered = offeredRuns(model)
+    return isLate ? offered.length > 0 : offered.some((run) => run.status === 'queued')
+  },
   async run(model, world, { run: at, offer: offerAt, isLate }) {
     const turns = offeredRuns(model).filter((run) => run.status === 'queued' && run.session.active === run)
     const run = pick(turns.length > 0 ? turns : offeredRuns(model), at)
-    const queued = isLate ? pick(run.offers, offerAt) : pick(run.offers.slice(-1), 0)
+    const preferred = run.offers.filter(({ fence }) => (fence === run.fence) !== isLate)
+    const queued = pick(preferred.length > 0 ? preferred : run.offers, offerAt)
     const first = prompts.get(run)
     if (first === undefined) throw new Error('A run without a start')
     const turn = { event: first.startedEvent, batchId: crypto.randomUUID(), leaseMs: longMs }
@@ -565,9 +569,10 @@ const claimQueued: Step<{ offer: NewRun['offer']; isVain: boolean }> = {
   },
 }
 
-const cancelQueued: Step<{ run: number; offer: NewRun['offer'] }> = {
-  input: fc.record({ run: nth, offer: offerOf }),
-  isPossible: (model) => model.runs.length > 0,
+const cancelQueued: Step<{ run: number; offer: NewRun['offer']; isMeant: boolean }> = {
+  // Seldom: a queue that is always emptied is never waited in.
+  input: fc.record({ run: nth, offer: offerOf, isMeant: usually(false, fc.constant(true)) }),
+  isPossible: (model, { isMeant }) => isMeant && model.runs.length > 0,
   async run(model, world, { run: at, offer }) {
     const waiting = model.runs.filter((one) => one.status === 'queued')
     const run = pick(waiting.length > 0 ? waiting : model.runs, at)
@@ -615,8 +620,9 @@ const archiveNext: Step<null> = {
     }
     const run = due.find((one) => one.key === key)
     if (run === undefined) throw new Error('What is to be archived has not ended, or is archived')
-    await eventLog.archive(run.key, { expiresAt: new Date('2100-01-01') })
-    await runRepository.markArchived(run.key, { expiresAt: new Date('2100-01-01') })
+    const expiresAt = new Date('2100-01-01')
+    await eventLog.archive(run.key, { expiresAt })
+    await runRepository.markArchived(run.key, { expiresAt })
     run.isArchived = true
     run.isMarked = true
     return [run]

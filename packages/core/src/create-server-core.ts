@@ -15,18 +15,14 @@ import type { Logger } from './ports/logger.ts'
 import type { OwnedRun, RunRepository } from './ports/run-repository.ts'
 import type { SessionRepository } from './ports/session-repository.ts'
 import { EventWriter } from './runs/append-events.ts'
-import { archiveRuns } from './runs/archive-runs.ts'
 import { agentsById } from './runs/agents-by-id.ts'
-import { beginQueuedRun, beginQueuedRuns } from './runs/begin-queued-runs.ts'
+import { beginQueuedRun } from './runs/begin-queued-runs.ts'
 import type { BegunRun } from './runs/begin-queued-runs.ts'
 import { cancelRun } from './runs/cancel-run.ts'
 import { cancelReason, driveRun } from './runs/drive-run.ts'
 import type { DriveOutcome } from './runs/drive-run.ts'
 import { followRun } from './runs/follow-run.ts'
-import { hearCancels } from './runs/hear-cancels.ts'
 import { LiveRuns } from './runs/live-runs.ts'
-import { recoverRuns } from './runs/recover-runs.ts'
-import { renewLeases } from './runs/renew-leases.ts'
 import { retryRun } from './runs/retry-run.ts'
 import { RunTails } from './runs/run-tail.ts'
 import { startRun } from './runs/start-run.ts'
@@ -36,8 +32,9 @@ import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
 import { parseServerOptions } from './server-options.ts'
 import type { ServerOptions, ServerOptionsInput } from './server-options.ts'
-import { purgeSessions } from './sessions/purge-sessions.ts'
+import type { DeleteDeps } from './sessions/delete-session.ts'
 import { createMessageActions, createSessionActions } from './sessions/session-actions.ts'
+import { startLoops } from './start-loops.ts'
 import { systemClock } from './system-clock.ts'
 
 /** What the engine needs from outside. */
@@ -94,7 +91,7 @@ class Engine implements ServerCore {
   }
   readonly #draining = new AbortController()
   readonly #stopping = new AbortController()
-  readonly #background: Promise<unknown>[] = []
+  readonly #background: readonly Promise<void>[]
   readonly #runsEnded = { completed: 0, failed: 0, cancelled: 0, interrupted: 0 }
   #runsStarted = 0
   #followers = 0
@@ -126,14 +123,7 @@ class Engine implements ServerCore {
     this.sessions = createSessionActions(ports.sessionRepository, { ...shared, tails: this.#tails, stopping })
     this.messages = createMessageActions(ports.sessionRepository)
     this.runs = this.#runActions()
-    this.#background.push(
-      this.#renewLeases(),
-      hearCancels({ ...shared, processId: this.#processId }, stopping),
-      this.#recoverRuns(),
-      this.#beginQueuedRuns(),
-      archiveRuns(shared, stopping),
-      purgeSessions(shared, stopping),
-    )
+    this.#background = this.#startLoops()
   }
 
   get draining(): AbortSignal {
@@ -309,28 +299,20 @@ class Engine implements ServerCore {
     }
   }
 
-  #renewLeases(): Promise<void> {
-    const { runRepository, clock, logger } = this.#ports
-    const { leaseMs, heartbeatMs, selfFenceMs } = this.#options
-    const leases = { leaseMs, heartbeatMs, selfFenceMs }
-    const deps = { runRepository, clock, logger, liveRuns: this.#liveRuns, processId: this.#processId, leases }
-    return renewLeases(deps, this.#stopping.signal)
-  }
-
-  #recoverRuns(): Promise<void> {
-    const { logger, eventLog: log } = this.#ports
-    const { recoveryMs } = this.#options
-    const own = { processId: this.#processId, log, tails: this.#tails, logger, turns: this.#turns }
-    const onContinued = this.#driveOrRelease.bind(this)
-    // A process that drains takes nothing over: what it would continue is better begun by one that stays.
-    return recoverRuns({ ...this.#startDeps(), ...own, recoveryMs, onContinued }, this.#draining.signal)
-  }
-
-  #beginQueuedRuns(): Promise<void> {
-    const { runRepository, clock, logger } = this.#ports
-    const { leaseMs: orphanMs, recoveryMs } = this.#options
-    const own = { agents: this.#agents, offer: this.#turns.offer(), begin: this.#begin.bind(this) }
-    return beginQueuedRuns({ runRepository, clock, logger, ...own, orphanMs, recoveryMs }, this.#draining.signal)
+  #startLoops(): Promise<void>[] {
+    return startLoops({
+      ports: this.#ports,
+      options: this.#options,
+      processId: this.#processId,
+      agents: this.#agents,
+      liveRuns: this.#liveRuns,
+      tails: this.#tails,
+      turns: this.#turns,
+      begin: this.#begin.bind(this),
+      drive: this.#driveOrRelease.bind(this),
+      draining: this.#draining.signal,
+      stopping: this.#stopping.signal,
+    })
   }
 
   #requireOpen(): void {

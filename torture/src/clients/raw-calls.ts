@@ -31,6 +31,10 @@ export async function startOnce(endpoint: Endpoint, input: StartInput): Promise<
   return await post(endpoint, 'runs.start', input, (data) => Run.parse(data))
 }
 
+export async function retryOnce(endpoint: Endpoint, runId: string, newRunId: string): Promise<Answer<Run>> {
+  return await post(endpoint, 'runs.retry', { runId, newRunId }, (data) => Run.parse(data))
+}
+
 export async function cancelOnce(endpoint: Endpoint, runId: string): Promise<Answer<CancelRunResult>> {
   return await post(endpoint, 'runs.cancel', { runId }, (data) => CancelRunResult.parse(data))
 }

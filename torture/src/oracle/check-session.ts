@@ -27,13 +27,17 @@ export function checkSession({ session, messages }: StoredSession, parts: readon
 
 /** Prompt and answer stand side by side: no run began before the one before it had ended. */
 function checkPlace(messages: readonly Document[], message: Document, at: number): string[] {
-  const role = at % 2 === 0 ? 'user' : 'assistant'
-  if (message['role'] !== role) return [`message ${at + 1} is of the ${message['role']}`]
-  if (role === 'assistant' && messages[at - 1]?.['runId'] !== message['runId'])
+  const before = messages[at - 1]
+  const { role } = message
+  const retries = message['retries'] ?? null
+  // A retry answers the same prompt again: its answer stands right behind the one that went wrong.
+  const expected = at === 0 || (before?.['role'] === 'assistant' && retries === null) ? 'user' : 'assistant'
+  if (role !== expected) return [`message ${at + 1} is of the ${role}`]
+  if (role === 'assistant' && before?.['runId'] !== (retries ?? message['runId']))
     return [`message ${at + 1} answers another prompt than the one before it`]
   const continues = message['continues'] ?? null
   // The rest of an answer stands right behind what was lost: nobody comes in between.
-  return role === 'user' && continues !== null && messages[at - 1]?.['runId'] !== continues
+  return role === 'user' && continues !== null && before?.['runId'] !== continues
     ? [`message ${at + 1} does not go on from the one before it`]
     : []
 }
@@ -42,12 +46,15 @@ function checkMessagesOf(messages: readonly Document[], part: Part): string[] {
   const { runId, asked, at, continues } = part
   const ofRun = messages.filter((message) => message['runId'] === runId)
   const roles = ofRun.map((message) => message['role']).join(',')
-  if (roles !== (wasAsked(part) ? 'user,assistant' : '')) return [`run ${runId} has the messages "${roles}"`]
+  const isRetry = at === 0 && asked.retries !== null
+  const expected = !wasAsked(part) ? '' : isRetry ? 'assistant' : 'user,assistant'
+  if (roles !== expected) return [`run ${runId} has the messages "${roles}"`]
   const text = at === 0 ? promptText(asked.turn.prompt) : continuationPrompt
   const found: string[] = []
+  if (isRetry && ofRun[0]?.['retries'] !== asked.retries) found.push(`the answer of ${runId} names no retried run`)
   if (ofRun.some((message) => (message['continues'] ?? null) !== continues))
     found.push(`the messages of ${runId} do not go on from ${continues}`)
-  if (ofRun.length > 0 && !isDeepStrictEqual(ofRun[0]?.['content'], [{ type: 'text', text }]))
+  if (ofRun[0]?.['role'] === 'user' && !isDeepStrictEqual(ofRun[0]?.['content'], [{ type: 'text', text }]))
     found.push(`the prompt of ${runId} is stored changed`)
   return found
 }

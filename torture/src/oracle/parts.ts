@@ -55,7 +55,10 @@ export function checkSeams(parts: readonly Part[]): string[] {
     answer,
     continues,
     at,
+    asked,
   } of parts) {
+    const retries = at === 0 ? asked.retries : null
+    if ((run['retries'] ?? null) !== retries) found.push(`${runId} is stored as a retry of ${run['retries']}`)
     if ((run['continues'] ?? null) !== continues) found.push(`${runId} is stored as going on from ${run['continues']}`)
     if ((run['continuedBy'] ?? null) !== answer.continuedBy)
       found.push(`${runId} is stored as continued by ${run['continuedBy']}, and its log says ${answer.continuedBy}`)

@@ -8,6 +8,10 @@ export interface RunEvidence {
   readonly session: SessionPlan
   readonly turn: TurnPlan
   readonly runId: string
+  /** The run whose prompt this one answers again. */
+  readonly retries: string | null
+  /** The run that answered this one's prompt again. */
+  retriedBy: RunEvidence | undefined
   /** Answers to starts, in the order they came. */
   readonly acks: Run[]
   /** When the start was first sent, and when it was first confirmed, by the harness's one clock. */
@@ -24,9 +28,30 @@ export interface RunEvidence {
   readonly sdkJournals: SdkJournal[]
 }
 
+export function newEvidence(session: SessionPlan, turn: TurnPlan, retries: string | null = null): RunEvidence {
+  return {
+    session,
+    turn,
+    runId: retries === null ? turn.prompt.runId : (turn.retryId ?? ''),
+    retries,
+    retriedBy: undefined,
+    acks: [],
+    sentAtMs: Number.POSITIVE_INFINITY,
+    ackedAtMs: Number.POSITIVE_INFINITY,
+    isSdkAcked: false,
+    isAbandoned: false,
+    cancels: [],
+    wasCancelSent: false,
+    journals: [],
+    sdkJournals: [],
+  }
+}
+
 export interface Evidence {
   readonly plan: Plan
   readonly runs: readonly RunEvidence[]
+  /** Whether MongoDB was so slow that a process could lose its leases without a fault of the plan's. */
+  readonly wasSlow: boolean
   /** What was seen to be wrong while it ran. */
   readonly violations: string[]
 }

@@ -93,6 +93,7 @@ function makeTurn(seed: number, random: Random, overlaps: boolean): TurnPlan {
     hangUpAfterMs: random.int(0, 25),
     readers: Array.from({ length: random.int(1, 3) }, (_, at) => makeReader(random.fork(`reader-${at}`))),
     cancel: random.chance(0.2) ? makeCancel(random) : null,
+    retryId: !overlaps && random.chance(0.5) ? random.uuid() : null,
   }
 }
 

@@ -47,6 +47,8 @@ export interface TurnPlan {
   readonly hangUpAfterMs: number
   readonly readers: readonly ReaderPlan[]
   readonly cancel: CancelPlan | null
+  /** Id of a run that answers the prompt again, when the first one ends without an answer; null for none. */
+  readonly retryId: string | null
 }
 
 export interface SessionPlan {

@@ -2,10 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { World } from '../world/world.ts'
 import { ClientPaths } from './client-paths.ts'
+import { newEvidence } from './evidence.ts'
 import type { Evidence, RunEvidence } from './evidence.ts'
 import { injectFault } from './inject-fault.ts'
 import type { FaultPlan, Plan, SessionPlan } from './plan.ts'
 import { labelOf } from './plan.ts'
+import { feelPulse } from './pulse.ts'
 import { takeTurn } from './take-turn.ts'
 import type { TurnContext } from './take-turn.ts'
 
@@ -26,10 +28,11 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   const injected = new Map<string, number>()
   await using paths = new ClientPaths(world)
   const over = new AbortController()
+  const pulse = feelPulse(world, over.signal)
   const context: TurnContext = { world, paths, signal: over.signal, violations }
   const sessions = plan.sessions.map((session) => ({
     session,
-    runs: session.turns.map((turn) => newRun(session, turn)),
+    runs: session.turns.map((turn) => newEvidence(session, turn)),
   }))
   const talking = Promise.all(sessions.map(async ({ session, runs }) => await talk(context, session, runs)))
   talking.catch(() => {}) // awaited below, behind the faults
@@ -42,24 +45,10 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   clearTimeout(deadline)
   over.abort()
   for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
-  return { evidence: { plan, runs: sessions.flatMap(({ runs }) => runs), violations }, injected }
-}
-
-function newRun(session: SessionPlan, turn: SessionPlan['turns'][number]): RunEvidence {
-  return {
-    session,
-    turn,
-    runId: turn.prompt.runId,
-    acks: [],
-    sentAtMs: Number.POSITIVE_INFINITY,
-    ackedAtMs: Number.POSITIVE_INFINITY,
-    isSdkAcked: false,
-    isAbandoned: false,
-    cancels: [],
-    wasCancelSent: false,
-    journals: [],
-    sdkJournals: [],
-  }
+  const asked = sessions.flatMap(({ runs }) => runs)
+  const runs = asked.flatMap((run) => (run.retriedBy === undefined ? [run] : [run, run.retriedBy]))
+  const wasSlow = pulse.slowMs > world.leases.selfFenceMs / 2
+  return { evidence: { plan, runs, wasSlow, violations }, injected }
 }
 
 /** The turns of a session, one behind the other, or on top of one another. */

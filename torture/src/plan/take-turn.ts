@@ -1,15 +1,16 @@
 /** One prompt of a plan: sent as the plan says, read by all its readers, cancelled if it is to be. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Run } from '@verbatim/core'
+import { isTerminalEvent } from '@verbatim/core'
+import type { Run, RunEvent } from '@verbatim/core'
 import { promptText } from '../prompt.ts'
 import { Journal } from '../clients/journal.ts'
 import { readRun } from '../clients/raw-reader.ts'
-import { cancelOnce, startAndHangUp, startOnce } from '../clients/raw-calls.ts'
+import { cancelOnce, retryOnce, startAndHangUp, startOnce } from '../clients/raw-calls.ts'
 import type { StartInput } from '../clients/raw-calls.ts'
 import { followBySdk, openClient, sendAndRead } from '../clients/sdk-reader.ts'
 import type { World } from '../world/world.ts'
 import type { ClientPaths } from './client-paths.ts'
-import { isAcked, noteAcked, noteSent } from './evidence.ts'
+import { isAcked, newEvidence, noteAcked, noteSent } from './evidence.ts'
 import type { RunEvidence } from './evidence.ts'
 import type { CancelPlan, ReaderPlan } from './plan.ts'
 
@@ -25,7 +26,8 @@ export interface TurnContext {
 export async function takeTurn(context: TurnContext, run: RunEvidence, onEnded: () => void): Promise<void> {
   const { turn } = run
   const keeper: ReaderPlan = { type: 'raw', via: turn.via, joinAfterMs: 0, dropEvery: 0, slowMs: 0 }
-  const reading = [read(context, run, keeper).finally(onEnded), ...turn.readers.map((plan) => read(context, run, plan))]
+  const keeping = read(context, run, keeper).then(() => retry(context, run, keeper))
+  const reading = [keeping.finally(onEnded), ...turn.readers.map((plan) => read(context, run, plan))]
   await send(context, run)
   const cancelling = turn.cancel === null || !isAcked(run) ? undefined : cancel(context, run, turn.cancel)
   await Promise.all([...reading, cancelling])
@@ -121,6 +123,31 @@ async function sendBySdk(context: TurnContext, run: RunEvidence, input: StartInp
   if (seen.refusedWith === 'SESSION_BUSY') return await sendUntilAnswered(context, run, input)
   run.sdkJournals.push(seen)
   if (!run.isSdkAcked) run.isAbandoned = true
+}
+
+/** Asks for another answer when the first reader was told that the run ended without one, and nothing goes on from it. */
+async function retry(context: TurnContext, run: RunEvidence, keeper: ReaderPlan): Promise<void> {
+  const { world, signal, violations } = context
+  const { session, turn, runId } = run
+  const last = JSON.parse(run.journals[0]?.events.at(-1) ?? 'null') as RunEvent | null
+  if (turn.retryId === null || last === null || !isTerminalEvent(last)) return
+  if (last.type === 'run_completed' || (last.type === 'run_interrupted' && last.continuedBy !== undefined)) return
+  const again = newEvidence(session, turn, runId)
+  run.retriedBy = again
+  noteSent(again)
+  const reading = read(context, again, keeper)
+  for (let tries = 0; !isAcked(again) && !again.isAbandoned && !signal.aborted; tries++) {
+    const answer = await retryOnce(world.server(turn.via + tries).front, runId, again.runId)
+    if (answer.type === 'data') takeAck(again, answer.data)
+    else if (answer.type === 'refused' && !passing.has(answer.error.code)) {
+      again.isAbandoned = true
+      // Another prompt of the session may have come behind it; where there is none, the refusal is wrong.
+      if (answer.error.code !== 'RUN_NOT_RETRYABLE' || session.turns.length === 1)
+        violations.push(`a retry was refused with ${answer.error.code}: ${answer.error.message}`)
+    } else await sleep(40, undefined, { signal }).catch(() => {})
+  }
+  again.isAbandoned ||= !isAcked(again)
+  await reading
 }
 
 async function cancel({ world, signal }: TurnContext, run: RunEvidence, plan: CancelPlan): Promise<void> {

@@ -2,7 +2,7 @@ import type { DeletionRepository } from '../ports/deletion-repository.ts'
 import { markDeleted } from './mark-deleted.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { purgeSession } from './purge-session.ts'
-import { retryRequest, retryUntil } from './retry.ts'
+import { longAttemptMs, retryRequest, retryUntil } from './retry.ts'
 import { sweepRuns } from './sweep-runs.ts'
 
 /** Keeps one look from holding more than a bounded list. */
@@ -10,9 +10,12 @@ const maxSessionsPerLook = 1_000
 
 export function createDeletionRepository(storage: MongoContext): DeletionRepository {
   const { sessions } = storage.collections
+  const attemptMs = longAttemptMs
   return {
     markDeleted: (owner, sessionId) => retryRequest(() => markDeleted(storage, owner, sessionId)),
-    purgeSession: (key, options) => retryUntil(options.signal, () => purgeSession(storage, key, options)),
+    purgeSession: (key, { signal, ...options }) =>
+      // One attempt's own signal: two that were at it at once would be harmless, and twice the work.
+      retryUntil(signal, (attempt) => purgeSession(storage, key, { ...options, signal: attempt }), { attemptMs }),
     async findSessionsToPurge() {
       const marked = { purge: { $exists: true } }
       const found = await retryRequest(() =>
@@ -24,6 +27,6 @@ export function createDeletionRepository(storage: MongoContext): DeletionReposit
       )
       return found.map((session) => session._id)
     },
-    sweepRuns: (options) => retryUntil(options.signal, () => sweepRuns(storage, options)),
+    sweepRuns: ({ maxRuns, signal }) => retryUntil(signal, () => sweepRuns(storage, { maxRuns }), { attemptMs }),
   }
 }
