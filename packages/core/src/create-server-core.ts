@@ -116,11 +116,7 @@ class Engine implements ServerCore {
       maxPendingBytes: options.maxPendingBytes,
       unwritableMs: options.selfFenceMs,
     })
-    const stopping = this.#stopping.signal
-    // A process that lost its lease has given up its writes within the time that a lease holds.
-    const waits = { deleteWaitMs: options.cancelWaitMs, restMs: options.leaseMs }
-    const shared = { ...this.#ports, ...options, ...waits, log: ports.eventLog, liveRuns: this.#liveRuns }
-    this.sessions = createSessionActions(ports.sessionRepository, { ...shared, tails: this.#tails, stopping })
+    this.sessions = createSessionActions(ports.sessionRepository, this.#deleteDeps())
     this.messages = createMessageActions(ports.sessionRepository)
     this.runs = this.#runActions()
     this.#background = this.#startLoops()
@@ -188,6 +184,13 @@ class Engine implements ServerCore {
         'Leases could not be released; the runs are taken over when they lapse',
       )
     }
+  }
+
+  #deleteDeps(): DeleteDeps {
+    const { runRepository, deletionRepository, eventLog: log } = this.#ports
+    const { cancelWaitMs: deleteWaitMs, startWaitMs, leaseMs: restMs } = this.#options
+    const own = { tails: this.#tails, liveRuns: this.#liveRuns, stopping: this.#stopping.signal }
+    return { log, runRepository, deletionRepository, ...own, startWaitMs, deleteWaitMs, restMs }
   }
 
   #runActions(): RunActions {
