@@ -105,11 +105,11 @@ export const allComplete: Expectation = ({ ends }, { runs, wasSlow }) =>
 export const someInterrupted: Expectation = ({ ends }) =>
   (ends['interrupted'] ?? 0) > 0 ? [] : [`no run was interrupted: ${JSON.stringify(ends)}`]
 
-/** Every run was lost once, and what went on from it completed. */
+/** Every run was lost, and what went on from it completed; on a busy machine that may have been lost in turn. */
 export const allContinued: Expectation = ({ ends }, { runs }) =>
-  ends['continued'] === runs.length && ends['completed'] === runs.length
+  (ends['continued'] ?? 0) >= runs.length && ends['completed'] === runs.length
     ? []
-    : [`not every run was continued once, and completed: ${JSON.stringify(ends)}`]
+    : [`not every run was continued, and completed: ${JSON.stringify(ends)}`]
 
 /** Several outcomes as one. */
 export function merge(outcomes: readonly Outcome[]): Outcome {
