@@ -21,6 +21,7 @@ function everyCall(app: App, runId: string): Record<string, () => Promise<unknow
     'sessions.get': () => app.query('sessions.get', { sessionId }),
     'sessions.list': () => app.query('sessions.list', {}),
     'sessions.update': () => app.mutate('sessions.update', { sessionId, title: 'Away' }),
+    'sessions.delete': () => app.mutate('sessions.delete', { sessionId: newId() }),
     'messages.list': () => app.query('messages.list', { sessionId }),
     'messages.get': () => app.query('messages.get', { sessionId, messageId: newId() }),
     'messages.append': () => app.mutate('messages.append', { sessionId: 'other', role: 'user', content: 'Hi' }),
@@ -64,13 +65,13 @@ describe.each([
     agent.say('Before, ')
     await followRaw(app, run.id, { untilSeq: 3 })
 
-    await mongo.kill(0, stop)
     const calls = everyCall(app, run.id)
     expect(Object.keys(calls).toSorted()).toEqual(
       Object.keys(app.api.router._def.procedures)
         .filter((name) => name !== 'runs.follow')
         .toSorted(),
     )
+    await mongo.kill(0, stop)
     agent.say('during, ')
     const outcomes = await Promise.all(
       Object.entries(calls).map(async ([name, call]) => ({ name, ...(await outcomeOf(call)) })),
