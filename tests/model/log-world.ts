@@ -6,6 +6,7 @@ import type { MongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
 import type { RunKey } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
+import { noMetrics } from '../support/metrics.ts'
 import { faultyClient } from './faulty-client.ts'
 import type { FaultyClient } from './faulty-client.ts'
 
@@ -40,19 +41,7 @@ async function clear({ client, databaseName }: TestDatabase): Promise<void> {
   await Promise.all(collections.map(async (collection) => await collection.deleteMany({})))
 }
 
-export const metrics: RunMetrics = {
-  latencyMs: 1,
-  timeToFirstTokenMs: null,
-  inputTokens: 0,
-  outputTokens: 0,
-  totalTokens: 0,
-  cacheReadInputTokens: 0,
-  cacheWriteInputTokens: 0,
-  cycles: 0,
-  tools: [],
-  model: null,
-  stopReason: null,
-}
+export const metrics: RunMetrics = { ...noMetrics, latencyMs: 1 }
 
 export function textDelta(text: string): RunEvent {
   return { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }
