@@ -64,7 +64,8 @@ async function talk(context: TurnContext, session: SessionPlan, runs: readonly R
 
 /** Resolves when a few events of each of these runs have been read. */
 async function untilStreaming(runs: readonly (RunEvidence | undefined)[]): Promise<void> {
-  const isStreaming = (run: RunEvidence | undefined) => run?.journals.some((journal) => journal.lastSeq > 4) ?? true
+  const isStreaming = (run: RunEvidence | undefined) =>
+    run?.journals.some((journal) => journal.lastSeq > 4 || journal.hasEnded) ?? true
   const deadline = performance.now() + slackMs
   while (!runs.every(isStreaming) && performance.now() < deadline) await sleep(10)
 }
