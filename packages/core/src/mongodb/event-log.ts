@@ -9,6 +9,7 @@ import type { EventBatch, RunEvent } from '../contract/event.ts'
 import { isTerminalStatus } from '../contract/run.ts'
 import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../ports/event-log.ts'
 import { archiveEvents } from './archive-events.ts'
+import { catchUp } from './catch-up.ts'
 import type { Collections, EventsDocument } from './collections.ts'
 import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from './map-error.ts'
 import { runKeyOf } from './owner-keys.ts'
@@ -56,9 +57,11 @@ interface ReadRange {
   readonly after: number
   readonly maxBatches: number
   readonly maxBytes?: number
+  readonly isLinearizable?: boolean
 }
 
 async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
+  if (range.isLinearizable === true) await catchUp(collections)
   const found = await findBatches(collections, key, range)
   if (found !== undefined) return found
   const run = await collections.runs.findOne({ _id: key }, { projection: { status: 1 } })

@@ -11,6 +11,7 @@ import type { ClaimedRun, Offer, OwnedRun, RenewedLease, RunRepository } from '.
 import type { PageRequest } from '../ports/session-repository.ts'
 import { beginRun } from './begin-run.ts'
 import { cancelQueuedRun } from './cancel-queued-run.ts'
+import { findSurely } from './catch-up.ts'
 import type { Collections, RunDocument } from './collections.ts'
 import { continueRun } from './continue-run.ts'
 import { toOwnedRun, toRun } from './documents.ts'
@@ -49,7 +50,8 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       return retryRequest(() => cancelQueuedRun(storage, owner, cancellation))
     },
     async getRun(owner, runId) {
-      const found = await retryRequest(() => runs.findOne({ _id: runKeyOf(owner, runId) }))
+      const _id = runKeyOf(owner, runId)
+      const found = await retryRequest(() => findSurely(storage.collections, () => runs.findOne({ _id })))
       return found === null ? undefined : toRun(found)
     },
     async getStatus(key) {

@@ -4,7 +4,8 @@ import { VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
+import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
+import { catchUp, findSurely } from './catch-up.ts'
 import type { MessageDocument } from './collections.ts'
 import { toMessage, toSession } from './documents.ts'
 import { isDuplicateKey } from './map-error.ts'
@@ -20,7 +21,8 @@ export function createSessionRepository(storage: MongoContext): SessionRepositor
   return {
     createSession: (owner, session) => retryRequest(() => createSession(storage, owner, session)),
     async getSession(owner, sessionId) {
-      const found = await retryRequest(() => sessions.findOne({ _id: sessionKeyOf(owner, sessionId) }))
+      const _id = sessionKeyOf(owner, sessionId)
+      const found = await retryRequest(() => findSurely(storage.collections, () => sessions.findOne({ _id })))
       return found === null ? undefined : toSession(found)
     },
     listSessions: (owner, page) => listSessions(storage, owner, page),
@@ -36,7 +38,7 @@ export function createSessionRepository(storage: MongoContext): SessionRepositor
     appendMessage: (owner, message) => retryRequest(() => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
       const filter = { _id: messageKeyOf(owner, messageId), s: sessionKeyOf(owner, sessionId) }
-      const found = await retryRequest(() => messages.findOne(filter))
+      const found = await retryRequest(() => findSurely(storage.collections, () => messages.findOne(filter)))
       return found === null ? undefined : toMessage(found)
     },
     listMessages: (owner, sessionId, page) => listMessages(storage, { owner, sessionId }, page),
@@ -87,17 +89,18 @@ async function listSessions({ collections }: MongoContext, owner: Owner, page: P
 async function listMessages(
   { collections }: MongoContext,
   { owner, sessionId }: { owner: Owner; sessionId: SessionId },
-  { upToSeq = Number.MAX_SAFE_INTEGER, ...page }: PageRequest & { order: 'oldest' | 'newest'; upToSeq?: number },
+  { upToSeq = Number.MAX_SAFE_INTEGER, isLinearizable = false, ...page }: MessagesRequest,
 ) {
   const after = page.cursor ? fromSeqCursor(page.cursor) : undefined
   const past = after === undefined ? {} : page.order === 'oldest' ? { $gt: after } : { $lt: after }
-  const found = await retryRequest(() =>
-    collections.messages
+  const found = await retryRequest(async () => {
+    if (isLinearizable) await catchUp(collections)
+    return await collections.messages
       .find({ s: sessionKeyOf(owner, sessionId), b: 'main', seq: { $lte: upToSeq, ...past } })
       .sort({ seq: page.order === 'oldest' ? 1 : -1 })
       .limit(page.limit + 1)
-      .toArray(),
-  )
+      .toArray()
+  })
   return toPage(found, page.limit, { toItem: toMessage, toCursor: (document) => String(document.seq) })
 }
 

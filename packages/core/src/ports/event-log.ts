@@ -33,14 +33,15 @@ export interface EventLog {
   append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>
   /**
    * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). With `maxBytes`, the ones
-   * behind the first are left out that would make it more than about so many bytes.
+   * behind the first are left out that would make it more than about so many bytes. With `isLinearizable`, all is seen that was
+   * confirmed to anybody before the call, also right behind an election; that costs a round trip more.
    *
    * @throws VerbatimError `CURSOR_EXPIRED` when the run has ended and nothing of it is kept where `after` points;
    * `SESSION_DELETED` when the run went with its session
    */
   read(
     key: RunKey,
-    options: { after: number; maxBatches: number; maxBytes?: number; signal?: AbortSignal },
+    options: { after: number; maxBatches: number; maxBytes?: number; isLinearizable?: boolean; signal?: AbortSignal },
   ): Promise<EventBatch[]>
   /**
    * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, for readers

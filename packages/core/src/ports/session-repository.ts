@@ -10,6 +10,13 @@ export interface PageRequest {
   readonly limit: number
 }
 
+export interface MessagesRequest extends PageRequest {
+  readonly order: 'oldest' | 'newest'
+  readonly upToSeq?: number
+  /** Whether all is seen that was confirmed to anybody before the call, also right behind an election; costs a round trip more. */
+  readonly isLinearizable?: boolean
+}
+
 export interface NewMessage {
   readonly sessionId: SessionId
   readonly messageId: MessageId
@@ -36,9 +43,5 @@ export interface SessionRepository {
   appendMessage(owner: Owner, message: NewMessage): Promise<Message>
   getMessage(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message | undefined>
   /** Messages of a session in the order asked for, those past `upToSeq` left out. @throws VerbatimError `INVALID_CURSOR` */
-  listMessages(
-    owner: Owner,
-    sessionId: SessionId,
-    page: PageRequest & { order: 'oldest' | 'newest'; upToSeq?: number },
-  ): Promise<Page<Message>>
+  listMessages(owner: Owner, sessionId: SessionId, request: MessagesRequest): Promise<Page<Message>>
 }

@@ -80,24 +80,24 @@ async function join(
   const from = Math.max(0, after - 1)
   let known = tail.after(from) ?? []
   if (known.length === 0) known = await deps.log.read(tail.key, { after: from, ...firstLook, signal })
-  if (known.length === 0) return await whyEmpty(deps, tail, { after, signal })
+  if (known.length === 0) {
+    if (after === 0) return await waitForStart(deps, tail, signal)
+    // Behind an election the log may seem shorter than what somebody was shown of it: a cursor is not called wrong for that.
+    known = await deps.log.read(tail.key, { after: from, ...firstLook, isLinearizable: true, signal })
+  }
   const [first, ...rest] = known
-  if (after === 0 || first === undefined) return known
+  if (first === undefined) throw await whyEmpty(deps, tail)
+  if (after === 0) return known
   // A terminal event at the cursor itself must still end the follow, so an emptied first batch is kept when it holds one.
   const remaining = batchAfter(first, after)
   if (remaining !== undefined) return [remaining, ...rest]
   return first.events.some(isTerminalEvent) ? [first] : rest
 }
 
-/** Nothing is stored where the cursor points: the run has not begun, or the cursor is wrong. */
-async function whyEmpty(
-  deps: FollowDeps,
-  tail: RunTail,
-  { after, signal }: { after: number; signal: AbortSignal },
-): Promise<EventBatch[]> {
-  if (after === 0) return await waitForStart(deps, tail, signal)
-  if ((await deps.runRepository.getStatus(tail.key)) === undefined) throw new VerbatimError('RUN_NOT_FOUND')
-  throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
+/** Nothing is stored where the cursor points: there is no such run, or the cursor is wrong. */
+async function whyEmpty({ runRepository }: FollowDeps, tail: RunTail): Promise<VerbatimError> {
+  if ((await runRepository.getStatus(tail.key)) === undefined) return new VerbatimError('RUN_NOT_FOUND')
+  return new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
     data: { field: 'lastEventId' },
   })
 }

@@ -17,7 +17,12 @@ export async function loadHistory(deps: HistoryDeps, owned: OwnedRun, agent: Age
   // An answer in parts is one turn: the parts do not push its question out of the window.
   const limit = (agent.maxHistoryMessages ?? deps.maxHistoryMessages) + 2 * chain.continuations
   const upTo = run.retries === null ? {} : { upToSeq: await seqOfPrompt(deps, owned) }
-  const newest = await deps.sessionRepository.listMessages(owner, run.sessionId, { order: 'newest', limit, ...upTo })
+  const request = { order: 'newest', limit, ...upTo } as const
+  const list = async (more: { isLinearizable?: true }) =>
+    await deps.sessionRepository.listMessages(owner, run.sessionId, { ...request, ...more })
+  let newest = await list({})
+  // An election came between the prompt's commit and this read: the session's newest message is the run's prompt, as long as it runs.
+  if (newest.items[0]?.id !== run.userMessageId) newest = await list({ isLinearizable: true })
   return withoutRetried(newest.items).toReversed()
 }
 
