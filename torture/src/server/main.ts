@@ -50,8 +50,6 @@ async function start(config: ServerConfig): Promise<void> {
   })
   const server = createServer(api.nodeHandler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  tell({ type: 'listening', port: typeof address === 'object' && address !== null ? address.port : 0 })
   process.once('SIGTERM', () => {
     const stop = async () => {
       await core.drain({ graceMs })
@@ -64,6 +62,9 @@ async function start(config: ServerConfig): Promise<void> {
     }
     stop().catch(die)
   })
+  // Last: whoever hears it may send SIGTERM at once.
+  const address = server.address()
+  tell({ type: 'listening', port: typeof address === 'object' && address !== null ? address.port : 0 })
 }
 
 const logger: Logger = {
