@@ -8,6 +8,7 @@ export class ServerProcess {
   readonly #warm: Promise<true>
   #isHung = false
   #wasHurt = false
+  #isStopping = false
   /** What the engine reported, newest last. */
   readonly logged: string[] = []
 
@@ -24,6 +25,11 @@ export class ServerProcess {
 
   static spawn(): ServerProcess {
     return new ServerProcess(startProgram('server/main.ts'))
+  }
+
+  /** True once it was asked to stop. */
+  get isStopping(): boolean {
+    return this.#isStopping
   }
 
   get isRunning(): boolean {
@@ -81,6 +87,7 @@ export class ServerProcess {
   /** SIGTERM; answers the exit code, or that it had to be killed because it did not end. */
   async terminate(withinMs: number): Promise<number | null | 'late'> {
     this.#wasHurt = this.#isHung
+    this.#isStopping = true
     this.#child.kill('SIGTERM')
     let isLate = false
     const patience = setTimeout(() => {

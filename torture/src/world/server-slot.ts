@@ -64,6 +64,8 @@ export class ServerSlot {
     await this.#starting?.catch(() => {})
     const leaving = this.#process
     if (leaving?.isRunning !== true) return
+    // A second SIGTERM would end it at once, as it should.
+    if (leaving.isStopping) return void (await this.#ending)
     const ending = leaving.terminate(stopWithinMs + this.#deps.config().graceMs)
     this.#ending = ending
     const how = await ending
