@@ -65,7 +65,12 @@ describe('a run whose process is lost in mid-answer', () => {
     first.say('One, two, ')
     await waitForText(lost.core, runId, 'One, two, ')
     // Neither of the two takes part in the recovery: one drives, the other only reads.
-    await using reader = openEngine(database, { agents: [first], options: { ...options, recoveryMs: 600_000 } })
+    const { runRepository } = database.storage
+    await using reader = openEngine(database, {
+      agents: [first],
+      options,
+      wrap: () => ({ runRepository: { ...runRepository, claimLapsedRun: () => Promise.resolve(undefined) } }),
+    })
     const following = followChain(reader, runId)
     await lost.lose()
     await using taker = openEngine(database, { agents: [second], options })

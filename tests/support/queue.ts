@@ -45,8 +45,14 @@ export async function start(
 }
 
 export async function history(core: ServerCore): Promise<Message[]> {
-  const { items } = await core.messages.list(ada, sessionId, { order: 'oldest', limit: 100 })
-  return items
+  const messages: Message[] = []
+  let cursor: string | null | undefined
+  do {
+    const page = await core.messages.list(ada, sessionId, { order: 'oldest', limit: 100, cursor })
+    messages.push(...page.items)
+    cursor = page.nextCursor
+  } while (cursor !== null)
+  return messages
 }
 
 function expectAlternating(messages: readonly Message[]): void {
