@@ -7,13 +7,8 @@ import type { RunId } from './contract/identifiers.ts'
 import type { Owner } from './contract/principal.ts'
 import type { Run } from './contract/run.ts'
 import type { Agent } from './ports/agent.ts'
-import type { Clock } from './ports/clock.ts'
-import type { DeletionRepository } from './ports/deletion-repository.ts'
-import type { EventLog, LogWatcher } from './ports/event-log.ts'
 import { silentLogger } from './ports/logger.ts'
-import type { Logger } from './ports/logger.ts'
-import type { OwnedRun, RunRepository } from './ports/run-repository.ts'
-import type { SessionRepository } from './ports/session-repository.ts'
+import type { OwnedRun } from './ports/run-repository.ts'
 import { EventWriter } from './runs/append-events.ts'
 import { agentsById } from './runs/agents-by-id.ts'
 import { beginQueuedRun } from './runs/begin-queued-runs.ts'
@@ -32,26 +27,11 @@ import { RemoteWatch } from './runs/watch-log.ts'
 import type { CoreStats, FollowOptions, RunActions, ServerCore } from './server-core.ts'
 import { parseServerOptions } from './server-options.ts'
 import type { ServerOptions, ServerOptionsInput } from './server-options.ts'
+import type { ServerPorts } from './server-ports.ts'
 import type { DeleteDeps } from './sessions/delete-session.ts'
 import { createMessageActions, createSessionActions } from './sessions/session-actions.ts'
 import { startLoops } from './start-loops.ts'
 import { systemClock } from './system-clock.ts'
-
-/** What the engine needs from outside. */
-export interface ServerPorts {
-  readonly sessionRepository: SessionRepository
-  readonly runRepository: RunRepository
-  readonly deletionRepository: DeletionRepository
-  readonly eventLog: EventLog
-  /** Hints of runs that other processes write; without it their followers poll. */
-  readonly logWatcher?: LogWatcher
-  /** The agents that can answer; the first is the default. */
-  readonly agents: readonly Agent[]
-  /** Resolves when the database answers and is as the engine needs it. */
-  readonly checkReady: (signal?: AbortSignal) => Promise<void>
-  readonly logger?: Logger
-  readonly clock?: Clock
-}
 
 /**
  * Makes the engine and starts its heartbeat and recovery. The caller closes it, and then what the ports hold.

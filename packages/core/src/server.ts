@@ -1,5 +1,6 @@
 /** The engine for programs that embed it: `ServerCore` over any storage, and the factory over MongoDB. */
-export { createServerCore, type ServerPorts } from './create-server-core.ts'
+export { createServerCore } from './create-server-core.ts'
+export type { ServerPorts } from './server-ports.ts'
 export {
   closeGlobalFactory,
   createSessionManager,

@@ -1,6 +1,5 @@
 /** What an engine does by itself while it is open: one loop for each duty, wired here like the rest in create-server-core.ts. */
 import type { RunEvent } from './contract/event.ts'
-import type { ServerPorts } from './create-server-core.ts'
 import type { Agent } from './ports/agent.ts'
 import type { OwnedRun } from './ports/run-repository.ts'
 import { archiveRuns } from './runs/archive-runs.ts'
@@ -12,6 +11,7 @@ import { renewLeases } from './runs/renew-leases.ts'
 import type { RunTails } from './runs/run-tail.ts'
 import type { Turns } from './runs/turns.ts'
 import type { ServerOptions } from './server-options.ts'
+import type { ServerPorts } from './server-ports.ts'
 import { purgeSessions } from './sessions/purge-sessions.ts'
 
 export interface LoopDeps {
