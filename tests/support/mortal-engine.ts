@@ -42,7 +42,7 @@ export function openMortalEngine(database: TestDatabase, input: EngineInput): Mo
 }
 
 /** As if 50 years had passed: whoever looks may take the runs over that go on now. */
-export async function lapseLeases(database: TestDatabase): Promise<void> {
+async function lapseLeases(database: TestDatabase): Promise<void> {
   const runs = database.client.db(database.databaseName).collection('runs')
   await runs.updateMany({ status: 'running' }, { $set: { 'lease.renewedAt': new Date(0) } })
 }
