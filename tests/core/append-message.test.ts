@@ -30,7 +30,7 @@ describe('append a message', () => {
     const { messages } = test.core
     await messages.append(ada, { sessionId, role, content: 'one', expectedHead: 0 })
     const stale = messages.append(ada, { sessionId, role, content: 'not two', expectedHead: 0 })
-    await expect(stale).rejects.toMatchObject({ code: 'HEAD_MOVED', retryable: true })
+    await expect(stale).rejects.toMatchObject({ code: 'HEAD_MOVED', retryable: false })
     await expect(messages.append(ada, { sessionId, role, content: 'x', expectedHead: 5 })).rejects.toMatchObject({
       code: 'HEAD_MOVED',
     })

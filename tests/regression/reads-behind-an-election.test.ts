@@ -14,14 +14,21 @@ import { ada, answerFrom, followAll, patience, startRun } from '../support/follo
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
+/** As much of a stored run that has ended as is read of it. */
+function endedRun(id: string) {
+  return { id, status: 'completed', createdAt: new Date(), endedAt: new Date() }
+}
+
 describe('a read that must not miss anything', () => {
   it('waits until a majority has what the primary has, and then sees it', async () => {
     await using mongo = await startReplicaSet({ env, electionTimeoutMillis: 8_000 })
     await using client = createMongoClient(mongo.uri)
     const storage = createMongoStorage({ client, databaseName: 'behind', clock: systemClock })
+    const db = client.db('behind')
     await storage.migrate()
-    const { eventLog, sessionRepository } = storage
-    const key = eventLog.keyOf(owner, crypto.randomUUID())
+    const { eventLog, runRepository, sessionRepository } = storage
+    const runId = crypto.randomUUID()
+    const key = eventLog.keyOf(owner, runId)
     const entry = { key, firstSeq: 1, batchId: 'b', events: [{ type: 'message_stop' as const }] }
     const range = { after: 0, maxBatches: 8 }
     const primary = await mongo.primaryIndex()
@@ -32,10 +39,10 @@ describe('a read that must not miss anything', () => {
     const writing = [
       eventLog.append([entry], { signal: AbortSignal.timeout(20_000) }),
       sessionRepository.createSession(owner, { sessionId: 's', title: null }),
+      db.collection<{ _id: string }>('runs').insertOne({ _id: key, ...endedRun(runId) }),
     ]
     const local = { readConcern: { level: 'local' } } as const
-    const db = client.db('behind')
-    for (const name of ['run_events', 'sessions']) {
+    for (const name of ['run_events', 'sessions', 'runs']) {
       await vi.waitFor(
         async () => expect(await db.collection(name).find({}, local).toArray()).toHaveLength(1),
         patience,
@@ -44,9 +51,11 @@ describe('a read that must not miss anything', () => {
     expect(await eventLog.read(key, range)).toEqual([])
     const read = eventLog.read(key, { ...range, isLinearizable: true })
     const session = sessionRepository.getSession(owner, 's')
+    const cancel = runRepository.requestCancel(owner, runId)
     await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGCONT')))
     expect(await read).toEqual([{ firstSeq: 1, events: entry.events }])
     expect(await session).toMatchObject({ id: 's' })
+    expect(await cancel).toMatchObject({ id: runId, status: 'completed' })
     await Promise.all(writing)
   }, 60_000)
 })
@@ -95,5 +104,25 @@ describe('behind an election', () => {
     expect(await followAll(reader, runId, { after: events.length - 1 })).toEqual(events.slice(-1))
     const past = reader.runs.follow(ada, runId, { after: events.length + 1, signal: AbortSignal.timeout(5_000) })
     await expect(past.next()).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
+  })
+
+  it('a run is not called missing by a process that does not see its beginning yet', async () => {
+    await using database = await openDatabase()
+    const { eventLog } = database.storage
+    const agents = [scriptAgent(answerOf(['One ', 'two ', 'three']))]
+    await using writer = openEngine(database, { agents })
+    const runId = await startRun(writer)
+    const events = await followAll(writer, runId)
+    await using reader = openEngine(database, {
+      agents,
+      options: { startWaitMs: 50 },
+      wrap: () => ({
+        eventLog: {
+          ...eventLog,
+          read: async (key, range) => (range.isLinearizable === true ? await eventLog.read(key, range) : []),
+        },
+      }),
+    })
+    expect(await followAll(reader, runId)).toEqual(events)
   })
 })

@@ -120,7 +120,7 @@ export const errorTable = {
   HEAD_MOVED: {
     httpStatus: 409,
     trpcCode: 'CONFLICT',
-    retryable: true,
+    retryable: false,
     meaning: 'Another message was appended first. Load the history again, then append',
   },
   CURSOR_EXPIRED: {

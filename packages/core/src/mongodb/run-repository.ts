@@ -60,7 +60,7 @@ export function createRunRepository(storage: MongoContext): RunRepository {
     },
     listRuns: (owner, sessionId, page) => listRuns(runs, { owner, sessionId }, page),
     async requestCancel(owner, runId) {
-      const found = await retryRequest(() => requestCancel(runs, owner, runId))
+      const found = await retryRequest(() => requestCancel(storage.collections, owner, runId))
       return found === null ? undefined : toRun(found)
     },
     findCancelRequests: (processId) => tryOnce(() => findCancelRequests(runs, processId)),
@@ -96,14 +96,15 @@ async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessio
 }
 
 /** The first request's time stays; a run that has ended is not touched. */
-async function requestCancel(runs: Runs, owner: Owner, runId: RunId): Promise<RunDocument | null> {
+async function requestCancel(collections: Collections, owner: Owner, runId: RunId): Promise<RunDocument | null> {
+  const { runs } = collections
   const _id = runKeyOf(owner, runId)
   const requested = await runs.findOneAndUpdate(
     { _id, status: 'running' },
     [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
     { returnDocument: 'after' },
   )
-  return requested ?? (await runs.findOne({ _id }))
+  return requested ?? (await findSurely(collections, () => runs.findOne({ _id })))
 }
 
 async function findCancelRequests(runs: Runs, processId: string): Promise<RunKey[]> {

@@ -26,8 +26,10 @@ export async function sweepRuns(storage: MongoContext, { maxRuns }: { maxRuns: n
   // The key without events is the fence, and stays.
   for (const { _id } of deleted) await runEvents.deleteMany({ ...entriesOf(_id), e: { $ne: [] } })
   await runs.updateMany({ _id: { $in: keysOf(deleted) }, status: 'deleted' }, { $unset: { sweepAt: true } })
-  const tenants = Map.groupBy(expired, (run) => run.tenantId)
-  for (const [tenantId, ofTenant] of tenants) await storeExpiry(storage, tenantId, keysOf(ofTenant))
+  for (const tenantId of new Set(expired.map((run) => run.tenantId))) {
+    const ofTenant = expired.filter((run) => run.tenantId === tenantId)
+    await storeExpiry(storage, tenantId, keysOf(ofTenant))
+  }
   return due.length
 }
 

@@ -116,8 +116,8 @@ async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal
     signal.throwIfAborted()
     if (!deadline.aborted) throw error
   }
-  // The last look is the log's: a hint may have been lost.
-  const batches = await deps.log.read(tail.key, { after: 0, ...firstLook, signal })
+  // The last look is the log's: a hint may have been lost, and behind an election a beginning may not be seen yet.
+  const batches = await deps.log.read(tail.key, { after: 0, ...firstLook, isLinearizable: true, signal })
   if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
   return batches
 }
