@@ -21,7 +21,7 @@ describe('append a message', () => {
     const reused = { code: 'MESSAGE_ID_REUSED', data: { field: 'messageId' } }
     await expect(messages.append(ada, { ...message, content: 'Other' })).rejects.toMatchObject(reused)
     await expect(messages.append(ada, { ...message, role: 'assistant' })).rejects.toMatchObject(reused)
-    await expect(messages.append(ada, { ...message, sessionId: 'session-2' })).rejects.toMatchObject(reused)
+    expect(await messages.append(ada, { ...message, sessionId: 'session-2' })).toMatchObject({ seq: 1 })
     expect((await test.core.sessions.get(ada, sessionId)).messageCount).toBe(1)
   })
 
@@ -35,6 +35,19 @@ describe('append a message', () => {
       code: 'HEAD_MOVED',
     })
     expect(await messages.append(ada, { sessionId, role, content: 'two', expectedHead: 1 })).toMatchObject({ seq: 2 })
+  })
+
+  it('again behind an answer that was lost is the same message, whatever its head is by now', async () => {
+    await using test = await openOne({ agents: [scriptAgent([])] })
+    const { messages } = test.core
+    const first = { sessionId, role, content: 'one', messageId: crypto.randomUUID(), expectedHead: 0 }
+    const stored = await messages.append(ada, first)
+    expect(await messages.append(ada, first)).toEqual(stored)
+    await messages.append(ada, { sessionId, role, content: 'two', expectedHead: 1 })
+    expect(await messages.append(ada, first)).toEqual(stored)
+    const reused = { code: 'MESSAGE_ID_REUSED' }
+    await expect(messages.append(ada, { ...first, content: 'other' })).rejects.toMatchObject(reused)
+    expect((await test.core.sessions.get(ada, sessionId)).messageCount).toBe(2)
   })
 
   it('of many writers on two processes with one expected head lets exactly one through', async () => {

@@ -41,6 +41,22 @@ it('is removed by two sweepers at once, with receipts that count each run once',
   expect(await collectionsWith(database, canary)).toEqual(['messages'])
 })
 
+it('is counted once, although an archiver that was slow marks it again behind the sweeper', async () => {
+  await using test = await openOne({ agents, options: still })
+  const { core, database } = test
+  const events = await followAll(core, await startRun(core, { runId: 'slowly-archived' }))
+  const { eventLog, runRepository, deletionRepository } = database.storage
+  const key = eventLog.keyOf(ada, 'slowly-archived')
+  const due = { expiresAt: new Date(0) }
+  const sweep = { maxRuns: 100, signal: AbortSignal.timeout(20_000) }
+  await eventLog.archive(key, due)
+  await runRepository.markArchived(key, due)
+  expect(await deletionRepository.sweepRuns(sweep)).toBe(1)
+  await runRepository.markArchived(key, due)
+  expect(await deletionRepository.sweepRuns(sweep)).toBe(0)
+  expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 1, events: events.length } }])
+})
+
 it('ends a follower that is in the middle', async () => {
   await using test = await openLongLog(canary, still)
   const { core, database } = test

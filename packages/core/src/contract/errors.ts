@@ -115,7 +115,7 @@ export const errorTable = {
     httpStatus: 409,
     trpcCode: 'CONFLICT',
     retryable: false,
-    meaning: 'The message id was used for another message. Make a new id',
+    meaning: 'The message id was used for another message of the session. Make a new id',
   },
   HEAD_MOVED: {
     httpStatus: 409,

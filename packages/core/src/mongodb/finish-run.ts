@@ -115,7 +115,7 @@ function assistantMessage(
   at: { seq: number; createdAt: Date },
 ): MessageDocument {
   return {
-    _id: messageKeyOf(owner, run.messageId),
+    _id: messageKeyOf(owner, run.sessionId, run.messageId),
     s: sessionKeyOf(owner, run.sessionId),
     b: 'main',
     seq: at.seq,

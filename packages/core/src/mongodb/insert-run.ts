@@ -72,7 +72,7 @@ export function userMessageOf(
   at: { prompt: readonly ContentBlock[]; seq: number; createdAt: Date },
 ): MessageDocument {
   return {
-    _id: messageKeyOf(owner, run.userMessageId),
+    _id: messageKeyOf(owner, run.sessionId, run.userMessageId),
     s: run.s,
     b: 'main',
     seq: at.seq,

@@ -26,7 +26,7 @@ const transientNames = new Set([
 /** A socket that was reset while idle throws a plain Error, not one of the driver's. */
 const transientSocketCodes = new Set(['ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'])
 
-/** A key is taken by a write that is not majority-committed: nobody may see it so far, so look again. */
+/** A write met what a majority does not have yet, or what has gone since: nobody may be told of it so far, so look again. */
 export class NotCommittedYetError extends Error {
   override readonly name = 'NotCommittedYetError'
 }

@@ -70,7 +70,8 @@ export function createRunRepository(storage: MongoContext): RunRepository {
     findRunToArchive: (endedForMs) => retryRequest(() => findRunToArchive(runs, endedForMs)),
     async markArchived(key, { expiresAt }) {
       const marked = { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } } as const
-      await retryRequest(() => runs.updateOne({ _id: key, status: { $ne: 'deleted' } }, marked))
+      // Once only: another process may have marked it before, and the sweeper may have been there since.
+      await retryRequest(() => runs.updateOne({ _id: key, toArchive: true, status: { $ne: 'deleted' } }, marked))
     },
   }
 }
@@ -119,7 +120,9 @@ async function renewLeases(
   lease: { processId: string; leaseMs: number },
 ): Promise<RenewedLease[]> {
   const fences = new Map(owned.map((one) => [one.key, one.fence]))
-  const mine = { _id: { $in: [...fences.keys()] }, status: 'running', 'lease.processId': lease.processId } as const
+  const ofThisProcess = { status: 'running', 'lease.processId': lease.processId } as const
+  // A lease of 0 ms has been handed on: a heartbeat that was on its way does not take it back.
+  const mine = { _id: { $in: [...fences.keys()] }, ...ofThisProcess, 'lease.ms': { $gt: 0 } }
   await runs.updateMany(mine, { $set: { 'lease.ms': lease.leaseMs }, $currentDate: { 'lease.renewedAt': true } })
   const renewed = await runs.find(mine, { projection: { fence: 1, cancelRequestedAt: 1 } }).toArray()
   return renewed

@@ -1,6 +1,6 @@
 /** Sessions and messages in MongoDB. Every filter is built here, from keys that hold the owner (promise P7). */
 import { isDeepStrictEqual } from 'node:util'
-import { VerbatimError } from '../contract/errors.ts'
+import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
@@ -8,7 +8,7 @@ import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from
 import { catchUp, findSurely } from './catch-up.ts'
 import type { MessageDocument } from './collections.ts'
 import { toMessage, toSession } from './documents.ts'
-import { isDuplicateKey } from './map-error.ts'
+import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
 import type { MongoContext } from './mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
@@ -37,7 +37,7 @@ export function createSessionRepository(storage: MongoContext): SessionRepositor
     },
     appendMessage: (owner, message) => retryRequest(() => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
-      const filter = { _id: messageKeyOf(owner, messageId), s: sessionKeyOf(owner, sessionId) }
+      const filter = { _id: messageKeyOf(owner, sessionId, messageId) }
       const found = await retryRequest(() => findSurely(storage.collections, () => messages.findOne(filter)))
       return found === null ? undefined : toMessage(found)
     },
@@ -117,14 +117,18 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
       return toMessage({ ...document, seq })
     })
   } catch (error) {
-    if (!isDuplicateKey(error)) throw error
-    return (await findSameMessage(storage, document)) ?? (await whyNotAppended(storage, owner, message))
+    const hasMoved = isVerbatimError(error) && error.code === 'HEAD_MOVED'
+    if (!hasMoved && !isDuplicateKey(error)) throw error
+    // The head may have moved by this very message: an earlier attempt or an earlier call.
+    const same = await findSameMessage(storage, document)
+    if (same !== undefined) return same
+    throw hasMoved ? error : await whyNotAppended(storage, owner, message)
   }
 }
 
 function newMessageDocument(owner: Owner, message: NewMessage, now: Date): Omit<MessageDocument, 'seq'> {
   return {
-    _id: messageKeyOf(owner, message.messageId),
+    _id: messageKeyOf(owner, message.sessionId, message.messageId),
     s: sessionKeyOf(owner, message.sessionId),
     b: 'main',
     id: message.messageId,
@@ -144,10 +148,9 @@ async function findSameMessage(
   { collections }: MongoContext,
   document: Omit<MessageDocument, 'seq'>,
 ): Promise<Message | undefined> {
-  const found = await collections.messages.findOne({ _id: document._id })
+  const found = await findSurely(collections, () => collections.messages.findOne({ _id: document._id }))
   if (found === null) return undefined
-  const isSame =
-    found.s === document.s && found.role === document.role && isDeepStrictEqual(found.content, document.content)
+  const isSame = found.role === document.role && isDeepStrictEqual(found.content, document.content)
   if (!isSame)
     throw new VerbatimError('MESSAGE_ID_REUSED', 'This message id holds another message; make a new id', {
       data: { field: 'messageId' },
@@ -156,10 +159,8 @@ async function findSameMessage(
 }
 
 /** The claim met a busy session, or lost a race to make a new one and is to be tried again. */
-async function whyNotAppended(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Message> {
-  const busy = await busyError(storage.collections.sessions, owner, message.sessionId)
-  if (busy !== undefined) throw busy
-  return await appendMessage(storage, owner, message)
+async function whyNotAppended(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Error> {
+  return (await busyError(storage.collections.sessions, owner, message.sessionId)) ?? new NotCommittedYetError()
 }
 
 function headMoved(head: number): VerbatimError {

@@ -59,15 +59,15 @@ async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start):
   const busy = await busyError(sessions, owner, start.sessionId)
   if (found !== null) return outcomeOfFound(found, start)
   if (start.whenBusy === 'reject') {
-    // The run was there for the transaction, and is not majority-committed yet.
-    if (busy?.data.activeRunId === start.runId) throw new NotCommittedYetError()
-    if (busy !== undefined) throw busy
+    // A session that is busy with this run is one whose commit has not reached a majority yet.
+    if (busy !== undefined && busy.data.activeRunId !== start.runId) throw busy
   } else {
     const queued = await queueRun(storage, owner, start)
     if (queued !== undefined) return { type: 'queued', ...queued }
   }
-  // Lost a race to make the session, or the session has become idle since: the way is free now.
-  return await startRun(storage, owner, start)
+  // Lost a race to make the session, or the session has become idle since: the next attempt finds the way free. It also may be
+  // this very run that the transaction met, when a majority does not have it yet.
+  throw new NotCommittedYetError()
 }
 
 /** The run of this id, made by an earlier attempt or an earlier call. @throws VerbatimError `RUN_ID_REUSED` */

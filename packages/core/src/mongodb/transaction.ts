@@ -4,6 +4,13 @@ import { isLostCommit } from './map-error.ts'
 const maxCommitTries = 3
 
 /**
+ * How long a transaction may take before the server is told to give it up, in milliseconds. The driver can leave an operation
+ * unanswered for ever (see retry.ts), and the server would keep what it has written locked for a minute, against every attempt that
+ * follows. Longer than an attempt is waited for, so that one that is only slow may still land.
+ */
+const maxTransactionMs = 5_000
+
+/**
  * Runs `body` in one transaction, once. Whoever calls repeats it (see retry.ts): a repeated body must recognise what an
  * earlier attempt with a lost answer has stored.
  */
@@ -17,6 +24,7 @@ export async function inTransaction<TResult>(
       writeConcern: { w: 'majority' },
       readPreference: 'primary',
     })
+    const overdue = setTimeout(() => giveUp(client, session), maxTransactionMs)
     try {
       const result = await body(session)
       await commit(session)
@@ -25,8 +33,24 @@ export async function inTransaction<TResult>(
       // The first error is the one to report; an abort that fails too leaves the server to time the transaction out.
       if (session.inTransaction()) await session.abortTransaction().catch(() => {})
       throw error
+    } finally {
+      clearTimeout(overdue)
     }
   })
+}
+
+/**
+ * On the server only: a body that still goes on must find its transaction gone. Aborted in the driver, what it writes next would be
+ * written without one. A commit that has begun is not undone.
+ */
+function giveUp(client: MongoClient, session: ClientSession): void {
+  const id = session.id
+  if (id === undefined) return
+  // Whoever waits repeats the transaction anyway; where this fails, the server gives it up by itself, later.
+  void client
+    .db('admin')
+    .command({ killSessions: [id] })
+    .catch(() => {})
 }
 
 /**
