@@ -11,8 +11,10 @@ import { silentLogger } from './ports/logger.ts'
 import type { OwnedRun } from './ports/run-repository.ts'
 import { EventWriter } from './runs/append-events.ts'
 import { agentsById } from './runs/agents-by-id.ts'
+import { awaitLateRun } from './runs/await-late-run.ts'
+import type { LateRun } from './runs/await-late-run.ts'
 import { beginQueuedRun } from './runs/begin-queued-runs.ts'
-import type { BegunRun } from './runs/begin-queued-runs.ts'
+import type { BegunRun } from './runs/begun-run.ts'
 import { cancelRun } from './runs/cancel-run.ts'
 import { cancelReason, driveRun } from './runs/drive-run.ts'
 import type { DriveOutcome } from './runs/drive-run.ts'
@@ -70,6 +72,8 @@ class Engine implements ServerCore {
     },
   }
   readonly #draining = new AbortController()
+  /** Nobody waits any more for runs that go on or may yet begin. */
+  readonly #handingOver = new AbortController()
   readonly #stopping = new AbortController()
   readonly #background: readonly Promise<void>[]
   readonly #runsEnded = { completed: 0, failed: 0, cancelled: 0, interrupted: 0 }
@@ -154,6 +158,7 @@ class Engine implements ServerCore {
 
   /** Lets go of the runs that still go on: what they have made is stored, and another process may take them over at once. */
   async #handOver(): Promise<void> {
+    this.#handingOver.abort()
     const owned = await this.#liveRuns.letGo(stoppingError())
     if (owned.length === 0) return
     try {
@@ -200,7 +205,13 @@ class Engine implements ServerCore {
 
   async #start(start: (deps: StartDeps) => Promise<Started>): Promise<Run> {
     this.#requireOpen()
-    const started = await start(this.#startDeps())
+    const starting = start(this.#startDeps()).then((started) => this.#takeOn(started))
+    // Whoever stops this process waits for it: what it stores is driven or handed over.
+    this.#liveRuns.addBeginning(starting.then(ignore, ignore))
+    return await starting
+  }
+
+  #takeOn(started: Started): Run {
     switch (started.type) {
       case 'existing':
         return started.run
@@ -222,7 +233,8 @@ class Engine implements ServerCore {
   #begin(next: OwnedRun): Promise<void> {
     const { runRepository, clock, logger } = this.#ports
     const { leaseMs, selfFenceMs: beginMs } = this.#options
-    const beginning = beginQueuedRun({ runRepository, clock, agents: this.#agents, leaseMs, beginMs }, next).then(
+    const deps = { runRepository, clock, agents: this.#agents, leaseMs, beginMs, onLate: this.#awaitLate.bind(this) }
+    const beginning = beginQueuedRun(deps, next).then(
       (begun) => begun && this.#drive(begun),
       () => logger.warn({ runId: next.run.id }, 'A queued run could not begin; it is tried again'),
     )
@@ -230,10 +242,20 @@ class Engine implements ServerCore {
     return beginning
   }
 
+  /** Whoever asked for the run has been answered; should it have begun all the same, it is driven. */
+  #awaitLate(late: LateRun): void {
+    const signal = AbortSignal.any([AbortSignal.timeout(this.#options.selfFenceMs), this.#handingOver.signal])
+    const awaiting = awaitLateRun(this.#ports.runRepository, late, signal).then((begun) => {
+      if (begun !== undefined && this.#liveRuns.get(begun.owned.key) === undefined) this.#drive(begun)
+    })
+    this.#liveRuns.addBeginning(awaiting)
+  }
+
   #startDeps(): StartDeps {
     const { runRepository, clock } = this.#ports
     const { leaseMs, maxQueuedRuns } = this.#options
-    return { runRepository, clock, agents: this.#agents, leaseMs, maxQueuedRuns, offer: this.#turns.offer() }
+    const own = { agents: this.#agents, offer: this.#turns.offer(), onLate: this.#awaitLate.bind(this) }
+    return { runRepository, clock, leaseMs, maxQueuedRuns, ...own }
   }
 
   /** The run belongs to the process from here on: nothing of the request that started it reaches it. */
@@ -302,6 +324,8 @@ class Engine implements ServerCore {
     if (this.#isDraining) throw stoppingError()
   }
 }
+
+function ignore(): void {}
 
 function stoppingError(): VerbatimError {
   return new VerbatimError('UNAVAILABLE', 'The server is stopping; connect again to reach another', {

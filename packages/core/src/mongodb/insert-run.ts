@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongodb'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { Owner } from '../contract/principal.ts'
+import { firstFence } from '../ports/run-repository.ts'
 import type { LinkedRun, NewRun, RepeatedRun } from '../ports/run-repository.ts'
 import type { Collections, MessageDocument, RunDocument } from './collections.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from './owner-keys.ts'
@@ -35,7 +36,7 @@ export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunD
     startId: start.startId,
     userMessageId: start.userMessageId,
     messageId: start.messageId,
-    fence: 1,
+    fence: firstFence,
     cancelRequestedAt: null,
     lastSeq: null,
     error: null,

@@ -54,6 +54,7 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       const found = await retryRequest(() => findSurely(storage.collections, () => runs.findOne({ _id })))
       return found === null ? undefined : toRun(found)
     },
+    findOwnedRun: (owner, runId) => tryOnce(() => findOwnedRun(runs, owner, runId)),
     async getStatus(key) {
       const found = await retryRequest(() => runs.findOne({ _id: key }, { projection: { status: 1 } }))
       return found?.status
@@ -94,6 +95,11 @@ async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessio
     toItem: toRun,
     toCursor: (document) => toTimeCursor(document.createdAt, document._id),
   })
+}
+
+async function findOwnedRun(runs: Runs, owner: Owner, runId: RunId): Promise<OwnedRun | undefined> {
+  const found = await runs.findOne({ _id: runKeyOf(owner, runId) }, { projection: { prompt: 0 } })
+  return found === null ? undefined : toOwnedRun(found)
 }
 
 /** The first request's time stays; a run that has ended is not touched. */

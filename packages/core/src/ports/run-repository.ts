@@ -60,6 +60,9 @@ export interface RepeatedRun extends ImmediateRun {
   readonly retries: RunId
 }
 
+/** The fence of a run's first writer. */
+export const firstFence = 1
+
 /** A run as its writer holds it. */
 export interface OwnedRun {
   readonly key: RunKey
@@ -178,6 +181,8 @@ export interface RunRepository {
     offer: Offer,
   ): Promise<{ readonly run: Run; readonly next: OwnedRun | undefined } | undefined>
   getRun(owner: Owner, runId: RunId): Promise<Run | undefined>
+  /** One look at the run as its writer holds it, whoever that is. @throws VerbatimError `UNAVAILABLE`, `SESSION_DELETED` */
+  findOwnedRun(owner: Owner, runId: RunId): Promise<OwnedRun | undefined>
   /** `deleted` when the run went with its session. */
   getStatus(key: RunKey): Promise<RunStatus | 'deleted' | undefined>
   /** Newest first. @throws VerbatimError `INVALID_CURSOR` */

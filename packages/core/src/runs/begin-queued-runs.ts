@@ -5,11 +5,14 @@
 import { raceSignal } from '../async/race-signal.ts'
 import { sleep } from '../async/sleep.ts'
 import { VerbatimError } from '../contract/errors.ts'
-import type { RunEvent, RunStartedEvent } from '../contract/event.ts'
+import type { RunStartedEvent } from '../contract/event.ts'
 import type { Agent } from '../ports/agent.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Logger } from '../ports/logger.ts'
 import type { Offer, OwnedRun, RunRepository } from '../ports/run-repository.ts'
+import { orLate } from './await-late-run.ts'
+import type { LateRun } from './await-late-run.ts'
+import type { BegunRun } from './begun-run.ts'
 
 export interface BeginDeps {
   readonly runRepository: RunRepository
@@ -18,13 +21,8 @@ export interface BeginDeps {
   readonly leaseMs: number
   /** How long the beginning is tried to be stored before it is left to the next look, in milliseconds. */
   readonly beginMs: number
-}
-
-/** A run that has begun, with the events that are stored of it. */
-export interface BegunRun {
-  readonly owned: OwnedRun
-  readonly agent: Agent
-  readonly events: readonly RunEvent[]
+  /** Told of a beginning that was not confirmed in that time. */
+  readonly onLate: (late: LateRun) => void
 }
 
 /** Stores the beginning of a run that was offered to this process; undefined when somebody else was first. */
@@ -34,10 +32,12 @@ export async function beginQueuedRun(deps: BeginDeps, queued: OwnedRun): Promise
   const ids = { runId, sessionId, agentId, userMessageId, messageId }
   const event: RunStartedEvent = { type: 'run_started', ...ids, startedAt: clock.now().toISOString() }
   const begin = { event, batchId: crypto.randomUUID(), leaseMs }
-  const owned = await runRepository.beginRun(queued, begin, { signal: AbortSignal.timeout(beginMs) })
-  if (owned === undefined) return undefined
   const agent = deps.agents.get(agentId) ?? missingAgent(agentId)
-  return { owned, agent, events: [{ type: 'run_queued', runId, sessionId, agentId, queuedAt: createdAt }, event] }
+  const events = [{ type: 'run_queued', runId, sessionId, agentId, queuedAt: createdAt } as const, event]
+  const beginning = runRepository.beginRun(queued, begin, { signal: AbortSignal.timeout(beginMs) })
+  const { owner, fence } = queued
+  const owned = await orLate(beginning, () => deps.onLate({ owner, runId, messageId, fence, agent, events }))
+  return owned === undefined ? undefined : { owned, agent, events }
 }
 
 /** Ends a run that no process of the fleet can answer any more. */

@@ -109,7 +109,7 @@ async function pullAgent(
 ): Promise<void> {
   const { appender, record, elapsedMs, signal } = drive
   signal.throwIfAborted()
-  const messages = await loadHistory(deps, owned, agent)
+  const messages = await loadHistory({ ...deps, historyMs: deps.finishMs }, owned, { agent, signal })
   const request = { runId: owned.run.id, sessionId: owned.run.sessionId, messages }
   const timeouts = { ...deps.timeouts, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)

@@ -4,6 +4,8 @@ import { VerbatimError } from '../contract/errors.ts'
 import type { RunStartedEvent } from '../contract/event.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { RetryRunInput, Run } from '../contract/run.ts'
+import { firstFence } from '../ports/run-repository.ts'
+import { orLate } from './await-late-run.ts'
 import type { StartDeps, Started } from './start-run.ts'
 
 /**
@@ -20,7 +22,7 @@ export async function retryRun(deps: StartDeps, owner: Owner, { runId, newRunId 
   if (agent === undefined) throw new VerbatimError('AGENT_NOT_FOUND')
   const run = { runId: newRunId, sessionId, agentId, userMessageId, messageId: crypto.randomUUID() }
   const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: deps.clock.now().toISOString() }
-  const outcome = await deps.runRepository.retryRun(owner, {
+  const retrying = deps.runRepository.retryRun(owner, {
     ...run,
     retries: runId,
     inputHash: hashOf(runId),
@@ -28,6 +30,9 @@ export async function retryRun(deps: StartDeps, owner: Owner, { runId, newRunId 
     leaseMs: deps.leaseMs,
     startedEvent,
   })
+  const { messageId } = run
+  const late = { owner, runId: newRunId, messageId, fence: firstFence, agent, events: [startedEvent] }
+  const outcome = await orLate(retrying, () => deps.onLate(late))
   return { ...outcome, agent, startedEvent }
 }
 

@@ -7,7 +7,10 @@ import { maxPromptBytes } from '../contract/prompt.ts'
 import type { StartRunInput } from '../contract/run.ts'
 import type { Agent } from '../ports/agent.ts'
 import type { Clock } from '../ports/clock.ts'
+import { firstFence } from '../ports/run-repository.ts'
 import type { Offer, RunRepository, StartOutcome } from '../ports/run-repository.ts'
+import { orLate } from './await-late-run.ts'
+import type { LateRun } from './await-late-run.ts'
 
 export interface StartDeps {
   readonly runRepository: RunRepository
@@ -17,6 +20,8 @@ export interface StartDeps {
   /** How many runs may wait in one session. */
   readonly maxQueuedRuns: number
   readonly offer: Offer
+  /** Told of a run that the database did not confirm in time. */
+  readonly onLate: (late: LateRun) => void
 }
 
 export type Started = StartOutcome & { readonly agent: Agent; readonly startedEvent: RunStartedEvent }
@@ -34,8 +39,8 @@ export async function startRun(deps: StartDeps, owner: Owner, input: StartRunInp
   const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
   const now = deps.clock.now().toISOString()
   const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: now }
-  const { runId, sessionId, agentId } = run
-  const outcome = await deps.runRepository.startRun(owner, {
+  const { runId, sessionId, agentId, messageId } = run
+  const starting = deps.runRepository.startRun(owner, {
     ...run,
     prompt: [{ type: 'text', text: input.message }],
     inputHash: hashOf(input),
@@ -46,6 +51,8 @@ export async function startRun(deps: StartDeps, owner: Owner, input: StartRunInp
     maxQueuedRuns: deps.maxQueuedRuns,
     offer: deps.offer,
   })
+  const late = { owner, runId, messageId, fence: firstFence, agent, events: [startedEvent] }
+  const outcome = await orLate(starting, () => deps.onLate(late))
   return { ...outcome, agent, startedEvent }
 }
 
