@@ -1,8 +1,11 @@
 import { ownerOf, textOf, type AgentEvent, type RunEvent } from '@verbatim/core'
 import { createServerCore } from '@verbatim/core/server'
-import type { Agent } from '@verbatim/core/server'
+import type { Agent, EventLog, RunRepository } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
-import { expect, inject, it } from 'vitest'
+import { describe, expect, inject, it, vi } from 'vitest'
+import { handAgent } from '../support/agents.ts'
+import { openDatabase, openEngine } from '../support/engine.ts'
+import { ada, followAll, patience, startRun } from '../support/follow.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
@@ -69,4 +72,76 @@ it('hands an answer that outlasts the grace period over: another process ends it
   const [, answer] = (await second.messages.list(owner, 's', { order: 'oldest', limit: 10 })).items
   expect(answer).toMatchObject({ status: 'interrupted', runId })
   expect(textOf(answer?.content ?? [])).toBe('half an ans')
+})
+
+/** Never answers, whatever its signal says: a database that hangs. */
+const never = () => new Promise<never>(() => {})
+
+describe('a process that leaves while the database does not answer', () => {
+  it('goes without the end of a run that had ended by itself, and shows no end that is not stored', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const finishRun = vi.fn<RunRepository['finishRun']>(never)
+    const runRepository: RunRepository = { ...database.storage.runRepository, finishRun }
+    await using leaving = openEngine(database, { agents: [agent], wrap: () => ({ runRepository }) })
+    const runId = await startRun(leaving)
+    const seen: RunEvent[] = []
+    const following = followAll(leaving, runId, { onBatch: (batch) => seen.push(...batch.events) })
+    agent.say('whole')
+    agent.end()
+    await vi.waitFor(() => expect(finishRun).toHaveBeenCalledTimes(1), patience)
+    await Promise.all([expect(following).rejects.toMatchObject({ code: 'UNAVAILABLE' }), leaving.drain({ graceMs: 1 })])
+    expect(seen.at(-1)).toMatchObject({ type: 'message_stop' })
+    expect(leaving.stats()).toMatchObject({ runsActive: 0, runsEnded: { completed: 0 } })
+
+    await using staying = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
+    expect((await followAll(staying, runId)).at(-1)).toMatchObject({ type: 'run_interrupted' })
+  })
+
+  it('goes although an agent waits for room in a log that cannot be written', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const append = vi.fn<EventLog['append']>(never)
+    const eventLog: EventLog = { ...database.storage.eventLog, append }
+    await using leaving = openEngine(database, {
+      agents: [agent],
+      options: { maxPendingBytes: 1_000 },
+      wrap: () => ({ eventLog }),
+    })
+    const runId = await startRun(leaving)
+    agent.say('x'.repeat(1_000))
+    await vi.waitFor(() => expect(append).toHaveBeenCalled(), patience)
+    await leaving.drain({ graceMs: 1 })
+    expect(agent.wasStopped).toBe(true)
+    expect(leaving.stats().runsActive).toBe(0)
+
+    await using staying = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
+    const events = await followAll(staying, runId)
+    expect(events.map((event) => event.type)).toEqual(['run_started', 'run_interrupted'])
+  })
+
+  it('goes without the beginning of a queued run, and without the answer that its leases are free', async () => {
+    await using database = await openDatabase()
+    const agent = handAgent()
+    const beginRun = vi.fn<RunRepository['beginRun']>(never)
+    const releaseLeases = vi.fn<RunRepository['releaseLeases']>(never)
+    const runRepository: RunRepository = { ...database.storage.runRepository, beginRun, releaseLeases }
+    // Its own offer lapses while the beginning hangs: the loop that looks for such runs hangs with it too.
+    const options = { heartbeatMs: 200, recoveryMs: 50 }
+    const leaving = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository }) })
+    const other = await startRun(leaving, { sessionId: 'session-2' })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    const first = await startRun(leaving)
+    await leaving.runs.start(ada, {
+      sessionId: 'session-1',
+      runId: crypto.randomUUID(),
+      message: 'b',
+      whenBusy: 'queue',
+    })
+    await leaving.runs.cancel(ada, first)
+    await vi.waitFor(() => expect(beginRun).toHaveBeenCalledTimes(2), patience)
+    await leaving.close()
+    expect(releaseLeases).toHaveBeenCalledTimes(1)
+    expect((await database.storage.runRepository.getRun(ada, other))?.status).toBe('running')
+  })
 })

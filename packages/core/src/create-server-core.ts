@@ -2,6 +2,7 @@
  * Where the engine is wired: ports in, {@link ServerCore} out. What a run goes through, in order: start, drive, follow,
  * cancel, renew, recover, drain.
  */
+import { raceSignal } from './async/race-signal.ts'
 import { isVerbatimError, VerbatimError } from './contract/errors.ts'
 import type { RunId } from './contract/identifiers.ts'
 import type { Owner } from './contract/principal.ts'
@@ -44,7 +45,7 @@ export function createServerCore(ports: ServerPorts, options: ServerOptionsInput
   return new Engine(ports, parseServerOptions(options))
 }
 
-/** How long a run that is let go of may take to store what it has, in milliseconds. */
+/** How long runs that are let go of may take to store what they have, and then as long to give up their leases, in milliseconds. */
 const letGoMs = 2_000
 
 /** How long the change stream stays open behind its last use, in milliseconds. */
@@ -72,8 +73,10 @@ class Engine implements ServerCore {
     },
   }
   readonly #draining = new AbortController()
-  /** Nobody waits any more for runs that go on or may yet begin. */
+  /** Runs that go on are let go of; those that may yet begin are looked for once more. */
   readonly #handingOver = new AbortController()
+  /** Nothing is waited for any more. */
+  readonly #leaving = new AbortController()
   readonly #stopping = new AbortController()
   readonly #background: readonly Promise<void>[]
   readonly #runsEnded = { completed: 0, failed: 0, cancelled: 0, interrupted: 0 }
@@ -156,13 +159,21 @@ class Engine implements ServerCore {
     await this.close()
   }
 
-  /** Lets go of the runs that still go on: what they have made is stored, and another process may take them over at once. */
+  /**
+   * Lets go of the runs that still go on: what they have made is stored, and another process may take them over at once. A
+   * database that does not answer holds nothing up for longer than `letGoMs`: a process that is told to go is killed if it stays.
+   */
   async #handOver(): Promise<void> {
     this.#handingOver.abort()
-    const owned = await this.#liveRuns.letGo(stoppingError())
+    const leave = () => this.#leaving.abort(stoppingError())
+    const timeIsUp = setTimeout(leave, letGoMs)
+    const owned = await this.#liveRuns.letGo(stoppingError(), this.#leaving.signal)
+    clearTimeout(timeIsUp)
+    leave()
     if (owned.length === 0) return
     try {
-      await this.#ports.runRepository.releaseLeases(owned, this.#processId)
+      const releasing = this.#ports.runRepository.releaseLeases(owned, this.#processId)
+      await raceSignal(releasing, AbortSignal.timeout(letGoMs))
     } catch {
       this.#ports.logger.warn(
         { runs: owned.length },
@@ -286,7 +297,7 @@ class Engine implements ServerCore {
     const { firstTokenMs, idleMs, totalMs, maxHistoryMessages, maxAnswerBytes, selfFenceMs } = this.#options
     const timeouts = { firstTokenMs, idleMs, totalMs }
     const bounds = { maxHistoryMessages, maxAnswerBytes, finishMs: selfFenceMs, letGoMs }
-    const own = { writer: this.#writer, turns: this.#turns }
+    const own = { writer: this.#writer, turns: this.#turns, leaving: this.#leaving.signal }
     return { sessionRepository, runRepository, ...own, clock, logger, timeouts, ...bounds }
   }
 

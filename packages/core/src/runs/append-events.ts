@@ -3,6 +3,7 @@
  * In: events of many runs. Out: batches, once they are majority-committed (P1), in order (P2). No timer: an idle writer
  * writes at once, a busy one makes bigger batches. Memory is bounded: past the bound `append` makes the agent wait.
  */
+import { raceSignal } from '../async/race-signal.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import type { EventBatch, RunEvent } from '../contract/event.ts'
 import type { EventLog, LogEntry, RunKey } from '../ports/event-log.ts'
@@ -144,13 +145,15 @@ export class RunAppender {
   /**
    * Takes an event for the next commit; resolves at once, or when there is room again.
    *
-   * @throws the error the run was lost by
+   * @throws the error the run was lost by; the signal's reason when it aborts while there is no room
    */
-  async append(event: RunEvent): Promise<void> {
+  async append(event: RunEvent, signal: AbortSignal): Promise<void> {
     this.#throwIfLost()
     this.#push(event, byteSizeOf(event))
     this.#options.schedule(this)
-    while (this.#pendingBytes + this.#inFlightBytes > this.#options.maxPendingBytes) await this.#settled()
+    while (this.#pendingBytes + this.#inFlightBytes > this.#options.maxPendingBytes) {
+      await raceSignal(this.#settled(), signal)
+    }
   }
 
   /** Resolves when everything appended is committed. @throws the error the run was lost by */

@@ -81,6 +81,6 @@ async function beginOne({ runRepository, agents, ...deps }: ClaimDeps, signal: A
   const claiming = runRepository.claimQueuedRun(deps.offer, { agentIds: [...agents.keys()], orphanMs: deps.orphanMs })
   const claimed = await raceSignal(claiming, signal) // a hung database must not keep this process from closing
   if (claimed === undefined) return false
-  await deps.begin(claimed)
+  await raceSignal(deps.begin(claimed), signal)
   return true
 }

@@ -40,6 +40,8 @@ export interface DriveDeps {
   readonly finishMs: number
   /** How long a run that is let go of may take to store what it has, in milliseconds. */
   readonly letGoMs: number
+  /** Aborts when the process goes: an end that is not stored by then is left to recovery. */
+  readonly leaving: AbortSignal
 }
 
 export interface DrivenRun {
@@ -121,7 +123,7 @@ async function pullAgent(
     record.metrics.add(valid, elapsedMs())
     record.bytes += answerBytesOf(valid)
     if (record.bytes > deps.maxAnswerBytes) throw answerTooLarge(deps.maxAnswerBytes)
-    await appender.append(valid)
+    await appender.append(valid, signal)
     asksForTools ||= valid.type === 'content_block_start' && valid.content_block.type === 'tool_use'
     // Tools run next. Should this process be lost with them, the log must know of the calls: they are never made again.
     if (asksForTools && valid.type === 'message_stop') await raceSignal(appender.flush(), signal)
@@ -152,8 +154,9 @@ function toEnding({ logger }: DriveDeps, { owned, signal }: DrivenRun): (error: 
 
 async function endRun(deps: DriveDeps, driven: DrivenRun, drive: Drive & { ending: Ending }): Promise<DriveOutcome> {
   const { appender, record, elapsedMs, ending } = drive
+  const { leaving } = deps
   try {
-    await appender.flush()
+    await raceSignal(appender.flush(), leaving)
     const metrics = record.metrics.total(elapsedMs())
     const event = terminalEvent(ending, { messageId: driven.owned.run.messageId, metrics })
     const end = {
@@ -164,10 +167,10 @@ async function endRun(deps: DriveDeps, driven: DrivenRun, drive: Drive & { endin
       content: record.answer.content,
       metrics,
     }
-    const outcome = await deps.runRepository.finishRun(driven.owned, end, {
-      offer: deps.turns.offer(),
-      signal: AbortSignal.timeout(deps.finishMs),
-    })
+    const signal = AbortSignal.any([leaving, AbortSignal.timeout(deps.finishMs)])
+    const finishing = deps.runRepository.finishRun(driven.owned, end, { offer: deps.turns.offer(), signal })
+    // Raced: whether or not it is stored in the end, it is not waited for. Followers hear of it from the log.
+    const outcome = await raceSignal(finishing, leaving)
     if (outcome.type === 'fenced') return reportLost(deps, driven, new VerbatimError('RUN_FENCED'))
     driven.onCommitted({ firstSeq: end.seq, events: [event] }, JSON.stringify(event).length)
     deps.turns.begin(outcome.next)
@@ -189,8 +192,7 @@ async function letGo(deps: DriveDeps, driven: DrivenRun, appender: RunAppender):
 
 /** The run stays `running` in storage; whoever finds its lease lapsed ends it. */
 function reportLost({ logger }: DriveDeps, { owned, signal }: DrivenRun, error: unknown): 'lost' {
-  const reason = isVerbatimError(error) ? error.code : nameOf(error)
-  if (!signal.aborted) logger.warn({ runId: owned.run.id, reason }, 'A run was lost to recovery')
+  if (!signal.aborted) logger.warn({ runId: owned.run.id, reason: reasonOf(error) }, 'A run was lost to recovery')
   return 'lost'
 }
 
@@ -256,6 +258,11 @@ function answerTooLarge(maxBytes: number): VerbatimError {
   return new VerbatimError('MESSAGE_TOO_LARGE', 'The answer grew over what one message can hold', {
     data: { maxBytes },
   })
+}
+
+/** What may be logged of an error. */
+export function reasonOf(error: unknown): string {
+  return isVerbatimError(error) ? error.code : nameOf(error)
 }
 
 /** The kind of an unexpected error; its message might hold a secret or a prompt. */

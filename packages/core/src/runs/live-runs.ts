@@ -1,4 +1,5 @@
 /** The runs this process writes, each with the handle that stops it. */
+import { raceSignal } from '../async/race-signal.ts'
 import type { RunKey } from '../ports/event-log.ts'
 import type { OwnedRun } from '../ports/run-repository.ts'
 
@@ -47,11 +48,14 @@ export class LiveRuns {
     }
   }
 
-  /** Stops all runs, and those that still begin; when none is left, answers those that were stopped so. */
-  async letGo(reason: Error): Promise<OwnedRun[]> {
+  /**
+   * Stops all runs, and those that still begin. When none is left, or `leaving` aborts, answers those that were stopped so; one
+   * that is not done by then is stopped all the same, and what it has not stored is left to recovery.
+   */
+  async letGo(reason: Error, leaving: AbortSignal): Promise<OwnedRun[]> {
     this.#letGoReason = reason
     for (const live of this.all()) this.#stop(live, reason)
-    await this.idle()
+    await raceSignal(this.idle(), leaving).catch(() => {}) // nothing but the signal rejects
     return this.#stopped.splice(0)
   }
 

@@ -13,7 +13,7 @@ import type { Logger } from '../ports/logger.ts'
 import type { ClaimedRun, OwnedRun, RenewedLease, RunEnd, RunRepository } from '../ports/run-repository.ts'
 import { planContinuation } from './continue-run.ts'
 import type { Continuation, ContinueDeps } from './continue-run.ts'
-import { terminalEvent } from './drive-run.ts'
+import { reasonOf, terminalEvent } from './drive-run.ts'
 import { replayRun } from './replay-run.ts'
 import type { Replayed, ReplayDeps } from './replay-run.ts'
 import type { RunTails } from './run-tail.ts'
@@ -30,33 +30,83 @@ export interface RecoveryDeps extends ReplayDeps, ContinueDeps {
   readonly turns: Turns
 }
 
+/** A takeover that does not get on is waited for during this part of a lease; so many can be under way at once. */
+const maxTakeovers = 6
+
+/** How long a process that leaves waits for what it has claimed to be given back, in milliseconds. */
+const giveBackMs = 2_000
+
 /** Looks for lapsed runs until `signal` aborts; never rejects. */
 export async function recoverRuns(deps: RecoveryDeps, signal: AbortSignal): Promise<void> {
+  const takeovers = new Set<Promise<void>>()
   while (!signal.aborted) {
     try {
-      while (!signal.aborted && (await recoverOne(deps, signal))) continue
+      while (!signal.aborted && (await recoverOne(deps, takeovers, signal))) continue
     } catch {
-      if (signal.aborted) return
+      if (signal.aborted) break
       deps.logger.warn({}, 'Recovery could not reach the database; trying again')
     }
     await sleep(deps.recoveryMs, signal).catch(() => {}) // an abort ends the loop
   }
+  await Promise.all(takeovers)
 }
 
-/** Takes over and ends at most one lapsed run; answers whether there was one. */
-async function recoverOne(deps: RecoveryDeps, signal: AbortSignal): Promise<boolean> {
-  const lease = { processId: deps.processId, leaseMs: deps.leaseMs }
-  const claiming = deps.runRepository.claimLapsedRun(lease)
-  let claimed = await raceSignal(claiming, signal) // a hung database must not keep this process from closing
+/** Takes over at most one lapsed run; answers whether there was one. One that takes long goes on beside those behind it. */
+async function recoverOne(deps: RecoveryDeps, takeovers: Set<Promise<void>>, signal: AbortSignal): Promise<boolean> {
+  const claiming = deps.runRepository.claimLapsedRun(leaseOf(deps))
+  let claimed
+  try {
+    claimed = await raceSignal(claiming, signal) // a hung database must not keep this process from closing
+  } catch (error) {
+    if (signal.aborted) await giveBack(deps, claiming)
+    throw error
+  }
   if (claimed === undefined) return false
-  // A zombie may append until the terminal event is in: each time it does, the end moves behind what it wrote.
+  const takeover = takeOver(deps, claimed, signal).finally(() => takeovers.delete(takeover))
+  takeovers.add(takeover)
+  await raceSignal(takeover, AbortSignal.timeout(deps.leaseMs / maxTakeovers)).catch(() => {}) // it never rejects itself
+  return true
+}
+
+function leaseOf({ processId, leaseMs }: RecoveryDeps) {
+  return { processId, leaseMs }
+}
+
+/** Ends the run. One that cannot be ended is left as claimed, so that all others come before it is tried again. Never rejects. */
+async function takeOver(deps: RecoveryDeps, claimed: ClaimedRun, signal: AbortSignal): Promise<void> {
+  const { logger, leaseMs } = deps
+  const { id: runId } = claimed.run
+  const either = AbortSignal.any([signal, AbortSignal.timeout(leaseMs)])
+  try {
+    await raceSignal(endClaimed(deps, claimed, either), either)
+    logger.info({ runId, fence: claimed.fence }, 'A run whose process was lost has been ended')
+  } catch (error) {
+    if (signal.aborted) return await giveBack(deps, Promise.resolve(claimed))
+    logger.warn(
+      { runId, reason: reasonOf(error) },
+      'A lost run could not be ended; it is tried again when its lease lapses',
+    )
+  }
+}
+
+/** So that others need not wait for the lease of a process that leaves; where that fails, they do. Never rejects. */
+async function giveBack(deps: RecoveryDeps, claiming: Promise<ClaimedRun | undefined>): Promise<void> {
+  const { runRepository, processId } = deps
+  const released = claiming.then(
+    async (claimed) => claimed && (await runRepository.releaseLeases([claimed], processId)),
+  )
+  await raceSignal(released, AbortSignal.timeout(giveBackMs)).catch(() => {})
+}
+
+/** A zombie may append until the terminal event is in: each time it does, the end moves behind what it wrote. */
+async function endClaimed(deps: RecoveryDeps, first: ClaimedRun, signal: AbortSignal): Promise<void> {
+  let claimed = first
   while ((await endLostRun(deps, claimed, signal)) === 'fenced') {
-    const [renewed]: RenewedLease[] = await raceSignal(deps.runRepository.renewLeases([claimed], lease), signal)
+    const renewing = deps.runRepository.renewLeases([claimed], leaseOf(deps))
+    const [renewed]: RenewedLease[] = await raceSignal(renewing, signal)
     if (renewed === undefined) break // it has ended, or is another process's
     claimed = { ...claimed, cancelRequested: renewed.cancelRequested }
   }
-  deps.logger.info({ runId: claimed.run.id, fence: claimed.fence }, 'A run whose process was lost has been ended')
-  return true
 }
 
 async function endLostRun(deps: RecoveryDeps, claimed: ClaimedRun, signal: AbortSignal): Promise<'stored' | 'fenced'> {
@@ -65,9 +115,8 @@ async function endLostRun(deps: RecoveryDeps, claimed: ClaimedRun, signal: Abort
     ? { type: 'stay' }
     : planContinuation(deps, { owned: claimed, ...replayed })
   const end = toEnd(claimed, replayed, plan)
-  const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(deps.leaseMs)]) }
   if (plan.type === 'stay') {
-    const outcome = await deps.runRepository.finishRun(claimed, end, { offer: deps.turns.offer(), ...options })
+    const outcome = await deps.runRepository.finishRun(claimed, end, { offer: deps.turns.offer(), signal })
     if (outcome.type === 'fenced') return 'fenced'
     deps.tails.hint(claimed.key)
     deps.turns.begin(outcome.next)
@@ -77,7 +126,7 @@ async function endLostRun(deps: RecoveryDeps, claimed: ClaimedRun, signal: Abort
     return 'stored'
   }
   const { next, agent } = plan
-  const owned = await deps.runRepository.continueRun(claimed, end, { next, ...options })
+  const owned = await deps.runRepository.continueRun(claimed, end, { next, signal })
   if (owned === 'fenced') return 'fenced'
   await deps.onContinued({ owned, agent, events: [next.startedEvent] })
   deps.tails.hint(claimed.key)

@@ -25,47 +25,76 @@ interface LeaseOptions {
   readonly selfFenceMs: number
 }
 
-/** Beats until `signal` aborts; never rejects. */
+/** A beat that failed is made again after this part of the time between two: an outage of one election leaves several chances. */
+const retriesPerBeat = 5
+
+/** When each run's lease was last known to be fresh, by the monotonic clock. */
+type Confirmations = WeakMap<LiveRun, number>
+
+/** Beats, and lets go of what it cannot confirm, until `signal` aborts; never rejects. */
 export async function renewLeases(deps: LeaseDeps, signal: AbortSignal): Promise<void> {
-  const confirmedAt = new WeakMap<LiveRun, number>()
+  const confirmedAt: Confirmations = new WeakMap()
+  await Promise.all([keepBeating(deps, confirmedAt, signal), letGoInTime(deps, confirmedAt, signal)])
+}
+
+async function keepBeating(deps: LeaseDeps, confirmedAt: Confirmations, signal: AbortSignal): Promise<void> {
+  const { heartbeatMs } = deps.leases
+  let pauseMs = heartbeatMs
   while (!signal.aborted) {
-    await sleep(deps.leases.heartbeatMs, signal).catch(() => {}) // an abort ends the loop
-    const live = deps.liveRuns.all()
-    const now = deps.clock.monotonicMs()
-    for (const run of live) if (!confirmedAt.has(run)) confirmedAt.set(run, now - deps.leases.heartbeatMs)
+    await sleep(pauseMs, signal).catch(() => {}) // an abort ends the loop
+    const live = lookAtRuns(deps, confirmedAt)
     if (live.length === 0 || signal.aborted) continue
-    await beat(deps, live, confirmedAt)
-    letGoOfUnconfirmed(deps, live, confirmedAt)
+    pauseMs = (await beat(deps, { live, confirmedAt }, signal)) ? heartbeatMs : heartbeatMs / retriesPerBeat
   }
 }
 
-async function beat(deps: LeaseDeps, live: readonly LiveRun[], confirmedAt: WeakMap<LiveRun, number>): Promise<void> {
+/** Apart from the beats, which may hang: whatever they do, a run is let go of when its own time is up. */
+async function letGoInTime(deps: LeaseDeps, confirmedAt: Confirmations, signal: AbortSignal): Promise<void> {
+  const { heartbeatMs, selfFenceMs } = deps.leases
+  let pauseMs = heartbeatMs
+  while (!signal.aborted) {
+    await sleep(pauseMs, signal).catch(() => {}) // an abort ends the loop
+    const now = deps.clock.monotonicMs()
+    pauseMs = heartbeatMs
+    for (const run of lookAtRuns(deps, confirmedAt)) {
+      if (run.stop.signal.aborted) continue
+      const leftMs = (confirmedAt.get(run) ?? now) + selfFenceMs - now
+      if (leftMs > 0) pauseMs = Math.min(pauseMs, leftMs)
+      else run.stop.abort(new VerbatimError('RUN_FENCED', 'The lease of the run could not be renewed in time'))
+    }
+  }
+}
+
+/** A run not seen before came since the last look, so its lease is a heartbeat old at most. */
+function lookAtRuns({ liveRuns, clock, leases }: LeaseDeps, confirmedAt: Confirmations): LiveRun[] {
+  const live = liveRuns.all()
+  const now = clock.monotonicMs()
+  for (const run of live) if (!confirmedAt.has(run)) confirmedAt.set(run, now - leases.heartbeatMs)
+  return live
+}
+
+/** Answers whether the database did. */
+async function beat(
+  deps: LeaseDeps,
+  { live, confirmedAt }: { live: readonly LiveRun[]; confirmedAt: Confirmations },
+  signal: AbortSignal,
+): Promise<boolean> {
   const { runRepository, clock, logger, processId, leases } = deps
   // Time is taken before the question: the lease is at least this fresh.
   const askedAt = clock.monotonicMs()
   try {
     const owned = live.map((run) => run.owned)
     const renewing = runRepository.renewLeases(owned, { processId, leaseMs: leases.leaseMs })
-    // A hung database must not keep this process from noticing that its leases run out.
-    const answered = await raceSignal(renewing, AbortSignal.timeout(leases.heartbeatMs))
+    // A hung database must keep this process neither from the next beat nor from closing.
+    const answered = await raceSignal(renewing, AbortSignal.any([signal, AbortSignal.timeout(leases.heartbeatMs)]))
     const renewed = new Set(answered.map((one) => one.key))
     for (const run of live) {
       if (!renewed.has(run.owned.key)) continue // ended just now, or taken over: the log's own fence tells which
       confirmedAt.set(run, askedAt)
     }
+    return true
   } catch {
-    logger.warn({ runs: live.length }, 'A heartbeat failed; trying again')
-  }
-}
-
-function letGoOfUnconfirmed(
-  { clock, leases }: LeaseDeps,
-  live: readonly LiveRun[],
-  confirmedAt: WeakMap<LiveRun, number>,
-): void {
-  const now = clock.monotonicMs()
-  for (const run of live) {
-    if (now - (confirmedAt.get(run) ?? now) <= leases.selfFenceMs) continue
-    run.stop.abort(new VerbatimError('RUN_FENCED', 'The lease of the run could not be renewed in time'))
+    if (!signal.aborted) logger.warn({ runs: live.length }, 'A heartbeat failed; trying again')
+    return false
   }
 }

@@ -18,7 +18,8 @@ export interface TailOptions {
   readonly onRemoteWait: () => void
 }
 
-const maxBatchesPerRead = 64
+/** One look holds so many batches at once, and each may be as long as a run may have pending; who waits for more asks again. */
+const maxBatchesPerLook = 16
 
 export class RunTail {
   readonly key: RunKey
@@ -29,6 +30,7 @@ export class RunTail {
   #lastSeq = 0
   #isLocal = false
   #hasEnded = false
+  /** The log may hold more than is known here, and nobody has looked since. */
   #isStale = false
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -99,7 +101,10 @@ export class RunTail {
     for (const settle of this.#waiters) settle()
   }
 
-  /** Resolves at the next batch or hint; rejects when the log says that there will be none. Check {@link after} right before: nothing can come in between. */
+  /**
+   * Resolves at the next batch; rejects when the log says that there will be none. Check {@link after} right before: no batch can
+   * come in between, and a hint that came since the caller's own look at the log is looked into now.
+   */
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
@@ -120,7 +125,17 @@ export class RunTail {
       this.#waiters.add(settle)
       signal.addEventListener('abort', onAbort, { once: true })
       this.#startTimer()
+      if (this.#isStale) this.#look()
     })
+  }
+
+  /**
+   * The log has grown in some process. While nobody waits this is only remembered: a follower that is behind reads the log by
+   * itself, from its own seq, and those events need not be read once more.
+   */
+  hint(): void {
+    this.#isStale = true
+    if (this.#waiters.size > 0) this.#look()
   }
 
   /** Looks into the log for batches past the newest known one. A call during a look makes that one look again. */
@@ -137,8 +152,14 @@ export class RunTail {
 
   async #readLog(): Promise<void> {
     try {
-      while (this.#isStale && this.isRemote) await this.#readOnce()
+      while (this.#isStale && this.isRemote) {
+        const hasMore = await this.#readOnce()
+        this.#isStale ||= hasMore
+        // Whoever was woken takes these first; its next wait looks for the rest.
+        if (hasMore && this.#waiters.size === 0) break
+      }
     } catch (error) {
+      this.#isStale = true
       // The events are gone for good. What may pass is left to the next look.
       if (isVerbatimError(error) && !error.retryable) for (const settle of this.#waiters) settle(error)
       throw error
@@ -148,20 +169,22 @@ export class RunTail {
     }
   }
 
-  async #readOnce(): Promise<void> {
+  /** Answers whether there may be more. */
+  async #readOnce(): Promise<boolean> {
     this.#isStale = false
-    const batches = await this.#options.log.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerRead })
+    const batches = await this.#options.log.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerLook })
     for (const batch of batches) this.publish(batch, JSON.stringify(batch.events).length)
-    // As many as asked for: there may be more.
-    if (batches.length === maxBatchesPerRead) this.#isStale = true
+    return batches.length === maxBatchesPerLook
+  }
+
+  #look(): void {
+    this.refresh().catch(() => {}) // the database is away: the next poll tries again, and followers keep their cursor
   }
 
   #startTimer(): void {
     if (this.#timer !== undefined || this.#isLocal) return
     this.#options.onRemoteWait()
-    this.#timer = setInterval(() => {
-      this.refresh().catch(() => {}) // the database is away: the next poll tries again, and followers keep their cursor
-    }, this.#options.pollMs)
+    this.#timer = setInterval(() => this.#look(), this.#options.pollMs)
   }
 
   #stopTimer(): void {
@@ -196,10 +219,7 @@ export class RunTails {
 
   /** A hint that the run's log has grown in some process. */
   hint(key: RunKey): void {
-    this.#tails
-      .get(key)
-      ?.tail.refresh()
-      .catch(() => {}) // a hint that fails is made good by the poll
+    this.#tails.get(key)?.tail.hint()
   }
 
   /** Hints may have been lost: looks at every run. */
