@@ -98,11 +98,18 @@ export function planned(
   }
 }
 
-/** Every run of the plan completed, whatever was done to it; on a machine that was too slow for that it may be interrupted. */
-export const allComplete: Expectation = ({ ends }, { runs, wasSlow }) =>
-  (ends['completed'] ?? 0) + (wasSlow ? (ends['interrupted'] ?? 0) : 0) === runs.length
+/** Runs that were interrupted on a machine that was too slow for their leases: how they would have ended is not known. */
+export function excused({ ends }: Verdict, { wasSlow }: Evidence): number {
+  return wasSlow ? (ends['interrupted'] ?? 0) : 0
+}
+
+/** Every run of the plan completed, whatever was done to it. */
+export const allComplete: Expectation = (verdict, evidence) => {
+  const { ends } = verdict
+  return (ends['completed'] ?? 0) + excused(verdict, evidence) === evidence.runs.length
     ? []
-    : [`not all of ${runs.length} runs completed: ${JSON.stringify(ends)}`]
+    : [`not all of ${evidence.runs.length} runs completed: ${JSON.stringify(ends)}`]
+}
 
 /** At least one run was interrupted: otherwise the scenario did not do what it says. */
 export const someInterrupted: Expectation = ({ ends }) =>
@@ -112,11 +119,13 @@ export const someInterrupted: Expectation = ({ ends }) =>
  * Every run was lost, and what went on from it completed. On a machine that was too slow that may have been lost in turn, and
  * rightly not gone on from when it was whole: the oracle has seen to it that it was.
  */
-export const allContinued: Expectation = ({ ends }, { runs, wasSlow }) =>
-  (ends['continued'] ?? 0) >= runs.length &&
-  (ends['completed'] ?? 0) + (wasSlow ? (ends['interrupted'] ?? 0) : 0) === runs.length
+export const allContinued: Expectation = (verdict, evidence) => {
+  const { ends } = verdict
+  const { length } = evidence.runs
+  return (ends['continued'] ?? 0) >= length && (ends['completed'] ?? 0) + excused(verdict, evidence) === length
     ? []
     : [`not every run was continued, and completed: ${JSON.stringify(ends)}`]
+}
 
 /** Several outcomes as one. */
 export function merge(outcomes: readonly Outcome[]): Outcome {
