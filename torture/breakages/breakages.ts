@@ -1,8 +1,9 @@
-/** Ways to break the engine on purpose, each with the plan that must notice. An edit replaces a text that occurs exactly once. */
+/** Ways to break the engine on purpose, each with the plan that must notice. An edit replaces what occurs exactly once. */
 
 export interface Edit {
   readonly file: string
-  readonly from: string
+  /** A pattern, without groups, where only a part of the text matters. */
+  readonly from: string | RegExp
   readonly to: string
 }
 
@@ -89,8 +90,8 @@ export const breakages: readonly Breakage[] = [
     edits: [
       {
         file: 'packages/core/src/runs/renew-leases.ts',
-        from: '    await beat(deps, live, confirmedAt)\n',
-        to: '    void beat\n',
+        from: 'runRepository.renewLeases(owned, { processId, leaseMs: leases.leaseMs })',
+        to: 'Promise.resolve(owned.map(({ key }) => ({ key, cancelRequested: false })))',
       },
     ],
     fault: 'long-run',
@@ -146,7 +147,7 @@ export const breakages: readonly Breakage[] = [
     edits: [
       {
         file: 'packages/core/src/runs/recover-runs.ts',
-        from: '(await recoverOne(deps, signal))',
+        from: /\(await recoverOne\(deps, .*?signal\)\)/,
         to: '(await Promise.resolve(recoverOne.length === 0))',
       },
     ],
@@ -176,12 +177,12 @@ export const breakages: readonly Breakage[] = [
     edits: [
       {
         file: 'packages/api/src/http/follow-run.ts',
-        from: '    interrupted: retryHint(reconnectDelay(options)),\n',
+        from: /^ {4}interrupted: .*\n/m,
         to: '    interrupted: returnFrame,\n',
       },
       {
         file: 'packages/api/src/http/follow-run.ts',
-        from: '    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelay(options)),\n',
+        from: /^ {4}interruptedBy: .*\n/m,
         to: '    interruptedBy: () => returnFrame,\n',
       },
     ],

@@ -23,33 +23,53 @@ async function main(args: readonly string[]): Promise<number> {
     return 0
   }
   const totals = new Totals()
-  if (options.slice) await tortureSlice(options, totals)
-  else if (options.fault === undefined) await tortureAtRandom(options, totals)
-  else await tortureByName(options, chooseScenarios(options), totals)
-  if (options.slice) totals.sayBriefly()
-  else totals.say()
+  const sayTotals = () => (options.slice ? totals.sayBriefly() : totals.say())
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      sayTotals()
+      process.exit(2)
+    })
+  try {
+    if (options.slice) await tortureSlice(options, totals)
+    else if (options.fault === undefined) await tortureAtRandom(options, totals)
+    else await tortureByName(options, chooseScenarios(options), totals)
+  } finally {
+    // Also when the harness cannot go on: what hundreds of plans showed is told.
+    sayTotals()
+  }
   return totals.failures === 0 ? 0 : 1
 }
 
 /** Seeds of plans on three nodes are so far from those on one. */
 const seedsApart = 1_000_000_000
 
+/** When the parts of a slice end, in minutes from its start; a part that is late takes from the next one's time. */
+const sliceEnds = { oneNode: 3.5, threeNodes: 5, scenarios: 7 } as const
+
 /** What CI runs: some of everything, with other seeds each time, in about seven minutes. */
 async function tortureSlice(options: Options, totals: Totals): Promise<void> {
   say(`A slice with the seed ${options.seed}`)
   const { seed, keepGoing } = options
+  const startedAt = performance.now()
+  const until = (end: keyof typeof sliceEnds) => startedAt + sliceEnds[end] * 60_000
   const mayGoOn = () => totals.failures === 0 || keepGoing
   const random = { ...options, seeds: Number.POSITIVE_INFINITY }
-  await tortureAtRandom({ ...random, minutes: 3.5, nodes: 1 }, totals)
-  if (mayGoOn()) await tortureAtRandom({ ...random, minutes: 1.5, nodes: 3, seed: seed + seedsApart }, totals)
+  await tortureAtRandom({ ...random, nodes: 1 }, totals, until('oneNode'))
+  if (mayGoOn()) await tortureAtRandom({ ...random, nodes: 3, seed: seed + seedsApart }, totals, until('threeNodes'))
   const third = scenarios.filter(({ slow }, at) => slow !== true && at % 3 === seed % 3)
-  // A machine that is slow plays fewer of them: the slice has an end.
-  if (mayGoOn()) await tortureByName({ ...options, minutes: 2, nodes: 1 }, third, totals)
+  // A machine that is slow plays fewer of them, for the slice has an end: which ones is up to the seed as well.
+  const first = Math.floor(seed / 3) % third.length
+  const turned = [...third.slice(first), ...third.slice(0, first)]
+  if (mayGoOn()) await tortureByName({ ...options, nodes: 1 }, turned, totals, until('scenarios'))
 }
 
-async function tortureAtRandom(options: Options, totals: Totals): Promise<void> {
-  const { seeds, minutes, seed, nodes } = options
-  const until = performance.now() + minutes * 60_000
+function endOf({ minutes }: Options): number {
+  return performance.now() + minutes * 60_000
+}
+
+/** @param until no plan begins behind it, by `performance.now()` */
+async function tortureAtRandom(options: Options, totals: Totals, until = endOf(options)): Promise<void> {
+  const { seeds, seed, nodes } = options
   await using stage = new Stage(nodes)
   for (let at = 0; at < seeds && performance.now() < until; at++) {
     const plan = makePlan({ seed: seed + at, nodes })
@@ -61,15 +81,23 @@ async function tortureAtRandom(options: Options, totals: Totals): Promise<void> 
   }
 }
 
-async function tortureByName(options: Options, chosen: readonly Scenario[], totals: Totals): Promise<void> {
-  const { seed, minutes } = options
-  const until = performance.now() + minutes * 60_000
-  for (const nodes of [1, 3] as const) {
-    const ofCount = chosen.filter((scenario) => (scenario.nodes ?? options.nodes) === nodes)
+/** Scenarios of one number of nodes share a world; those of the first one's come first. */
+async function tortureByName(
+  options: Options,
+  chosen: readonly Scenario[],
+  ...[totals, until = endOf(options)]: [Totals, number?]
+): Promise<void> {
+  const { seed } = options
+  const nodesOf = (scenario: Scenario) => scenario.nodes ?? options.nodes
+  for (const nodes of new Set(chosen.map(nodesOf))) {
+    const ofCount = chosen.filter((scenario) => nodesOf(scenario) === nodes)
     await using stage = new Stage(nodes)
-    for (const { name, run } of ofCount) {
-      if (performance.now() > until) return
-      const outcome = await stage.play(async (world) => await run(world, seed))
+    for (const [at, { name, run }] of ofCount.entries()) {
+      if (performance.now() > until) {
+        totals.addUnplayed(ofCount.length - at)
+        break
+      }
+      const outcome = await stage.play(async (world) => await run(world, seed, until))
       if (!tell({ name, seed, profile: '', ...outcome }, { options, nodes, totals }) && !options.keepGoing) return
     }
   }

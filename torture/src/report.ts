@@ -25,9 +25,13 @@ export function sayPlan({ name, seed, profile, seconds, injected, verdict }: Pla
 
 const maxViolations = 12
 
-export function sayFailure({ name, seed, verdict, logged }: PlanReport, nodes: number): void {
+export function sayFailure({ name, seed, seconds, verdict, logged }: PlanReport, nodes: number): void {
   say(`\n${name}, seed ${seed}: ${verdict.violations.length} violations`)
   for (const text of verdict.violations.slice(0, maxViolations)) say(`  - ${text}`)
+  const lateS = ((verdict.slowMs ?? 0) / 1_000).toFixed(1)
+  say(
+    `  MongoDB or the machine was late for ${lateS} of ${seconds.toFixed(1)} s${verdict.wasSlow ? ', too much for leases' : ''}`,
+  )
   if (logged.length > 0)
     say(
       `  what the servers logged last:\n${logged
@@ -46,6 +50,8 @@ export class Totals {
   #failed: string[] = []
   #runs = 0
   #events = 0
+  #slow = 0
+  #unplayed = 0
 
   add({ name, seed, seconds, injected, verdict }: PlanReport): void {
     for (const [kind, count] of injected) this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count)
@@ -53,7 +59,13 @@ export class Totals {
     this.#seconds.push(seconds)
     this.#runs += verdict.runs
     this.#events += verdict.events
+    if (verdict.wasSlow === true) this.#slow++
     if (verdict.violations.length > 0) this.#failed.push(`${name} ${seed}`)
+  }
+
+  /** Scenarios for which there was no time. */
+  addUnplayed(count: number): void {
+    this.#unplayed += count
   }
 
   get failures(): number {
@@ -65,8 +77,14 @@ export class Totals {
     const faults = [...this.#faults.values()].reduce((sum, one) => sum + one, 0)
     say(
       `Torture: ${this.#seconds.length} plans in ${minutes.toFixed(1)} min, ${this.#runs} runs, ${this.#events} events, ` +
-        `${faults} faults of ${this.#faults.size} kinds; ${this.#result}`,
+        `${faults} faults of ${this.#faults.size} kinds${this.#left}; ${this.#result}`,
     )
+  }
+
+  /** What was not proved, for want of time or of a machine that keeps up. */
+  get #left(): string {
+    const slow = this.#slow === 0 ? '' : `, in ${this.#slow} plans MongoDB or the machine was too slow for leases`
+    return this.#unplayed === 0 ? slow : `${slow}, no time for ${this.#unplayed} scenarios`
   }
 
   get #result(): string {
@@ -78,7 +96,7 @@ export class Totals {
     const p = (q: number) => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0).toFixed(1)
     const total = sorted.reduce((sum, one) => sum + one, 0)
     say(`\n${sorted.length} plans in ${(total / 60).toFixed(1)} min (p50 ${p(0.5)} s, p95 ${p(0.95)} s, max ${p(1)} s)`)
-    say(`${this.#runs} runs (${listOf(this.#ends)}), ${this.#events} events`)
+    say(`${this.#runs} runs (${listOf(this.#ends)}), ${this.#events} events${this.#left}`)
     say('Faults injected:')
     for (const [kind, count] of [...this.#faults].toSorted(([a], [b]) => (a < b ? -1 : 1)))
       say(`  ${kind.padEnd(36)} ${String(count).padStart(6)}`)

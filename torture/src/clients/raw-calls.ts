@@ -17,6 +17,7 @@ export type Answer<TData> =
   /** No answer came: whether the call was heard is not known. */
   | { readonly type: 'lost' }
 
+/** Of a client that gives up on a call, in milliseconds. */
 const callTimeoutMs = 6_500
 
 export interface StartInput {
@@ -27,8 +28,13 @@ export interface StartInput {
   readonly whenBusy?: WhenBusy
 }
 
-export async function startOnce(endpoint: Endpoint, input: StartInput): Promise<Answer<Run>> {
-  return await post(endpoint, 'runs.start', input, (data) => Run.parse(data))
+/** @param timeoutMs for how long an answer is waited for */
+export async function startOnce(
+  endpoint: Endpoint,
+  input: StartInput,
+  timeoutMs: number = callTimeoutMs,
+): Promise<Answer<Run>> {
+  return await post(endpoint, 'runs.start', input, (data) => Run.parse(data), timeoutMs)
 }
 
 export async function retryOnce(endpoint: Endpoint, runId: string, newRunId: string): Promise<Answer<Run>> {
@@ -52,6 +58,19 @@ export async function startAndHangUp(endpoint: Endpoint, input: StartInput, afte
   request.destroy()
 }
 
+/** Repeats a call until its answer is one that does not pass by itself, or `signal` aborts; answers the last one. */
+export async function untilAnswered<TData>(
+  signal: AbortSignal,
+  call: (tries: number) => Promise<Answer<TData>>,
+): Promise<Answer<TData>> {
+  for (let tries = 0; ; tries++) {
+    const answer = await call(tries)
+    const passes = answer.type === 'lost' || (answer.type === 'refused' && answer.error.retryable)
+    if (!passes || signal.aborted) return answer
+    await sleep(50)
+  }
+}
+
 /** A query, repeated in turn over `endpoints` until one answers. */
 export async function query(endpoints: readonly Endpoint[], path: string, input: unknown): Promise<unknown> {
   const deadline = performance.now() + 20_000
@@ -68,17 +87,17 @@ export async function query(endpoints: readonly Endpoint[], path: string, input:
 async function post<TData>(
   endpoint: Endpoint,
   path: string,
-  ...[input, parse]: [unknown, (data: unknown) => TData]
+  ...[input, parse, timeoutMs = callTimeoutMs]: [unknown, (data: unknown) => TData, number?]
 ): Promise<Answer<TData>> {
   const request = open(endpoint, 'POST', `/trpc/${path}`)
   request.end(JSON.stringify(input))
-  return await answerOf(request, parse)
+  return await answerOf(request, parse, timeoutMs)
 }
 
 async function get(endpoint: Endpoint, path: string): Promise<Answer<unknown>> {
   const request = open(endpoint, 'GET', path)
   request.end()
-  return await answerOf(request, (data) => data)
+  return await answerOf(request, (data) => data, callTimeoutMs)
 }
 
 function open({ port }: Endpoint, method: string, path: string): ClientRequest {
@@ -86,17 +105,21 @@ function open({ port }: Endpoint, method: string, path: string): ClientRequest {
   return httpRequest({ host: '127.0.0.1', port, path, method, headers, agent: false })
 }
 
-async function answerOf<TData>(request: ClientRequest, parse: (data: unknown) => TData): Promise<Answer<TData>> {
-  const text = await textOf(request)
+async function answerOf<TData>(
+  request: ClientRequest,
+  parse: (data: unknown) => TData,
+  timeoutMs: number,
+): Promise<Answer<TData>> {
+  const text = await textOf(request, timeoutMs)
   if (text === undefined) return { type: 'lost' }
   const body = JSON.parse(text) as { result?: { data: unknown }; error?: { data?: { verbatim?: unknown } } }
   if (body.result !== undefined) return { type: 'data', data: parse(body.result.data) }
   return { type: 'refused', error: WireError.parse(body.error?.data?.verbatim) }
 }
 
-async function textOf(request: ClientRequest): Promise<string | undefined> {
+async function textOf(request: ClientRequest, timeoutMs: number): Promise<string | undefined> {
   return await new Promise((resolve) => {
-    const timer = setTimeout(() => request.destroy(), callTimeoutMs)
+    const timer = setTimeout(() => request.destroy(), timeoutMs)
     const settle = (text: string | undefined) => {
       clearTimeout(timer)
       resolve(text)

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isTerminalEvent } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import type { Document } from 'mongodb'
-import { deleteOnce, startOnce } from '../clients/raw-calls.ts'
+import { deleteOnce, startOnce, untilAnswered } from '../clients/raw-calls.ts'
 import type { Answer, StartInput } from '../clients/raw-calls.ts'
 import { Journal } from '../clients/journal.ts'
 import { readRun } from '../clients/raw-reader.ts'
@@ -20,7 +20,7 @@ type OwnerFate = 'lives' | 'killed' | 'stopped'
 const readers = 10
 
 /** How long everything may take, in milliseconds. */
-const patienceMs = 25_000
+const patienceMs = 60_000
 
 export const deletionFaults: readonly Scenario[] = [
   {
@@ -36,26 +36,34 @@ export const deletionFaults: readonly Scenario[] = [
 ]
 
 async function deleteInStream(world: World, seed: number, fate: OwnerFate): Promise<Outcome> {
-  await world.use('short', 300)
+  // A lease has to lapse only where its holder is hurt.
+  await world.use(fate === 'lives' ? 'patient' : 'short', 300)
   await world.heal()
   for (const server of world.servers) server.clearLog()
   const input = inputOf(seed, fate)
   const over = AbortSignal.timeout(patienceMs)
   const started = await untilAnswered(over, async (at) => await startOnce(world.server(at < 3 ? 0 : at).front, input))
-  if (started !== 'data') return toOutcome(fate, [`the start was answered ${started}`], [])
+  if (started.type !== 'data') return toOutcome(fate, [`the start was answered ${nameOf(started)}`], [])
   const journals = Array.from({ length: readers }, (_, at) => new Journal(input.runId, `tail-${at}`))
   const reading = journals.map(async (journal, at) => {
     const endpoints = [world.server(at).front, world.server(at + 1).front]
     await readRun({ journal, endpoints, signal: over })
   })
   while (!journals.every((journal) => journal.lastSeq > 4) && !over.aborted) await sleep(10)
+  const key = await keyOf(world, input)
+  const hurtAt = performance.now()
   await hurt(world, fate)
-  const violations = await untilPurged(world, input.sessionId, over)
+  const [violations, markedAt] = await Promise.all([
+    untilPurged(world, input.sessionId, over),
+    untilMarked(world, key, over),
+  ])
   await Promise.all(reading)
-  violations.push(...journals.flatMap((journal) => checkTail(journal, journals)))
+  // A lease may have been as old as its holder lets it become.
+  const mayLapse = fate !== 'lives' && markedAt - hurtAt > world.leases.leaseMs - world.leases.selfFenceMs
+  violations.push(...journals.flatMap((journal) => checkTail(journal, journals, { mayLapse })))
   violations.push(...(await checkNothingLeft(world, input, journals)))
   await world.heal()
-  violations.push(...(await checkZombie(world, input, journals)), ...(await checkRefused(world, input)))
+  violations.push(...(await checkZombie(world, { input, fate }, journals)), ...(await checkRefused(world, input)))
   return toOutcome(fate, violations, journals)
 }
 
@@ -71,16 +79,20 @@ async function hurt(world: World, fate: OwnerFate): Promise<void> {
   if (fate === 'stopped') world.server(0).hang()
 }
 
-/** Repeats a call until it is answered with something that does not pass by itself; answers what that was. */
-async function untilAnswered(over: AbortSignal, call: (at: number) => Promise<Answer<unknown>>): Promise<string> {
-  let last = 'lost'
-  for (let at = 0; !over.aborted; at++) {
-    const answer = await call(at)
-    last = answer.type === 'refused' ? answer.error.code : answer.type
-    if (last === 'data' || (answer.type === 'refused' && !answer.error.retryable)) return last
-    await sleep(50)
-  }
-  return last
+function nameOf(answer: Answer<unknown>): string {
+  return answer.type === 'refused' ? answer.error.code : answer.type
+}
+
+async function keyOf({ db }: World, { sessionId }: StartInput): Promise<string> {
+  const session = await db.collection('sessions').findOne({ id: sessionId })
+  return String(session?._id)
+}
+
+/** When the deletion was stored, by the harness's clock, or a little later. */
+async function untilMarked({ db }: World, key: string, over: AbortSignal): Promise<number> {
+  const marked = { _id: key as never, deletedAt: { $exists: true } }
+  while ((await db.collection('sessions').countDocuments(marked)) === 0 && !over.aborted) await sleep(10)
+  return performance.now()
 }
 
 /** Through the server that does not make the answer. */
@@ -95,15 +107,21 @@ async function untilPurged(world: World, sessionId: string, over: AbortSignal): 
   return [`the session was never purged: ${JSON.stringify(last)}`]
 }
 
+/** Behind the end of a run whose process lived, in milliseconds. */
+const settledMs = 2_500
+
 const gone = /^refused at \d+ with SESSION_DELETED$/
 
-/** A tail ends with `run_cancelled`, or, when it comes to the log too late, by being told that the session is deleted. */
-function checkTail(journal: Journal, journals: readonly Journal[]): string[] {
+/**
+ * A tail ends with `run_cancelled`, or, when it comes to the log too late, by being told that the session is deleted. Where the
+ * lease of a hurt process lapsed before the deletion came, the run was interrupted by then.
+ */
+function checkTail(journal: Journal, journals: readonly Journal[], { mayLapse }: { mayLapse: boolean }): string[] {
   const found = journal.violations.filter((text) => !gone.test(text)).map((text) => `${journal.reader}: ${text}`)
   const wasTold = journal.violations.some((text) => gone.test(text))
   const last = JSON.parse(journal.events.at(-1) ?? 'null') as RunEvent | null
-  if (journal.end === 'terminal' && last?.type !== 'run_cancelled')
-    found.push(`${journal.reader}: ended by ${last?.type}`)
+  const isRight = last?.type === 'run_cancelled' || (mayLapse && last?.type === 'run_interrupted')
+  if (journal.end === 'terminal' && !isRight) found.push(`${journal.reader}: ended by ${last?.type}`)
   if (journal.end !== 'terminal' && !wasTold) found.push(`${journal.reader}: never came to an end`)
   const longest = journals.toSorted((a, b) => b.lastSeq - a.lastSeq)[0]?.events ?? []
   const different = difference(journal.reader, journal.events, longest)
@@ -144,8 +162,12 @@ async function checkLogs({ db }: World): Promise<string[]> {
 }
 
 /** Whatever a process that slept through it all still does: longer than its leases and writes hold. */
-async function checkZombie(world: World, input: StartInput, journals: readonly Journal[]): Promise<string[]> {
-  await sleep(world.leases.leaseMs + world.leases.selfFenceMs)
+async function checkZombie(
+  world: World,
+  { input, fate }: { input: StartInput; fate: OwnerFate },
+  journals: readonly Journal[],
+): Promise<string[]> {
+  await sleep(fate === 'lives' ? settledMs : world.leases.leaseMs + world.leases.selfFenceMs)
   const found = await checkNothingLeft(world, input, journals)
   return found.map((text) => `behind the waking: ${text}`)
 }
@@ -159,7 +181,10 @@ async function checkRefused(world: World, input: StartInput): Promise<string[]> 
       starts.map((start) => untilAnswered(over, async () => await startOnce(front, start))),
     ),
   )
-  return answers.filter((answer) => answer !== 'SESSION_DELETED').map((answer) => `a start was answered ${answer}`)
+  return answers
+    .map(nameOf)
+    .filter((name) => name !== 'SESSION_DELETED')
+    .map((name) => `a start was answered ${name}`)
 }
 
 function toOutcome(fate: OwnerFate, violations: readonly string[], journals: readonly Journal[]): Outcome {

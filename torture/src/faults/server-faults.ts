@@ -1,17 +1,36 @@
 /** F1 to F4, F20, F21: what happens to the processes that write runs. */
-import { allComplete, allContinued, merge, planned, runSketch, sketchPlan, someInterrupted } from './scenario.ts'
+import {
+  allComplete,
+  allContinued,
+  excused,
+  merge,
+  planned,
+  runSketch,
+  sketchPlan,
+  someInterrupted,
+} from './scenario.ts'
 import type { Outcome, Scenario } from './scenario.ts'
+import type { CrashPoint } from '../server/server-config.ts'
 import type { World } from '../world/world.ts'
+
+const crashPoints = [1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((call): CrashPoint[] => [
+  { call, when: 'before' },
+  { call, when: 'after' },
+])
+
+/** An answer of several seconds: a harness that comes late with its kill still comes in the middle of it. */
+const longAnswer = { tokens: 400, paceMs: 20 }
 
 export const serverFaults: readonly Scenario[] = [
   planned(
     { name: 'kill-owner', covers: 'F1', what: 'SIGKILL of the process that writes, in mid-answer' },
-    { faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }] },
+    { prompt: longAnswer, faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }] },
     someInterrupted,
   ),
   planned(
     { name: 'kill-both', covers: 'F1', what: 'SIGKILL of every server at once' },
     {
+      prompt: longAnswer,
       faults: [
         { atMs: 200, kind: 'server-kill', server: 0, backAfterMs: 100 },
         { atMs: 200, kind: 'server-kill', server: 1, backAfterMs: 300 },
@@ -22,7 +41,7 @@ export const serverFaults: readonly Scenario[] = [
   planned(
     { name: 'kill-in-slow-commit', covers: 'F1 F11', what: 'SIGKILL while MongoDB takes its time with a commit' },
     {
-      prompt: { tokens: 150, paceMs: 10 },
+      prompt: { tokens: 400, paceMs: 10 },
       faults: [
         { atMs: 200, kind: 'fail-commands', how: { type: 'block', ms: 900 }, commands: ['insert'], times: 3 },
         { atMs: 600, kind: 'server-kill', server: 0, backAfterMs: 100 },
@@ -33,8 +52,10 @@ export const serverFaults: readonly Scenario[] = [
   planned(
     { name: 'kill-and-continue', covers: 'F1', what: 'SIGKILL of the process that writes: another one says the rest' },
     {
+      // Leases that do not lapse by themselves: whatever is lost was lost by the kill.
+      profile: 'patient',
       turn: { agentId: 'continuing' },
-      prompt: { tokens: 120, paceMs: 15 },
+      prompt: { tokens: 300, paceMs: 15 },
       faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }],
     },
     allContinued,
@@ -52,17 +73,38 @@ export const serverFaults: readonly Scenario[] = [
   ),
   planned(
     { name: 'replace', covers: 'P5', what: 'each prompt replaces the one before it, at both servers' },
-    { profile: 'patient', sessions: 2, turns: 4, overlaps: true, turn: { whenBusy: 'replace', delayMs: 150 } },
-    ({ ends }) => (ends['completed'] === 2 ? [] : [`not all but the last were replaced: ${JSON.stringify(ends)}`]),
+    {
+      profile: 'patient',
+      sessions: 2,
+      turns: 4,
+      overlaps: true,
+      turn: { whenBusy: 'replace', delayMs: 150 },
+      prompt: { tokens: 200 },
+    },
+    (verdict, evidence) => {
+      const { ends } = verdict
+      const completed = ends['completed'] ?? 0
+      return completed <= 2 && completed + excused(verdict, evidence) >= 2
+        ? []
+        : [`not all but the last were replaced: ${JSON.stringify(ends)}`]
+    },
   ),
   planned(
     { name: 'drain', covers: 'F2', what: 'SIGTERM with time enough: answers end, followers go elsewhere, exit code 0' },
-    { graceMs: 10_000, faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }] },
+    {
+      profile: 'patient',
+      graceMs: 10_000,
+      faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }],
+    },
     allComplete,
   ),
   planned(
     { name: 'drain-hand-over', covers: 'F2', what: 'SIGTERM without time: answers are handed over, exit code 0' },
-    { graceMs: 0, faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }] },
+    {
+      prompt: longAnswer,
+      graceMs: 0,
+      faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }],
+    },
     someInterrupted,
   ),
   planned(
@@ -72,9 +114,10 @@ export const serverFaults: readonly Scenario[] = [
       what: 'SIGTERM without time: another process says the rest, exit code 0',
     },
     {
+      profile: 'patient',
       graceMs: 0,
       turn: { agentId: 'continuing' },
-      prompt: { tokens: 120, paceMs: 15 },
+      prompt: { tokens: 300, paceMs: 15 },
       faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }],
     },
     allContinued,
@@ -87,9 +130,9 @@ export const serverFaults: readonly Scenario[] = [
     },
     {
       sessions: 5,
-      prompt: { tokens: 400, paceMs: 8 },
+      prompt: { tokens: 800, paceMs: 8 },
       readers: [{ via: 0 }, { via: 0 }, { via: 1 }],
-      faults: [{ atMs: 600, kind: 'server-hang', server: 0, forMs: 2_400 }],
+      faults: [{ atMs: 600, kind: 'server-hang', server: 0, forMs: 4_000 }],
     },
     someInterrupted,
   ),
@@ -97,9 +140,9 @@ export const serverFaults: readonly Scenario[] = [
     { name: 'blocked-loop', covers: 'F4', what: 'an event loop that is busy for longer than the lease' },
     {
       sessions: 5,
-      prompt: { tokens: 300, paceMs: 8 },
+      prompt: { tokens: 800, paceMs: 8 },
       readers: [{ via: 0 }, { via: 0 }, { via: 1 }],
-      faults: [{ atMs: 600, kind: 'server-block', server: 0, forMs: 2_400 }],
+      faults: [{ atMs: 600, kind: 'server-block', server: 0, forMs: 4_000 }],
     },
     someInterrupted,
   ),
@@ -125,10 +168,12 @@ export const serverFaults: readonly Scenario[] = [
     name: 'crash-at-every-await',
     covers: 'F21',
     what: 'the process ends at its n-th call of the database, before and after it, for every n',
-    async run(world, seed) {
+    async run(world, seed, until) {
       const outcomes: Outcome[] = []
-      for (let call = 1; call <= 9; call++) {
-        for (const when of ['before', 'after'] as const) outcomes.push(await crashAt(world, seed, { call, when }))
+      // Each seed begins elsewhere: where there is no time for all of them, others come next time.
+      for (let at = 0; at < crashPoints.length && (at === 0 || performance.now() < until); at++) {
+        const crash = crashPoints[(seed + at) % crashPoints.length]
+        if (crash !== undefined) outcomes.push(await crashAt(world, seed, crash))
       }
       await world.restartServers()
       return merge(outcomes)
@@ -136,11 +181,7 @@ export const serverFaults: readonly Scenario[] = [
   },
 ]
 
-async function crashAt(
-  world: World,
-  seed: number,
-  crash: { call: number; when: 'before' | 'after' },
-): Promise<Outcome> {
+async function crashAt(world: World, seed: number, crash: CrashPoint): Promise<Outcome> {
   await world.use('short', 300)
   await restartWith(world, [{ crashAt: crash }, {}])
   const sketch = { sessions: 1, prompt: { tokens: 5, paceMs: 60 }, turn: { via: 0 } } as const

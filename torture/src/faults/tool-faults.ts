@@ -23,7 +23,7 @@ export const toolFaults: readonly Scenario[] = [
     covers: 'F23 F1',
     what: 'SIGKILL while a tool runs: the answer is continued, the model asks again, and the tool is not run twice',
     async run(world, seed) {
-      const faults: FaultPlan[] = [{ atMs: 600, kind: 'server-kill', server: 0, backAfterMs: 100 }]
+      const faults: FaultPlan[] = [{ atMs: 0, kind: 'server-kill', server: 0, backAfterMs: 100 }]
       return await useTool(world, seed, { fault: 'tool-lost', faults, expected: allContinued })
     },
   },
@@ -37,10 +37,12 @@ interface ToolCase {
 
 async function useTool(world: World, seed: number, { fault, faults = [], expected }: ToolCase): Promise<Outcome> {
   const plan = sketchPlan(`tools/${fault}`, seed, {
-    profile: faults.length === 0 ? 'patient' : 'short',
+    // Leases that do not lapse by themselves: what is lost is lost while its tool runs.
+    profile: 'patient',
     sessions: 2,
-    turn: { agentId: 'tooling' },
+    turn: { agentId: fault === 'tool-lost' ? 'slow-tooling' : 'tooling' },
     prompt: { fault, tokens: 20, paceMs: 5 },
+    faultsFrom: 'tools',
     faults,
   })
   const outcome = await runSketch(world, plan, expected)
@@ -51,13 +53,13 @@ async function useTool(world: World, seed: number, { fault, faults = [], expecte
   return { injected, verdict: { ...outcome.verdict, violations } }
 }
 
-/** The tool ran once; where it was lost, the log says so. */
+/** The tool ran once; where it was lost, the answer of the run that called it says so. */
 async function checkCalls(world: World, runId: string, fault: ToolFault): Promise<string[]> {
   const found: string[] = []
-  const calls = await world.db.collection('tool_calls').countDocuments({ run: runId })
-  if (calls !== 1) found.push(`run ${runId}: its tool ran ${calls} times`)
+  const calls = await world.db.collection('tool_calls').find({ run: runId }).toArray()
+  if (calls.length !== 1) found.push(`run ${runId}: its tool ran ${calls.length} times`)
   const lost = await world.db.collection('messages').countDocuments({
-    runId,
+    runId: calls[0]?.['by'] ?? runId,
     content: { $elemMatch: { type: 'tool_result', content: unknownOutcome } },
   })
   if (lost !== (fault === 'tool-lost' ? 1 : 0)) found.push(`run ${runId}: ${lost} of its calls have an unknown outcome`)

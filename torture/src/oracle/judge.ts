@@ -28,7 +28,14 @@ export interface Verdict {
   readonly events: number
   /** Runs by how they ended. */
   readonly ends: Readonly<Record<string, number>>
+  /** Whether interruptions were excused, since MongoDB or the machine was too slow for leases. @default false */
+  readonly wasSlow?: boolean
+  /** For how long MongoDB or the harness itself was late, in milliseconds. @default 0 */
+  readonly slowMs?: number
 }
+
+/** How long a log that is whole may take to be read again, in milliseconds. */
+const replayWithinMs = 45_000
 
 /** How long runs may take to end once everything is healed, beside a lease, in milliseconds. */
 const endWithinMs = 30_000
@@ -55,7 +62,8 @@ export async function judge(world: World, evidence: Evidence): Promise<Verdict> 
     violations.push(...wrong.map((text) => `session ${sessionId}: ${text}`))
   }
   const events = parts.reduce((sum, { found }) => sum + found.events.length, 0)
-  return { violations, runs: stored.runs.size, events, ends: endsOf(parts) }
+  const { wasSlow, slowMs } = evidence
+  return { violations, runs: stored.runs.size, events, ends: endsOf(parts), wasSlow, slowMs }
 }
 
 interface AnswerCase {
@@ -104,7 +112,7 @@ async function replays(world: World, runId: string, log: readonly string[]): Pro
     world.servers.flatMap((server, index) =>
       [0, Math.floor(log.length / 2)].map(async (after) => {
         const name = `replay from ${after} through server ${index}`
-        const signal = AbortSignal.timeout(20_000)
+        const signal = AbortSignal.timeout(replayWithinMs)
         const journal = new Journal(runId, name, log.slice(0, after))
         await readRun({ journal, endpoints: [server.front], signal })
         return [

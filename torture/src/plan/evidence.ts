@@ -52,6 +52,8 @@ export interface Evidence {
   readonly runs: readonly RunEvidence[]
   /** Whether MongoDB was so slow that a process could lose its leases without a fault of the plan's. */
   readonly wasSlow: boolean
+  /** For how long MongoDB or the harness itself was late, in milliseconds. */
+  readonly slowMs: number
   /** What was seen to be wrong while it ran. */
   readonly violations: string[]
 }

@@ -33,8 +33,8 @@ export interface CancelPlan {
   readonly vias: readonly number[]
 }
 
-/** `continuing` and `tooling` have `onCrash: 'continue'`, the others 'interrupt'. */
-export type AgentName = 'seeded' | 'continuing' | 'claude' | 'tooling'
+/** `continuing` and those with tools have `onCrash: 'continue'`, the others 'interrupt'; `slow-tooling` waits long for a tool. */
+export type AgentName = 'seeded' | 'continuing' | 'claude' | 'tooling' | 'slow-tooling'
 
 export interface TurnPlan {
   readonly prompt: PromptSpec
@@ -108,14 +108,17 @@ export interface Plan {
   /** What a server that is asked to stop gives its runs, in milliseconds. */
   readonly graceMs: number
   readonly sessions: readonly SessionPlan[]
-  /** Times of faults count from the plan's start, or from when every session's first answer is being streamed. */
-  readonly faultsFrom: 'start' | 'streaming'
+  /**
+   * Times of faults count from the plan's start, from when every session's first answer is being streamed, or from when each of
+   * these has called its tool.
+   */
+  readonly faultsFrom: 'start' | 'streaming' | 'tools'
   readonly faults: readonly FaultPlan[]
 }
 
 /** Whether another run goes on from a run of this agent whose process was lost. */
 export function isContinued(agent: AgentName): boolean {
-  return agent === 'continuing' || agent === 'tooling'
+  return agent === 'continuing' || agent === 'tooling' || agent === 'slow-tooling'
 }
 
 /** The word under which a fault is counted. */

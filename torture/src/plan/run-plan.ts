@@ -13,6 +13,8 @@ import type { TurnContext } from './take-turn.ts'
 
 /** How long everything may take to end once nothing is broken any more, beside a lease, in milliseconds. */
 const slackMs = 45_000
+/** The machine's slowness is not the engine's: by so much of it at most everything may take longer, in milliseconds. */
+const maxGivenMs = 120_000
 
 export interface PlanRun {
   readonly evidence: Evidence
@@ -36,19 +38,27 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   }))
   const talking = Promise.all(sessions.map(async ({ session, runs }) => await talk(context, session, runs)))
   talking.catch(() => {}) // awaited below, behind the faults
-  if (plan.faultsFrom === 'streaming') await untilStreaming(sessions.map(({ runs }) => runs[0]))
+  const first = sessions.flatMap(({ runs }) => runs.slice(0, 1))
+  if (plan.faultsFrom === 'streaming') await untilStreaming(first)
+  if (plan.faultsFrom === 'tools') await untilToolsCalled(world, first)
   await injectAll(context, plan.faults, injected)
   await world.heal()
-  const deadline = setTimeout(() => over.abort(), slackMs + world.leases.leaseMs)
+  const healedAt = performance.now()
+  const slowBeforeMs = pulse.slowMs
+  const patience = setInterval(() => {
+    const givenMs = Math.min(pulse.slowMs - slowBeforeMs, maxGivenMs)
+    if (performance.now() - healedAt > slackMs + world.leases.leaseMs + givenMs) over.abort()
+  }, 100)
   await talking
   if (over.signal.aborted) violations.push('hanging: not everything had ended in time after everything was healed')
-  clearTimeout(deadline)
+  clearInterval(patience)
   over.abort()
   for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
   const asked = sessions.flatMap(({ runs }) => runs)
   const runs = asked.flatMap((run) => (run.retriedBy === undefined ? [run] : [run, run.retriedBy]))
-  const wasSlow = pulse.slowMs > world.leases.selfFenceMs / 2
-  return { evidence: { plan, runs, wasSlow, violations }, injected }
+  const { slowMs } = pulse
+  const wasSlow = slowMs > world.leases.selfFenceMs / 2
+  return { evidence: { plan, runs, wasSlow, slowMs, violations }, injected }
 }
 
 /** The turns of a session, one behind the other, or on top of one another. */
@@ -63,11 +73,21 @@ async function talk(context: TurnContext, session: SessionPlan, runs: readonly R
 }
 
 /** Resolves when a few events of each of these runs have been read. */
-async function untilStreaming(runs: readonly (RunEvidence | undefined)[]): Promise<void> {
-  const isStreaming = (run: RunEvidence | undefined) =>
-    run?.journals.some((journal) => journal.lastSeq > 4 || journal.hasEnded) ?? true
+async function untilStreaming(runs: readonly RunEvidence[]): Promise<void> {
+  const isStreaming = ({ journals }: RunEvidence) => journals.some((journal) => journal.lastSeq > 4 || journal.hasEnded)
   const deadline = performance.now() + slackMs
   while (!runs.every(isStreaming) && performance.now() < deadline) await sleep(10)
+}
+
+/** Resolves when each of these runs has called its tool. */
+async function untilToolsCalled({ db }: World, runs: readonly RunEvidence[]): Promise<void> {
+  const ofRuns = { run: { $in: runs.map(({ runId }) => runId) } }
+  const deadline = performance.now() + slackMs
+  while (
+    (await db.collection('tool_calls').distinct('run', ofRuns)).length < runs.length &&
+    performance.now() < deadline
+  )
+    await sleep(10)
 }
 
 async function injectAll(context: TurnContext, faults: readonly FaultPlan[], injected: Map<string, number>) {

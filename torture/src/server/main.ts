@@ -11,7 +11,7 @@ import { createApi } from '@verbatim/api'
 import { crashAt } from './crash-at.ts'
 import { continuingAgent, seededAgent } from './seeded-agent.ts'
 import type { FromServer, ServerConfig, ToServer } from './server-config.ts'
-import { createTools, toolTimeoutMs } from './tools.ts'
+import { createTools, slowToolTimeoutMs, toolTimeoutMs } from './tools.ts'
 
 let graceMs = 0
 
@@ -35,8 +35,10 @@ async function start(config: ServerConfig): Promise<void> {
   const { archiveDelayMs, leases } = config
   const provider = { apiKey: 'none', baseURL: config.providerUrl, maxRetries: 2 }
   const tools = createTools(client.db(config.databaseName))
-  const tooling = claude({ ...provider, id: 'tooling', tools, toolTimeoutMs, onCrash: 'continue' })
-  const agents = [seededAgent, continuingAgent, claude(provider), tooling]
+  const withTools = { ...provider, tools, onCrash: 'continue' } as const
+  const tooling = claude({ ...withTools, id: 'tooling', toolTimeoutMs })
+  const slowTooling = claude({ ...withTools, id: 'slow-tooling', toolTimeoutMs: slowToolTimeoutMs })
+  const agents = [seededAgent, continuingAgent, claude(provider), tooling, slowTooling]
   const options = { ...leases, archiveDelayMs, startWaitMs: 1_500, cancelWaitMs: 2_000 }
   const core = createServerCore({ ...crashAt(storage, config.crashAt), agents, clock, logger }, options)
   const authenticate = () => ({ userId: 'torture' })

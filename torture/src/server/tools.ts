@@ -9,8 +9,10 @@ import type { ToolFault } from '../prompt.ts'
 /** For every tool of the agent, in milliseconds. */
 export const toolTimeoutMs = 2_000
 
-/** Long enough to be killed in, and just within the timeout, in milliseconds. */
-const slowMs = 1_800
+/** Long enough to be killed in however late the kill comes, in milliseconds. */
+const slowMs = 25_000
+/** For the agent whose tool is killed, in milliseconds. */
+export const slowToolTimeoutMs = 30_000
 
 const behaviours: Readonly<Record<ToolFault, (signal: AbortSignal) => Promise<string> | string>> = {
   'tool-throws': () => {
@@ -27,8 +29,8 @@ export function createTools(db: Db): Tool[] {
       name,
       description: `Goes wrong: ${name}`,
       input: z.object({ run: z.string() }),
-      async run({ run }, { signal }: ToolContext) {
-        await db.collection('tool_calls').insertOne({ run, name })
+      async run({ run }, { runId, signal }: ToolContext) {
+        await db.collection('tool_calls').insertOne({ run, by: runId, name })
         return await behave(signal)
       },
     }),

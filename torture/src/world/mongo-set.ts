@@ -163,7 +163,11 @@ export class MongoSet implements AsyncDisposable {
 
   async #admin<TResult>(index: number, use: (admin: Db) => Promise<TResult>): Promise<TResult> {
     const uri = `mongodb://127.0.0.1:${this.portOf(index)}/`
-    const client = new MongoClient(uri, { directConnection: true, appName: 'torture', serverSelectionTimeoutMS: 5_000 })
+    const client = new MongoClient(uri, {
+      directConnection: true,
+      appName: 'torture',
+      serverSelectionTimeoutMS: 20_000,
+    })
     try {
       return await use(client.db('admin'))
     } finally {

@@ -22,7 +22,8 @@ const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { leases: short, archiveDelayMs: 60_000 },
   archiving: { leases: short, archiveDelayMs: 100 },
   patient: {
-    leases: { heartbeatMs: 500, selfFenceMs: 8_000, leaseMs: 9_000, recoveryMs: 200, pollMs: 250 },
+    // A heartbeat may take as long as one comes behind the other: on a busy machine MongoDB needs more than a moment.
+    leases: { heartbeatMs: 2_000, selfFenceMs: 8_000, leaseMs: 9_000, recoveryMs: 200, pollMs: 250 },
     archiveDelayMs: 60_000,
   },
 }
