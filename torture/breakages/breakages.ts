@@ -176,12 +176,12 @@ export const breakages: readonly Breakage[] = [
     edits: [
       {
         file: 'packages/api/src/http/follow-run.ts',
-        from: '    interrupted: retryHint(reconnectDelay(options)),\n',
+        from: '    interrupted: retryHint(reconnectDelayMs(options)),\n',
         to: '    interrupted: returnFrame,\n',
       },
       {
         file: 'packages/api/src/http/follow-run.ts',
-        from: '    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelay(options)),\n',
+        from: '    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelayMs(options)),\n',
         to: '    interruptedBy: () => returnFrame,\n',
       },
     ],

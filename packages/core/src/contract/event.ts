@@ -135,6 +135,7 @@ export function batchAfter(batch: EventBatch, after: number): EventBatch | undef
   return events.length === 0 ? undefined : { firstSeq: after + 1, events }
 }
 
+/** Tells whether `event` is the last one of its run. */
 export function isTerminalEvent(event: RunEvent): event is TerminalEvent {
   switch (event.type) {
     case 'run_completed':
@@ -145,4 +146,17 @@ export function isTerminalEvent(event: RunEvent): event is TerminalEvent {
     default:
       return false
   }
+}
+
+/** The event that ends the run, when `batch` holds it. It is the last one. */
+export function terminalOf(batch: EventBatch): TerminalEvent | undefined {
+  const last = batch.events.at(-1)
+  return last !== undefined && isTerminalEvent(last) ? last : undefined
+}
+
+/** The answer's text that `event` brings: that of all of a run's events, joined, is the text of its message. */
+export function textOfEvent(event: RunEvent): string {
+  if (event.type === 'content_block_delta') return event.delta.type === 'text_delta' ? event.delta.text : ''
+  if (event.type === 'content_block_start') return event.content_block.type === 'text' ? event.content_block.text : ''
+  return ''
 }
