@@ -20,6 +20,7 @@ export const ProviderUsage = z.strictObject({
 })
 export type ProviderUsage = z.infer<typeof ProviderUsage>
 
+/** What a `content_block_delta` adds to its block. */
 export const ContentDelta = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('text_delta'), text: z.string() }),
   z.strictObject({ type: z.literal('input_json_delta'), partial_json: z.string() }),
@@ -29,7 +30,6 @@ export const ContentDelta = z.discriminatedUnion('type', [
 ])
 export type ContentDelta = z.infer<typeof ContentDelta>
 
-/** What an agent may yield. One model call (cycle) is `message_start` to `message_stop`; block indexes count from 0 in each. */
 const agentEvents = [
   z.strictObject({
     type: z.literal('message_start'),
@@ -61,6 +61,7 @@ const agentEvents = [
   }),
 ] as const
 
+/** What an agent may yield. One model call (cycle) is `message_start` to `message_stop`; block indexes count from 0 in each. */
 export const AgentEvent = z.discriminatedUnion('type', agentEvents)
 export type AgentEvent = z.infer<typeof AgentEvent>
 
