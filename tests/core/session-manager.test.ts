@@ -59,6 +59,18 @@ describe('createSessionManager', () => {
     await expect(refused).rejects.toMatchObject({ code: 'INVALID_INPUT', data: { field } })
   })
 
+  it('takes 1 to 100 messages of history, so that nobody asks for all of them', async () => {
+    await using database = await openDatabase()
+    const where = { uri: inject('mongoUri'), databaseName: database.databaseName, agents, sessionId: 'session-1' }
+    await using session = await createSessionManager(where)
+    for (const maxMessages of [0, -1, 1.5, 101, Number.POSITIVE_INFINITY, Number.NaN]) {
+      const refused = session.history({ maxMessages })
+      await expect(refused).rejects.toMatchObject({ code: 'INVALID_INPUT', data: { field: 'maxMessages' } })
+    }
+    expect(await session.history({ maxMessages: 1 })).toEqual([])
+    expect(await session.history({ maxMessages: 100 })).toEqual([])
+  })
+
   it('says so when there is no database, and leaves nothing open', async () => {
     const nowhere = 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200&directConnection=true'
     const refused = createSessionManager({ uri: nowhere, agents, sessionId: 'session-1' })

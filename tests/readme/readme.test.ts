@@ -11,14 +11,28 @@ import { expect, inject, it } from 'vitest'
 const here = fileURLToPath(new URL('.', import.meta.url))
 const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
 
-/** The programs in the README, in order. */
-const programs = [...readme.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1] ?? '')
+/** The programs in a README, in order. */
+function programsOf(text: string): string[] {
+  return [...text.matchAll(/```tsx?\n(.*?)```/gs)].map((match) => match[1] ?? '')
+}
+
+const programs = programsOf(readme)
 
 it('shows exactly the programs that are compiled here', async () => {
   const files = ['quickstart.ts', 'embed.ts']
   const compiled = await Promise.all(files.map(async (file) => await readFile(`${here}${file}`, 'utf8')))
   expect(programs).toEqual(compiled)
   expect(readme.split('\n').length).toBeLessThanOrEqual(120)
+})
+
+it.each([
+  ['core', ['core.ts']],
+  ['api', ['api-serve.ts', 'api-mount.ts']],
+  ['client', ['client-start.ts', 'client-resume.ts', 'client-react.tsx']],
+])('shows in the README of packages/%s what is compiled here, in programs that have the rest', async (name, files) => {
+  const shown = programsOf(await readFile(new URL(`../../packages/${name}/README.md`, import.meta.url), 'utf8'))
+  expect(shown).toHaveLength(files.length)
+  for (const [at, file] of files.entries()) expect(await readFile(`${here}${file}`, 'utf8')).toContain(shown[at])
 })
 
 it('shows a client that prints the answer as it comes, and its metrics', async () => {

@@ -22,8 +22,8 @@ export const usage = `Tortures Verbatim: real servers, a real MongoDB and many c
 
 Usage: npm run torture -- [options]
 
-  --seeds N      random plans to run [20]
-  --minutes M    stop behind this time, however many plans were run
+  --seeds N      random plans to run [20; with --minutes no end]
+  --minutes M    begin no plan behind this time
   --seed S       seed of the first plan; the next ones have S + 1, S + 2, … [a new one each time]
   --nodes 1|3    nodes of the MongoDB replica set [1]
   --fault NAME   a directed scenario in place of random plans; "all" for all, "list" to see their names
@@ -33,6 +33,7 @@ Usage: npm run torture -- [options]
   --help         this text
 
 Exit code 0: nothing was lost, doubled, reordered or left hanging. 1: something was; the seed is printed.
+2: the harness itself failed.
 `
 
 /** @throws one sentence when an option is wrong */

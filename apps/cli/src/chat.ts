@@ -22,14 +22,15 @@ export interface ChatInput {
 /** Returns the exit code. @throws VerbatimError */
 export async function chat(context: CommandContext, { prompt, sessionId }: ChatInput): Promise<number> {
   const { client, terminal } = context
+  // Is there a server, and does it know us? Better told before one types, and at once: a start is tried again for a while.
+  await client.sessions.list({ limit: 1 })
   if (prompt === undefined && terminal.isInteractive) {
-    await client.sessions.list({ limit: 1 }) // is there a server, and does it know us? Better told before one types
     return await converse(context, sessionId ?? crypto.randomUUID())
   }
   const said = prompt ?? (await readPrompt(process.stdin))
-  const session = await openSession(client, said, sessionId)
-  const end = await printAnswer(client.chat(session).send(said), terminal)
-  if (sessionId === undefined) terminal.aside(`Go on with: verbatim chat --session ${session}`)
+  const id = sessionId ?? crypto.randomUUID()
+  const end = await printAnswer(client.chat(id).send(said), terminal)
+  if (sessionId === undefined) terminal.aside(`Go on with: verbatim chat --session ${id}`)
   return end === 'cancelled' ? cancelledExitCode : 0
 }
 
@@ -43,21 +44,9 @@ export async function converse({ client, terminal, url }: CommandContext, sessio
     if (prompt.trim() === '') continue
     history.unshift(prompt)
     try {
-      await openSession(client, prompt, sessionId)
       await printAnswer(client.chat(sessionId).send(prompt), terminal)
     } catch (error) {
       terminal.note(explainError(error, { url, sessionId }))
     }
   }
-}
-
-const maxTitleLength = 60
-
-/** The session's id; a session that is new is called by its first prompt. */
-async function openSession(client: VerbatimClient, prompt: string, sessionId?: string): Promise<string> {
-  const [firstLine = ''] = prompt.trim().split('\n', 1)
-  const title =
-    firstLine.length > maxTitleLength ? `${firstLine.slice(0, maxTitleLength - 1).toWellFormed()}…` : firstLine
-  const session = await client.sessions.create({ sessionId, title })
-  return session.id
 }

@@ -6,6 +6,7 @@ import { createClient } from '@verbatim/client'
 import type { VerbatimClient } from '@verbatim/client'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { runCommand } from './testing/run-command.ts'
+import { startFleet } from './testing/start-fleet.ts'
 import { startProvider } from './testing/start-provider.ts'
 import { startServer } from './testing/start-server.ts'
 import type { TestServer } from './testing/start-server.ts'
@@ -173,6 +174,61 @@ describe('the command', () => {
     expect(await command.exitCode).toBe(1)
     expect(command.stderr).toContain(sentence)
     expect(command.stdout).toBe('')
+  })
+})
+
+describe('an answer whose process is lost', () => {
+  const hang = (): AsyncIterable<never> => ({
+    [Symbol.asyncIterator]: () => ({ next: () => Promise.withResolvers<never>().promise }),
+  })
+  const first = async function* () {
+    yield 'One, two, '
+    yield* hang()
+  }
+  const open = async (rest: AsyncIterable<string> | readonly string[]) =>
+    await startFleet({ mongoUri: inject('mongoUri'), first: first(), rest })
+
+  test('is printed on over the seam, and told once, as whole', async () => {
+    await using fleet = await open(['three, four'])
+    const command = runCommand(['chat', 'Count', '--session', 's', '--url', fleet.url])
+    await command.shows('two, ')
+    await fleet.takeOver()
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toBe('One, two, three, four\n')
+    expect(command.stderr).toContain('The process that answered was lost; another goes on')
+    expect(command.stderr).not.toContain('interrupted')
+  })
+
+  test('is resumed as it was: the parts as one, without the prompt that the server wrote between them', async () => {
+    await using fleet = await open(['three, four'])
+    const command = runCommand(['chat', 'Count', '--session', 's', '--url', fleet.url])
+    await command.shows('two, ')
+    await fleet.takeOver()
+    expect(await command.exitCode).toBe(0)
+    const resumed = runCommand(['resume', 's', '--url', fleet.url])
+    expect(await resumed.exitCode).toBe(0)
+    expect(resumed.stdout).toBe('> Count\n\nOne, two, three, four\n\n')
+    expect(resumed.stderr).toBe('')
+  })
+
+  test('is resumed in the middle of its second part', async () => {
+    const gate = Promise.withResolvers<void>()
+    const rest = async function* () {
+      yield 'three, '
+      await gate.promise
+      yield 'four'
+    }
+    await using fleet = await open(rest())
+    const command = runCommand(['chat', 'Count', '--session', 's', '--url', fleet.url])
+    await command.shows('two, ')
+    await fleet.takeOver()
+    await command.shows('three, ')
+    const resumed = runCommand(['resume', 's', '--url', fleet.url])
+    await resumed.shows('three, ')
+    gate.resolve()
+    expect(await resumed.exitCode).toBe(0)
+    expect(resumed.stdout).toBe('> Count\n\nOne, two, three, four\n')
+    expect(await command.exitCode).toBe(0)
   })
 })
 

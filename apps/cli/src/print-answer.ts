@@ -2,7 +2,7 @@
  * One answer to the terminal, as it comes. In: a run's handle. Out: its text on stdout, how it went on stderr, and how it
  * ended. Ctrl-C stops the run at the server, which keeps what is there; a second Ctrl-C leaves at once.
  */
-import { isTerminalEvent, VerbatimError } from '@verbatim/core'
+import { isTerminalEvent, textOfEvent, VerbatimError } from '@verbatim/core'
 import type { RunEvent, TerminalEvent } from '@verbatim/core'
 import type { RunHandle } from '@verbatim/client'
 import { showMetrics } from './show-metrics.ts'
@@ -13,7 +13,7 @@ import type { Terminal } from './terminal.ts'
 export const cancelledExitCode = 130
 
 /**
- * Prints the answer and returns how it ended.
+ * Prints the answer, over every run that makes it, and returns how it ended.
  *
  * @throws VerbatimError why the run could not be started or followed, failed, or was interrupted
  */
@@ -25,7 +25,7 @@ export async function printAnswer(run: RunHandle, terminal: Terminal): Promise<'
   try {
     for await (const event of run) {
       await printer.print(event)
-      if (isTerminalEvent(event)) return await printer.end(event)
+      if (isTerminalEvent(event) && !isContinued(event)) return await printer.end(event)
     }
     throw new VerbatimError('INTERNAL', 'The answer ended without saying how')
   } finally {
@@ -55,7 +55,10 @@ class AnswerPrinter {
       const delay = (event.delayMs / 1000).toFixed(1)
       this.#aside(`The model's provider refuses for now; asking again in ${delay} s`)
     }
-    const text = textOf(event)
+    if (isTerminalEvent(event) && isContinued(event)) {
+      this.#aside('The process that answered was lost; another goes on')
+    }
+    const text = textOfEvent(event)
     if (text === '') return
     this.stopWaiting()
     this.#hasText = true
@@ -105,8 +108,7 @@ const endings = {
   run_cancelled: 'Cancelled',
 } as const satisfies Record<Exclude<TerminalEvent['type'], 'run_completed'>, string>
 
-function textOf(event: RunEvent): string {
-  if (event.type === 'content_block_delta' && event.delta.type === 'text_delta') return event.delta.text
-  if (event.type === 'content_block_start' && event.content_block.type === 'text') return event.content_block.text
-  return ''
+/** Whether the handle goes on with another run: the answer has not ended, its first part has. */
+function isContinued(event: TerminalEvent): boolean {
+  return event.type === 'run_interrupted' && event.continuedBy !== undefined
 }

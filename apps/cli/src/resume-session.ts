@@ -1,9 +1,10 @@
 /** `verbatim resume`: what was said last, the answer that is being made from its first word on, and then a conversation. */
 import { textOf } from '@verbatim/core'
-import type { Message } from '@verbatim/core'
+import type { Message, RunId } from '@verbatim/core'
 import { converse } from './chat.ts'
 import type { CommandContext } from './chat.ts'
 import { cancelledExitCode, printAnswer } from './print-answer.ts'
+import type { Terminal } from './terminal.ts'
 
 const shownMessages = 10
 
@@ -13,18 +14,29 @@ export async function resumeSession(context: CommandContext, sessionId: string):
   // In this order: an answer that ends in between is among the messages too, and is shown once, by following it.
   const { activeRunId } = await client.sessions.get(sessionId)
   const { items } = await client.messages.list(sessionId, { order: 'newest', limit: shownMessages })
-  for (const message of items.toReversed()) {
-    if (message.runId === null || message.runId !== activeRunId || message.role === 'user')
-      await print(context, message)
-  }
+  await printStored(terminal, items.toReversed(), activeRunId)
   const end = activeRunId === null ? 'completed' : await printAnswer(client.runs.follow(activeRunId), terminal)
   if (terminal.isInteractive) return await converse(context, sessionId)
   return end === 'cancelled' ? cancelledExitCode : 0
 }
 
-async function print({ terminal }: CommandContext, { role, content, status }: Message): Promise<void> {
-  const text = textOf(content).trimEnd()
-  await terminal.write(role === 'user' ? `> ${text.replaceAll('\n', '\n> ')}\n` : `${text}\n`)
-  if (status !== 'completed') terminal.aside(`(${status})`)
-  await terminal.write('\n')
+/**
+ * Prints what the active run will not show by being followed. An answer in parts is printed as one: without the prompts that
+ * the server wrote to ask for the rest.
+ */
+async function printStored(terminal: Terminal, messages: readonly Message[], activeRunId: RunId | null): Promise<void> {
+  const continued = new Set(messages.map(({ continues }) => continues))
+  const followed = new Set<RunId | null>(activeRunId === null ? [] : [activeRunId])
+  for (const { role, content, status, runId, continues } of messages) {
+    if (continues !== null && followed.has(continues)) followed.add(runId)
+    if (role === 'user') {
+      if (continues === null) await terminal.write(`> ${textOf(content).trimEnd().replaceAll('\n', '\n> ')}\n\n`)
+    } else if (runId !== null && continued.has(runId) && !followed.has(runId)) {
+      await terminal.write(textOf(content))
+    } else if (runId === null || !followed.has(runId)) {
+      await terminal.write(`${textOf(content).trimEnd()}\n`)
+      if (status !== 'completed') terminal.aside(`(${status})`)
+      await terminal.write('\n')
+    }
+  }
 }

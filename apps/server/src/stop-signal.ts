@@ -1,7 +1,7 @@
 /** Signals that ask to stop. Programs between the terminal and us (npm, npx) pass a Ctrl-C on that we got already. */
 const sameCtrlCMs = 400
 
-/** Aborts at the first SIGINT, SIGTERM or SIGHUP. A second one, half a second later or more, ends the process at once. */
+/** Aborts at the first SIGINT, SIGTERM or SIGHUP. A second one, more than 400 ms later, ends the process at once. */
 export function stopSignal(onFirst: () => void): AbortSignal {
   const controller = new AbortController()
   let firstAt: number | undefined

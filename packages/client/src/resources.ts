@@ -29,7 +29,7 @@ export interface ListOptions extends CallOptions {
   readonly limit?: number | undefined
 }
 
-/** Sessions. Every call throws `VerbatimError`. */
+/** Sessions. Every call throws `VerbatimError`; one about a session that was deleted `SESSION_DELETED`. */
 export interface Sessions {
   /** The session of this id (a random one when left out), made when it is new. */
   create(
@@ -38,7 +38,7 @@ export interface Sessions {
   ): Promise<Session>
   /** @throws VerbatimError `SESSION_NOT_FOUND` */
   get(sessionId: string, options?: CallOptions): Promise<Session>
-  /** Newest activity first. */
+  /** Newest activity first. @throws VerbatimError `INVALID_CURSOR` */
   list(options?: ListOptions): Promise<Page<Session>>
   /** Renames a session. @throws VerbatimError `SESSION_NOT_FOUND` */
   update(session: { sessionId: string; title: string | null }, options?: CallOptions): Promise<Session>
@@ -57,19 +57,22 @@ export interface ListMessagesOptions extends ListOptions {
   readonly order?: 'oldest' | 'newest' | undefined
 }
 
-/** Stored messages. Every call throws `VerbatimError`. */
+/** Stored messages. Every call throws `VerbatimError`; one about a session that was deleted `SESSION_DELETED`. */
 export interface Messages {
-  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  /** @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
   list(sessionId: string, options?: ListMessagesOptions): Promise<Page<Message>>
   /** @throws VerbatimError `MESSAGE_NOT_FOUND` */
   get(sessionId: string, messageId: string, options?: CallOptions): Promise<Message>
 }
 
-/** The calls about runs; `follow` is in run.ts. Every call throws `VerbatimError`. */
+/**
+ * The calls about runs; `follow` and `retry` are in create-client.ts. Every call throws `VerbatimError`; one about a session that was
+ * deleted `SESSION_DELETED`.
+ */
 export interface RunCalls {
   /** @throws VerbatimError `RUN_NOT_FOUND` */
   get(runId: string, options?: CallOptions): Promise<Run>
-  /** Newest first. @throws VerbatimError `SESSION_NOT_FOUND` */
+  /** Newest first. @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
   list(sessionId: string, options?: ListOptions): Promise<Page<Run>>
   /**
    * Asks the server to stop a run and waits a little for its end; repeated with backoff while the server cannot be reached.

@@ -1,4 +1,4 @@
-import { isTerminalEvent, lastSeqOf, toCursor, VerbatimError } from '@verbatim/core'
+import { lastSeqOf, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
 import type {
   Answer,
   CancelRunResult,
@@ -100,22 +100,14 @@ export async function* eventsOf(batches: AsyncIterable<EventBatch>): AsyncGenera
  * @throws VerbatimError the run's own, when it failed, or was interrupted and nothing goes on from it
  */
 export async function* textOfBatches(batches: AsyncIterable<EventBatch>): AsyncGenerator<string, void, void> {
-  for await (const { events } of batches) {
-    const text = events.map(textOfEvent).join('')
+  for await (const batch of batches) {
+    const text = batch.events.map(textOfEvent).join('')
     if (text !== '') yield text
-    const last = events.at(-1)
-    if (last !== undefined && isTerminalEvent(last) && 'error' in last && !isContinued(last)) {
-      throw VerbatimError.fromWire(last.error)
-    }
+    const end = terminalOf(batch)
+    if (end !== undefined && 'error' in end && !isContinued(end)) throw VerbatimError.fromWire(end.error)
   }
 }
 
 function isContinued(event: TerminalEvent): boolean {
   return event.type === 'run_interrupted' && event.continuedBy !== undefined
-}
-
-function textOfEvent(event: RunEvent): string {
-  if (event.type === 'content_block_delta' && event.delta.type === 'text_delta') return event.delta.text
-  if (event.type === 'content_block_start' && event.content_block.type === 'text') return event.content_block.text
-  return ''
 }

@@ -48,7 +48,7 @@ export function createServerCore(ports: ServerPorts, options: ServerOptionsInput
 /** How long runs that are let go of may take to store what they have, and then as long to give up their leases, in milliseconds. */
 const letGoMs = 2_000
 
-/** How long the change stream stays open behind its last use, in milliseconds. */
+/** How often it is looked whether the change stream is still needed, in milliseconds: it stays open 0 to 10 s behind its last use. */
 const watchLingerMs = 10_000
 
 class Engine implements ServerCore {

@@ -36,6 +36,8 @@ export {
   ProviderUsage,
   RunEvent,
   TerminalEvent,
+  terminalOf,
+  textOfEvent,
 } from './contract/event.ts'
 export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'

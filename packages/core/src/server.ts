@@ -33,6 +33,6 @@ export type {
   RunRepository,
   StartOutcome,
 } from './ports/run-repository.ts'
-export type { NewMessage, PageRequest, SessionRepository } from './ports/session-repository.ts'
+export type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from './ports/session-repository.ts'
 export { systemClock } from './system-clock.ts'
 export { SessionManager, type MessageInput, type PromptInput } from './sessions/session-manager.ts'

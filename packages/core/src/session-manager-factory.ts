@@ -26,7 +26,7 @@ export interface SessionManagerFactoryOptions {
   readonly options?: ServerOptionsInput
 }
 
-/** Whose session it is: a principal, or just a user's id. */
+/** Which session, and whose; a program with one user leaves `principal` out. */
 export interface SessionManagerInput {
   readonly sessionId: string
   readonly principal?: { readonly userId: string; readonly tenantId?: string }

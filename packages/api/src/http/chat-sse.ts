@@ -2,7 +2,7 @@
  * /chat/sse: a run as server-sent events that any EventSource reads. POST starts the run, GET resumes it, on any server.
  * Token frames carry the cursor behind their text, so a resume repeats no text and misses none (promise P2).
  */
-import { fromCursor, lastSeqOf, toCursor, VerbatimError } from '@verbatim/core'
+import { fromCursor, lastSeqOf, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
 import type { EventBatch, RunId, TerminalEvent } from '@verbatim/core'
 import { commentFrame, plainFrame, retryHint } from '../sse/encode-frame.ts'
 import { writeStream } from '../sse/write-stream.ts'
@@ -13,8 +13,7 @@ import { parseRunId, requireOwner, startChat } from './chat-run.ts'
 import type { ChatRun } from './chat-run.ts'
 import { eventStreamHeaders } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
-import { reconnectDelay } from './reconnect-delay.ts'
-import { terminalOf, textOfBatch } from './text-of-batch.ts'
+import { reconnectDelayMs } from './reconnect-delay.ts'
 
 /** Starts a run and streams it. A POST that names a cursor is a reconnect: it resumes that run and starts nothing. */
 export async function startChatSse(parts: ApiParts, exchange: Exchange): Promise<void> {
@@ -61,8 +60,8 @@ function sseFormat({ options, logger }: ApiParts, runId: RunId): StreamFormat<Ev
   return {
     kind: 'chat_sse',
     ping: commentFrame,
-    interrupted: retryHint(reconnectDelay(options)),
-    opening: retryHint(reconnectDelay(options)),
+    interrupted: retryHint(reconnectDelayMs(options)),
+    opening: retryHint(reconnectDelayMs(options)),
     encode: (batch) => encodeBatch(batch, runId),
     ending: '',
     failure(cause) {
@@ -70,12 +69,12 @@ function sseFormat({ options, logger }: ApiParts, runId: RunId): StreamFormat<Ev
       if (isPassing(error)) return undefined
       return plainFrame(JSON.stringify({ type: 'error', code: error.code, message: error.message }))
     },
-    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelay(options)),
+    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelayMs(options)),
   }
 }
 
 function encodeBatch(batch: EventBatch, runId: RunId): string {
-  const text = textOfBatch(batch)
+  const text = batch.events.map(textOfEvent).join('')
   const end = terminalOf(batch)
   const lastSeq = lastSeqOf(batch)
   // A cut between the two frames must not lose the last one, so the text's cursor stays before the end.

@@ -3,7 +3,7 @@
  * The head waits for the first text, so that a failure before it has a status. Plain text has no room for one behind it:
  * then the connection is cut, and a clean end always means that the run ended as somebody wanted (completed or cancelled).
  */
-import { VerbatimError } from '@verbatim/core'
+import { terminalOf, textOfEvent, VerbatimError } from '@verbatim/core'
 import type { EventBatch } from '@verbatim/core'
 import { writeStream } from '../sse/write-stream.ts'
 import type { StreamFormat } from '../sse/write-stream.ts'
@@ -12,7 +12,6 @@ import type { ApiParts } from './api-parts.ts'
 import { startChat } from './chat-run.ts'
 import type { Exchange } from './exchange.ts'
 import { errorAnswer } from './http-error.ts'
-import { terminalOf, textOfBatch } from './text-of-batch.ts'
 
 const textFormat: StreamFormat<string> = {
   kind: 'chat_stream',
@@ -47,7 +46,7 @@ export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<v
 /** The run's text as it comes. @throws VerbatimError the run's own, when it failed or was interrupted */
 async function* textsOf(batches: AsyncIterable<EventBatch>): AsyncGenerator<string, void, void> {
   for await (const batch of batches) {
-    const text = textOfBatch(batch)
+    const text = batch.events.map(textOfEvent).join('')
     if (text !== '') yield text
     const end = terminalOf(batch)
     if (end !== undefined && 'error' in end) throw VerbatimError.fromWire(end.error)

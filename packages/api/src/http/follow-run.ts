@@ -18,7 +18,7 @@ import { isPassing, reportedErrorOf, toSubscriptionError, verbatimErrorOf } from
 import type { ApiParts } from './api-parts.ts'
 import { eventStreamHeaders } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
-import { reconnectDelay } from './reconnect-delay.ts'
+import { reconnectDelayMs } from './reconnect-delay.ts'
 
 export const followPath = 'runs.follow'
 
@@ -54,9 +54,9 @@ function followFormat({ router, options, logger }: ApiParts): StreamFormat<unkno
   return {
     kind: 'trpc',
     ping: pingFrame,
-    interrupted: retryHint(reconnectDelay(options)),
+    interrupted: retryHint(reconnectDelayMs(options)),
     opening:
-      retryHint(reconnectDelay(options)) +
+      retryHint(reconnectDelayMs(options)) +
       connectedFrame({ reconnectAfterInactivityMs: options.heartbeatMs * silentHeartbeats }),
     encode(item) {
       if (!isTrackedEnvelope(item)) throw new Error('runs.follow yields tracked batches only')
@@ -77,7 +77,7 @@ function followFormat({ router, options, logger }: ApiParts): StreamFormat<unkno
       })
       return errorFrame(serialize(shape))
     },
-    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelay(options)),
+    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelayMs(options)),
   }
 }
 

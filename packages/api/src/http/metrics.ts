@@ -121,7 +121,7 @@ function registerCore(registry: Registry, core: ServerCore): void {
   counter(registry, { name: 'verbatim_commits_total', help: 'Group commits', read: () => stats().commits })
   gauge(registry, {
     name: 'verbatim_pending_bytes',
-    help: 'Bytes of events not yet durable',
+    help: 'Bytes of events not yet durable, at most',
     read: () => stats().pendingBytes,
   })
   gauge(registry, {

@@ -15,8 +15,8 @@ export interface DelayHints {
   readonly random?: () => number
 }
 
-/** The wait before attempt `attempt` (0 is the first repetition): full jitter under a doubling ceiling. */
-export function backoffDelay(attempt: number, backoff: BackoffOptions, hints: DelayHints = {}): number {
+/** The wait before attempt `attempt` (0 is the first repetition), in milliseconds: full jitter under a doubling ceiling. */
+export function backoffDelayMs(attempt: number, backoff: BackoffOptions, hints: DelayHints = {}): number {
   const { atLeastMs = 0, random = randomFraction } = hints
   const ceiling = Math.min(backoff.maxDelayMs, backoff.baseDelayMs * 2 ** Math.min(attempt, 40))
   return atLeastMs + random() * ceiling

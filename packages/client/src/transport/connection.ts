@@ -6,7 +6,10 @@ import type { BackoffOptions } from './backoff.ts'
 export interface RetryOptions extends BackoffOptions {
   /** Failed attempts in a row, without any progress, after which a stream gives up. @default Infinity */
   readonly maxAttempts: number
-  /** Attempts of `runs.start` and `runs.cancel` (both may be repeated safely) before they fail. @default 8 */
+  /**
+   * Attempts of what may be repeated safely (`runs.start`, `runs.retry`, `runs.cancel`, `sessions.delete` and loading a handle's
+   * `message`) before it fails. @default 8
+   */
   readonly maxCallAttempts: number
 }
 

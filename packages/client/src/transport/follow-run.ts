@@ -3,7 +3,7 @@
  * In: a run and the seq to go on after. Out: every later batch once and in order, up to the terminal event.
  * Each attempt asks for what comes after the last batch taken; what arrives twice is dropped and what is missing is asked for again.
  */
-import { batchAfter, isTerminalEvent, lastSeqOf, toCursor, VerbatimError } from '@verbatim/core'
+import { batchAfter, lastSeqOf, terminalOf, toCursor, VerbatimError } from '@verbatim/core'
 import type { EventBatch, RunId } from '@verbatim/core'
 import type { Connection } from './connection.ts'
 import { openStream } from './open-stream.ts'
@@ -89,7 +89,7 @@ async function* readBatches(
     if (fresh === undefined) continue
     after = lastSeqOf(fresh)
     yield { batch: fresh, chars: frame.data.length }
-    if (hasEnded(fresh)) return
+    if (terminalOf(fresh) !== undefined) return
   }
   throw new VerbatimError('UNAVAILABLE', 'The connection was cut before the run ended')
 }
@@ -130,9 +130,4 @@ function parseFrame(data: string): unknown {
 
 function brokenFrame(cause?: unknown): VerbatimError {
   return new VerbatimError('UNAVAILABLE', 'The server sent something that is not a batch of events', { cause })
-}
-
-function hasEnded(batch: EventBatch): boolean {
-  const last = batch.events.at(-1)
-  return last !== undefined && isTerminalEvent(last)
 }

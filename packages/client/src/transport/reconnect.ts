@@ -3,7 +3,7 @@
  * In: the failures of one follow or call, in a row. Out: a wait, or the failure itself when another attempt is useless.
  */
 import type { VerbatimError } from '@verbatim/core'
-import { backoffDelay } from './backoff.ts'
+import { backoffDelayMs } from './backoff.ts'
 import type { RetryOptions } from './connection.ts'
 import { isPassing, toVerbatimError } from './to-error.ts'
 import { pause } from './wait.ts'
@@ -54,7 +54,7 @@ export function createReconnect(retry: RetryOptions): Reconnect {
       failures += 1
       if (!passes || failures >= retry.maxAttempts) throw failure
       const atLeastMs = failure.data.retryAfterMs
-      const delayMs = backoffDelay(failures - 1, { ...retry, baseDelayMs }, { atLeastMs })
+      const delayMs = backoffDelayMs(failures - 1, { ...retry, baseDelayMs }, { atLeastMs })
       await pause(delayMs, { signal, wakes: atLeastMs === undefined, until })
     },
   }

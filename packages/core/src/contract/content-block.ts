@@ -18,23 +18,28 @@ export function isStorable(value: unknown, depthLeft = maxJsonDepth): boolean {
   )
 }
 
+/** Text of the user or the model. */
 export const TextBlock = z.strictObject({
   type: z.literal('text'),
   text: z.string(),
   citations: z.array(JsonValue).optional(),
 })
+/** The model's thinking; `signature` proves to the provider that it is the model's own. */
 export const ThinkingBlock = z.strictObject({
   type: z.literal('thinking'),
   thinking: z.string(),
   signature: z.string(),
 })
+/** Thinking that only the provider can read; goes back to it unchanged. */
 export const RedactedThinkingBlock = z.strictObject({ type: z.literal('redacted_thinking'), data: z.string() })
+/** The model's call of a tool; `id` names the call for its result. */
 export const ToolUseBlock = z.strictObject({
   type: z.literal('tool_use'),
   id: z.string(),
   name: z.string(),
   input: JsonValue,
 })
+/** What the tool of the call `tool_use_id` answered. */
 export const ToolResultBlock = z.strictObject({
   type: z.literal('tool_result'),
   tool_use_id: z.string(),

@@ -1,6 +1,6 @@
 /**
  * Every error Verbatim raises on purpose, in one table: what it means, what the caller should do, and how it travels.
- * In: a code and its data. Out: `VerbatimError`, the only error class of the packages.
+ * In: a code and its data. Out: `VerbatimError`, the one class with codes.
  */
 import { z } from 'zod'
 
@@ -30,7 +30,7 @@ interface ErrorRow {
   readonly meaning: string
 }
 
-/** The one list of error codes. Adding a row is all a new error needs. */
+/** The one list of error codes. A new error is a row here and the same in docs/protocol.md, section 6; a test compares them. */
 export const errorTable = {
   INVALID_INPUT: {
     httpStatus: 400,
@@ -42,7 +42,7 @@ export const errorTable = {
     httpStatus: 400,
     trpcCode: 'BAD_REQUEST',
     retryable: false,
-    meaning: 'The cursor is malformed, of another run or past the end of the log. Follow without one',
+    meaning: 'The cursor is malformed, of another run or list, or past the end. Begin without one',
   },
   UNAUTHENTICATED: {
     httpStatus: 401,
@@ -241,7 +241,7 @@ export type WireError = z.infer<typeof WireError>
 const brand = Symbol.for('verbatim.error')
 
 /**
- * The one error class. Recognise it with {@link isVerbatimError}, which also holds across two copies of the package.
+ * An error with a code. Recognise it with {@link isVerbatimError}, which also holds across two copies of the package.
  * `message` says what happened and what to do; it never holds a secret or a prompt.
  */
 export class VerbatimError extends Error {

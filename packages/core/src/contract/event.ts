@@ -20,6 +20,7 @@ export const ProviderUsage = z.strictObject({
 })
 export type ProviderUsage = z.infer<typeof ProviderUsage>
 
+/** What a `content_block_delta` adds to its block. */
 export const ContentDelta = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('text_delta'), text: z.string() }),
   z.strictObject({ type: z.literal('input_json_delta'), partial_json: z.string() }),
@@ -29,7 +30,6 @@ export const ContentDelta = z.discriminatedUnion('type', [
 ])
 export type ContentDelta = z.infer<typeof ContentDelta>
 
-/** What an agent may yield. One model call (cycle) is `message_start` to `message_stop`; block indexes count from 0 in each. */
 const agentEvents = [
   z.strictObject({
     type: z.literal('message_start'),
@@ -61,6 +61,7 @@ const agentEvents = [
   }),
 ] as const
 
+/** What an agent may yield. One model call (cycle) is `message_start` to `message_stop`; block indexes count from 0 in each. */
 export const AgentEvent = z.discriminatedUnion('type', agentEvents)
 export type AgentEvent = z.infer<typeof AgentEvent>
 
@@ -135,6 +136,7 @@ export function batchAfter(batch: EventBatch, after: number): EventBatch | undef
   return events.length === 0 ? undefined : { firstSeq: after + 1, events }
 }
 
+/** Tells whether `event` is the last one of its run. */
 export function isTerminalEvent(event: RunEvent): event is TerminalEvent {
   switch (event.type) {
     case 'run_completed':
@@ -145,4 +147,17 @@ export function isTerminalEvent(event: RunEvent): event is TerminalEvent {
     default:
       return false
   }
+}
+
+/** The event that ends the run, when `batch` holds it. It is the last one. */
+export function terminalOf(batch: EventBatch): TerminalEvent | undefined {
+  const last = batch.events.at(-1)
+  return last !== undefined && isTerminalEvent(last) ? last : undefined
+}
+
+/** The answer's text that `event` brings: that of all of a run's events, joined, is the text of its message. */
+export function textOfEvent(event: RunEvent): string {
+  if (event.type === 'content_block_delta') return event.delta.type === 'text_delta' ? event.delta.text : ''
+  if (event.type === 'content_block_start') return event.content_block.type === 'text' ? event.content_block.text : ''
+  return ''
 }

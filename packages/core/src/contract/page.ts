@@ -13,6 +13,7 @@ export function pageOf<TItem extends z.ZodType>(item: TItem) {
   return z.strictObject({ items: z.array(item), nextCursor: z.string().nullable() })
 }
 
+/** One page of a list; `nextCursor` is null on the last one. */
 export interface Page<TItem> {
   items: TItem[]
   nextCursor: string | null

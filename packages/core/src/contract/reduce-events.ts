@@ -27,6 +27,7 @@ export interface Answer {
   readonly partialJson: string
 }
 
+/** The answer before its first event. */
 export const emptyAnswer: Answer = Object.freeze({
   status: 'running',
   lastSeq: 0,

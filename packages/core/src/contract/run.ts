@@ -11,6 +11,7 @@ export type RunStatus = z.infer<typeof RunStatus>
 /** A status a run never leaves. */
 export type TerminalStatus = Exclude<RunStatus, 'queued' | 'running'>
 
+/** Tells whether a run with `status` has ended. */
 export function isTerminalStatus(status: RunStatus): status is TerminalStatus {
   return status !== 'queued' && status !== 'running'
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { RunId, SessionId } from './identifiers.ts'
 
+/** A session's name for people: 1 to 200 characters of well-formed text. */
 export const SessionTitle = z
   .string()
   .trim()
@@ -12,7 +13,7 @@ export const SessionTitle = z
 export const Session = z.strictObject({
   id: SessionId,
   title: z.string().nullable(),
-  /** The run that is being made; null when the session is idle. */
+  /** The run whose turn it is: it is being made, or is a queued one that is about to begin. Null when the session is idle. */
   activeRunId: RunId.nullable(),
   messageCount: z.int().nonnegative(),
   createdAt: z.iso.datetime(),

@@ -1,4 +1,4 @@
-/** The shapes of what is stored (design section 4) and the indexes that `migrate` makes. */
+/** The shapes of what is stored (an overview is in docs/architecture.md) and the indexes that `migrate` makes. */
 import type { Collection, CreateCollectionOptions, Db, IndexDescription } from 'mongodb'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { WireError } from '../contract/errors.ts'

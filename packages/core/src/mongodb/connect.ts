@@ -42,7 +42,7 @@ export function tunedSettingsOf(uri: string): Readonly<Record<string, string | n
 /**
  * A client with Verbatim's settings, not yet connected. The caller closes it.
  *
- * @param uri a MongoDB connection string; what it sets itself is kept, but for the write and read concern.
+ * @param uri a MongoDB connection string; what it sets itself is kept, but for write and read concern, `readPreference`, `retryWrites` and `retryReads`.
  */
 export function createMongoClient(
   uri: string,

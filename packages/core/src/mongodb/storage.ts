@@ -28,6 +28,7 @@ export interface MongoStorage {
   checkReady(signal?: AbortSignal): Promise<void>
 }
 
+/** Where {@link createMongoStorage} stores. */
 export interface MongoStorageInput {
   /** The caller's, who closes it. */
   readonly client: MongoClient

@@ -23,7 +23,7 @@ export async function sweepRuns(storage: MongoContext, { maxRuns }: { maxRuns: n
   const [deleted, expired] = [due.filter(isDeleted), due.filter((run) => !isDeleted(run))]
   for (const { _id } of due) await runArchives.deleteMany(entriesOf(_id))
   for (const { _id } of expired) await runEvents.deleteMany(entriesOf(_id))
-  // The key without events is the fence, and stays.
+  // The key without events stays: a late writer runs into it.
   for (const { _id } of deleted) await runEvents.deleteMany({ ...entriesOf(_id), e: { $ne: [] } })
   await runs.updateMany({ _id: { $in: keysOf(deleted) }, status: 'deleted' }, { $unset: { sweepAt: true } })
   for (const tenantId of new Set(expired.map((run) => run.tenantId))) {

@@ -2,7 +2,7 @@ import type { AgentEvent } from '../contract/event.ts'
 import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 
-/** What an agent gets: who asks and the conversation so far, oldest first, ending with the user message to answer. */
+/** What an agent gets: the run, its session and the conversation so far, oldest first, ending with the user message to answer. */
 export interface AgentRequest {
   readonly runId: RunId
   readonly sessionId: SessionId

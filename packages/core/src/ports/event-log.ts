@@ -27,7 +27,7 @@ export interface EventLog {
    * Stores the entries, each on its own: one that is fenced does not hold up the others. Resolves when all are
    * majority-committed or fenced, in the order given. Safe to call again with the same entries.
    *
-   * @throws VerbatimError `UNAVAILABLE` when the log could not be written until `signal` aborted or the deadline passed;
+   * @throws VerbatimError `UNAVAILABLE` when the log could not be written until `signal` aborted;
    * any of the entries may or may not be stored then.
    */
   append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>

@@ -5,8 +5,10 @@ export interface Logger {
   error(fields: LogFields, message: string): void
 }
 
+/** What a line tells beside its message. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>
 
+/** Reports nothing. */
 export const silentLogger: Logger = Object.freeze({ info: ignore, warn: ignore, error: ignore })
 
 function ignore(): void {}

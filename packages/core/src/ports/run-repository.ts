@@ -9,6 +9,7 @@ import type { RunMetrics } from '../contract/metrics.ts'
 import type { RunKey } from './event-log.ts'
 import type { PageRequest } from './session-repository.ts'
 
+/** A run to start, with the events that its log may begin with. */
 export interface NewRun {
   readonly runId: RunId
   readonly sessionId: SessionId
@@ -73,6 +74,7 @@ export interface OwnedRun {
   readonly chain: ChainUse
 }
 
+/** What became of a start: the run is this process's to drive, it waits for its turn, or it was there already. */
 export type StartOutcome =
   | { readonly type: 'started'; readonly owned: OwnedRun }
   | ({ readonly type: 'queued' } & QueuedStart)
@@ -118,7 +120,10 @@ export interface ClaimedRun extends OwnedRun {
   readonly cancelRequested: boolean
 }
 
-/** Runs: their start and end (one transaction each), their leases, and the intent to cancel. */
+/**
+ * Runs: their start and end (one transaction each), their leases, and the intent to cancel. Calls that take an owner throw
+ * `SESSION_DELETED` about a run of a deleted session.
+ */
 export interface RunRepository {
   /**
    * One transaction: claims the session for the run (making the session when it is new), stores the user message, the run
@@ -203,6 +208,7 @@ export interface RunRepository {
   markArchived(key: RunKey, options: { expiresAt: Date }): Promise<void>
 }
 
+/** A lease that this process goes on holding, and whether somebody has asked to cancel its run. */
 export interface RenewedLease {
   readonly key: RunKey
   readonly cancelRequested: boolean

@@ -5,11 +5,13 @@ import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Session } from '../contract/session.ts'
 
+/** Which page of a list: where the one before ended, and how many items at most. */
 export interface PageRequest {
   readonly cursor?: string | null | undefined
   readonly limit: number
 }
 
+/** Which messages of a session. */
 export interface MessagesRequest extends PageRequest {
   readonly order: 'oldest' | 'newest'
   readonly upToSeq?: number
@@ -17,6 +19,7 @@ export interface MessagesRequest extends PageRequest {
   readonly isLinearizable?: boolean
 }
 
+/** A message to append without a run. */
 export interface NewMessage {
   readonly sessionId: SessionId
   readonly messageId: MessageId

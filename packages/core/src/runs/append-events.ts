@@ -231,7 +231,7 @@ export class RunAppender {
   }
 }
 
-/** Close enough for a bound: a delta's text counts, its frame is a constant. */
+/** An upper bound: three bytes for each UTF-16 unit, and a constant for a delta's frame. */
 function byteSizeOf(event: RunEvent): number {
   if (event.type === 'content_block_delta' && event.delta.type === 'text_delta') return 64 + event.delta.text.length * 3
   return JSON.stringify(event).length * 3

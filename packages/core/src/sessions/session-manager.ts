@@ -1,4 +1,6 @@
 /** One session of one owner, as a program that embeds the engine holds it. */
+import { VerbatimError } from '../contract/errors.ts'
+import { PageInput } from '../contract/page.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { EventBatch } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
@@ -32,6 +34,9 @@ export interface MessageInput {
 /**
  * Prompts, answers and history of one session. Made by `SessionManagerFactory.createSessionManager`, or by
  * `createSessionManager` for a program with one session; in that case closing it closes the connection too.
+ *
+ * Every call but `close` throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` once the session was deleted
+ * (`delete` only repeats its answer).
  */
 export class SessionManager implements AsyncDisposable {
   readonly sessionId: SessionId
@@ -65,18 +70,26 @@ export class SessionManager implements AsyncDisposable {
   /**
    * Starts a run, or queues it when the session is busy and `whenBusy` says so; answers once the prompt is durable.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `UNAVAILABLE`
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`
    */
   startRun({ message, runId = crypto.randomUUID(), agentId, whenBusy }: PromptInput): Promise<Run> {
     return this.#core.runs.start(this.#owner, { sessionId: this.sessionId, runId, message, agentId, whenBusy })
   }
 
-  /** Every batch of a run past `after`, once and in order, up to its terminal event. */
+  /**
+   * Every batch of a run past `after`, once and in order, up to its terminal event.
+   *
+   * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `CURSOR_EXPIRED`; the signal's reason when it aborts
+   */
   follow(runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void> {
     return this.#core.runs.follow(this.#owner, runId, options)
   }
 
-  /** Stops a run, whichever process makes it. The part of the answer that was streamed is kept. */
+  /**
+   * Stops a run, whichever process makes it. The part of the answer that was streamed is kept.
+   *
+   * @throws VerbatimError `RUN_NOT_FOUND`
+   */
   cancelRun(runId: RunId): Promise<CancelRunResult> {
     return this.#core.runs.cancel(this.#owner, runId)
   }
@@ -85,7 +98,7 @@ export class SessionManager implements AsyncDisposable {
    * Starts another run for the prompt of one that failed, was cancelled or interrupted.
    *
    * @param newRunId makes the retry safe to repeat. @default a random UUID
-   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`
    */
   retryRun(runId: RunId, { newRunId = crypto.randomUUID() }: { newRunId?: RunId } = {}): Promise<Run> {
     return this.#core.runs.retry(this.#owner, { runId, newRunId })
@@ -96,10 +109,16 @@ export class SessionManager implements AsyncDisposable {
     return this.#core.messages.append(this.#owner, { ...message, sessionId: this.sessionId })
   }
 
-  /** The newest messages, oldest first. @param maxMessages at most this many, 1 to 100. @default 40 */
+  /**
+   * The newest messages, oldest first. Makes the session when it is new, as `session()` does.
+   *
+   * @param maxMessages at most this many, 1 to 100. @default 40
+   * @throws VerbatimError `INVALID_INPUT`
+   */
   async history({ maxMessages = 40 }: { maxMessages?: number } = {}): Promise<Message[]> {
+    const limit = pageLimitOf(maxMessages)
     await this.session()
-    const newest = await this.#core.messages.list(this.#owner, this.sessionId, { order: 'newest', limit: maxMessages })
+    const newest = await this.#core.messages.list(this.#owner, this.sessionId, { order: 'newest', limit })
     return newest.items.toReversed()
   }
 
@@ -107,7 +126,7 @@ export class SessionManager implements AsyncDisposable {
    * Deletes the session for good, with all that belongs to it; a run that goes on is cancelled. This manager can then do no
    * more than be closed.
    *
-   * @throws VerbatimError `SESSION_NOT_FOUND`, `UNAVAILABLE`
+   * @throws VerbatimError `SESSION_NOT_FOUND`
    */
   delete(): Promise<DeleteSessionResult> {
     return this.#core.sessions.delete(this.#owner, { sessionId: this.sessionId })
@@ -121,4 +140,12 @@ export class SessionManager implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+function pageLimitOf(maxMessages: number): number {
+  const limit = PageInput.shape.limit.safeParse(maxMessages)
+  if (limit.success) return limit.data
+  throw new VerbatimError('INVALID_INPUT', 'maxMessages: must be a whole number from 1 to 100', {
+    data: { field: 'maxMessages' },
+  })
 }

@@ -14,7 +14,7 @@ import type { Turn } from './to-claude-messages.ts'
 import { toClaudeRequest } from './to-claude-request.ts'
 
 /** A paused answer goes on by a user message: a conversation that ends with the answer would be a prefill. */
-const continuation: Turn = { role: 'user', content: [{ type: 'text', text: 'Continue.' }] }
+const pausePrompt: Turn = { role: 'user', content: [{ type: 'text', text: 'Continue.' }] }
 
 /** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`, `INVALID_INPUT`; the signal's reason when it aborts */
 export async function* answerRequest(
@@ -27,7 +27,7 @@ export async function* answerRequest(
     const { content, stopReason } = yield* streamCycle(options, toClaudeRequest(options, turns), signal)
     turns.push({ role: 'assistant', content: [...content] })
     if (stopReason === 'pause_turn') {
-      turns.push(continuation)
+      turns.push(pausePrompt)
       continue
     }
     const calls = content.filter((block) => block.type === 'tool_use')

@@ -49,7 +49,7 @@ export const ClaudeOptions = z
     cache: z.boolean().default(true),
     /** Model calls of one run. @default 16, an end to a model that calls tools for ever */
     maxCycles: z.int().min(1).max(1_000).default(16),
-    /** Retries of one model call before its first content. @default 4, about ten seconds of trouble at the provider */
+    /** Retries of one model call before its first content. @default 4: they wait 7.5 s at most in sum, and 3.75 s on average, unless the provider asks for more */
     maxRetries: z.int().min(0).max(100).default(4),
     /** For one call of one tool. @default 60_000 */
     toolTimeoutMs: ms.default(60_000),

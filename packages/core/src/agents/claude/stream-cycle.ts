@@ -28,7 +28,7 @@ export interface CycleEnd {
   readonly stopReason: string | null
 }
 
-/** @throws VerbatimError `PROVIDER_ERROR` when the provider fails for good; the signal's reason when it aborts */
+/** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED` when the provider fails for good; the signal's reason when it aborts */
 export async function* streamCycle(
   caller: ModelCaller,
   body: MessageCreateParamsStreaming,
@@ -78,7 +78,7 @@ async function* readCycle(
   throw providerError('cut')
 }
 
-/** The provider's stream, unchecked. @throws VerbatimError `PROVIDER_ERROR`; the signal's reason when it aborts */
+/** The provider's stream, unchecked. @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`; the signal's reason when it aborts */
 async function* readFrames(
   caller: ModelCaller,
   body: MessageCreateParamsStreaming,

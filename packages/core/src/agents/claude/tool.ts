@@ -22,11 +22,13 @@ export interface Tool {
   execute(input: JsonValue, context: ToolContext): Promise<string>
 }
 
+/** A JSON schema of an object, which is what a model gives a tool. */
 export interface ToolInputSchema {
   readonly type: 'object'
   readonly [key: string]: unknown
 }
 
+/** What {@link tool} makes a tool of. */
 export interface ToolDefinition<TInput extends z.ZodType> {
   /** 1 to 64 letters, digits, `_` or `-`. */
   readonly name: string
@@ -39,7 +41,10 @@ export interface ToolDefinition<TInput extends z.ZodType> {
    * does not make the same call once more whose outcome was lost. @default false
    */
   readonly isRepeatable?: boolean
-  /** Answers text or JSON for the model. What it throws is told to the model without its message, unless it is a VerbatimError. */
+  /**
+   * Answers text or JSON for the model, 256 KiB of UTF-8 at most: more is an error that the model is told of. What it throws is told
+   * to the model without its message, unless it is a VerbatimError.
+   */
   run(input: z.infer<TInput>, context: ToolContext): string | JsonValue | Promise<string | JsonValue>
 }
 

@@ -1,0 +1,49 @@
+/** A server whose answer another process goes on with: real engines, sockets and MongoDB, in this process. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+// oxlint-disable-next-line no-restricted-imports -- only to serve; the command talks through the client
+import { createApi } from '@verbatim/api'
+// oxlint-disable-next-line no-restricted-imports -- as above
+import { createServerCore } from '@verbatim/core/server'
+// oxlint-disable-next-line no-restricted-imports -- as above
+import { openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
+// oxlint-disable-next-line no-restricted-imports -- as above
+import type { Script } from '@verbatim/core/testing'
+
+export interface Fleet extends AsyncDisposable {
+  readonly url: string
+  /** A second process claims the runs that go on now, as if the first had hung, and goes on with them. */
+  takeOver(): Promise<void>
+}
+
+const leases = { heartbeatMs: 200, selfFenceMs: 2_000, leaseMs: 2_500, recoveryMs: 30, pollMs: 50 }
+
+export async function startFleet(input: { mongoUri: string; first: Script; rest: Script }): Promise<Fleet> {
+  const database = await openTestDatabase(input.mongoUri)
+  const open = (script: Script, recoveryMs: number) => {
+    const agent = { ...scriptedAgent(script), onCrash: 'continue' as const }
+    return createServerCore({ ...database.storage, agents: [agent] }, { ...leases, recoveryMs })
+  }
+  // The process that is spoken to is not lost, and only looks on as its runs are taken.
+  const front = open(input.first, 600_000)
+  const cores = [front]
+  const api = createApi({ core: front, authenticate: () => ({ userId: 'ada' }) })
+  const server = createServer(api.nodeHandler)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async takeOver() {
+      const lapsed = { 'lease.renewedAt': new Date(0), 'lease.processId': 'lost' }
+      const runs = database.client.db(database.databaseName).collection('runs')
+      await runs.updateMany({ status: 'running' }, { $set: lapsed })
+      cores.push(open(input.rest, leases.recoveryMs))
+    },
+    async [Symbol.asyncDispose]() {
+      await api.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await Promise.all(cores.map(async (core) => await core.close()))
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
