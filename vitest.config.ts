@@ -14,6 +14,8 @@ export default defineConfig({
     globalSetup: ['tests/support/global-setup.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Vitest's own second is over before a busy machine has answered; what waits so long has failed.
+    expect: { poll: { timeout: 20_000 } },
     reporters: [ci ? 'dot' : 'default', ...(reportFile === undefined ? [] : ['json'])],
     outputFile: reportFile === undefined ? {} : { json: reportFile },
   },

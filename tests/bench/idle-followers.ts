@@ -7,6 +7,7 @@ import type { BenchContext, Table } from './group.ts'
 import { followPath } from './http-client.ts'
 import type { ServerUse } from './server-config.ts'
 import { round, toMegabytes } from './statistics.ts'
+import { wallClockMs } from './workload.ts'
 
 const endpoints = ['runs.follow', 'GET /chat/sse/:runId'] as const
 
@@ -53,12 +54,13 @@ async function weigh({ mongoUri, endpoint, execArgv, count }: Weighing): Promise
   return uses
 }
 
-/** The server's memory with each of `counts` followers, who come on top of one another. */
+/** The server's memory with each of `counts` followers, who come on top of one another, and when the last of them was there. */
 export async function openAndWeigh(
   server: BenchServer,
   { path, counts }: { path: string; counts: readonly number[] },
-): Promise<{ uses: readonly ServerUse[]; sockets: readonly Socket[] }> {
+): Promise<{ uses: readonly ServerUse[]; sockets: readonly Socket[]; openedMs: number }> {
   const sockets: Socket[] = []
+  let openedMs = wallClockMs()
   const uses: ServerUse[] = []
   for (const count of counts) {
     while (sockets.length < count) {
@@ -67,14 +69,15 @@ export async function openAndWeigh(
       if (sockets.length % 50 === 0) await server.followed(sockets.length)
     }
     await server.followed(count)
+    openedMs = wallClockMs()
     await sleep(settleMs)
     uses.push(await server.useCollected())
   }
-  return { uses, sockets }
+  return { uses, sockets, openedMs }
 }
 
 /** Long enough for what a connection is sent to fill all buffers that the kernel has for it. */
-export const settleMs = 1_000
+const settleMs = 1_000
 
 /** A connection that asks for `path` and reads nothing of what comes. */
 function openUnread(server: BenchServer, path: string): Socket {

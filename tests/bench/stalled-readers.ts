@@ -2,7 +2,7 @@
 import { BenchServer, openBenchDatabase, weighable } from './bench-server.ts'
 import type { BenchContext, Table } from './group.ts'
 import { followPath, open, readFrames } from './http-client.ts'
-import { openAndWeigh, settleMs } from './idle-followers.ts'
+import { openAndWeigh } from './idle-followers.ts'
 import type { ServerUse } from './server-config.ts'
 import { round, toMegabytes } from './statistics.ts'
 import { floodBytes, wallClockMs } from './workload.ts'
@@ -34,8 +34,7 @@ export async function weighUntilClosed(
   server: BenchServer,
   load: { path: string; counts: readonly number[] },
 ): Promise<{ uses: readonly ServerUse[]; closedMs: number }> {
-  const { uses, sockets } = await openAndWeigh(server, load)
-  const openedMs = wallClockMs() - settleMs
+  const { uses, sockets, openedMs } = await openAndWeigh(server, load)
   await server.followed(0)
   const closedMs = wallClockMs() - openedMs
   for (const socket of sockets) socket.destroy()

@@ -13,7 +13,7 @@ it('reads at most as many batches as were asked for, from inside an entry too', 
   const key = eventLog.keyOf(ada, crypto.randomUUID())
   const entryAt = (firstSeq: number, events: RunEvent[]) => ({ key, firstSeq, batchId: crypto.randomUUID(), events })
   const entries = [entryAt(1, [event, event]), entryAt(3, [event]), entryAt(4, [event])]
-  await eventLog.append(entries, { signal: AbortSignal.timeout(10_000) })
+  await eventLog.append(entries, { signal: AbortSignal.timeout(25_000) })
 
   const batches = await eventLog.read(key, { after: 1, maxBatches: 2 })
 

@@ -50,7 +50,7 @@ it.each(odd)('an answer with %s fails its run, and the session is free', async (
   const runId = crypto.randomUUID()
   await core.runs.start(ada, { sessionId: 's', runId, message: 'go' })
   const seen: RunEvent[] = []
-  for await (const batch of core.runs.follow(ada, runId, { signal: AbortSignal.timeout(10_000) }))
+  for await (const batch of core.runs.follow(ada, runId, { signal: AbortSignal.timeout(25_000) }))
     seen.push(...batch.events)
   expect(reduceEvents(emptyAnswer, { firstSeq: 1, events: seen })).toMatchObject({ status: 'failed', error: { code } })
   const [, answer] = (await core.messages.list(ada, 's', { order: 'oldest', limit: 10 })).items

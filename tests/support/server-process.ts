@@ -1,5 +1,6 @@
 /**
- * A server as a process of its own, for tests that kill it: the real engine with short leases behind the real API.
+ * A server as a process of its own, for tests that kill it: the real engine behind the real API. Its leases are as long as
+ * by default, so that a busy machine loses none; a test that wants one lapsed sets it back.
  * Arguments: MongoDB URI, database name. Prints its port, then serves until it is killed.
  */
 import { createServer } from 'node:http'
@@ -27,7 +28,7 @@ const factory = await SessionManagerFactory.connect({
   uri,
   databaseName,
   agents: [counter],
-  options: { heartbeatMs: 200, selfFenceMs: 1_000, leaseMs: 1_500, recoveryMs: 100 },
+  options: { recoveryMs: 100 },
 })
 const api = createApi({ core: factory.core, authenticate: () => ({ userId: 'ada' }) })
 const server = createServer(api.nodeHandler)

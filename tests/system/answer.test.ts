@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { jsonBody, openApp } from '../support/app.ts'
 import { answerFrom, patience } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
+import { createGate } from '../support/gate.ts'
 import { beginning, blockStop, callEnd, callStart, claudeAt, startAimock, startProvider } from '../support/provider.ts'
 import { textBlock, textDelta } from '../support/provider.ts'
 import type { ProviderReply } from '../support/provider.ts'
@@ -95,17 +96,22 @@ describe('an answer', () => {
   })
 
   it('measures the time to the first token apart from the rest', async () => {
+    const shown = createGate() // or a slow machine might see both parts at once
     const slow: ProviderReply = async (call) => {
       call.send(callStart())
       await new Promise((resolve) => setTimeout(resolve, 150))
       call.send(...textBlock(['Late ']).slice(0, 2))
+      await shown.pass()
       await new Promise((resolve) => setTimeout(resolve, 150))
       call.send(...textBlock(['words']).slice(1), ...callEnd())
       call.end()
     }
     await using provider = await startProvider(slow)
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const { metrics } = await app.client().chat('session-1').send('Hello').message
+    const run = app.client().chat('session-1').send('Hello')
+    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Late '), patience)
+    shown.open()
+    const { metrics } = await run.message
     // Timers may fire a little early by another clock.
     expect(metrics?.timeToFirstTokenMs).toBeGreaterThan(140)
     expect((metrics?.latencyMs ?? 0) - (metrics?.timeToFirstTokenMs ?? 0)).toBeGreaterThan(140)

@@ -10,6 +10,7 @@ import type { Page } from 'playwright-core'
 import { expect, inject, it } from 'vitest'
 import { ensureChromium } from '../support/chromium.ts'
 import { env } from '../support/env.ts'
+import { beginning, blockStop, callEnd, startProvider, textDelta } from '../support/provider.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -24,11 +25,12 @@ async function buildPage(): Promise<void> {
   if (code !== 0) throw new Error('The page could not be built; see above')
 }
 
-/** The program of `npm start`, with the demo model, over the tests' MongoDB. */
-async function startProgram(databaseName: string) {
+/** The program of `npm start` over the tests' MongoDB, with a model that the test holds. */
+async function startProgram({ databaseName, modelUrl }: { databaseName: string; modelUrl: string }) {
   const main = `${root}apps/server/src/main.ts`
+  const settings = { PORT: '0', MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: databaseName }
   const child = spawn(process.execPath, ['--conditions=verbatim-source', main], {
-    env: { PATH: env['PATH'], PORT: '0', MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: databaseName },
+    env: { PATH: env['PATH'], ...settings, ANTHROPIC_BASE_URL: modelUrl },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let printed = ''
@@ -45,6 +47,26 @@ function wordsOf(text: string): string[] {
   return (text.match(/\p{L}+/gu) ?? []).filter((word) => word !== 'Copy')
 }
 
+const firstHalf = `## While you reload
+
+What was **said** before is there again, and the rest follows:
+
+- no word is lost,
+- and none is said twice. Here is the mid`
+
+const secondHalf = `dle of a word.
+
+\`\`\`sh
+curl http://127.0.0.1:8787/health/live
+\`\`\`
+
+And this is the *end*.`
+
+/** A few letters at a time, as a model speaks. */
+function deltasOf(text: string) {
+  return (text.match(/[^]{1,7}/g) ?? []).map((piece) => textDelta(piece))
+}
+
 function answerText(page: Page): Promise<string> {
   return page.getByTestId('answer').last().innerText()
 }
@@ -55,7 +77,11 @@ it(
   async () => {
     await buildPage()
     await using database = await openTestDatabase(inject('mongoUri'))
-    const program = await startProgram(database.databaseName)
+    await using provider = await startProvider(async (call) => {
+      await beginning()(call)
+      call.send(...deltasOf(firstHalf))
+    })
+    const program = await startProgram({ databaseName: database.databaseName, modelUrl: provider.url })
     const browser = await chromium.launch({
       executablePath: await ensureChromium(),
       args: [
@@ -77,20 +103,23 @@ it(
       await page.goto(program.url)
       await page.getByTestId('composer').fill('Tell me how this works, please')
       await page.getByTestId('send').click()
-      await expect.poll(async () => (await answerText(page)).length, { timeout: 20_000 }).toBeGreaterThan(40)
-      const before = await answerText(page)
+      const wordsShown = async () => wordsOf(await answerText(page))
+      await expect.poll(wordsShown).toEqual(wordsOf(firstHalf))
 
       await page.reload()
+      await expect.poll(wordsShown).toEqual(wordsOf(firstHalf))
       // Still being made: this is the middle, not the end.
-      await page.getByTestId('stop').waitFor()
-      await expect.poll(async () => (await answerText(page)).length).toBeGreaterThan(before.length)
-      // The last word may have been cut.
-      const wordsBefore = wordsOf(before).slice(0, -1)
-      expect(wordsOf(await answerText(page)).slice(0, wordsBefore.length)).toEqual(wordsBefore)
+      expect(await page.getByTestId('stop').count()).toBe(1)
       expect(await page.getByTestId('metrics').count()).toBe(0)
 
+      const [call] = provider.calls
+      call!.send(...deltasOf(secondHalf))
+      await expect.poll(wordsShown).toEqual(wordsOf(firstHalf + secondHalf))
+      call!.send(blockStop(), ...callEnd())
+      call!.end()
       await page.getByTestId('metrics').waitFor({ timeout: 60_000 })
       expect(starts).toHaveLength(1)
+      expect(provider.calls).toHaveLength(1)
       const roles = await page
         .getByTestId('message')
         .evaluateAll((all) => all.map((one) => one.getAttribute('data-role')))
@@ -102,7 +131,8 @@ it(
       await using client = createClient({ url: program.url })
       const { items } = await client.messages.list(sessionId)
       expect(items.map((message) => message.status)).toEqual(['completed', 'completed'])
-      const stored = wordsOf(textOf(items[1]?.content ?? []))
+      expect(textOf(items[1]?.content ?? [])).toBe(firstHalf + secondHalf)
+      const stored = wordsOf(firstHalf + secondHalf)
       const figures = wordsOf(await page.getByTestId('metrics').innerText())
       expect(wordsOf(shown).slice(0, stored.length + figures.length)).toEqual([...stored, ...figures])
       await page.reload()

@@ -6,10 +6,11 @@ import { describe, expect, it } from 'vitest'
 import { handAgent } from '../support/agents.ts'
 import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
+import { startAwakeClock } from '../support/awake-clock.ts'
 import { env } from '../support/env.ts'
 import { followRaw } from '../support/frames.ts'
 
-/** What is promised is 5 s; the rest is for a busy machine between the server's answer and our clock. */
+/** What is promised is 5 s; the rest is for the way between the server's answer and our clock. */
 const withinMs = 6_000
 
 /** Every procedure that asks the database something, but for runs.follow, which is a stream. */
@@ -40,12 +41,12 @@ async function readAll(texts: AsyncIterable<string>): Promise<string> {
 }
 
 async function outcomeOf(call: () => Promise<unknown>): Promise<{ code: string; retryAfterMs: unknown; ms: number }> {
-  const startedAt = performance.now()
+  using clock = startAwakeClock()
   const error: unknown = await call().then(
     () => 'answered',
     (reason: unknown) => reason,
   )
-  const ms = performance.now() - startedAt
+  const { ms } = clock
   return isVerbatimError(error)
     ? { code: error.code, retryAfterMs: error.data.retryAfterMs, ms }
     : { code: String(error), retryAfterMs: undefined, ms }
@@ -59,7 +60,9 @@ describe.each([
     await using mongo = await startReplicaSet({ env, nodes: 1 })
     await using database = await openTestDatabase(mongo.uri)
     const agent = handAgent()
-    await using app = await openApp({ database, agents: [agent] })
+    // The writer bears it however long the database takes to come back on a busy machine.
+    const options = { selfFenceMs: 60_000, leaseMs: 80_000 }
+    await using app = await openApp({ database, agents: [agent], options })
     const run = app.client().chat('session-1').send('Go on through this')
     const reading = readAll(run.text)
     agent.say('Before, ')
@@ -94,7 +97,7 @@ describe.each([
     expect(await reading).toBe('Before, during, after.')
     const message = await run.message
     expect([message.status, textOf(message.content)]).toEqual(['completed', 'Before, during, after.'])
-    await expect.poll(async () => (await app.fetch('/health/ready')).status, { timeout: 20_000 }).toBe(200)
+    await expect.poll(async () => (await app.fetch('/health/ready')).status).toBe(200)
     await calls['sessions.create']?.()
   }, 90_000)
 })

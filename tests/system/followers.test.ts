@@ -17,6 +17,9 @@ import type { ProviderReply } from '../support/provider.ts'
 
 const sessionId = 'session-1'
 
+/** For who follows before there is a run: however long its start takes. */
+const patientFollows = { startWaitMs: 20_000 }
+
 async function startRun(app: App): Promise<string> {
   const runId = crypto.randomUUID()
   await app.mutate('runs.start', { runId, sessionId, message: 'Talk' })
@@ -58,7 +61,7 @@ describe('followers of one run', () => {
 
   it('may begin to follow before the run is started', async () => {
     await using provider = await startProvider(beginning('Early '))
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    await using app = await openApp({ agents: [claudeAt(provider.url)], options: patientFollows })
     const runId = crypto.randomUUID()
     const early = followRaw(app, runId)
     await vi.waitFor(() => expect(app.core.stats().followers).toBe(1), patience)
@@ -81,7 +84,7 @@ describe('a follower that is slower than the run', () => {
 
   it('holds nobody up, is held back itself, and gets everything once it reads', async () => {
     await using provider = await startProvider(talkALot)
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
+    await using app = await openApp({ agents: [claudeAt(provider.url)], options: patientFollows })
     const runId = crypto.randomUUID()
     const slow = openUnread(app, runId)
     await vi.waitFor(() => expect(app.core.stats().followers).toBe(1), patience)

@@ -5,6 +5,7 @@ import { createClient } from '@verbatim/client'
 import { textOf, type RunEvent } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, it, vi } from 'vitest'
+import { patience } from '../support/follow.ts'
 
 const program = fileURLToPath(new URL('../support/server-process.ts', import.meta.url))
 
@@ -63,6 +64,11 @@ it('keeps what was seen of an answer whose server is killed, and ends it after t
   }
   expect(replayed).toEqual(seen)
 
+  // The lease of the dead lapses, here without a wait for it.
+  const runs = database.client.db(database.databaseName).collection('runs')
+  const lapse = { $set: { 'lease.renewedAt': new Date(0) } }
+  expect((await runs.updateMany({ status: 'running' }, lapse)).modifiedCount).toBe(1)
+
   // Recovery ends the run, and whoever comes back with the old cursor gets the rest of it and its end.
   const rest: RunEvent[] = []
   for await (const event of client.runs.follow(runId, { after: cursor })) rest.push(event)
@@ -80,7 +86,7 @@ it('keeps what was seen of an answer whose server is killed, and ends it after t
   // The session is free again.
   const next = client.chat('s').send('Count again')
   await next.started
-  await vi.waitFor(() => expect(textOf(next.answer.content)).toMatch(/^1 2 3 /), 10_000)
+  await vi.waitFor(() => expect(textOf(next.answer.content)).toMatch(/^1 2 3 /), patience)
   await next.cancel()
   expect((await next.message).status).toBe('cancelled')
 })

@@ -3,7 +3,7 @@ import { lastSeqOf, textOf } from '@verbatim/core'
 import type { CancelRunResult, Message, Page, Run, Session } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
 import { openApp } from '../support/app.ts'
-import { openDatabase, shortLeases } from '../support/engine.ts'
+import { openDatabase } from '../support/engine.ts'
 import { expectIdle } from '../support/leaks.ts'
 import { patience } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
@@ -27,15 +27,16 @@ describe('a provider that is too slow', () => {
   }
   const quiet: ProviderReply = (call) => call.send(callStart(), { type: 'ping' })
   const cases: Slow[] = [
-    { kind: 'first_token', reply: () => {}, timeouts: { firstTokenMs: 200 }, text: /^$/ }, // not even a head
-    { kind: 'first_token', reply: quiet, timeouts: { firstTokenMs: 200 }, text: /^$/ },
-    { kind: 'idle', reply: beginning('Well, '), timeouts: { idleMs: 200 }, text: /^Well, $/ },
-    { kind: 'total', reply: talking, timeouts: { totalMs: 500 }, text: /^And (on )+$/ },
+    { kind: 'first_token', reply: () => {}, timeouts: { firstTokenMs: 2_000 }, text: /^$/ }, // not even a head
+    { kind: 'first_token', reply: quiet, timeouts: { firstTokenMs: 2_000 }, text: /^$/ },
+    { kind: 'idle', reply: beginning('Well, '), timeouts: { idleMs: 2_000 }, text: /^Well, $/ },
+    { kind: 'total', reply: talking, timeouts: { totalMs: 3_000 }, text: /^And (on )+$/ },
   ]
 
   it.each(cases)('is given up after its $kind timeout, and hung up on', async ({ kind, reply, timeouts, text }) => {
     await using provider = await startProvider(reply, saying('Quick.'))
-    await using app = await openApp({ agents: [claudeAt(provider.url, { timeouts })] })
+    const agents = [claudeAt(provider.url, { timeouts }), claudeAt(provider.url, { id: 'patient' })]
+    await using app = await openApp({ agents })
     const runId = crypto.randomUUID()
     await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
     const { events } = await followRaw(app, runId)
@@ -51,8 +52,8 @@ describe('a provider that is too slow', () => {
     expect(items[1]).toMatchObject({ status: 'failed', runId, metrics: run.metrics })
     expect(textOf(items[1]?.content ?? [])).toMatch(text)
 
-    // The same provider, quick now, is asked again by the next prompt.
-    const next = await app.client().chat(sessionId).send('Again').message
+    // The same provider, quick now, is asked again by the next prompt; nothing here is about how quick.
+    const next = await app.client().chat(sessionId).send('Again', { agentId: 'patient' }).message
     expect(textOf(next.content)).toBe('Quick.')
     await expectIdle(app.core)
   })
@@ -61,13 +62,13 @@ describe('a provider that is too slow', () => {
     const slowly: ProviderReply = async (call) => {
       await beginning()(call)
       for (const word of ['a', 'b', 'c', 'd', 'e', 'f']) {
-        await new Promise((resolve) => setTimeout(resolve, 200))
+        await new Promise((resolve) => setTimeout(resolve, 600))
         call.send(textDelta(word))
       }
     }
     await using provider = await startProvider(slowly)
-    // Six words take 1.2 s, more than the limit; only the silence behind them is as long as it.
-    await using app = await openApp({ agents: [claudeAt(provider.url, { timeouts: { idleMs: 1_000 } })] })
+    // Six words take 3.6 s, more than the limit; only the silence behind them is as long as it.
+    await using app = await openApp({ agents: [claudeAt(provider.url, { timeouts: { idleMs: 3_000 } })] })
     const run = app.client().chat(sessionId).send('Hello')
     await expect(run.message).rejects.toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'idle' } })
     expect(textOf(run.answer.content)).toBe('abcdef')
@@ -122,7 +123,7 @@ describe('cancelling in mid-answer', () => {
   it('works through a server that does not make the answer', async () => {
     await using database = await openDatabase()
     await using provider = await startProvider(beginning('Far ', 'away'))
-    const input = { agents: [claudeAt(provider.url)], options: shortLeases, database }
+    const input = { agents: [claudeAt(provider.url)], options: { cancelPollMs: 50 }, database }
     await using maker = await openApp(input)
     await using other = await openApp(input)
     const run = maker.client().chat(sessionId).send('Hello')
@@ -156,6 +157,8 @@ describe('cancelling in mid-answer', () => {
     await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
     await followRaw(app, runId, { maxBatches: 1 })
     await vi.waitFor(() => expect(app.core.stats()).toMatchObject({ followers: 0, runsActive: 1 }), patience)
+    // Its first batch is out before the provider is asked.
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
     const [call] = provider.calls
     call!.send(textDelta('here'), { type: 'content_block_stop', index: 0 }, { type: 'message_stop' })
     call!.end()

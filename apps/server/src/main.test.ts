@@ -128,13 +128,13 @@ describe('the program', () => {
     // Two kinds: of one kind the second can vanish while the first waits.
     main.kill('SIGINT')
     main.kill('SIGHUP')
-    await vi.waitFor(() => expect(main.written.stdout).toContain('Stopping'))
+    await expect.poll(() => main.written.stdout).toContain('Stopping')
     await vi.waitFor(
       async () => {
         main.kill('SIGTERM')
         expect(await Promise.race([main.exitCode, Promise.resolve('running')])).toBe(143)
       },
-      { timeout: 5000, interval: 100 },
+      { timeout: 20_000, interval: 100 },
     )
     await body?.cancel().catch(() => {}) // cut off by the exit
   })

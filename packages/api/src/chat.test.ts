@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { RunEvent } from '@verbatim/core'
 import type { ServerCore } from '@verbatim/core/server'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { canary } from './testing/prompted-agent.ts'
 import { allFrames, framesUntil } from './testing/read-frames.ts'
 import type { WireFrame } from './testing/read-frames.ts'
@@ -109,7 +109,7 @@ describe('POST /chat/stream', () => {
     const reading = response.text()
     leaving.abort()
     await expect(reading).rejects.toThrow('aborted')
-    await vi.waitFor(() => expect(other.core.stats().followers).toBe(0))
+    await expect.poll(() => other.core.stats().followers).toBe(0)
     other.agent.release()
     expect(await (await other.fetch('/chat/stream', json(chat('unrelated')))).text()).toBe('unrelated ')
     expect(textOf(await allFrames(await other.fetch(`/chat/sse/${runId}`)))).toBe('a b c ')

@@ -46,9 +46,12 @@ describe('health', () => {
         [Symbol.asyncDispose]: hang,
       }),
     })
-    const started = performance.now()
+    // Counted by the event loop, which makes one tick of however long a busy machine holds it up.
+    let ticks = 0
+    const timer = setInterval(() => (ticks += 1), 100)
     expect((await other.fetch('/health/ready')).status).toBe(503)
-    expect(performance.now() - started).toBeLessThan(5_000)
+    clearInterval(timer)
+    expect(ticks).toBeLessThan(50) // in 5 s
   })
 })
 

@@ -93,7 +93,7 @@ describe('sending a prompt', () => {
     await using server = await serve({
       // Answers only when the follow is there: a client that waited for the start would wait for ever.
       'runs.start': async (request, response) => {
-        await vi.waitFor(() => expect(server.to('runs.follow')).toHaveLength(1))
+        await expect.poll(() => server.to('runs.follow')).toHaveLength(1)
         await startsRun(request, response)
       },
     })
@@ -163,7 +163,7 @@ describe('sending a prompt', () => {
     await expect(collect(run.text)).rejects.toMatchObject(busy)
     expect(run.status).toBe('error')
     expect(server.to('runs.start')).toHaveLength(1)
-    await vi.waitFor(() => expect(server.openStreams).toBe(0))
+    await expect.poll(() => server.openStreams).toBe(0)
   })
 
   it('never crashes a process that looks at none of its promises, or at one', async () => {
@@ -178,7 +178,7 @@ describe('sending a prompt', () => {
     const used = client.chat(sessionId).send('x')
     void used.message
     await expect(used.started).rejects.toMatchObject({ code: 'SESSION_BUSY' })
-    await vi.waitFor(() => expect(ignored.status).toBe('error'))
+    await expect.poll(() => ignored.status).toBe('error')
     await new Promise((resolve) => setImmediate(resolve))
     process.off('unhandledRejection', unhandled)
     expect(unhandled).not.toHaveBeenCalled()
@@ -187,7 +187,7 @@ describe('sending a prompt', () => {
   it('shows nothing of another run when the id it was given is of that run', async () => {
     await using server = await serve({
       'runs.start': async (_request, response) => {
-        await vi.waitFor(() => expect(server.to('runs.follow')).toHaveLength(1))
+        await expect.poll(() => server.to('runs.follow')).toHaveLength(1)
         refuse(response, wireError('RUN_ID_REUSED'), 409)
       },
     })
@@ -363,11 +363,11 @@ describe('the client', () => {
     const client = connect(server)
     const call = client.runs.get(runId)
     const reading = collect(client.runs.follow(runId))
-    await vi.waitFor(() => expect(server.openStreams).toBe(1))
+    await expect.poll(() => server.openStreams).toBe(1)
     client.close()
     await expect(call).rejects.toMatchObject({ name: 'AbortError' })
     await expect(reading).rejects.toMatchObject({ name: 'AbortError' })
-    await vi.waitFor(() => expect(server.openStreams).toBe(0))
+    await expect.poll(() => server.openStreams).toBe(0)
   })
 
   it('resumes subscriptions of the raw tRPC client as well', async () => {
@@ -396,11 +396,11 @@ describe('the client', () => {
     const completed = vi.fn<() => void>()
     const onError = vi.fn<(error: unknown) => void>()
     client.trpc.runs.follow.subscribe({ runId }, { signal: controller.signal, onComplete: completed, onError })
-    await vi.waitFor(() => expect(server.openStreams).toBe(1))
+    await expect.poll(() => server.openStreams).toBe(1)
     if (cause === 'the client is closed') client.close()
     else controller.abort()
-    await vi.waitFor(() => expect(server.openStreams).toBe(0))
-    await vi.waitFor(() => expect(completed).toHaveBeenCalledOnce())
+    await expect.poll(() => server.openStreams).toBe(0)
+    await expect.poll(() => completed).toHaveBeenCalledOnce()
     expect(onError).not.toHaveBeenCalled()
   })
 })

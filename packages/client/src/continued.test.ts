@@ -8,13 +8,12 @@ import { createServerCore } from '@verbatim/core/server'
 import type { Agent, ServerCore } from '@verbatim/core/server'
 import { createGate, openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
 import type { Gate } from '@verbatim/core/testing'
-import { describe, expect, inject, it, vi } from 'vitest'
+import { describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 import { newRunId } from './ids.ts'
 import { chatStore } from './stores/chat-store.ts'
 import { runStore } from './stores/run-store.ts'
 
-const patience = { timeout: 20_000, interval: 10 }
 const leases = { heartbeatMs: 200, selfFenceMs: 2_000, leaseMs: 2_500, recoveryMs: 30, pollMs: 50 }
 
 async function serve(core: ServerCore) {
@@ -159,15 +158,15 @@ describe('a page', () => {
       statuses.push(chat.getSnapshot().status)
       errors.push(chat.getSnapshot().error)
     })
-    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'), patience)
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     statuses.length = 0
     await chat.send('Count')
     const shown = () => chat.getSnapshot().messages.map(({ content }) => textOf(content))
-    await vi.waitFor(() => expect(shown()).toEqual(['Count', 'One, two, ']), patience)
+    await expect.poll(() => shown()).toEqual(['Count', 'One, two, '])
     const runId = chat.getSnapshot().runId ?? ''
     await fleet.takeOver()
-    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'), patience)
-    await vi.waitFor(() => expect(shown()).toEqual(['Count', 'One, two, ', continuationPrompt, 'three']), patience)
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    await expect.poll(() => shown()).toEqual(['Count', 'One, two, ', continuationPrompt, 'three'])
     expect(chat.getSnapshot().messages.map(({ continues }) => continues)).toEqual([null, null, runId, runId])
     expect(statuses.indexOf('idle')).toBe(statuses.length - statuses.filter((status) => status === 'idle').length)
     expect(errors.filter((error) => error !== null)).toEqual([])
@@ -179,10 +178,11 @@ describe('a page', () => {
     const chat = chatStore(fleet.client, 's')
     const unsubscribe = chat.subscribe(() => {})
     await chat.send('Count')
-    await vi.waitFor(() => expect(chat.getSnapshot().messages).toHaveLength(2), patience)
+    await expect.poll(() => chat.getSnapshot().messages).toHaveLength(2)
     await fleet.takeOver()
-    await vi.waitFor(() => expect(chat.getSnapshot().messages).toHaveLength(4), patience)
-    await chat.regenerate()
+    await expect.poll(() => chat.getSnapshot().messages).toHaveLength(4)
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    expect(await chat.regenerate()).toBe(true)
     expect(textOf(chat.getSnapshot().messages.at(-1)?.content ?? [])).not.toBe(continuationPrompt)
     expect(chat.getSnapshot().messages.filter(({ content }) => textOf(content) === 'Count')).toHaveLength(2)
     unsubscribe()
@@ -195,12 +195,9 @@ describe('a page', () => {
     const store = runStore(fleet.client, run.id)
     const texts: string[] = []
     const unsubscribe = store.subscribe(() => texts.push(store.getSnapshot().text))
-    await vi.waitFor(() => expect(store.getSnapshot().text).toBe('One, two, '), patience)
+    await expect.poll(() => store.getSnapshot().text).toBe('One, two, ')
     await fleet.takeOver()
-    await vi.waitFor(
-      () => expect(store.getSnapshot()).toMatchObject({ status: 'completed', text: 'One, two, three' }),
-      patience,
-    )
+    await expect.poll(() => store.getSnapshot()).toMatchObject({ status: 'completed', text: 'One, two, three' })
     expect(texts).toEqual(texts.toSorted((a, b) => a.length - b.length))
     unsubscribe()
   })

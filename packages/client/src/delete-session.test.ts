@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createApi } from '@verbatim/api'
 import { createGate, openTestCore, scriptedAgent } from '@verbatim/core/testing'
-import { expect, inject, it, vi } from 'vitest'
+import { expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 
 const sessionId = 'session-1'
@@ -32,9 +32,9 @@ it('ends a handle as cancelled, and refuses the next prompt for good', async () 
   await using test = await openClient()
   const { client } = test
   const run = client.chat(sessionId).send('Hello')
-  await vi.waitFor(() => expect(run.answer.content).toMatchObject([{ text: 'Well, ' }]), { timeout: 10_000 })
+  await expect.poll(() => run.answer.content).toMatchObject([{ text: 'Well, ' }])
   expect(await client.sessions.delete(sessionId)).toEqual({ sessionId, isPurged: true })
-  await vi.waitFor(() => expect(run.status).toBe('cancelled'), { timeout: 10_000 })
+  await expect.poll(() => run.status).toBe('cancelled')
   expect((await client.sessions.list()).items).toEqual([])
   const deleted = { name: 'VerbatimError', code: 'SESSION_DELETED' }
   await expect(client.sessions.get(sessionId)).rejects.toMatchObject(deleted)

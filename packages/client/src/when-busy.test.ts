@@ -4,13 +4,12 @@ import type { AddressInfo } from 'node:net'
 import { createApi } from '@verbatim/api'
 import { textOf } from '@verbatim/core'
 import { createGate, openTestCore, scriptedAgent } from '@verbatim/core/testing'
-import { describe, expect, inject, it, vi } from 'vitest'
+import { describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 import { chatStore } from './stores/chat-store.ts'
 import type { ChatStore } from './stores/chat-store.ts'
 
 const sessionId = 'session-1'
-const patience = { timeout: 10_000 }
 
 /** A server whose agent says `re: `, waits at the gate, and repeats the prompt; and two clients ("tabs") of it. */
 async function openTabs() {
@@ -48,7 +47,7 @@ describe('a run handle', () => {
     await first.started
     const second = chat.send('second', { whenBusy: 'queue' })
     expect((await second.started).status).toBe('queued')
-    await vi.waitFor(() => expect(second.status).toBe('queued'), patience)
+    await expect.poll(() => second.status).toBe('queued')
     expect(second.answer).toMatchObject({ status: 'queued', content: [] })
     const seen = new Set<string>()
     second.subscribe(() => seen.add(second.status))
@@ -72,7 +71,7 @@ describe('a run handle', () => {
   it('of a prompt that replaces ends the other as cancelled, with the part that it had', async () => {
     await using tabs = await openTabs()
     const first = tabs.tab.chat(sessionId).send('first')
-    await vi.waitFor(() => expect(textOf(first.answer.content)).toBe('re: '), patience)
+    await expect.poll(() => textOf(first.answer.content)).toBe('re: ')
     const second = tabs.otherTab.chat(sessionId).send('second', { whenBusy: 'replace' })
     expect(await first.message).toMatchObject({ status: 'cancelled', content: [{ type: 'text', text: 're: ' }] })
     tabs.gate.open()
@@ -91,13 +90,13 @@ describe('a chat store', () => {
     expect(await store.send('second', { whenBusy: 'queue' })).toBe(true)
     expect(await store.send('third', { whenBusy: 'queue' })).toBe(true)
     const waiting = ['user completed: first', 'assistant streaming: re: ', 'user queued: second', 'user queued: third']
-    await vi.waitFor(() => expect(shown(store)).toEqual(waiting), patience)
+    await expect.poll(() => shown(store)).toEqual(waiting)
     expect(store.getSnapshot()).toMatchObject({ status: 'streaming', error: null })
     tabs.gate.open()
-    await vi.waitFor(() => expect(store.getSnapshot().status).toBe('idle'), patience)
+    await expect.poll(() => store.getSnapshot().status).toBe('idle')
     const texts = ['first', 'second', 'third']
     const all = texts.flatMap((text) => [`user completed: ${text}`, `assistant completed: re: ${text}`])
-    await vi.waitFor(() => expect(shown(store)).toEqual(all), patience)
+    await expect.poll(() => shown(store)).toEqual(all)
     leave()
   })
 
@@ -109,14 +108,14 @@ describe('a chat store', () => {
     expect(await store.send('ours', { whenBusy: 'queue' })).toBe(true)
     const leave = store.subscribe(() => {})
     const waiting = ['user completed: theirs', 'assistant streaming: re: ', 'user queued: ours']
-    await vi.waitFor(() => expect(shown(store)).toEqual(waiting), patience)
+    await expect.poll(() => shown(store)).toEqual(waiting)
     const ours = store.getSnapshot().messages.at(-1)?.runId ?? ''
     expect(store.getSnapshot().runId).toBe(theirs.id)
     await tabs.otherTab.runs.cancel(ours)
-    await vi.waitFor(() => expect(shown(store)).toEqual(waiting.slice(0, 2)), patience)
+    await expect.poll(() => shown(store)).toEqual(waiting.slice(0, 2))
     tabs.gate.open()
     const ended = ['user completed: theirs', 'assistant completed: re: theirs']
-    await vi.waitFor(() => expect(shown(store)).toEqual(ended), patience)
+    await expect.poll(() => shown(store)).toEqual(ended)
     expect(store.getSnapshot().status).toBe('idle')
     leave()
   })
@@ -127,12 +126,12 @@ describe('a chat store', () => {
     const leave = store.subscribe(() => {})
     await store.send('first')
     await store.send('second', { whenBusy: 'queue' })
-    await vi.waitFor(() => expect(shown(store).at(-1)).toBe('user queued: second'), patience)
+    await expect.poll(() => shown(store).at(-1)).toBe('user queued: second')
     leave()
     const leaveAgain = store.subscribe(() => {})
     tabs.gate.open()
     const all = ['first', 'second'].flatMap((text) => [`user completed: ${text}`, `assistant completed: re: ${text}`])
-    await vi.waitFor(() => expect(shown(store)).toEqual(all), patience)
+    await expect.poll(() => shown(store)).toEqual(all)
     leaveAgain()
   })
 })

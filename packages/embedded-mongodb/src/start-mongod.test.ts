@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { MongoClient } from 'mongodb'
-import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { freePort, isListening } from './free-port.ts'
 import { startMongod, type EmbeddedMongod } from './start-mongod.ts'
 
@@ -80,8 +80,8 @@ describe('a throw-away server', () => {
     const { server, kill } = await startInAnotherProcess()
     expect(await isListening(server.port)).toBe(true)
     await kill()
-    await vi.waitFor(async () => expect(await isListening(server.port)).toBe(false), 5000)
-    await vi.waitFor(async () => expect(await exists(server.dataDir)).toBe(false), 10_000)
+    await expect.poll(async () => await isListening(server.port)).toBe(false)
+    await expect.poll(async () => await exists(server.dataDir)).toBe(false)
   })
 
   test('takes server parameters', async () => {

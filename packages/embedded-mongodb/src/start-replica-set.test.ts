@@ -9,7 +9,7 @@ test(
   'three nodes elect another primary when theirs is killed, and the dead one comes back',
   { timeout: 90_000 },
   async () => {
-    await using set = await startReplicaSet({ env, electionTimeoutMillis: 1000 })
+    await using set = await startReplicaSet({ env, electionTimeoutMillis: 4_000 })
     await using client = new MongoClient(set.uri)
     const notes = client.db('app').collection('notes', { writeConcern: { w: 'majority' } })
     await notes.insertOne({ text: 'before' })

@@ -38,7 +38,7 @@ export function runCommand(
     async shows(text) {
       await vi.waitFor(() => {
         if (!written.stdout.includes(text)) throw new Error(`Not shown: ${text}; ${JSON.stringify(written)}`)
-      }, 15_000)
+      }, 20_000)
     },
     kill(signal) {
       child.kill(signal)

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { act, cleanup, render, renderHook, screen, waitFor } from '@testing-library/react'
+import { act, cleanup, configure, render, renderHook, screen, waitFor } from '@testing-library/react'
 import { textOf } from '@verbatim/core'
 import { StrictMode } from 'react'
 import type { ReactNode } from 'react'
@@ -13,6 +13,9 @@ import type { ChatServer } from '../testing/chat-server.ts'
 import { messageId, metrics, sessionId } from '../testing/events.ts'
 import { refuse, wireError } from '../testing/wire-server.ts'
 import { useChat, useRun, useVerbatim, VerbatimProvider } from './index.ts'
+
+// Its own second is over before a busy machine has answered.
+configure({ asyncUtilTimeout: 20_000 })
 
 const clients: VerbatimClient[] = []
 afterEach(() => {
@@ -272,11 +275,15 @@ describe('useChat', () => {
     const { chat, frames } = openChat(connect(server))
     await waitFor(() => expect(chat().status).toBe('idle'))
     await act(async () => void (await chat().send('Hi')))
+    const drawnBefore = frames.length
+    const startMs = performance.now()
     for (let index = 0; index < 2000; index++) server.current!.say(`${index} `)
     server.current!.end()
     await waitFor(() => expect(chat().status).toBe('idle'))
     expect(said(chat().messages).at(-1)).toMatch(/ 1998 1999 $/)
-    expect(frames.length).toBeLessThan(200)
+    // 60 frames a second, some more for the beginning and the end, and never one a batch, however slow the machine.
+    const mostFrames = (performance.now() - startMs) / 16 + 20
+    expect(frames.length - drawnBefore).toBeLessThan(Math.min(mostFrames, 2000))
   })
 })
 

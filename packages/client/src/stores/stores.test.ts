@@ -1,5 +1,5 @@
 import { textOf } from '@verbatim/core'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { createClient } from '../create-client.ts'
 import type { VerbatimClient } from '../create-client.ts'
 import { startChatServer } from '../testing/chat-server.ts'
@@ -32,16 +32,16 @@ describe('stores of one run', () => {
     const leaveChat = chat.subscribe(() => {})
     const watched = runStore(client, run.id)
     const leaveRun = watched.subscribe(() => {})
-    await vi.waitFor(() => expect(watched.getSnapshot().text).toBe('Hel'))
-    await vi.waitFor(() => expect(said(chat).at(-1)).toBe('assistant: Hel'))
+    await expect.poll(() => watched.getSnapshot().text).toBe('Hel')
+    await expect.poll(() => said(chat).at(-1)).toBe('assistant: Hel')
     leaveRun()
     await new Promise((resolve) => setTimeout(resolve, 20))
     run.say('lo')
-    await vi.waitFor(() => expect(said(chat).at(-1)).toBe('assistant: Hello'))
+    await expect.poll(() => said(chat).at(-1)).toBe('assistant: Hello')
     expect(server.wire.to('runs.follow')).toHaveLength(1)
     expect(server.wire.openStreams).toBe(1)
     leaveChat()
-    await vi.waitFor(() => expect(server.wire.openStreams).toBe(0))
+    await expect.poll(() => server.wire.openStreams).toBe(0)
   })
 
   it('are one store for each client and key', async () => {
@@ -59,7 +59,7 @@ describe('a chat store', () => {
     const client = connect(server)
     const chat = chatStore(client, sessionId)
     const leave = chat.subscribe(() => {})
-    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'))
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     let isAway = true
     const start = server.wire.handlerOf('runs.start')
     server.wire.on('runs.start', (request, response) => {
@@ -67,25 +67,25 @@ describe('a chat store', () => {
       return start(request, response)
     })
     const isDurable = chat.send('Hi')
-    await vi.waitFor(() => expect(server.wire.to('runs.start').length).toBeGreaterThan(0))
+    await expect.poll(() => server.wire.to('runs.start').length).toBeGreaterThan(0)
     leave()
     await new Promise((resolve) => setTimeout(resolve, 20))
     isAway = false
     expect(await isDurable).toBe(true)
     expect(server.messages).toHaveLength(1)
-    await vi.waitFor(() => expect(server.wire.openStreams).toBe(0))
+    await expect.poll(() => server.wire.openStreams).toBe(0)
   })
 
   it('shows a prompt once, though it is stored while its answer is being made', async () => {
     await using server = await startChatServer()
     const chat = chatStore(connect(server), sessionId)
     chat.subscribe(() => {})
-    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'))
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     await chat.send('Hi')
     server.current!.say('Hello')
-    await vi.waitFor(() => expect(said(chat)).toEqual(['user: Hi', 'assistant: Hello']))
+    await expect.poll(() => said(chat)).toEqual(['user: Hi', 'assistant: Hello'])
     await chat.refresh()
-    await vi.waitFor(() => expect(chat.getSnapshot().messages[0]?.id).toBe(server.messages[0]!.id))
+    await expect.poll(() => chat.getSnapshot().messages[0]?.id).toBe(server.messages[0]!.id)
     expect(said(chat)).toEqual(['user: Hi', 'assistant: Hello'])
   })
 
@@ -93,10 +93,10 @@ describe('a chat store', () => {
     await using server = await startChatServer()
     const chat = chatStore(connect(server), sessionId)
     chat.subscribe(() => {})
-    await vi.waitFor(() => expect(chat.getSnapshot().status).toBe('idle'))
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     const [first, second] = await Promise.all([chat.send('One'), chat.send('Two')])
     expect([first, second]).toEqual([true, false])
-    await vi.waitFor(() => expect(chat.getSnapshot().error).toMatchObject({ code: 'SESSION_BUSY' }))
+    await expect.poll(() => chat.getSnapshot().error).toMatchObject({ code: 'SESSION_BUSY' })
     expect(server.wire.to('runs.start')).toHaveLength(1)
   })
 
@@ -106,9 +106,9 @@ describe('a chat store', () => {
     expect(await chat.send('Hi')).toBe(true)
     server.current!.say('Hello')
     server.current!.end()
-    await vi.waitFor(() =>
-      expect(chat.getSnapshot().messages.map(({ id }) => id)).toEqual(server.messages.map(({ id }) => id)),
-    )
+    await expect
+      .poll(() => chat.getSnapshot().messages.map(({ id }) => id))
+      .toEqual(server.messages.map(({ id }) => id))
     expect(chat.getSnapshot().status).toBe('idle')
   })
 
@@ -117,10 +117,10 @@ describe('a chat store', () => {
     server.addTurn('Q1', 'A1')
     const chat = chatStore(connect(server), sessionId)
     chat.subscribe(() => {})
-    await vi.waitFor(() => expect(said(chat)).toEqual(['user: Q1', 'assistant: A1']))
+    await expect.poll(() => said(chat)).toEqual(['user: Q1', 'assistant: A1'])
     for (let turn = 2; turn <= 5; turn++) server.addTurn(`Q${turn}`, `A${turn}`)
     await chat.refresh()
-    await vi.waitFor(() => expect(said(chat)).toEqual(['user: Q4', 'assistant: A4', 'user: Q5', 'assistant: A5']))
+    await expect.poll(() => said(chat)).toEqual(['user: Q4', 'assistant: A4', 'user: Q5', 'assistant: A5'])
     expect(chat.getSnapshot().hasOlder).toBe(true)
   })
 })

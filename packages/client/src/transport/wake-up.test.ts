@@ -48,7 +48,7 @@ describe('a browser that wakes up', () => {
   ])('tries again at once when it is %s while waiting for the next attempt', async (_name, wake) => {
     const { server, run } = await follow((_request, response) => refuse(response, wireError('UNAVAILABLE'), 503))
     await using _server = server
-    await vi.waitFor(() => expect(run.status).toBe('reconnecting'))
+    await expect.poll(() => run.status).toBe('reconnecting')
     wake()
     await expectWhole(run)
   })
@@ -56,10 +56,10 @@ describe('a browser that wakes up', () => {
   it('takes an open connection for dead when the network is back', async () => {
     const { server, run } = await follow(hangs)
     await using _server = server
-    await vi.waitFor(() => expect(run.status).toBe('streaming'))
+    await expect.poll(() => run.status).toBe('streaming')
     window.dispatchEvent(new Event('online'))
     // The first wait is the long one, so a second wake-up ends it.
-    await vi.waitFor(() => expect(run.status).toBe('reconnecting'))
+    await expect.poll(() => run.status).toBe('reconnecting')
     window.dispatchEvent(new Event('online'))
     await expectWhole(run)
   })
@@ -67,7 +67,7 @@ describe('a browser that wakes up', () => {
   it('keeps an open connection that was alive a moment ago when the page is shown', async () => {
     const { server, run } = await follow(hangs)
     await using _server = server
-    await vi.waitFor(() => expect(run.status).toBe('streaming'))
+    await expect.poll(() => run.status).toBe('streaming')
     show('hidden')
     show('visible')
     await new Promise((resolve) => setTimeout(resolve, 50))
@@ -79,7 +79,7 @@ describe('a browser that wakes up', () => {
     const refusal = wireError('RATE_LIMITED', { retryAfterMs: 600_000 })
     const { server, run } = await follow((_request, response) => refuse(response, refusal, 429))
     await using _server = server
-    await vi.waitFor(() => expect(run.status).toBe('reconnecting'))
+    await expect.poll(() => run.status).toBe('reconnecting')
     window.dispatchEvent(new Event('online'))
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect(server.to('runs.follow')).toHaveLength(1)
