@@ -172,7 +172,7 @@ describe('a run whose process is lost in mid-answer', () => {
     await using database = await openDatabase()
     const speaker = handAgent({ onCrash })
     const agent = handAgent({ onCrash })
-    const leaving = openEngine(database, { agents: [speaker], options: { recoveryMs: 30 } })
+    const leaving = openEngine(database, { agents: [speaker], options: { recoveryMs: 600_000 } })
     const runId = await startRun(leaving)
     speaker.say('before')
     await waitForText(leaving, runId, 'before')
@@ -312,7 +312,7 @@ describe('a takeover that is lost itself', () => {
         const batchId = crypto.randomUUID()
         const text: AgentEvent = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'late' } }
         const entry = { key: owned.key, firstSeq: end.seq, batchId, events: [text] }
-        if (end.seq === 5) await eventLog.append([entry], { signal: AbortSignal.timeout(5_000) })
+        if (end.seq === 5) await eventLog.append([entry], { signal: AbortSignal.timeout(20_000) })
         return await runRepository.continueRun(owned, end, given)
       },
     }

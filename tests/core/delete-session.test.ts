@@ -95,9 +95,19 @@ describe('a session that is deleted', () => {
   it('shows nothing and takes nothing while its run goes on in a process that has not heard of it yet', async () => {
     await using database = await openDatabase()
     const agent = handAgent()
+    const hearing = createGate()
     await using owner = openEngine(database, {
       agents: [agent],
-      options: { ...shortLeases, cancelPollMs: 2_000 },
+      options: shortLeases,
+      wrap: ({ runRepository }) => ({
+        runRepository: {
+          ...runRepository,
+          async findCancelRequests(...args) {
+            await hearing.pass()
+            return await runRepository.findCancelRequests(...args)
+          },
+        },
+      }),
     })
     await using other = openEngine(database, { agents: [agent], options: { cancelWaitMs: 300, startWaitMs: 100 } })
     const runId = await startRun(owner, { message: canary })
@@ -107,11 +117,14 @@ describe('a session that is deleted', () => {
     expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: false })
     // What is said of the run itself is true until it has ended.
     const ofRun = new Set(['run', 'cancel', 'retry', 'follow', 'followOn', 'followEnd', 'appendAgain'])
-    const codes = await codesOf(everyCall(other, { runId, messageId }))
-    const found = Object.entries(codes).filter(([name, code]) => !ofRun.has(name) && code !== 'SESSION_DELETED')
-    expect(found).toEqual([])
+    const calls = Object.entries(everyCall(other, { runId, messageId }))
+    const untilItEnds = codesOf(Object.fromEntries(calls.filter(([name]) => ofRun.has(name))))
+    const codes = await codesOf(Object.fromEntries(calls.filter(([name]) => !ofRun.has(name))))
+    expect(Object.entries(codes).filter(([, code]) => code !== 'SESSION_DELETED')).toEqual([])
     expect((await other.sessions.list(ada, page)).items).toEqual([])
     await expect(other.sessions.delete(eve, { sessionId })).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' })
+    hearing.open()
+    await untilItEnds
     await vi.waitFor(async () => {
       expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
     }, patience)

@@ -38,14 +38,15 @@ export async function openFollowWorld(database: TestDatabase, withHints: boolean
   const agent = handAgent({ id: agentId })
   const { logWatcher, ...rest } = database.storage
   const storage = withHints ? { ...rest, logWatcher } : rest
-  const open = () =>
+  const open = (recoveryMs: number) =>
     openEngine(database, {
       agents: [agent],
       // A memory so small that followers fall out of it and go on in the log.
-      options: { ...shortLeases, recoveryMs: 30, pollMs: 20, maxRingBytes: 400 },
+      options: { ...shortLeases, recoveryMs, pollMs: 20, maxRingBytes: 400 },
       wrap: () => storage,
     })
-  const engines = [open(), open()] as const
+  // The writer takes nothing over: what it drains is for the other one, at once.
+  const engines = [open(600_000), open(30)] as const
   const runId = crypto.randomUUID()
   await engines[0].runs.start(owner, { runId, sessionId: runId, message: 'go' })
   return {

@@ -133,10 +133,11 @@ describe('durable before visible', () => {
     const before = watched.inserts()
     agent.say(' two')
     await watched.insertIsBlocked()
-    expect(watched.inserts()).toBe(before)
-    expect(textSeen(seen)).toBe('one')
+    while (watched.inserts() === before) {
+      expect(textSeen(seen)).toBe('one')
+      await turn()
+    }
     await vi.waitFor(() => expect(textSeen(seen)).toBe('one two'), patience)
-    expect(watched.inserts()).toBeGreaterThan(before)
     agent.end()
     expect((await following).at(-1)?.type).toBe('run_completed')
   })
