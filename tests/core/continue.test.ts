@@ -7,6 +7,7 @@ import { openTestDatabase } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { answerOf, handAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { holdFailPoint } from '../support/fail-point.ts'
 import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
 import { openMortalEngine } from '../support/mortal-engine.ts'
@@ -289,10 +290,9 @@ describe('a takeover that is lost itself', () => {
     uri.searchParams.set('appName', appName)
     await using database = await openTestDatabase(uri.href)
     const runId = await loseInMidText(database, handAgent({ onCrash }))
-    const admin = database.client.db('admin')
+    await using failPoint = await holdFailPoint()
     // Twice, because the driver itself tries a commit once more.
-    const data = { failCommands: ['commitTransaction'], appName, ...failure }
-    await admin.command({ configureFailPoint: 'failCommand', mode: { times: 2 }, data })
+    await failPoint.set(2, { failCommands: ['commitTransaction'], appName, ...failure })
     const agent = handAgent({ onCrash })
     await using taker = openEngine(database, { agents: [agent], options })
     await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)

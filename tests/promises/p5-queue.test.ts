@@ -8,7 +8,17 @@ import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, followBatches, patience } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
-import { echoAgent, history, names, promptsOf, queueOf, sessionId, settled, start } from '../support/queue.ts'
+import {
+  echoAgent,
+  history,
+  names,
+  promptsOf,
+  queueOf,
+  sessionId,
+  settled,
+  start,
+  startInCrowd,
+} from '../support/queue.ts'
 
 const fast = { ...shortLeases, recoveryMs: 50 }
 
@@ -83,7 +93,7 @@ describe('a prompt that may wait', () => {
     await using three = openEngine(database, { agents, options, wrap })
     const cores = [one, two, three]
     const runs = await Promise.all(
-      names(32).map((prompt, at) => start(cores[at % 3] ?? one, prompt, { whenBusy: 'queue' })),
+      names(32).map((prompt, at) => startInCrowd(cores[at % 3] ?? one, prompt, { whenBusy: 'queue' })),
     )
     const running = runs.filter((run) => run.status === 'running')
     expect(running).toHaveLength(1)
@@ -115,7 +125,7 @@ describe('the queue', () => {
   it('never holds more, however many come at once', async () => {
     await using busy = await openBusy()
     const outcomes = await Promise.allSettled(
-      names(32).map((prompt) => start(busy.core, prompt, { whenBusy: 'queue' })),
+      names(32).map((prompt) => startInCrowd(busy.core, prompt, { whenBusy: 'queue' })),
     )
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
     expect(refused).toHaveLength(22)
@@ -185,7 +195,7 @@ describe('the queue', () => {
       }
     }
     const crowd = [jump(), jump(), jump()]
-    for (const prompt of names(20)) waiting.push(await start(core, prompt, { whenBusy: 'queue' }))
+    for (const prompt of names(20)) waiting.push(await startInCrowd(core, prompt, { whenBusy: 'queue' }))
     for (const run of waiting) await followAll(core, run.id)
     isOver = true
     await Promise.all(crowd)
@@ -255,7 +265,7 @@ describe('a start that is repeated', () => {
     const runId = crypto.randomUUID()
     const cores = [busy.core, other]
     const runs = await Promise.all(
-      names(8).map((_, at) => start(cores[at % 2] ?? other, 'second', { whenBusy: 'queue', runId: runId })),
+      names(8).map((_, at) => startInCrowd(cores[at % 2] ?? other, 'second', { whenBusy: 'queue', runId })),
     )
     expect(new Set(runs.map((run) => `${run.id} ${run.status}`))).toEqual(new Set([`${runId} queued`]))
     expect(await queueOf(busy.database)).toEqual([runId])

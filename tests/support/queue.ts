@@ -5,6 +5,7 @@ import type { Agent, ServerCore } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, vi } from 'vitest'
 import { answerOf, textDelta } from './agents.ts'
+import { askAgain } from './ask-again.ts'
 import { ada, patience } from './follow.ts'
 import type { Gate } from './gate.ts'
 
@@ -42,6 +43,15 @@ export async function start(
 ): Promise<Run> {
   const { whenBusy, runId = crypto.randomUUID() } = how
   return await core.runs.start(ada, { runId, sessionId, message, whenBusy })
+}
+
+/** {@link start}, as one of many at once. */
+export async function startInCrowd(
+  core: ServerCore,
+  message: string,
+  { whenBusy, runId = crypto.randomUUID() }: { whenBusy?: WhenBusy; runId?: string } = {},
+): Promise<Run> {
+  return await askAgain(core, async () => await start(core, message, { whenBusy, runId }))
 }
 
 export async function history(core: ServerCore): Promise<Message[]> {
