@@ -8,7 +8,7 @@ import { describe, expect, inject, it, vi } from 'vitest'
 import { lapseLeases, openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, patience } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
-import { echoAgent, history, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
+import { echoAgent, history, holdBeginnings, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
 
 const fast = { ...shortLeases, recoveryMs: 50 }
 
@@ -126,20 +126,11 @@ describe('a process that dies', () => {
   it('is not told from a slow one: two that begin the same run ask it once', async () => {
     await using database = await openDatabase()
     const [gate, beginnings] = [createGate(), createGate()]
-    const { runRepository } = database.storage
     const [here, there] = [echoAgent({ gate }), echoAgent()]
     await using slow = openEngine(database, {
       agents: [here],
       options: { ...fast, recoveryMs: 60_000 },
-      wrap: () => ({
-        runRepository: {
-          ...runRepository,
-          async beginRun(...args) {
-            await beginnings.pass()
-            return await runRepository.beginRun(...args)
-          },
-        },
-      }),
+      wrap: (ports) => holdBeginnings(ports, beginnings),
     })
     await start(slow, 'first')
     const second = await start(slow, 'second', { whenBusy: 'queue' })

@@ -1,7 +1,7 @@
 /** Sessions with prompts that wait: agents that answer what they were asked, and what every history must look like. */
 import { isTerminalStatus, textOf } from '@verbatim/core'
 import type { Message, Run, WhenBusy } from '@verbatim/core'
-import type { Agent, ServerCore } from '@verbatim/core/server'
+import type { Agent, ServerCore, ServerPorts } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, vi } from 'vitest'
 import { answerOf, textDelta } from './agents.ts'
@@ -31,6 +31,22 @@ export function echoAgent({ id = 'echo', gate }: { id?: string; gate?: Gate } = 
       await gate?.pass(signal)
       yield textDelta(prompt)
       yield* answerOf([]).slice(2)
+    },
+  }
+}
+
+/** Runs whose turn has come wait at `gate` before they begin. */
+export function holdBeginnings(
+  { runRepository }: TestDatabase['storage'],
+  gate: Gate,
+): Pick<ServerPorts, 'runRepository'> {
+  return {
+    runRepository: {
+      ...runRepository,
+      async beginRun(...args) {
+        await gate.pass()
+        return await runRepository.beginRun(...args)
+      },
     },
   }
 }
