@@ -1,12 +1,22 @@
 import { maxPromptBytes } from '@verbatim/core'
-import type { ContentBlock } from '@verbatim/core'
+import type { ContentBlock, Message } from '@verbatim/core'
+import type { ServerCore } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
 import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, followAll, startRun } from '../support/follow.ts'
 
 const sessionId = 'session-1'
 const role = 'user' as const
+
+type AppendInput = Parameters<ServerCore['messages']['append']>[1]
+
+/** One of many appends at once. */
+async function appendInCrowd(core: ServerCore, input: AppendInput): Promise<Message> {
+  const message = { messageId: crypto.randomUUID(), ...input }
+  return await askAgain(core, async () => await core.messages.append(ada, message))
+}
 
 describe('append a message', () => {
   it('with the same id and content again is the same message; with other content it is refused', async () => {
@@ -16,7 +26,7 @@ describe('append a message', () => {
     const first = await messages.append(ada, message)
     expect(first).toMatchObject({ seq: 1, status: 'completed', runId: null, agentId: null, metrics: null })
     expect(await messages.append(ada, message)).toEqual(first)
-    const all = await Promise.all(Array.from({ length: 16 }, async () => await messages.append(ada, message)))
+    const all = await Promise.all(Array.from({ length: 16 }, async () => await appendInCrowd(test.core, message)))
     expect(new Set(all.map((one) => JSON.stringify(one)))).toEqual(new Set([JSON.stringify(first)]))
     const reused = { code: 'MESSAGE_ID_REUSED', data: { field: 'messageId' } }
     await expect(messages.append(ada, { ...message, content: 'Other' })).rejects.toMatchObject(reused)
@@ -58,7 +68,7 @@ describe('append a message', () => {
     await first.messages.append(ada, { sessionId, role, content: 'start' })
     const racing = Array.from({ length: 16 }, async (_, at) => {
       const message = { sessionId, role, content: `racer ${at}`, expectedHead: 1 }
-      return await [first, second][at % 2]!.messages.append(ada, message)
+      return await appendInCrowd([first, second][at % 2]!, message)
     })
     const results = await Promise.allSettled(racing)
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1)
@@ -70,7 +80,7 @@ describe('append a message', () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const { messages } = test.core
     const contents = Array.from({ length: 24 }, (_, at) => `message ${at}`)
-    await Promise.all(contents.map(async (content) => await messages.append(ada, { sessionId, role, content })))
+    await Promise.all(contents.map(async (content) => await appendInCrowd(test.core, { sessionId, role, content })))
     const { items } = await messages.list(ada, sessionId, { order: 'oldest', limit: 100 })
     expect(items.map((message) => message.seq)).toEqual(contents.map((_, at) => at + 1))
     expect(new Set(items.map((message) => JSON.stringify(message.content))).size).toBe(24)

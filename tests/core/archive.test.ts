@@ -23,7 +23,7 @@ const agent: Agent = {
 
 async function collect(core: ReturnType<typeof createServerCore>, runId: string, after = 0): Promise<RunEvent[]> {
   const events: RunEvent[] = []
-  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(10_000) })) {
+  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(25_000) })) {
     expect(batch.firstSeq).toBe(after + events.length + 1)
     events.push(...batch.events)
   }
@@ -40,7 +40,7 @@ it('keeps every cursor valid when an ended run is archived into one document', a
   expect(await db.collection('run_events').countDocuments()).toBeGreaterThan(1)
 
   await using archiver = createServerCore({ ...database.storage, agents: [agent] }, { archiveDelayMs: 1 })
-  await vi.waitFor(async () => expect(await db.collection('run_events').countDocuments()).toBe(1), { timeout: 10_000 })
+  await vi.waitFor(async () => expect(await db.collection('run_events').countDocuments()).toBe(1), { timeout: 20_000 })
   expect(await db.collection('run_archives').countDocuments()).toBe(1)
   for (const after of [0, 1, 2, 127, 128, 129, 200, streamed.length - 1, streamed.length]) {
     expect(await collect(archiver, runId, after)).toEqual(streamed.slice(after))
@@ -88,7 +88,7 @@ it('keeps a zombie out of a run that is long archived', async () => {
     batchId: crypto.randomUUID(),
     events: [{ type: 'message_stop' } as const],
   }
-  expect(await eventLog.append([late], { signal: AbortSignal.timeout(5_000) })).toEqual(['fenced'])
+  expect(await eventLog.append([late], { signal: AbortSignal.timeout(20_000) })).toEqual(['fenced'])
   expect(await collect(core, runId)).toEqual(streamed)
 })
 

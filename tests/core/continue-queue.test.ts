@@ -12,7 +12,15 @@ const options = { ...shortLeases, recoveryMs: 30 }
 async function loseWithOneBehind(whenBusy: 'queue' | 'replace') {
   const database = await openDatabase()
   const speaker = handAgent({ id: 'hand', onCrash: 'continue' })
-  await using lost = openMortalEngine(database, { agents: [speaker], options: { ...options, heartbeatMs: 1_900 } })
+  // It learns nothing and renews nothing by itself, so that it does not stop before it is lost.
+  const deaf = {
+    heartbeatMs: 200_000,
+    selfFenceMs: 400_000,
+    leaseMs: 600_000,
+    recoveryMs: 600_000,
+    cancelPollMs: 600_000,
+  }
+  await using lost = openMortalEngine(database, { agents: [speaker], options: deaf })
   const runId = await startRun(lost.core, { message: 'First' })
   speaker.say('One, two, ')
   await vi.waitFor(() => expect(lost.core.stats().eventsCommitted).toBeGreaterThan(2), patience)

@@ -7,6 +7,7 @@ import { openTestDatabase } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { answerOf, handAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { holdFailPoint } from '../support/fail-point.ts'
 import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
 import { openMortalEngine } from '../support/mortal-engine.ts'
@@ -172,7 +173,7 @@ describe('a run whose process is lost in mid-answer', () => {
     await using database = await openDatabase()
     const speaker = handAgent({ onCrash })
     const agent = handAgent({ onCrash })
-    const leaving = openEngine(database, { agents: [speaker], options: { recoveryMs: 30 } })
+    const leaving = openEngine(database, { agents: [speaker], options: { recoveryMs: 600_000 } })
     const runId = await startRun(leaving)
     speaker.say('before')
     await waitForText(leaving, runId, 'before')
@@ -289,10 +290,9 @@ describe('a takeover that is lost itself', () => {
     uri.searchParams.set('appName', appName)
     await using database = await openTestDatabase(uri.href)
     const runId = await loseInMidText(database, handAgent({ onCrash }))
-    const admin = database.client.db('admin')
+    await using failPoint = await holdFailPoint()
     // Twice, because the driver itself tries a commit once more.
-    const data = { failCommands: ['commitTransaction'], appName, ...failure }
-    await admin.command({ configureFailPoint: 'failCommand', mode: { times: 2 }, data })
+    await failPoint.set(2, { failCommands: ['commitTransaction'], appName, ...failure })
     const agent = handAgent({ onCrash })
     await using taker = openEngine(database, { agents: [agent], options })
     await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
@@ -312,7 +312,7 @@ describe('a takeover that is lost itself', () => {
         const batchId = crypto.randomUUID()
         const text: AgentEvent = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'late' } }
         const entry = { key: owned.key, firstSeq: end.seq, batchId, events: [text] }
-        if (end.seq === 5) await eventLog.append([entry], { signal: AbortSignal.timeout(5_000) })
+        if (end.seq === 5) await eventLog.append([entry], { signal: AbortSignal.timeout(20_000) })
         return await runRepository.continueRun(owned, end, given)
       },
     }

@@ -1,17 +1,9 @@
-import {
-  type AgentEvent,
-  emptyAnswer,
-  ownerOf,
-  reduceEvents,
-  textOf,
-  type EventBatch,
-  type RunEvent,
-} from '@verbatim/core'
+import { emptyAnswer, reduceEvents, textOf } from '@verbatim/core'
+import type { AgentEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
 import { openTestCore } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
-
-const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
+import { ada, followAll } from '../support/follow.ts'
 
 function wordsAgent(words: readonly string[], pause: () => Promise<void> = () => Promise.resolve()): Agent {
   return {
@@ -34,26 +26,17 @@ function wordsAgent(words: readonly string[], pause: () => Promise<void> = () =>
   }
 }
 
-async function collect(batches: AsyncIterable<EventBatch>): Promise<RunEvent[]> {
-  const events: RunEvent[] = []
-  for await (const batch of batches) {
-    expect(batch.firstSeq).toBe(events.length + 1)
-    events.push(...batch.events)
-  }
-  return events
-}
-
 describe('the engine', () => {
   it('turns a prompt into a stored answer that equals what was streamed', async () => {
     await using test = await openTestCore({ uri: inject('mongoUri'), agents: [wordsAgent(['Hel', 'lo ', 'world'])] })
     const { core } = test
     const runId = crypto.randomUUID()
-    const run = await core.runs.start(owner, { sessionId: 's1', runId, message: 'Say hello' })
-    const events = await collect(core.runs.follow(owner, runId, { signal: AbortSignal.timeout(5000) }))
+    const run = await core.runs.start(ada, { sessionId: 's1', runId, message: 'Say hello' })
+    const events = await followAll(core, runId)
     const answer = reduceEvents(emptyAnswer, { firstSeq: 1, events })
     expect(answer.status).toBe('completed')
     expect(textOf(answer.content)).toBe('Hello world')
-    const messages = await core.messages.list(owner, 's1', { limit: 10, order: 'oldest' })
+    const messages = await core.messages.list(ada, 's1', { limit: 10, order: 'oldest' })
     expect(messages.items.map((message) => [message.seq, message.role, textOf(message.content)])).toEqual([
       [1, 'user', 'Say hello'],
       [2, 'assistant', 'Hello world'],
@@ -66,7 +49,7 @@ describe('the engine', () => {
       cycles: 1,
       model: 'words-1',
     })
-    expect((await core.sessions.get(owner, 's1')).activeRunId).toBeNull()
+    expect((await core.sessions.get(ada, 's1')).activeRunId).toBeNull()
   })
 
   it('replays from every cursor exactly the rest', async () => {
@@ -77,18 +60,11 @@ describe('the engine', () => {
     })
     const { core } = test
     const runId = crypto.randomUUID()
-    await core.runs.start(owner, { sessionId: 's1', runId, message: 'Count' })
-    const all = await collect(core.runs.follow(owner, runId, { signal: AbortSignal.timeout(5000) }))
+    await core.runs.start(ada, { sessionId: 's1', runId, message: 'Count' })
+    const all = await followAll(core, runId)
     for (let after = 0; after <= all.length; after++) {
-      const rest: RunEvent[] = []
-      for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(5000) }))
-        rest.push(...batch.events)
-      expect(rest).toEqual(all.slice(after))
+      expect(await followAll(core, runId, { after })).toEqual(all.slice(after))
     }
-    await expect(
-      collect(core.runs.follow(owner, runId, { after: all.length + 1, signal: AbortSignal.timeout(5000) })),
-    ).rejects.toMatchObject({
-      code: 'INVALID_CURSOR',
-    })
+    await expect(followAll(core, runId, { after: all.length + 1 })).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
   })
 })

@@ -5,6 +5,7 @@ import type { ServerCore } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
 import { handAgent } from '../support/agents.ts'
 import type { HandAgent } from '../support/agents.ts'
+import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
 import { openMortalEngine } from '../support/mortal-engine.ts'
@@ -120,11 +121,12 @@ describe('a retry', () => {
     const failed = await startFailed(core, agent)
     const newRunId = crypto.randomUUID()
     const asks = Array.from({ length: 8 }, async (_, at) => {
-      return await (at % 2 === 0 ? core : other).runs.retry(ada, { runId: failed, newRunId })
+      const asked = at % 2 === 0 ? core : other
+      return await askAgain(asked, async () => await asked.runs.retry(ada, { runId: failed, newRunId }))
     })
     expect(new Set((await Promise.all(asks)).map(({ messageId }) => messageId)).size).toBe(1)
-    expect(agent.requests).toHaveLength(2)
     await complete(core, agent, newRunId)
+    expect(agent.requests).toHaveLength(2)
     expect(await other.runs.retry(ada, { runId: failed, newRunId })).toMatchObject({ status: 'completed' })
     expect(await messagesOf(core)).toHaveLength(3)
   })
@@ -134,7 +136,10 @@ describe('a retry', () => {
     await using test = await openOne({ agents: [agent] })
     const { core } = test
     const failed = await startFailed(core, agent)
-    const outcomes = await Promise.allSettled(Array.from({ length: 6 }, async () => await retry(core, failed)))
+    const newRunIds = Array.from({ length: 6 }, () => crypto.randomUUID())
+    const outcomes = await Promise.allSettled(
+      newRunIds.map(async (newRunId) => await askAgain(core, async () => await retry(core, failed, newRunId))),
+    )
     const won = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
     const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
     expect([won.length, refused.length]).toEqual([1, 5])

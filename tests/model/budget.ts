@@ -12,7 +12,7 @@ import { modelRuns } from '../support/env.ts'
 export const maxCommands = 100
 
 /** What one sequence may cost on a machine that is busy with other tests, in milliseconds. */
-const sequenceMs = 2_500
+const sequenceMs = 10_000
 
 /** Time for the first failure to be made smaller. When it is over, the smallest so far is reported, with its seed. */
 const shrinkMs = 20_000

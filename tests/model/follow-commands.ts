@@ -38,14 +38,15 @@ export async function openFollowWorld(database: TestDatabase, withHints: boolean
   const agent = handAgent({ id: agentId })
   const { logWatcher, ...rest } = database.storage
   const storage = withHints ? { ...rest, logWatcher } : rest
-  const open = () =>
+  const open = (recoveryMs: number) =>
     openEngine(database, {
       agents: [agent],
       // A memory so small that followers fall out of it and go on in the log.
-      options: { ...shortLeases, recoveryMs: 30, pollMs: 20, maxRingBytes: 400 },
+      options: { ...shortLeases, recoveryMs, pollMs: 20, maxRingBytes: 400 },
       wrap: () => storage,
     })
-  const engines = [open(), open()] as const
+  // The writer takes nothing over: what it drains is for the other one, at once.
+  const engines = [open(600_000), open(30)] as const
   const runId = crypto.randomUUID()
   await engines[0].runs.start(owner, { runId, sessionId: runId, message: 'go' })
   return {
@@ -126,18 +127,20 @@ export const followCommands: fc.Arbitrary<Command>[] = [
       await world.database.storage.eventLog.archive(world.key, { expiresAt: new Date('2100-01-01') })
     },
   }),
-  command(
-    'end',
-    fc.record({ how: fc.constantFrom('completed', 'failed', 'cancelled', 'drained'), isMeant: rarely() }),
-    {
-      isPossible: (model, { isMeant }) => isMeant && isRunning(model),
-      async run(model, world, { how }) {
-        model.end = how
-        await endings[how](world)
-      },
-    },
-  ),
+  endCommand(),
+  endCommand(),
 ]
+
+function endCommand(): fc.Arbitrary<Command> {
+  const how = fc.constantFrom('completed', 'failed', 'cancelled', 'drained')
+  return command('end', fc.record({ how, isMeant: rarely() }), {
+    isPossible: (model, { isMeant }) => isMeant && isRunning(model),
+    async run(model, world, { how }) {
+      model.end = how
+      await endings[how](world)
+    },
+  })
+}
 
 async function expectSaid(model: FollowModel, world: FollowWorld): Promise<void> {
   await vi.waitFor(async () => expect(textOfLog(await stored(world))).toBe(model.said), patience)
@@ -155,7 +158,7 @@ async function expectNothingPast(
 
 /** An end stands for many commands that could have come before it. */
 function rarely(): fc.Arbitrary<boolean> {
-  return fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) })
+  return fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) })
 }
 
 const endings = {

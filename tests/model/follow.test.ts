@@ -14,6 +14,9 @@ let database: TestDatabase
 beforeAll(async () => void (database = await openDatabase()))
 afterAll(async () => await database[Symbol.asyncDispose]())
 
+/** A model that never gets there would find nothing. */
+const places = ['say', 'see all that was said', 'attach', 'drop', 'end', 'follow past the end', 'archive']
+
 it(
   'shows each follower every event once and in order, wherever it goes on',
   async ({ annotate }) => {
@@ -26,6 +29,7 @@ it(
     })
     await expect(fc.assert(property, budget(2).runs)).resolves.toBeUndefined()
     await annotate([...tally].map(([what, times]) => `${what}: ${times}`).join('\n'))
+    for (const what of places) expect.soft(tally.get(what) ?? 0, what).toBeGreaterThanOrEqual(2)
   },
   budget(2).timeout,
 )

@@ -5,7 +5,7 @@
  */
 import { isTerminalEvent, textOf, VerbatimError } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
-import type { Agent, EventLog, ServerCore } from '@verbatim/core/server'
+import type { Agent, EventLog, ServerCore, ServerOptionsInput } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -132,7 +132,7 @@ interface Follower {
 /** Follows to the end; what it has seen is looked at by others meanwhile. */
 async function follow(core: ServerCore, runId: string, { after, events }: Follower): Promise<void> {
   const key = database.storage.eventLog.keyOf(owner, runId)
-  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(15_000) })) {
+  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(60_000) })) {
     const seq = after + events.length
     expect(batch.firstSeq).toBe(seq + 1)
     const stored = await readPages(database, key, { after: seq, maxBatches: 100 })
@@ -173,10 +173,15 @@ async function expectEnded({ runId, words }: Speech, seen: readonly Follower[]):
 async function speakAll(schedule: Schedule, speeches: readonly Speech[]): Promise<void> {
   const { scheduler } = schedule
   const agents = [speaker(speeches, scheduler)]
-  const open = (log: (real: EventLog) => EventLog) =>
-    openEngine(database, { agents, options: shortestLeases, wrap: ({ eventLog }) => ({ eventLog: log(eventLog) }) })
-  const writer = open((log) => scheduledLog(log, schedule))
-  const other = open((log) => scheduledRead(log, scheduler))
+  const open = (options: ServerOptionsInput, log: (real: EventLog) => EventLog) =>
+    openEngine(database, {
+      agents,
+      options: { ...shortestLeases, ...options },
+      wrap: ({ eventLog }) => ({ eventLog: log(eventLog) }),
+    })
+  // Only the other one takes over, and holds what it took while the scheduler lets its reads wait.
+  const writer = open({ recoveryMs: 600_000 }, (log) => scheduledLog(log, schedule))
+  const other = open({ leaseMs: 10_000 }, (log) => scheduledRead(log, scheduler))
   try {
     const followed = speeches.map(async ({ runId }) => {
       await writer.runs.start(owner, { runId, sessionId: runId, message: 'go' })

@@ -62,6 +62,9 @@ export interface Model {
 
 export const maxQueuedRuns = 2
 
+/** Of one sequence, so that what each is compared with stays small. */
+export const maxRuns = 14
+
 export function emptyModel(): Model {
   const session = (): ModelSession => ({ id: crypto.randomUUID(), messages: [], active: undefined, queue: [] })
   return { sessions: [session(), session()], runs: [], now: 0 }

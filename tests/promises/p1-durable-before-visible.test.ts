@@ -8,6 +8,7 @@ import { MongoClient } from 'mongodb'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { answerOf, handAgent, scriptAgent, turn } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
+import { holdFailPoint } from '../support/fail-point.ts'
 import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
@@ -129,14 +130,18 @@ describe('durable before visible', () => {
     })
     agent.say('one')
     await vi.waitFor(() => expect(textSeen(seen)).toBe('one'), patience)
-    await watched.blockNextInsert(1_500)
+    await using failPoint = await holdFailPoint()
+    // Only this client's inserts are held, so that no other test is disturbed.
+    const block = { failCommands: ['insert'], blockConnection: true, blockTimeMS: 1_500, appName: watched.appName }
+    const earlier = await failPoint.set(1, block)
     const before = watched.inserts()
     agent.say(' two')
-    await watched.insertIsBlocked()
-    expect(watched.inserts()).toBe(before)
-    expect(textSeen(seen)).toBe('one')
+    await failPoint.entered(earlier + 1)
+    while (watched.inserts() === before) {
+      expect(textSeen(seen)).toBe('one')
+      await turn()
+    }
     await vi.waitFor(() => expect(textSeen(seen)).toBe('one two'), patience)
-    expect(watched.inserts()).toBeGreaterThan(before)
     agent.end()
     expect((await following).at(-1)?.type).toBe('run_completed')
   })
@@ -165,27 +170,12 @@ async function openWatchedClient(databaseName: string) {
     inserts++
   })
   await client.connect()
-  const admin = new MongoClient(inject('mongoUri'))
-  let timesEntered = 0
   return {
+    appName,
     storage: createMongoStorage({ client, databaseName, clock: systemClock }),
     confirmedSeq: () => confirmedSeq,
     inserts: () => inserts,
-    /** Only this client's inserts are held, so that no other test is disturbed. */
-    async blockNextInsert(blockTimeMS: number) {
-      const { count } = await admin.db('admin').command({
-        configureFailPoint: 'failCommand',
-        mode: { times: 1 },
-        data: { failCommands: ['insert'], blockConnection: true, blockTimeMS, appName },
-      })
-      timesEntered = Number(count) + 1
-    },
-    async insertIsBlocked() {
-      await admin.db('admin').command({ waitForFailPoint: 'failCommand', timesEntered, maxTimeMS: 20_000 })
-    },
     async [Symbol.asyncDispose]() {
-      await admin.db('admin').command({ configureFailPoint: 'failCommand', mode: 'off' })
-      await admin.close()
       await client.close()
     },
   }

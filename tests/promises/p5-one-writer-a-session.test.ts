@@ -3,6 +3,7 @@ import { ownerOf, textOf } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
 import { describe, expect, it } from 'vitest'
 import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, answerFrom, eve, followAll, startRun } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
@@ -30,7 +31,12 @@ describe('the same run id', () => {
     await using first = openEngine(database, { agents })
     await using second = openEngine(database, { agents })
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'Again' }
-    const runs = await Promise.all(at32.map(async (at) => await [first, second][at % 2]!.runs.start(ada, input)))
+    const runs = await Promise.all(
+      at32.map(async (at) => {
+        const core = [first, second][at % 2]!
+        return await askAgain(core, async () => await core.runs.start(ada, input))
+      }),
+    )
     expect(new Set(runs.map((run) => `${run.id} ${run.userMessageId} ${run.messageId}`)).size).toBe(1)
     expect(first.stats().runsStarted + second.stats().runsStarted).toBe(1)
     expect(answerFrom(await followAll(first, input.runId)).status).toBe('completed')
@@ -98,7 +104,10 @@ describe('a session', () => {
     await using second = openEngine(database, { agents: [agent] })
     const runIds = at32.map(() => crypto.randomUUID())
     const results = await Promise.allSettled(
-      runIds.map(async (runId, at) => await startRun([first, second][at % 2]!, { runId, message: `Prompt ${at}` })),
+      runIds.map(async (runId, at) => {
+        const core = [first, second][at % 2]!
+        return await askAgain(core, async () => await startRun(core, { runId, message: `Prompt ${at}` }))
+      }),
     )
     const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     expect(won).toHaveLength(1)
@@ -115,7 +124,12 @@ describe('a session', () => {
   it('does not wait for other sessions: 32 at once all run', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['to ', 'each']))] })
     const { core } = test
-    const runIds = await Promise.all(at32.map(async (at) => await startRun(core, { sessionId: `session-${at}` })))
+    const runIds = at32.map(() => crypto.randomUUID())
+    await Promise.all(
+      runIds.map(async (runId, at) => {
+        await askAgain(core, async () => await startRun(core, { runId, sessionId: `session-${at}` }))
+      }),
+    )
     const answers = await Promise.all(runIds.map(async (runId) => answerFrom(await followAll(core, runId))))
     expect(answers.map((answer) => [answer.status, textOf(answer.content)])).toEqual(
       at32.map(() => ['completed', 'to each']),

@@ -5,10 +5,10 @@ import { systemClock } from '@verbatim/core/server'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { MongoClient, MongoNetworkError } from 'mongodb'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { lapseLeases, openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, patience } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
-import { echoAgent, history, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
+import { echoAgent, history, holdBeginnings, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
 
 const fast = { ...shortLeases, recoveryMs: 50 }
 
@@ -92,6 +92,7 @@ describe('a process that dies', () => {
       gate.open()
       await died
       const closing = dying.close()
+      await lapseLeases(database)
       await using other = openEngine(database, { agents: [echoAgent()], options: fast })
       const { runs, messages } = await settled(other, database)
       await closing
@@ -125,20 +126,11 @@ describe('a process that dies', () => {
   it('is not told from a slow one: two that begin the same run ask it once', async () => {
     await using database = await openDatabase()
     const [gate, beginnings] = [createGate(), createGate()]
-    const { runRepository } = database.storage
     const [here, there] = [echoAgent({ gate }), echoAgent()]
     await using slow = openEngine(database, {
       agents: [here],
       options: { ...fast, recoveryMs: 60_000 },
-      wrap: () => ({
-        runRepository: {
-          ...runRepository,
-          async beginRun(...args) {
-            await beginnings.pass()
-            return await runRepository.beginRun(...args)
-          },
-        },
-      }),
+      wrap: (ports) => holdBeginnings(ports, beginnings),
     })
     await start(slow, 'first')
     const second = await start(slow, 'second', { whenBusy: 'queue' })
@@ -208,7 +200,8 @@ describe('a step that is repeated because its answer was lost', () => {
     gate.shut()
     await vi.waitFor(() => expect(agent.asked).toEqual(['first', 'second']), patience)
     answers.open()
-    expect((await starting).status).toBe('running')
+    // As it was when it was found: an attempt that is given up on a busy machine is repeated before its turn has come.
+    expect((await starting).status).toMatch(/^(queued|running)$/)
     gate.open()
     await settled(core, database)
     expect(agent.asked).toEqual(['first', 'second'])
@@ -293,12 +286,14 @@ describe('a run of an agent that this process lacks', () => {
     const gate = createGate()
     const common = echoAgent({ gate })
     await using lacking = openEngine(database, { agents: [common], options: fast })
-    await start(lacking, 'first')
+    const first = await start(lacking, 'first')
     const having = openEngine(database, { agents: [common, echoAgent({ id: 'special' })], options: fast })
     const run = await startWith(having, 'special')
     await having.close()
     await start(lacking, 'goes on', { whenBusy: 'queue' })
     gate.open()
+    await followAll(lacking, first.id)
+    await lapseLeases(database, 'queued')
     const answer = answerFrom(await followAll(lacking, run))
     expect(answer).toMatchObject({ status: 'failed', error: { code: 'AGENT_NOT_FOUND' } })
     const { messages } = await settled(lacking, database)

@@ -1,20 +1,12 @@
 /** A write that fails as a whole comes from the driver as a bulk error without a word on single documents: it is not stored. */
 import { ownerOf } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
-import { MongoClient } from 'mongodb'
 import type { Document } from 'mongodb'
-import { afterEach, expect, inject, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
+import { holdFailPoint } from '../support/fail-point.ts'
 
 const ada = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 const appName = `cuts-${crypto.randomUUID().slice(0, 8)}`
-
-async function failCommand(mode: Document | 'off', data: Document): Promise<void> {
-  const client = new MongoClient(inject('mongoUri'))
-  await client.db('admin').command({ configureFailPoint: 'failCommand', mode, data: { ...data, appName } })
-  await client.close()
-}
-
-afterEach(async () => await failCommand('off', {}))
 
 const faults: [string, Document][] = [
   ['a connection that is cut', { closeConnection: true }],
@@ -30,10 +22,11 @@ test.each(faults)('an append survives %s', async (_name, fault) => {
   const { eventLog } = database.storage
   const key = eventLog.keyOf(ada, crypto.randomUUID())
   const entry = { key, firstSeq: 1, batchId: crypto.randomUUID(), events: [{ type: 'message_stop' as const }] }
+  await using failPoint = await holdFailPoint()
   // More often than the driver tries by itself.
-  await failCommand({ times: 5 }, { failCommands: ['insert'], ...fault })
+  await failPoint.set(5, { failCommands: ['insert'], appName, ...fault })
 
-  const outcomes = await eventLog.append([entry], { signal: AbortSignal.timeout(10_000) })
+  const outcomes = await eventLog.append([entry], { signal: AbortSignal.timeout(20_000) })
 
   expect(outcomes).toEqual(['stored'])
   expect(await eventLog.read(key, { after: 0, maxBatches: 10 })).toEqual([{ firstSeq: 1, events: entry.events }])

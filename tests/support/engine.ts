@@ -13,13 +13,23 @@ export interface EngineInput {
   readonly wrap?: (ports: TestDatabase['storage']) => Partial<ServerPorts>
 }
 
-/** Leases so short that a test need not wait for recovery, and so long that a busy machine does not lose one by chance. */
+/**
+ * Everything is looked for so often that a test need not wait, and a lease outlasts whatever holds a busy machine up: a test that
+ * needs one to lapse calls {@link lapseLeases}.
+ */
 export const shortLeases = {
   heartbeatMs: 200,
-  selfFenceMs: 2_000,
-  leaseMs: 2_500,
+  selfFenceMs: 12_000,
+  leaseMs: 15_000,
   recoveryMs: 100,
   cancelPollMs: 50,
+} as const satisfies ServerOptionsInput
+
+/** For tests that wait until a lease lapses by itself, or until it would have: short, but no shorter than a machine may stall. */
+export const lapsingLeases = {
+  ...shortLeases,
+  selfFenceMs: 5_000,
+  leaseMs: 6_000,
 } as const satisfies ServerOptionsInput
 
 export async function openDatabase(): Promise<TestDatabase> {
@@ -30,6 +40,12 @@ export async function openDatabase(): Promise<TestDatabase> {
 export function openEngine(database: TestDatabase, { agents, options, wrap }: EngineInput): ServerCore {
   const ports = { ...database.storage, agents }
   return createServerCore({ ...ports, ...wrap?.(database.storage) }, { pollMs: 50, ...options })
+}
+
+/** As if 50 years had passed: whoever looks may take over what runs now, or what waits and is offered to somebody. */
+export async function lapseLeases(database: TestDatabase, status: 'running' | 'queued' = 'running'): Promise<void> {
+  const runs = database.client.db(database.databaseName).collection('runs')
+  await runs.updateMany({ status, 'lease.renewedAt': { $exists: true } }, { $set: { 'lease.renewedAt': new Date(0) } })
 }
 
 /** A database and one engine over it, closed together. */

@@ -2,7 +2,7 @@
 import { VerbatimError } from '@verbatim/core'
 import type { ServerCore } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
-import { openEngine } from './engine.ts'
+import { lapseLeases, openEngine } from './engine.ts'
 import type { EngineInput } from './engine.ts'
 
 export interface MortalEngine extends AsyncDisposable {
@@ -39,12 +39,6 @@ export function openMortalEngine(database: TestDatabase, input: EngineInput): Mo
       await core.close()
     },
   }
-}
-
-/** As if 50 years had passed: whoever looks may take the runs over that go on now. */
-async function lapseLeases(database: TestDatabase): Promise<void> {
-  const runs = database.client.db(database.databaseName).collection('runs')
-  await runs.updateMany({ status: 'running' }, { $set: { 'lease.renewedAt': new Date(0) } })
 }
 
 interface Life {

@@ -1,10 +1,11 @@
 /** Sessions with prompts that wait: agents that answer what they were asked, and what every history must look like. */
 import { isTerminalStatus, textOf } from '@verbatim/core'
 import type { Message, Run, WhenBusy } from '@verbatim/core'
-import type { Agent, ServerCore } from '@verbatim/core/server'
+import type { Agent, ServerCore, ServerPorts } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, vi } from 'vitest'
 import { answerOf, textDelta } from './agents.ts'
+import { askAgain } from './ask-again.ts'
 import { ada, patience } from './follow.ts'
 import type { Gate } from './gate.ts'
 
@@ -34,6 +35,22 @@ export function echoAgent({ id = 'echo', gate }: { id?: string; gate?: Gate } = 
   }
 }
 
+/** Runs whose turn has come wait at `gate` before they begin. */
+export function holdBeginnings(
+  { runRepository }: TestDatabase['storage'],
+  gate: Gate,
+): Pick<ServerPorts, 'runRepository'> {
+  return {
+    runRepository: {
+      ...runRepository,
+      async beginRun(...args) {
+        await gate.pass()
+        return await runRepository.beginRun(...args)
+      },
+    },
+  }
+}
+
 /** @param how the policy, and the run's id when it matters */
 export async function start(
   core: ServerCore,
@@ -42,6 +59,15 @@ export async function start(
 ): Promise<Run> {
   const { whenBusy, runId = crypto.randomUUID() } = how
   return await core.runs.start(ada, { runId, sessionId, message, whenBusy })
+}
+
+/** {@link start}, as one of many at once. */
+export async function startInCrowd(
+  core: ServerCore,
+  message: string,
+  { whenBusy, runId = crypto.randomUUID() }: { whenBusy?: WhenBusy; runId?: string } = {},
+): Promise<Run> {
+  return await askAgain(core, async () => await start(core, message, { whenBusy, runId }))
 }
 
 export async function history(core: ServerCore): Promise<Message[]> {

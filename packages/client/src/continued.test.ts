@@ -14,7 +14,7 @@ import { newRunId } from './ids.ts'
 import { chatStore } from './stores/chat-store.ts'
 import { runStore } from './stores/run-store.ts'
 
-const leases = { heartbeatMs: 200, selfFenceMs: 2_000, leaseMs: 2_500, recoveryMs: 30, pollMs: 50 }
+const leases = { heartbeatMs: 200, selfFenceMs: 12_000, leaseMs: 15_000, recoveryMs: 30, pollMs: 50 }
 
 async function serve(core: ServerCore) {
   const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
@@ -143,7 +143,7 @@ describe('a handle', () => {
     for await (const _text of run.text) break
     run.close()
     await fleet.takeOver()
-    await expect(run.message).rejects.toBeDefined()
+    await expect(run.message).rejects.toMatchObject({ name: 'AbortError', message: 'The run handle was closed' })
     expect([run.status, run.runIds.length]).toEqual(['closed', 1])
   })
 })

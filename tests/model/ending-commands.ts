@@ -1,0 +1,179 @@
+/** Runs end: by their writer, by who took them over, by zombies; once more, continued by a linked run, or because somebody asked. */
+import type { TerminalStatus } from '@verbatim/core'
+import type { NewRun, OwnedRun, RunEnd } from '@verbatim/core/server'
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { addRun, beginTurn, newRun, noChain } from './admission-commands.ts'
+import * as rules from './log-model.ts'
+import type { Model, ModelHolder, ModelRun } from './log-model.ts'
+import { aim, count, heldRuns, holdersOf, nth, offerOf, pick, processIds, target, usually } from './log-step.ts'
+import type { Step, Target } from './log-step.ts'
+import { anySignal, metrics, owner, terminalEvent, textContent, textDelta } from './log-world.ts'
+import type { World } from './log-world.ts'
+import { takeOver } from './writing-commands.ts'
+
+interface EndingInput {
+  readonly status: TerminalStatus
+  readonly settles: boolean
+  readonly continues: boolean
+  readonly offer: NewRun['offer']
+}
+
+const endingInput = {
+  status: fc.constantFrom<TerminalStatus>('completed', 'failed', 'cancelled', 'interrupted'),
+  settles: fc.boolean(),
+  continues: fc.boolean(),
+  offer: offerOf,
+}
+
+interface FinishInput extends EndingInput {
+  readonly run: Target
+  readonly by: number
+  /** By one who does not hold it any more, rather than by one who does. */
+  readonly isLate: boolean
+}
+
+/** The end, by whoever held the run once: the writer, who takes it over, a zombie of either kind. */
+export const finish: Step<FinishInput> = {
+  input: fc.record({ run: target, by: nth, isLate: fc.boolean(), ...endingInput }),
+  isPossible: (model) => heldRuns(model).length > 0,
+  async run(model, world, { run: at, by: byAt, ...how }) {
+    const run = aim(heldRuns(model), at)
+    const preferred = holdersOf(run).filter(({ owned }) => (owned.fence === run.fence) !== how.isLate)
+    const by = pick(preferred.length > 0 ? preferred : holdersOf(run), byAt)
+    return await endRun(model, world, { run, by, how })
+  },
+}
+
+interface RecoverInput {
+  readonly run: Target
+  readonly processId: string
+  readonly how: EndingInput
+}
+
+/** As recovery does: what lapses is taken over and ended in one go, before anybody else writes, mostly for a run that goes on. */
+export const recover: Step<RecoverInput> = {
+  input: fc.record({
+    run: target,
+    processId: processIds,
+    how: fc.record({ ...endingInput, continues: usually(true, fc.constant(false)) }),
+  }),
+  isPossible: (model) => model.runs.some((run) => run.status === 'running'),
+  async run(model, world, { run: from, processId, how }) {
+    const taken = await takeOver.run(model, world, { by: processId, isShort: false, from, isVain: false })
+    const [run] = taken
+    const by = run?.takers.at(-1)
+    // Without a holder when the answer to the claim was lost.
+    if (run === undefined || by?.owned.fence !== run.fence) return taken
+    return await endRun(model, world, { run, by, how })
+  },
+}
+
+async function endRun(
+  model: Model,
+  world: World,
+  { run, by, how }: { run: ModelRun; by: ModelHolder; how: EndingInput },
+): Promise<ModelRun[]> {
+  const isTaker = by !== run.writer
+  const before = isTaker && how.settles ? [textDelta(world.word())] : []
+  const common = { seq: by.nextSeq + before.length, batchId: crypto.randomUUID(), before, metrics, error: null }
+  const known = [...run.log.slice(0, by.nextSeq - 1), ...before]
+  const content = textContent(rules.textOfLog(known))
+  if (isTaker && how.continues && model.runs.length < rules.maxRuns) {
+    return await continueRun(model, world, { run, by, end: { ...common, content } })
+  }
+  const event = terminalEvent(how.status, run.messageId)
+  const end: RunEnd = { ...common, content, status: how.status, event }
+  return await finishRun(model, world, { run, by, end, offer: how.offer })
+}
+
+type Ending<TEnd> = { readonly run: ModelRun; readonly by: ModelHolder; readonly end: TEnd }
+
+async function finishRun(
+  model: Model,
+  world: World,
+  { run, by, end, offer }: Ending<RunEnd> & { readonly offer: NewRun['offer'] },
+): Promise<ModelRun[]> {
+  const expected = rules.endOutcome(run, by, false)
+  const outcome = await world.storage.runRepository.finishRun(by.owned, end, { offer, signal: anySignal() })
+  expect(outcome.type).toBe(expected)
+  countEnd(run, by, expected)
+  if (outcome.type === 'fenced') return refused(run, by)
+  rules.storeEnd(run, by, end)
+  const next = rules.handOn(model, run.session, offer)
+  expectNext(outcome.next, next)
+  return next === undefined ? [run] : [run, next]
+}
+
+function countEnd(run: ModelRun, by: ModelHolder, outcome: string): void {
+  count(`finish: by ${by === run.writer ? 'the writer' : 'a taker'}, ${outcome}`)
+}
+
+/** Who took the run over looks at the log again and tries behind what a zombie has written. */
+function refused(run: ModelRun, by: ModelHolder): ModelRun[] {
+  if (by !== run.writer && !rules.isEnded(run)) by.nextSeq = run.log.length + 1
+  return [run]
+}
+
+export function expectNext(offered: OwnedRun | undefined, next: ModelRun | undefined): void {
+  expect(offered?.key).toBe(next?.key)
+  if (offered === undefined || next === undefined) return
+  expect(offered.fence).toBe(next.fence)
+  next.offers.push(offered)
+}
+
+async function continueRun(
+  model: Model,
+  world: World,
+  { run, by, end }: Ending<Omit<RunEnd, 'event' | 'status'>>,
+): Promise<ModelRun[]> {
+  const { processId } = by
+  const next = newRun(world, run.session, { whenBusy: 'reject', offer: { processId, offerMs: 0 } })
+  const event = terminalEvent('interrupted', run.messageId, next.runId)
+  const whole: RunEnd = { ...end, status: 'interrupted', event }
+  const expected = rules.endOutcome(run, by, true)
+  const linked = { ...next, processId, continues: run.id, chain: { ...noChain, continuations: 1 } }
+  const owned = await world.storage.runRepository.continueRun(by.owned, whole, { next: linked, signal: anySignal() })
+  expect(owned === 'fenced' ? 'fenced' : 'stored').toBe(expected)
+  count(`continue: ${expected}`)
+  if (owned === 'fenced') return refused(run, by)
+  rules.storeEnd(run, by, whole)
+  run.continuedBy = next.runId
+  const added = addRun(model, world, { run: next, session: run.session })
+  run.session.active = added
+  added.log.push(next.startedEvent)
+  expect(owned).toMatchObject({ key: added.key, fence: 1 })
+  rules.holdLease(model, added, { processId, isLapsed: false })
+  beginTurn(added, { processId, owned, nextSeq: 2 })
+  return [run, added]
+}
+
+export const finishAgain: Step<{ run: number; offer: NewRun['offer'] }> = {
+  input: fc.record({ run: nth, offer: offerOf }),
+  isPossible: (model) => model.runs.some((run) => run.stored !== undefined),
+  async run(model, world, { run: at, offer }) {
+    const run = pick(
+      model.runs.filter((one) => one.stored !== undefined),
+      at,
+    )
+    if (run.stored === undefined) throw new Error('The run has not ended')
+    const { by, end } = run.stored
+    const outcome = await world.storage.runRepository.finishRun(by, end, { offer, signal: anySignal() })
+    const next = rules.offeredTo(run.session, offer.processId)
+    expect(outcome.type).toBe('stored')
+    if (outcome.type === 'stored') expectNext(outcome.next, next)
+    return [run]
+  },
+}
+
+export const requestCancel: Step<{ run: Target }> = {
+  input: fc.record({ run: target }),
+  isPossible: (model) => model.runs.length > 0,
+  async run(model, world, { run: at }) {
+    const run = aim(model.runs, at)
+    const answered = await world.storage.runRepository.requestCancel(owner, run.id)
+    expect(answered).toMatchObject({ id: run.id, status: run.status })
+    if (run.status === 'running') run.cancelRequested = true
+    return [run]
+  },
+}
