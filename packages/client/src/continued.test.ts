@@ -15,6 +15,8 @@ import { chatStore } from './stores/chat-store.ts'
 import { runStore } from './stores/run-store.ts'
 
 const leases = { heartbeatMs: 200, selfFenceMs: 12_000, leaseMs: 15_000, recoveryMs: 30, pollMs: 50 }
+/** The one whose runs are taken over notices it by its heartbeat, and each test waits for that. */
+const losing = { ...leases, selfFenceMs: 3_000, recoveryMs: 600_000 }
 
 async function serve(core: ServerCore) {
   const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
@@ -38,7 +40,7 @@ async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; p
   const database = await openTestDatabase(inject('mongoUri'))
   const held = createGate()
   const speaker: Agent = { ...scriptedAgent(['One, two, ', held]), onCrash: policy }
-  const front = createServerCore({ ...database.storage, agents: [speaker] }, { ...leases, recoveryMs: 600_000 })
+  const front = createServerCore({ ...database.storage, agents: [speaker] }, losing)
   const site = await serve(front)
   const client = createClient({ url: site.url, retry: { baseDelayMs: 5, maxDelayMs: 20 } })
   const closing: (() => Promise<void>)[] = []
