@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { MongoNetworkError } from 'mongodb'
 import { withAdmin } from './admin.ts'
 import type { Environment } from './environment.ts'
 import { findMongod } from './find-mongod.ts'
@@ -114,8 +115,9 @@ class Member implements ReplicaSetMember {
     await withAdmin(this.port, async (admin) => {
       await pollUntil(
         async () => {
-          const hello = await admin.command({ hello: 1 })
-          return hello['isWritablePrimary'] === true || hello['secondary'] === true ? true : undefined
+          // One that changes its state closes its connections, also those that only ask for it.
+          const hello = await admin.command({ hello: 1 }).catch(ignoreClosed)
+          return hello?.['isWritablePrimary'] === true || hello?.['secondary'] === true ? true : undefined
         },
         { signal },
       )
@@ -130,6 +132,10 @@ class Member implements ReplicaSetMember {
       () => false,
     )
   }
+}
+
+function ignoreClosed(error: unknown): undefined {
+  if (!(error instanceof MongoNetworkError)) throw error
 }
 
 async function listening(options: LaunchOptions, signal: AbortSignal): Promise<MongodProcess> {

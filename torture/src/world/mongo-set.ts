@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import type { EmbeddedReplicaSet } from '@verbatim/embedded-mongodb'
-import { MongoClient } from 'mongodb'
+import { MongoClient, MongoNetworkError } from 'mongodb'
 import type { Db, Document } from 'mongodb'
 import { processEnvironment } from '../env.ts'
 
@@ -15,6 +15,9 @@ const primaryWithinMs = 30_000
 
 /** How long a node may find its port taken, in milliseconds. */
 const restartWithinMs = 30_000
+
+/** How often a node is told what to do, when it closes the connection instead of answering. */
+const maxTells = 10
 
 /** How many commands fail, or until when. */
 export type FailPointMode = { readonly times: number } | 'alwaysOn'
@@ -134,7 +137,7 @@ export class MongoSet implements AsyncDisposable {
   /** Makes commands of the servers fail on the primary; the harness's own go through. */
   async fail(name: string, mode: FailPointMode, data: Document): Promise<void> {
     const command = { configureFailPoint: name, mode, data: { ...data, appName: 'verbatim' } }
-    await this.#admin(await this.primary(), (admin) => admin.command(command))
+    await this.#tell(await this.primary(), command)
   }
 
   /** Everything runs and answers again, and no fail point is left. */
@@ -145,7 +148,7 @@ export class MongoSet implements AsyncDisposable {
     await Promise.all(
       Array.from({ length: this.nodes }, async (_, index) => {
         for (const name of ['failCommand', 'onPrimaryTransactionalWrite']) {
-          await this.#admin(index, (admin) => admin.command({ configureFailPoint: name, mode: 'off' }))
+          await this.#tell(index, { configureFailPoint: name, mode: 'off' })
         }
       }),
     )
@@ -159,6 +162,19 @@ export class MongoSet implements AsyncDisposable {
 
   #isUp(index: number): boolean {
     return this.#set.members[index]?.isRunning() ?? false
+  }
+
+  /** A node that is elected, steps down or rolls back closes its connections: it is told again. */
+  async #tell(index: number, command: Document): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#admin(index, (admin) => admin.command(command))
+        return
+      } catch (error) {
+        if (!(error instanceof MongoNetworkError) || tries === maxTells) throw error
+        await sleep(200)
+      }
+    }
   }
 
   async #admin<TResult>(index: number, use: (admin: Db) => Promise<TResult>): Promise<TResult> {
