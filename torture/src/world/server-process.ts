@@ -7,6 +7,7 @@ export class ServerProcess {
   readonly #child: ChildProcess
   readonly #warm: Promise<true>
   #isHung = false
+  #isKilled = false
   #wasHurt = false
   #isStopping = false
   /** What the engine reported, newest last. */
@@ -79,14 +80,15 @@ export class ServerProcess {
   }
 
   async kill(): Promise<void> {
-    if (this.isRunning) this.#wasHurt = true
+    if (this.isRunning) this.#wasHurt = this.#isKilled = true
     this.#child.kill('SIGKILL')
     await exitOf(this.#child)
   }
 
   /** SIGTERM; answers the exit code, or that it had to be killed because it did not end. */
   async terminate(withinMs: number): Promise<number | null | 'late'> {
-    this.#wasHurt = this.#isHung
+    // What hurt it before is over; but one that was just killed may not have ended yet.
+    this.#wasHurt = this.#isHung || this.#isKilled
     this.#isStopping = true
     this.#child.kill('SIGTERM')
     let isLate = false
