@@ -5,6 +5,7 @@
 import { ownerOf } from '@verbatim/core'
 import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
+import type { TestDatabase } from '@verbatim/core/testing'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import { describe, expect, it, vi } from 'vitest'
 import { answerOf, scriptAgent } from '../support/agents.ts'
@@ -64,6 +65,23 @@ describe('a read that must not miss anything', () => {
   }, 60_000)
 })
 
+const agents = [scriptAgent(answerOf(['One ', 'two ', 'three']))]
+
+/** A process that sees nothing of the log but what it reads behind the barrier. */
+function openReader(database: TestDatabase) {
+  const { eventLog } = database.storage
+  return openEngine(database, {
+    agents,
+    options: { startWaitMs: 50 },
+    wrap: () => ({
+      eventLog: {
+        ...eventLog,
+        read: async (key, range) => (range.isLinearizable === true ? await eventLog.read(key, range) : []),
+      },
+    }),
+  })
+}
+
 describe('behind an election', () => {
   it('a run is given its prompt all the same', async () => {
     await using database = await openDatabase()
@@ -91,20 +109,10 @@ describe('behind an election', () => {
 
   it('a cursor is not called wrong by a process that sees less of the log than its reader has', async () => {
     await using database = await openDatabase()
-    const { eventLog } = database.storage
-    const agents = [scriptAgent(answerOf(['One ', 'two ', 'three']))]
     await using writer = openEngine(database, { agents })
     const runId = await startRun(writer)
     const events = await followAll(writer, runId)
-    await using reader = openEngine(database, {
-      agents,
-      wrap: () => ({
-        eventLog: {
-          ...eventLog,
-          read: async (key, range) => (range.isLinearizable === true ? await eventLog.read(key, range) : []),
-        },
-      }),
-    })
+    await using reader = openReader(database)
     expect(await followAll(reader, runId, { after: events.length - 1 })).toEqual(events.slice(-1))
     const past = reader.runs.follow(ada, runId, { after: events.length + 1, signal: AbortSignal.timeout(25_000) })
     await expect(past.next()).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
@@ -112,21 +120,10 @@ describe('behind an election', () => {
 
   it('a run is not called missing by a process that does not see its beginning yet', async () => {
     await using database = await openDatabase()
-    const { eventLog } = database.storage
-    const agents = [scriptAgent(answerOf(['One ', 'two ', 'three']))]
     await using writer = openEngine(database, { agents })
     const runId = await startRun(writer)
     const events = await followAll(writer, runId)
-    await using reader = openEngine(database, {
-      agents,
-      options: { startWaitMs: 50 },
-      wrap: () => ({
-        eventLog: {
-          ...eventLog,
-          read: async (key, range) => (range.isLinearizable === true ? await eventLog.read(key, range) : []),
-        },
-      }),
-    })
+    await using reader = openReader(database)
     expect(await followAll(reader, runId)).toEqual(events)
   })
 })
