@@ -52,7 +52,9 @@ async function measureLog({ server, client, databaseName, events, perBatch }: Lo
   const plainPath = `/plain-log?perBatch=${perBatch}&lastSeq=${events}`
   const path = followPath(runId, `${runId}:1`)
   const cursorSeconds = await medianOf(async () => await readCursor(client, { databaseName, key }))
-  const plain = await middleOf(async () => await catchUp(server, { path: plainPath, lastId: `plain:${events}` }))
+  const plain = await middleOf(
+    async () => await majorityBarrier(server, { path: plainPath, lastId: `plain:${events}` }),
+  )
   const row = (source: string, caught: Caught) => ({
     source,
     'events a commit': perBatch,
@@ -64,9 +66,9 @@ async function measureLog({ server, client, databaseName, events, perBatch }: Lo
     'of a raw cursor': source === 'log' ? round(cursorSeconds / caught.seconds) : '',
   })
   const lastId = `${runId}:${events + 2}`
-  const fromLog = await middleOf(async () => await catchUp(server, { path, lastId }))
+  const fromLog = await middleOf(async () => await majorityBarrier(server, { path, lastId }))
   await archiveLog(eventLog, key)
-  const fromArchive = await middleOf(async () => await catchUp(server, { path, lastId }))
+  const fromArchive = await middleOf(async () => await majorityBarrier(server, { path, lastId }))
   return [row('log', fromLog), row('archive', fromArchive), row('plain SSE, from memory', plain)]
 }
 
@@ -83,7 +85,10 @@ async function archiveLog(eventLog: EventLog, key: RunKey): Promise<void> {
 }
 
 /** One connection from its request to the frame with `lastId`. */
-async function catchUp(server: BenchServer, { path, lastId }: { path: string; lastId: string }): Promise<Caught> {
+async function majorityBarrier(
+  server: BenchServer,
+  { path, lastId }: { path: string; lastId: string },
+): Promise<Caught> {
   const before = await server.useCollected()
   const most = watchMemory(server)
   const startMs = wallClockMs()

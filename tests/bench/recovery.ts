@@ -1,5 +1,5 @@
 /** SIGKILL of the process that writes the runs: when a follower on another process hears of their end, or of what goes on from them. */
-import type { ServerOptionsInput } from '@verbatim/core/server'
+import type { EngineOptionsInput } from '@verbatim/core/server'
 import { BenchServer, openBenchDatabase } from './bench-server.ts'
 import { followRun } from './follow-run.ts'
 import type { FollowedRun } from './follow-run.ts'
@@ -11,7 +11,7 @@ import { wallClockMs } from './workload.ts'
 
 interface Leases {
   readonly name: string
-  readonly options: ServerOptionsInput
+  readonly options: EngineOptionsInput
   readonly kills: number
 }
 
@@ -54,7 +54,7 @@ function summary(timesMs: readonly number[]) {
 
 async function killOnce(
   uri: string,
-  { options, runs }: { options: ServerOptionsInput; runs: number },
+  { options, runs }: { options: EngineOptionsInput; runs: number },
 ): Promise<Recovered> {
   await using database = openBenchDatabase(uri)
   const config = { uri, databaseName: database.databaseName, options }

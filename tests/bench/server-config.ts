@@ -1,11 +1,11 @@
 import type { ApiOptionsInput } from '@verbatim/api'
-import type { ServerOptionsInput } from '@verbatim/core/server'
+import type { EngineOptionsInput } from '@verbatim/core/server'
 
 /** What a server process of the bench is told, as JSON in its one argument. */
 export interface ServerConfig {
   readonly uri: string
   readonly databaseName: string
-  readonly options?: ServerOptionsInput
+  readonly options?: EngineOptionsInput
   readonly api?: ApiOptionsInput
 }
 

@@ -16,7 +16,7 @@ import type { StreamPlan } from './workload.ts'
 const config = JSON.parse(process.argv[2] ?? '') as ServerConfig // written by bench-server.ts
 const { uri, databaseName, options = {}, api: apiOptions = {} } = config
 const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options })
-const api = createApi({ core: factory.core, authenticate: () => ({ userId: 'bench' }), ...apiOptions })
+const api = createApi({ engine: factory.engine, authenticate: () => ({ userId: 'bench' }), ...apiOptions })
 const server = createServer((request, response) => {
   const url = new URL(request.url ?? '/', 'http://localhost')
   if (url.pathname === '/plain') {
@@ -62,7 +62,7 @@ function* logFrames(query: URLSearchParams): Generator<string> {
 function use(): ServerUse {
   const { user, system } = process.cpuUsage()
   const { rss, heapUsed, external } = process.memoryUsage()
-  const { commits, followers } = factory.core.stats()
+  const { commits, followers } = factory.engine.stats()
   return { cpuMs: (user + system) / 1_000, rssBytes: rss, heapBytes: heapUsed + external, commits, followers }
 }
 

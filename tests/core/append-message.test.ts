@@ -1,8 +1,8 @@
 import { maxPromptBytes } from '@verbatim/core'
 import type { ContentBlock, Message } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, followAll, startRun } from '../support/follow.ts'
@@ -10,34 +10,36 @@ import { ada, followAll, startRun } from '../support/follow.ts'
 const sessionId = 'session-1'
 const role = 'user' as const
 
-type AppendInput = Parameters<ServerCore['messages']['append']>[1]
+type AppendInput = Parameters<Engine['messages']['append']>[1]
 
 /** One of many appends at once. */
-async function appendInCrowd(core: ServerCore, input: AppendInput): Promise<Message> {
+async function appendConcurrently(engine: Engine, input: AppendInput): Promise<Message> {
   const message = { messageId: crypto.randomUUID(), ...input }
-  return await askAgain(core, async () => await core.messages.append(ada, message))
+  return await askAgain(engine, async () => await engine.messages.append(ada, message))
 }
 
 describe('append a message', () => {
   it('with the same id and content again is the same message; with other content it is refused', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const { messages } = test.core
+    const { messages } = test.engine
     const message = { sessionId, role, content: 'Imported', messageId: crypto.randomUUID() }
     const first = await messages.append(ada, message)
     expect(first).toMatchObject({ seq: 1, status: 'completed', runId: null, agentId: null, metrics: null })
     expect(await messages.append(ada, message)).toEqual(first)
-    const all = await Promise.all(Array.from({ length: 16 }, async () => await appendInCrowd(test.core, message)))
+    const all = await Promise.all(
+      Array.from({ length: 16 }, async () => await appendConcurrently(test.engine, message)),
+    )
     expect(new Set(all.map((one) => JSON.stringify(one)))).toEqual(new Set([JSON.stringify(first)]))
     const reused = { code: 'MESSAGE_ID_REUSED', data: { field: 'messageId' } }
     await expect(messages.append(ada, { ...message, content: 'Other' })).rejects.toMatchObject(reused)
     await expect(messages.append(ada, { ...message, role: 'assistant' })).rejects.toMatchObject(reused)
     expect(await messages.append(ada, { ...message, sessionId: 'session-2' })).toMatchObject({ seq: 1 })
-    expect((await test.core.sessions.get(ada, sessionId)).messageCount).toBe(1)
+    expect((await test.engine.sessions.get(ada, sessionId)).messageCount).toBe(1)
   })
 
   it('only when the session has as many messages as the caller believes', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const { messages } = test.core
+    const { messages } = test.engine
     await messages.append(ada, { sessionId, role, content: 'one', expectedHead: 0 })
     const stale = messages.append(ada, { sessionId, role, content: 'not two', expectedHead: 0 })
     await expect(stale).rejects.toMatchObject({ code: 'HEAD_MOVED', retryable: false })
@@ -49,7 +51,7 @@ describe('append a message', () => {
 
   it('again behind an answer that was lost is the same message, whatever its head is by now', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const { messages } = test.core
+    const { messages } = test.engine
     const first = { sessionId, role, content: 'one', messageId: crypto.randomUUID(), expectedHead: 0 }
     const stored = await messages.append(ada, first)
     expect(await messages.append(ada, first)).toEqual(stored)
@@ -57,7 +59,7 @@ describe('append a message', () => {
     expect(await messages.append(ada, first)).toEqual(stored)
     const reused = { code: 'MESSAGE_ID_REUSED' }
     await expect(messages.append(ada, { ...first, content: 'other' })).rejects.toMatchObject(reused)
-    expect((await test.core.sessions.get(ada, sessionId)).messageCount).toBe(2)
+    expect((await test.engine.sessions.get(ada, sessionId)).messageCount).toBe(2)
   })
 
   it('of many writers on two processes with one expected head lets exactly one through', async () => {
@@ -68,7 +70,7 @@ describe('append a message', () => {
     await first.messages.append(ada, { sessionId, role, content: 'start' })
     const racing = Array.from({ length: 16 }, async (_, at) => {
       const message = { sessionId, role, content: `racer ${at}`, expectedHead: 1 }
-      return await appendInCrowd([first, second][at % 2]!, message)
+      return await appendConcurrently([first, second][at % 2]!, message)
     })
     const results = await Promise.allSettled(racing)
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1)
@@ -78,23 +80,25 @@ describe('append a message', () => {
 
   it('of many writers at once makes a dense order without a gap', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const { messages } = test.core
+    const { messages } = test.engine
     const contents = Array.from({ length: 24 }, (_, at) => `message ${at}`)
-    await Promise.all(contents.map(async (content) => await appendInCrowd(test.core, { sessionId, role, content })))
+    await Promise.all(
+      contents.map(async (content) => await appendConcurrently(test.engine, { sessionId, role, content })),
+    )
     const { items } = await messages.list(ada, sessionId, { order: 'oldest', limit: 100 })
     expect(items.map((message) => message.seq)).toEqual(contents.map((_, at) => at + 1))
     expect(new Set(items.map((message) => JSON.stringify(message.content))).size).toBe(24)
   })
 
   it('to a busy session is refused, naming the run', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const activeRunId = await startRun(test.core)
-    const busy = test.core.messages.append(ada, { sessionId, role, content: 'Me too' })
+    const activeRunId = await startRun(test.engine)
+    const busy = test.engine.messages.append(ada, { sessionId, role, content: 'Me too' })
     await expect(busy).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId } })
     agent.end()
-    await followAll(test.core, activeRunId)
-    expect(await test.core.messages.append(ada, { sessionId, role, content: 'Me too' })).toMatchObject({ seq: 3 })
+    await followAll(test.engine, activeRunId)
+    expect(await test.engine.messages.append(ada, { sessionId, role, content: 'Me too' })).toMatchObject({ seq: 3 })
   })
 
   it('keeps blocks as they are, and gives them to the agent', async () => {
@@ -114,9 +118,9 @@ describe('append a message', () => {
       { type: 'text', text: 'Look' },
       { type: 'tool_use', id: 't1', name: 'find', input: { $gt: { 'a.b': [1, null, true] } } },
     ]
-    const stored = await test.core.messages.append(ada, { sessionId, role: 'assistant', content })
+    const stored = await test.engine.messages.append(ada, { sessionId, role: 'assistant', content })
     expect(stored.content).toEqual(content)
-    await followAll(test.core, await startRun(test.core, { message: 'Go on' }))
+    await followAll(test.engine, await startRun(test.engine, { message: 'Go on' }))
     expect(seen).toEqual([content, [{ type: 'text', text: 'Go on' }]])
   })
 })
@@ -131,16 +135,16 @@ describe('too large', () => {
     }
     const runId = crypto.randomUUID()
     for (const message of ['x'.repeat(1024 * 1024), '漢'.repeat(maxPromptBytes / 3 + 1)]) {
-      await expect(startRun(test.core, { runId, message })).rejects.toMatchObject(refused)
+      await expect(startRun(test.engine, { runId, message })).rejects.toMatchObject(refused)
     }
     await expectNothingStored(test.database)
-    await startRun(test.core, { runId, message: 'x'.repeat(maxPromptBytes) })
-    await followAll(test.core, runId)
+    await startRun(test.engine, { runId, message: 'x'.repeat(maxPromptBytes) })
+    await followAll(test.engine, runId)
   })
 
   it('a message of 1 MB is refused and nothing is stored', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const large = test.core.messages.append(ada, { sessionId, role, content: 'x'.repeat(1024 * 1024) })
+    const large = test.engine.messages.append(ada, { sessionId, role, content: 'x'.repeat(1024 * 1024) })
     await expect(large).rejects.toMatchObject({
       code: 'MESSAGE_TOO_LARGE',
       data: { maxBytes: maxPromptBytes, field: 'content' },
@@ -150,7 +154,7 @@ describe('too large', () => {
 
   it('an unknown agent is refused and nothing is stored', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    await expect(startRun(test.core, { agentId: 'nobody' })).rejects.toMatchObject({
+    await expect(startRun(test.engine, { agentId: 'nobody' })).rejects.toMatchObject({
       code: 'AGENT_NOT_FOUND',
       data: { field: 'agentId' },
     })

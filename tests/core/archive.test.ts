@@ -1,5 +1,5 @@
 import { ownerOf, type AgentEvent, type RunEvent } from '@verbatim/core'
-import { createServerCore } from '@verbatim/core/server'
+import { createEngine } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, it, vi } from 'vitest'
@@ -21,9 +21,9 @@ const agent: Agent = {
   },
 }
 
-async function collect(core: ReturnType<typeof createServerCore>, runId: string, after = 0): Promise<RunEvent[]> {
+async function collect(engine: ReturnType<typeof createEngine>, runId: string, after = 0): Promise<RunEvent[]> {
   const events: RunEvent[] = []
-  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(25_000) })) {
+  for await (const batch of engine.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(25_000) })) {
     expect(batch.firstSeq).toBe(after + events.length + 1)
     events.push(...batch.events)
   }
@@ -34,12 +34,12 @@ it('keeps every cursor valid when an ended run is archived into one document', a
   await using database = await openTestDatabase(inject('mongoUri'))
   const db = database.client.db(database.databaseName)
   const runId = crypto.randomUUID()
-  await using writer = createServerCore({ ...database.storage, agents: [agent] })
+  await using writer = createEngine({ ...database.storage, agents: [agent] })
   await writer.runs.start(owner, { sessionId: 's', runId, message: 'go' })
   const streamed = await collect(writer, runId)
   expect(await db.collection('run_events').countDocuments()).toBeGreaterThan(1)
 
-  await using archiver = createServerCore({ ...database.storage, agents: [agent] }, { archiveDelayMs: 1 })
+  await using archiver = createEngine({ ...database.storage, agents: [agent] }, { archiveDelayMs: 1 })
   await vi.waitFor(async () => expect(await db.collection('run_events').countDocuments()).toBe(1), { timeout: 20_000 })
   expect(await db.collection('run_archives').countDocuments()).toBe(1)
   for (const after of [0, 1, 2, 127, 128, 129, 200, streamed.length - 1, streamed.length]) {
@@ -52,9 +52,9 @@ it('loses nothing for a reader in the middle of a log that is being emptied', as
   await using database = await openTestDatabase(inject('mongoUri'))
   const db = database.client.db(database.databaseName)
   const runId = crypto.randomUUID()
-  await using core = createServerCore({ ...database.storage, agents: [agent] })
-  await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
-  const streamed = await collect(core, runId)
+  await using engine = createEngine({ ...database.storage, agents: [agent] })
+  await engine.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  const streamed = await collect(engine, runId)
   const key = database.storage.eventLog.keyOf(owner, runId)
   const entries = await db.collection('run_events').find().sort({ _id: 1 }).toArray()
   await database.storage.eventLog.archive(key, { expiresAt })
@@ -63,22 +63,22 @@ it('loses nothing for a reader in the middle of a log that is being emptied', as
     await db.collection('run_events').deleteMany({})
     await db.collection('run_events').insertMany(entries.filter((_, at) => isLeft(at) || at === entries.length - 1))
     for (let after = 0; after <= streamed.length; after += 13) {
-      expect(await collect(core, runId, after)).toEqual(streamed.slice(after))
+      expect(await collect(engine, runId, after)).toEqual(streamed.slice(after))
     }
   }
   // A second archiving finishes the job from any such state.
   await database.storage.eventLog.archive(key, { expiresAt })
   expect(await db.collection('run_events').countDocuments()).toBe(1)
-  expect(await collect(core, runId)).toEqual(streamed)
+  expect(await collect(engine, runId)).toEqual(streamed)
 })
 
 it('keeps a zombie out of a run that is long archived', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const { eventLog } = database.storage
   const runId = crypto.randomUUID()
-  await using core = createServerCore({ ...database.storage, agents: [agent] })
-  await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
-  const streamed = await collect(core, runId)
+  await using engine = createEngine({ ...database.storage, agents: [agent] })
+  await engine.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  const streamed = await collect(engine, runId)
   const key = eventLog.keyOf(owner, runId)
   await eventLog.archive(key, { expiresAt })
   // To a process that slept through the takeover, the log ends where the terminal event is.
@@ -89,21 +89,21 @@ it('keeps a zombie out of a run that is long archived', async () => {
     events: [{ type: 'message_stop' } as const],
   }
   expect(await eventLog.append([late], { signal: AbortSignal.timeout(20_000) })).toEqual(['fenced'])
-  expect(await collect(core, runId)).toEqual(streamed)
+  expect(await collect(engine, runId)).toEqual(streamed)
 })
 
 it('tells expired events from a run that never was, and still says how an expired run ended', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const db = database.client.db(database.databaseName)
   const runId = crypto.randomUUID()
-  await using core = createServerCore({ ...database.storage, agents: [agent] }, { startWaitMs: 50 })
-  await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
-  const streamed = await collect(core, runId)
+  await using engine = createEngine({ ...database.storage, agents: [agent] }, { startWaitMs: 50 })
+  await engine.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  const streamed = await collect(engine, runId)
   await database.storage.eventLog.archive(database.storage.eventLog.keyOf(owner, runId), { expiresAt })
   await db.collection('run_archives').deleteMany({})
-  await expect(collect(core, runId)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
-  await expect(collect(core, runId, 7)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
-  expect(await collect(core, runId, streamed.length)).toEqual([])
-  await expect(collect(core, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
-  await expect(collect(core, crypto.randomUUID(), 7)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+  await expect(collect(engine, runId)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
+  await expect(collect(engine, runId, 7)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
+  expect(await collect(engine, runId, streamed.length)).toEqual([])
+  await expect(collect(engine, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+  await expect(collect(engine, crypto.randomUUID(), 7)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
 })

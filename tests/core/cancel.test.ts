@@ -1,69 +1,69 @@
 import { isTerminalEvent, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
-import { handAgent, scriptAgent } from '../support/agents.ts'
+import { manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
 
 describe('cancel', () => {
   it('in mid-answer keeps the part that was streamed, says where the run ended, and stops the agent', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const runId = await startRun(core)
-    const following = followAll(core, runId)
+    const { engine } = test
+    const runId = await startRun(engine)
+    const following = followAll(engine, runId)
     agent.say('A part ')
-    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(2), patience)
-    const result = await core.runs.cancel(ada, runId)
+    await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
+    const result = await engine.runs.cancel(ada, runId)
     const events = await following
     expect(result).toEqual({ runId, status: 'cancelled', finalSeq: events.length, hadEnded: false })
     expect(events.filter(isTerminalEvent)).toMatchObject([{ type: 'run_cancelled' }])
-    expect(await answerMessage(core, runId)).toMatchObject({
+    expect(await answerMessage(engine, runId)).toMatchObject({
       status: 'cancelled',
       content: [{ type: 'text', text: 'A part ' }],
     })
     expect(agent.wasStopped).toBe(true)
-    await expectIdle(core)
-    await startRun(core, { message: 'The session is free again' })
+    await expectIdle(engine)
+    await startRun(engine, { message: 'The session is free again' })
     agent.end()
   })
 
   it('before the first token leaves an empty, cancelled answer', async () => {
-    await using test = await openOne({ agents: [handAgent()] })
-    const runId = await startRun(test.core)
-    expect(await test.core.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', finalSeq: 2 })
-    expect(await answerMessage(test.core, runId)).toMatchObject({ status: 'cancelled', content: [] })
+    await using test = await openOne({ agents: [manualAgent()] })
+    const runId = await startRun(test.engine)
+    expect(await test.engine.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', finalSeq: 2 })
+    expect(await answerMessage(test.engine, runId)).toMatchObject({ status: 'cancelled', content: [] })
   })
 
   it('twice, ten times at once, and after the end changes nothing more and says so', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const runId = await startRun(core)
-    const results = await Promise.all(Array.from({ length: 10 }, async () => await core.runs.cancel(ada, runId)))
+    const { engine } = test
+    const runId = await startRun(engine)
+    const results = await Promise.all(Array.from({ length: 10 }, async () => await engine.runs.cancel(ada, runId)))
     expect(new Set(results.map((result) => `${result.status} ${result.finalSeq}`))).toEqual(new Set(['cancelled 2']))
-    expect(await core.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', finalSeq: 2, hadEnded: true })
-    const done = await startRun(core)
+    expect(await engine.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', finalSeq: 2, hadEnded: true })
+    const done = await startRun(engine)
     agent.say('whole')
     agent.end()
-    const events = await followAll(core, done)
+    const events = await followAll(engine, done)
     const late = { runId: done, status: 'completed', finalSeq: events.length, hadEnded: true }
-    expect(await core.runs.cancel(ada, done)).toEqual(late)
-    expect(await followAll(core, done)).toEqual(events)
-    expect((await answerMessage(core, done)).status).toBe('completed')
+    expect(await engine.runs.cancel(ada, done)).toEqual(late)
+    expect(await followAll(engine, done)).toEqual(events)
+    expect((await answerMessage(engine, done)).status).toBe('completed')
   })
 
   it('from another process reaches the run long before a heartbeat, by default within the wait of the call', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     // No heartbeat falls into the test: only the look for intents can bring this one.
     const options = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000 }
     await using first = openEngine(database, { agents: [agent], options })
     await using second = openEngine(database, { agents: [agent], options })
     const runId = await startRun(first)
     agent.say('A part')
-    await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     const result = await second.runs.cancel(ada, runId)
     const events: RunEvent[] = await followAll(second, runId)
     expect(result).toEqual({ runId, status: 'cancelled', finalSeq: events.length, hadEnded: false })
@@ -73,7 +73,7 @@ describe('cancel', () => {
 
   it('of a run that its process is too busy to hear of answers after the wait, and the intent stands', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent], options: shortLeases })
     await using second = openEngine(database, { agents: [agent], options: { ...shortLeases, cancelWaitMs: 1 } })
     const runId = await startRun(first)
@@ -83,18 +83,18 @@ describe('cancel', () => {
 
   it('of a run that is not there says so', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const nowhere = test.core.runs.cancel(ada, crypto.randomUUID())
+    const nowhere = test.engine.runs.cancel(ada, crypto.randomUUID())
     await expect(nowhere).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   })
 
   it('of an agent that ignores its signal ends the run all the same', async () => {
-    const agent = handAgent({ ignoresSignal: true })
+    const agent = manualAgent({ ignoresSignal: true })
     await using test = await openOne({ agents: [agent] })
-    const runId = await startRun(test.core)
+    const runId = await startRun(test.engine)
     agent.say('stuck')
-    await vi.waitFor(() => expect(test.core.stats().eventsCommitted).toBeGreaterThan(2), patience)
-    expect(await test.core.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', hadEnded: false })
+    await vi.waitFor(() => expect(test.engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
+    expect(await test.engine.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', hadEnded: false })
     agent.say(' and late')
-    expect(textOf(answerFrom(await followAll(test.core, runId)).content)).toBe('stuck')
+    expect(textOf(answerFrom(await followAll(test.engine, runId)).content)).toBe('stuck')
   })
 })

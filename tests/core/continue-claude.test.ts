@@ -6,12 +6,12 @@ import { continuationPrompt, textOf, unknownOutcome } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { claude, tool } from '@verbatim/core/claude'
 import type { ClaudeOptionsInput } from '@verbatim/core/claude'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
-import { openMortalEngine } from '../support/mortal-engine.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
+import { openCrashableEngine } from '../support/crashable-engine.ts'
 
 interface Block {
   readonly type: string
@@ -166,25 +166,25 @@ async function continueAfter(
   const newAgent = () =>
     claude({ apiKey: 'k', baseURL: provider.baseURL, maxRetries: 0, onCrash: 'continue', ...agentOptions })
   const options = { ...shortLeases, recoveryMs: 30 }
-  await using lost = openMortalEngine(database, { agents: [newAgent()], options })
-  const runId = await startRun(lost.core, { message: 'Go' })
-  await (lostWhen ?? eventsCommitted(lost.core, lostBehind))
-  await lost.lose()
+  await using lost = openCrashableEngine(database, { agents: [newAgent()], options })
+  const runId = await startRun(lost.engine, { message: 'Go' })
+  await (lostWhen ?? eventsCommitted(lost.engine, lostBehind))
+  await lost.crash()
   await using taker = openEngine(database, { agents: [newAgent()], options })
   const events = await followBoth(taker, runId)
   expect(provider.complaints).toEqual([])
   return { asked: provider.asked, events, answers: events.map(answerFrom), taker }
 }
 
-async function eventsCommitted(core: ServerCore, count: number): Promise<void> {
-  await vi.waitFor(() => expect(core.stats().eventsCommitted).toBe(count), patience)
+async function eventsCommitted(engine: Engine, count: number): Promise<void> {
+  await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBe(count), waitOptions)
 }
 
-async function followBoth(core: ServerCore, runId: string): Promise<RunEvent[][]> {
-  const first = await followAll(core, runId)
+async function followBoth(engine: Engine, runId: string): Promise<RunEvent[][]> {
+  const first = await followAll(engine, runId)
   const next = answerFrom(first).continuedBy
   expect(next).not.toBeNull()
-  return [first, await followAll(core, next ?? '')]
+  return [first, await followAll(engine, next ?? '')]
 }
 
 it('goes on from text that was cut: the model sees its own words, then a user message', async () => {
@@ -219,10 +219,10 @@ it('goes on from text behind whole thinking: signed, it is kept as it was', asyn
 })
 
 /** Counts what really happened in the world. */
-function payTool(run: (paid: number) => Promise<string>, isRepeatable = false) {
+function payTool(run: (paid: number) => Promise<string>, idempotent = false) {
   const count = { paid: 0 }
   const input = z.object({ euros: z.number() })
-  const pay = tool({ name: 'pay', description: 'Pays', input, isRepeatable, run: async () => await run(++count.paid) })
+  const pay = tool({ name: 'pay', description: 'Pays', input, idempotent, run: async () => await run(++count.paid) })
   return { count, tools: [pay] }
 }
 
@@ -235,12 +235,12 @@ it('goes on from tool input that was cut: the call is left out, and its tool has
 })
 
 /** A tool that never answers its first call, and then its process is lost. */
-function hangingTool(isRepeatable = false) {
+function hangingTool(idempotent = false) {
   const called = Promise.withResolvers<void>()
   const made = payTool(async (paid) => {
     called.resolve()
     return paid === 1 ? await new Promise<string>(() => {}) : 'paid again'
-  }, isRepeatable)
+  }, idempotent)
   return { ...made, lostWhen: called.promise }
 }
 
@@ -309,10 +309,10 @@ it('lets a person decide to make the call again: the next turn is an ordinary on
   const { count, tools, lostWhen } = hangingTool()
   const newAgent = () => claude({ apiKey: 'k', baseURL: provider.baseURL, onCrash: 'continue', tools })
   const options = { ...shortLeases, recoveryMs: 30 }
-  await using lost = openMortalEngine(database, { agents: [newAgent()], options })
-  const runId = await startRun(lost.core, { message: 'Pay' })
+  await using lost = openCrashableEngine(database, { agents: [newAgent()], options })
+  const runId = await startRun(lost.engine, { message: 'Pay' })
   await lostWhen
-  await lost.lose()
+  await lost.crash()
   await using taker = openEngine(database, { agents: [newAgent()], options })
   await followBoth(taker, runId)
   const asked = await startRun(taker, { message: 'It did not arrive. Pay again' })

@@ -1,17 +1,17 @@
 /** Prompts that wait, and an answer that is lost and goes on: it is one turn, and nobody gets in between its parts. */
 import { continuationPrompt, textOf } from '@verbatim/core'
 import { expect, it, vi } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
-import { openMortalEngine } from '../support/mortal-engine.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
+import { openCrashableEngine } from '../support/crashable-engine.ts'
 
 const options = { ...shortLeases, recoveryMs: 30 }
 
 /** A run that is lost after a few words, with another prompt that was given behind it. */
 async function loseWithOneBehind(whenBusy: 'queue' | 'replace') {
   const database = await openDatabase()
-  const speaker = handAgent({ id: 'hand', onCrash: 'continue' })
+  const speaker = manualAgent({ id: 'hand', onCrash: 'continue' })
   // It learns nothing and renews nothing by itself, so that it does not stop before it is lost.
   const deaf = {
     heartbeatMs: 200_000,
@@ -20,26 +20,26 @@ async function loseWithOneBehind(whenBusy: 'queue' | 'replace') {
     recoveryMs: 600_000,
     cancelPollMs: 600_000,
   }
-  await using lost = openMortalEngine(database, { agents: [speaker], options: deaf })
-  const runId = await startRun(lost.core, { message: 'First' })
+  await using lost = openCrashableEngine(database, { agents: [speaker], options: deaf })
+  const runId = await startRun(lost.engine, { message: 'First' })
   speaker.say('One, two, ')
-  await vi.waitFor(() => expect(lost.core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+  await vi.waitFor(() => expect(lost.engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
   const behind = crypto.randomUUID()
   const asker = openEngine(database, { agents: [speaker], options: { ...options, recoveryMs: 600_000 } })
   await asker.runs.start(ada, { sessionId: 'session-1', runId: behind, message: 'Second', whenBusy })
   await asker.close()
-  await lost.lose()
+  await lost.crash()
   return { database, runId, behind }
 }
 
 it('a prompt that waits is asked behind the whole answer, not between its parts', async () => {
   const { database, runId, behind } = await loseWithOneBehind('queue')
   const agent = scriptAgent(answerOf(['the rest']), { id: 'hand', onCrash: 'continue' })
-  await using core = openEngine(database, { agents: [agent], options })
-  const { continuedBy } = answerFrom(await followAll(core, runId))
-  expect(answerFrom(await followAll(core, continuedBy ?? '')).status).toBe('completed')
-  expect(answerFrom(await followAll(core, behind)).status).toBe('completed')
-  const { items } = await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
+  await using engine = openEngine(database, { agents: [agent], options })
+  const { continuedBy } = answerFrom(await followAll(engine, runId))
+  expect(answerFrom(await followAll(engine, continuedBy ?? '')).status).toBe('completed')
+  expect(answerFrom(await followAll(engine, behind)).status).toBe('completed')
+  const { items } = await engine.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
   expect(items.map(({ content }) => textOf(content))).toEqual([
     'First',
     'One, two, ',
@@ -49,18 +49,18 @@ it('a prompt that waits is asked behind the whole answer, not between its parts'
     'the rest',
   ])
   expect(items.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
-  await core.close()
+  await engine.close()
   await database[Symbol.asyncDispose]()
 })
 
 it('a prompt that replaces a lost answer is asked at once: nothing goes on from it', async () => {
   const { database, runId, behind } = await loseWithOneBehind('replace')
   const agent = scriptAgent(answerOf(['an answer']), { id: 'hand', onCrash: 'continue' })
-  await using core = openEngine(database, { agents: [agent], options })
-  expect(answerFrom(await followAll(core, runId))).toMatchObject({ status: 'cancelled', continuedBy: null })
-  expect(answerFrom(await followAll(core, behind)).status).toBe('completed')
-  const { items } = await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
+  await using engine = openEngine(database, { agents: [agent], options })
+  expect(answerFrom(await followAll(engine, runId))).toMatchObject({ status: 'cancelled', continuedBy: null })
+  expect(answerFrom(await followAll(engine, behind)).status).toBe('completed')
+  const { items } = await engine.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
   expect(items.map(({ content }) => textOf(content))).toEqual(['First', 'One, two, ', 'Second', 'an answer'])
-  await core.close()
+  await engine.close()
   await database[Symbol.asyncDispose]()
 })

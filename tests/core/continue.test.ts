@@ -1,44 +1,44 @@
 /** `onCrash: 'continue'`: what a lost process had said is kept, and another one goes on from it, within a budget. */
 import { continuationPrompt, isTerminalEvent, textOf, unknownOutcome, VerbatimError } from '@verbatim/core'
 import type { AgentEvent, Message, RunEvent } from '@verbatim/core'
-import type { Agent, RunRepository, ServerCore } from '@verbatim/core/server'
+import type { Agent, RunRepository, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { answerOf, handAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
-import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
-import { openMortalEngine } from '../support/mortal-engine.ts'
+import { openCrashableEngine } from '../support/crashable-engine.ts'
 
 const onCrash = 'continue'
 const options = { ...shortLeases, recoveryMs: 30 }
 
 /** Follows a run and those that go on from it, as a client does; answers the events of each. */
-async function followChain(core: ServerCore, runId: string): Promise<{ runIds: string[]; events: RunEvent[][] }> {
+async function followChain(engine: Engine, runId: string): Promise<{ runIds: string[]; events: RunEvent[][] }> {
   const runIds: string[] = []
   const events: RunEvent[][] = []
   for (let next: string | null = runId; next !== null; next = answerFrom(events.at(-1) ?? []).continuedBy) {
     runIds.push(next)
-    events.push(await followAll(core, next))
+    events.push(await followAll(engine, next))
   }
   return { runIds, events }
 }
 
-async function messagesOf(core: ServerCore, sessionId = 'session-1'): Promise<Message[]> {
-  return (await core.messages.list(ada, sessionId, { order: 'oldest', limit: 100 })).items
+async function messagesOf(engine: Engine, sessionId = 'session-1'): Promise<Message[]> {
+  return (await engine.messages.list(ada, sessionId, { order: 'oldest', limit: 100 })).items
 }
 
 function outline(messages: readonly Message[]): string[] {
-  return messages.map(({ role, status, continues, content }) => {
-    return `${role} ${status}${continues === null ? '' : ' continues'}: ${textOf(content)}`
+  return messages.map(({ role, status, continuationOf, content }) => {
+    return `${role} ${status}${continuationOf === null ? '' : ' continues'}: ${textOf(content)}`
   })
 }
 
-async function waitForText(core: ServerCore, runId: string, text: string): Promise<void> {
+async function waitForText(engine: Engine, runId: string, text: string): Promise<void> {
   const log: RunEvent[] = []
-  for await (const batch of core.runs.follow(ada, runId, { signal: AbortSignal.timeout(20_000) })) {
+  for await (const batch of engine.runs.follow(ada, runId, { signal: AbortSignal.timeout(20_000) })) {
     log.push(...batch.events)
     if (textOf(answerFrom(log).content) === text) return
   }
@@ -47,35 +47,35 @@ async function waitForText(core: ServerCore, runId: string, text: string): Promi
 
 /** A run of a first process that says `text`, and then the process is lost. */
 async function loseInMidText(database: TestDatabase, agent: Agent, text = 'One, two, '): Promise<string> {
-  const speaker = handAgent({ id: agent.id, onCrash })
-  await using first = openMortalEngine(database, { agents: [speaker], options })
-  const runId = await startRun(first.core)
+  const speaker = manualAgent({ id: agent.id, onCrash })
+  await using first = openCrashableEngine(database, { agents: [speaker], options })
+  const runId = await startRun(first.engine)
   speaker.say(text)
-  await waitForText(first.core, runId, text)
-  await first.lose()
+  await waitForText(first.engine, runId, text)
+  await first.crash()
   return runId
 }
 
 describe('a run whose process is lost in mid-answer', () => {
   it('is interrupted and continued in one step, and a follower anywhere reads on to the whole answer', async () => {
     await using database = await openDatabase()
-    const first = handAgent({ id: 'speaker', onCrash })
-    const second = handAgent({ id: 'speaker', onCrash })
-    await using lost = openMortalEngine(database, { agents: [first], options })
-    const runId = await startRun(lost.core, { message: 'Count to four' })
+    const first = manualAgent({ id: 'speaker', onCrash })
+    const second = manualAgent({ id: 'speaker', onCrash })
+    await using lost = openCrashableEngine(database, { agents: [first], options })
+    const runId = await startRun(lost.engine, { message: 'Count to four' })
     first.say('One, two, ')
-    await waitForText(lost.core, runId, 'One, two, ')
+    await waitForText(lost.engine, runId, 'One, two, ')
     // Neither of the two takes part in the recovery: one drives, the other only reads.
     const { runRepository } = database.storage
     await using reader = openEngine(database, {
       agents: [first],
       options,
-      wrap: () => ({ runRepository: { ...runRepository, claimLapsedRun: () => Promise.resolve(undefined) } }),
+      wrap: () => ({ runRepository: { ...runRepository, claimExpiredLease: () => Promise.resolve(undefined) } }),
     })
     const following = followChain(reader, runId)
-    await lost.lose()
+    await lost.crash()
     await using taker = openEngine(database, { agents: [second], options })
-    await vi.waitFor(() => expect(second.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(second.requests).toHaveLength(1), waitOptions)
     second.say('three, four')
     second.end()
     const { runIds, events } = await following
@@ -84,7 +84,7 @@ describe('a run whose process is lost in mid-answer', () => {
     expect(events[0]?.at(-1)).toMatchObject({ type: 'run_interrupted', continuedBy: runIds[1] })
     expect([interrupted?.status, linked?.status]).toEqual(['interrupted', 'completed'])
     expect(await taker.runs.get(ada, runId)).toMatchObject({ status: 'interrupted', continuedBy: runIds[1] })
-    expect(await taker.runs.get(ada, runIds[1] ?? '')).toMatchObject({ status: 'completed', continues: runId })
+    expect(await taker.runs.get(ada, runIds[1] ?? '')).toMatchObject({ status: 'completed', continuationOf: runId })
     expect(outline(await messagesOf(reader))).toEqual([
       'user completed: Count to four',
       'assistant interrupted: One, two, ',
@@ -99,10 +99,10 @@ describe('a run whose process is lost in mid-answer', () => {
 
   it('keeps its session busy throughout, and frees it with the end of the answer', async () => {
     await using database = await openDatabase()
-    const agent = handAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
     await using taker = openEngine(database, { agents: [agent], options })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     const { continuedBy } = await taker.runs.get(ada, runId)
     await expect(startRun(taker)).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: continuedBy } })
     agent.end()
@@ -113,20 +113,20 @@ describe('a run whose process is lost in mid-answer', () => {
 
   it('is only interrupted where the agent is not told to continue, or is not known', async () => {
     await using database = await openDatabase()
-    const agent = handAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
     await using other = openEngine(database, { agents: [scriptAgent([], { id: 'another', onCrash })], options })
     expect((await followAll(other, runId)).at(-1)).not.toHaveProperty('continuedBy')
     await other.close()
     const again = await loseInMidText(database, agent)
-    await using cautious = openEngine(database, { agents: [handAgent()], options })
+    await using cautious = openEngine(database, { agents: [manualAgent()], options })
     expect((await followAll(cautious, again)).at(-1)).not.toHaveProperty('continuedBy')
     expect((await messagesOf(cautious)).map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
   })
 
   it('is not continued when its user asked to stop it: it is cancelled, with the part it has', async () => {
     await using database = await openDatabase()
-    const agent = handAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
     await database.storage.runRepository.requestCancel(ada, runId)
     await using taker = openEngine(database, { agents: [agent], options })
@@ -137,7 +137,7 @@ describe('a run whose process is lost in mid-answer', () => {
 
   it('is not continued when its user asks to stop it while it is being taken over', async () => {
     await using database = await openDatabase()
-    const agent = handAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
     const { runRepository } = database.storage
     const late: RunRepository = {
@@ -155,13 +155,13 @@ describe('a run whose process is lost in mid-answer', () => {
 
   it('is not continued when the model had said all it wanted: only the end was missing', async () => {
     await using database = await openDatabase()
-    const agent = handAgent({ onCrash })
-    const speaker = handAgent({ onCrash })
-    await using lost = openMortalEngine(database, { agents: [speaker], options })
-    const runId = await startRun(lost.core)
+    const agent = manualAgent({ onCrash })
+    const speaker = manualAgent({ onCrash })
+    await using lost = openCrashableEngine(database, { agents: [speaker], options })
+    const runId = await startRun(lost.engine)
     speaker.yieldNext(...answerOf(['all of it']))
-    await vi.waitFor(() => expect(lost.core.stats().eventsCommitted).toBe(6), patience)
-    await lost.lose()
+    await vi.waitFor(() => expect(lost.engine.stats().eventsCommitted).toBe(6), waitOptions)
+    await lost.crash()
     await using taker = openEngine(database, { agents: [agent], options })
     const last = (await followAll(taker, runId)).at(-1)
     expect(last).toMatchObject({ type: 'run_interrupted', error: { data: { kind: 'whole' } } })
@@ -171,8 +171,8 @@ describe('a run whose process is lost in mid-answer', () => {
 
   it('is continued at once by another process when its own is drained', async () => {
     await using database = await openDatabase()
-    const speaker = handAgent({ onCrash })
-    const agent = handAgent({ onCrash })
+    const speaker = manualAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     const leaving = openEngine(database, { agents: [speaker], options: { recoveryMs: 600_000 } })
     const runId = await startRun(leaving)
     speaker.say('before')
@@ -180,7 +180,7 @@ describe('a run whose process is lost in mid-answer', () => {
     await leaving.drain({ graceMs: 1 })
     await leaving.close()
     await using staying = openEngine(database, { agents: [agent], options })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     agent.say(' and after')
     agent.end()
     const { events } = await followChain(staying, runId)
@@ -189,17 +189,17 @@ describe('a run whose process is lost in mid-answer', () => {
 
   it('is continued with its question in view, however small the window and long the chain', async () => {
     await using database = await openDatabase()
-    const agent = handAgent({ onCrash, maxHistoryMessages: 1 })
+    const agent = manualAgent({ onCrash, maxHistoryMessages: 1 })
     let runId = await loseInMidText(database, agent)
     for (let attempt = 0; attempt < 2; attempt++) {
-      const speaker = handAgent({ onCrash, maxHistoryMessages: 1 })
-      await using taker = openMortalEngine(database, { agents: [speaker], options })
-      await vi.waitFor(() => expect(speaker.requests).toHaveLength(1), patience)
+      const speaker = manualAgent({ onCrash, maxHistoryMessages: 1 })
+      await using taker = openCrashableEngine(database, { agents: [speaker], options })
+      await vi.waitFor(() => expect(speaker.requests).toHaveLength(1), waitOptions)
       expect(textOf(speaker.requests[0]?.messages[0]?.content ?? [])).toBe('Say something')
-      runId = (await taker.core.runs.get(ada, runId)).continuedBy ?? ''
+      runId = (await taker.engine.runs.get(ada, runId)).continuedBy ?? ''
       speaker.say('more ')
-      await waitForText(taker.core, runId, 'more ')
-      await taker.lose()
+      await waitForText(taker.engine, runId, 'more ')
+      await taker.crash()
     }
   })
 })
@@ -208,11 +208,11 @@ describe('a takeover that is lost itself', () => {
   /** The chain of a run whose taker is lost around its transaction, as whoever comes next completes it. */
   async function chainAfter(fault: 'before' | 'after') {
     const database = await openDatabase()
-    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const runId = await loseInMidText(database, manualAgent({ onCrash }))
     const { runRepository } = database.storage
     const taken = Promise.withResolvers<void>()
-    await using taker = openMortalEngine(database, {
-      agents: [handAgent({ onCrash })],
+    await using taker = openCrashableEngine(database, {
+      agents: [manualAgent({ onCrash })],
       options: { ...options, recoveryMs: 600_000 },
       wrap: () => ({
         runRepository: {
@@ -226,17 +226,17 @@ describe('a takeover that is lost itself', () => {
       }),
     })
     await taken.promise
-    await taker.lose()
-    const agent = handAgent({ onCrash })
-    const core = openEngine(database, { agents: [agent], options })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await taker.crash()
+    const agent = manualAgent({ onCrash })
+    const engine = openEngine(database, { agents: [agent], options })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     agent.say('the rest')
     agent.end()
-    const chain = await followChain(core, runId)
-    const messages = await messagesOf(core)
-    const { items: runs } = await core.runs.list(ada, 'session-1', { limit: 10 })
-    const { activeRunId } = await core.sessions.get(ada, 'session-1')
-    await core.close()
+    const chain = await followChain(engine, runId)
+    const messages = await messagesOf(engine)
+    const { items: runs } = await engine.runs.list(ada, 'session-1', { limit: 10 })
+    const { activeRunId } = await engine.sessions.get(ada, 'session-1')
+    await engine.close()
     await database[Symbol.asyncDispose]()
     return { chain, messages, runs, activeRunId, request: agent.requests[0] }
   }
@@ -260,7 +260,7 @@ describe('a takeover that is lost itself', () => {
 
   it('and repeats its transaction starts no second linked run', async () => {
     await using database = await openDatabase()
-    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const runId = await loseInMidText(database, manualAgent({ onCrash }))
     const { runRepository } = database.storage
     let calls = 0
     const stubborn: RunRepository = {
@@ -273,9 +273,9 @@ describe('a takeover that is lost itself', () => {
         return await runRepository.continueRun(owned, end, given)
       },
     }
-    const agent = handAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     await using taker = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository: stubborn }) })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     agent.end()
     const { events } = await followChain(taker, runId)
     expect([calls, events.length, (await messagesOf(taker)).length]).toEqual([1, 2, 4])
@@ -289,13 +289,13 @@ describe('a takeover that is lost itself', () => {
     const uri = new URL(inject('mongoUri'))
     uri.searchParams.set('appName', appName)
     await using database = await openTestDatabase(uri.href)
-    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const runId = await loseInMidText(database, manualAgent({ onCrash }))
     await using failPoint = await holdFailPoint()
     // Twice, because the driver itself tries a commit once more.
     await failPoint.set(2, { failCommands: ['commitTransaction'], appName, ...failure })
-    const agent = handAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     await using taker = openEngine(database, { agents: [agent], options })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     agent.end()
     const { events } = await followChain(taker, runId)
     const { items: runs } = await taker.runs.list(ada, 'session-1', { limit: 10 })
@@ -304,7 +304,7 @@ describe('a takeover that is lost itself', () => {
 
   it('by a zombie that writes once more has that part in the history of the linked run', async () => {
     await using database = await openDatabase()
-    const runId = await loseInMidText(database, handAgent({ onCrash }))
+    const runId = await loseInMidText(database, manualAgent({ onCrash }))
     const { runRepository, eventLog } = database.storage
     const late: RunRepository = {
       ...runRepository,
@@ -316,9 +316,9 @@ describe('a takeover that is lost itself', () => {
         return await runRepository.continueRun(owned, end, given)
       },
     }
-    const agent = handAgent({ onCrash })
+    const agent = manualAgent({ onCrash })
     await using taker = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository: late }) })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     agent.end()
     const { events } = await followChain(taker, runId)
     expect(textOf(answerFrom(events[0] ?? []).content)).toBe('One, two, late')
@@ -328,34 +328,34 @@ describe('a takeover that is lost itself', () => {
 
 /** An agent whose every answer is lost with its process after a few words. */
 async function loseEachTime(database: TestDatabase, agent: Partial<Agent>, says = 'again and ') {
-  const speaker = handAgent({ onCrash, ...agent })
-  await using first = openMortalEngine(database, { agents: [speaker], options })
-  const runId = await startRun(first.core)
+  const speaker = manualAgent({ onCrash, ...agent })
+  await using first = openCrashableEngine(database, { agents: [speaker], options })
+  const runId = await startRun(first.engine)
   let current = runId
   let lives = first
   for (let attempt = 1; attempt <= 10; attempt++) {
     speakOnce(speaker, says)
-    await waitForText(lives.core, current, says)
-    await lives.lose()
-    const next = openMortalEngine(database, { agents: [speaker], options })
+    await waitForText(lives.engine, current, says)
+    await lives.crash()
+    const next = openCrashableEngine(database, { agents: [speaker], options })
     await lives[Symbol.asyncDispose]()
     lives = next
     const ended = await vi.waitFor(async () => {
-      const run = await next.core.runs.get(ada, current)
+      const run = await next.engine.runs.get(ada, current)
       expect(run.status).toBe('interrupted')
       return run
-    }, patience)
+    }, waitOptions)
     if (ended.continuedBy === null) break
     current = ended.continuedBy
   }
-  const chain = await followChain(lives.core, runId)
-  const messages = await messagesOf(lives.core)
+  const chain = await followChain(lives.engine, runId)
+  const messages = await messagesOf(lives.engine)
   await lives[Symbol.asyncDispose]()
   return { chain, messages, calls: speaker.requests.length }
 }
 
 /** One model call's beginning and its words: a hand agent that is asked again has to begin again. */
-function speakOnce(agent: ReturnType<typeof handAgent>, text: string): void {
+function speakOnce(agent: ReturnType<typeof manualAgent>, text: string): void {
   const usage = { input_tokens: 1_000, output_tokens: 1 }
   agent.yieldNext(
     { type: 'message_start', message: { model: 'm', usage } },
@@ -425,7 +425,7 @@ describe('a tool that was running when its process was lost', () => {
         yield { type: 'tool_result', tool_use_id: 'toolu_1', content: 'paid', is_error: false, durationMs: 1 }
       },
     }
-    await using core = openEngine(database, {
+    await using engine = openEngine(database, {
       agents: [agent],
       options,
       wrap: () => ({
@@ -439,7 +439,7 @@ describe('a tool that was running when its process was lost', () => {
         },
       }),
     })
-    await followAll(core, await startRun(core))
+    await followAll(engine, await startRun(engine))
     expect(storedAtCall).toEqual(asks.map(({ type }) => type))
   })
 
@@ -455,11 +455,11 @@ describe('a tool that was running when its process was lost', () => {
         await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
       },
     }
-    await using lost = openMortalEngine(database, { agents: [payer], options })
-    const runId = await startRun(lost.core)
+    await using lost = openCrashableEngine(database, { agents: [payer], options })
+    const runId = await startRun(lost.engine)
     await started.promise
-    await lost.lose()
-    const agent = handAgent({ id: 'payer', onCrash: policy })
+    await lost.crash()
+    const agent = manualAgent({ id: 'payer', onCrash: policy })
     await using taker = openEngine(database, { agents: [agent], options })
     const events = await followAll(taker, runId)
     expect(events.slice(-2)).toMatchObject([
@@ -476,13 +476,13 @@ describe('a tool that was running when its process was lost', () => {
 
   it('is not told so when the call was not whole: that one never ran', async () => {
     await using database = await openDatabase()
-    const speaker = handAgent({ onCrash })
-    await using lost = openMortalEngine(database, { agents: [speaker], options })
-    const runId = await startRun(lost.core)
+    const speaker = manualAgent({ onCrash })
+    await using lost = openCrashableEngine(database, { agents: [speaker], options })
+    const runId = await startRun(lost.engine)
     speaker.yieldNext(...asks.slice(0, 4))
-    await vi.waitFor(() => expect(lost.core.stats().eventsCommitted).toBe(4), patience)
-    await lost.lose()
-    const agent = handAgent({ onCrash })
+    await vi.waitFor(() => expect(lost.engine.stats().eventsCommitted).toBe(4), waitOptions)
+    await lost.crash()
+    const agent = manualAgent({ onCrash })
     await using taker = openEngine(database, { agents: [agent], options })
     agent.end()
     const { events } = await followChain(taker, runId)
@@ -492,16 +492,18 @@ describe('a tool that was running when its process was lost', () => {
 
 it('leases of lost processes lapse for everybody at once, and each run is continued once', async () => {
   await using database = await openDatabase()
-  const speaker = handAgent({ onCrash })
-  await using lost = openMortalEngine(database, { agents: [speaker], options })
-  const runIds = await Promise.all([1, 2, 3, 4].map(async (at) => await startRun(lost.core, { sessionId: `s-${at}` })))
-  await lost.lose()
+  const speaker = manualAgent({ onCrash })
+  await using lost = openCrashableEngine(database, { agents: [speaker], options })
+  const runIds = await Promise.all(
+    [1, 2, 3, 4].map(async (at) => await startRun(lost.engine, { sessionId: `s-${at}` })),
+  )
+  await lost.crash()
   const agent = scriptAgent(answerOf(['the rest']), { id: 'hand', onCrash })
   const takers = Array.from({ length: 4 }, () => openEngine(database, { agents: [agent], options }))
   for (const [at, runId] of runIds.entries()) {
-    const { events } = await followChain(takers[at] as ServerCore, runId)
+    const { events } = await followChain(takers[at] as Engine, runId)
     expect(events.map((log) => answerFrom(log).status)).toEqual(['interrupted', 'completed'])
-    expect(await messagesOf(takers[0] as ServerCore, `s-${at + 1}`)).toHaveLength(4)
+    expect(await messagesOf(takers[0] as Engine, `s-${at + 1}`)).toHaveLength(4)
   }
   await Promise.all(takers.map(async (taker) => await taker.close()))
 })

@@ -1,44 +1,44 @@
 /** Deleting a session: its run ends for everybody, nothing is started in it any more, and nothing of what was said is left. */
 import { isVerbatimError } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { collectionsWith, expectTombstones, receiptsOf } from '../support/deleted.ts'
 import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
-import { ada, eve, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, eve, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
-import { openMortalEngine } from '../support/mortal-engine.ts'
+import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { echoAgent, sessionId, start } from '../support/queue.ts'
 
 const canary = 'the treasure is under the oak'
 const page = { limit: 10 }
 
 /** Every call that needs the session, none of which may find it again. */
-function everyCall(core: ServerCore, ids: { runId: string; messageId: string }): Record<string, Promise<unknown>> {
+function everyCall(engine: Engine, ids: { runId: string; messageId: string }): Record<string, Promise<unknown>> {
   const { runId, messageId } = ids
   const again = { sessionId, runId, message: canary }
   const other = { ...again, runId: crypto.randomUUID() }
   return {
-    create: core.sessions.create(ada, { sessionId }),
-    get: core.sessions.get(ada, sessionId),
-    update: core.sessions.update(ada, { sessionId, title: 'x' }),
-    messages: core.messages.list(ada, sessionId, { ...page, order: 'oldest' }),
-    message: core.messages.get(ada, sessionId, messageId),
-    append: core.messages.append(ada, { sessionId, role: 'user', content: 'x' }),
-    appendAgain: core.messages.append(ada, { sessionId, role: 'user', content: canary, messageId }),
-    runs: core.runs.list(ada, sessionId, page),
-    run: core.runs.get(ada, runId),
-    cancel: core.runs.cancel(ada, runId),
-    retry: core.runs.retry(ada, { runId, newRunId: crypto.randomUUID() }),
-    follow: followAll(core, runId),
-    followOn: followAll(core, runId, { after: 2 }),
-    followEnd: followAll(core, runId, { after: 8 }),
-    startAgain: core.runs.start(ada, again),
-    start: core.runs.start(ada, other),
-    queue: core.runs.start(ada, { ...other, whenBusy: 'queue' }),
-    replace: core.runs.start(ada, { ...other, whenBusy: 'replace' }),
+    create: engine.sessions.create(ada, { sessionId }),
+    get: engine.sessions.get(ada, sessionId),
+    update: engine.sessions.update(ada, { sessionId, title: 'x' }),
+    messages: engine.messages.list(ada, sessionId, { ...page, order: 'oldest' }),
+    message: engine.messages.get(ada, sessionId, messageId),
+    append: engine.messages.append(ada, { sessionId, role: 'user', content: 'x' }),
+    appendAgain: engine.messages.append(ada, { sessionId, role: 'user', content: canary, messageId }),
+    runs: engine.runs.list(ada, sessionId, page),
+    run: engine.runs.get(ada, runId),
+    cancel: engine.runs.cancel(ada, runId),
+    retry: engine.runs.retry(ada, { runId, newRunId: crypto.randomUUID() }),
+    follow: followAll(engine, runId),
+    followOn: followAll(engine, runId, { after: 2 }),
+    followEnd: followAll(engine, runId, { after: 8 }),
+    startAgain: engine.runs.start(ada, again),
+    start: engine.runs.start(ada, other),
+    queue: engine.runs.start(ada, { ...other, whenBusy: 'queue' }),
+    replace: engine.runs.start(ada, { ...other, whenBusy: 'replace' }),
   }
 }
 
@@ -55,9 +55,9 @@ async function codesOf(calls: Record<string, Promise<unknown>>): Promise<Record<
 }
 
 /** The events that a follower is given, and the code of the error that ends it, if one does. */
-async function follow(core: ServerCore, runId: string): Promise<{ events: RunEvent[]; code: string | undefined }> {
+async function follow(engine: Engine, runId: string): Promise<{ events: RunEvent[]; code: string | undefined }> {
   const events: RunEvent[] = []
-  const code = await followAll(core, runId, { onBatch: (batch) => events.push(...batch.events) }).then(
+  const code = await followAll(engine, runId, { onBatch: (batch) => events.push(...batch.events) }).then(
     () => undefined,
     codeOf,
   )
@@ -67,21 +67,21 @@ async function follow(core: ServerCore, runId: string): Promise<{ events: RunEve
 describe('a session that is deleted', () => {
   it('leaves keys and an exact receipt, and every call then says that it is deleted', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf([canary]))] })
-    const { core, database } = test
-    const runId = await startRun(core, { message: canary })
-    const events = [...(await followAll(core, runId)), ...(await followAll(core, await startRun(core, {})))]
-    const { userMessageId: messageId } = await core.runs.get(ada, runId)
+    const { engine, database } = test
+    const runId = await startRun(engine, { message: canary })
+    const events = [...(await followAll(engine, runId)), ...(await followAll(engine, await startRun(engine, {})))]
+    const { userMessageId: messageId } = await engine.runs.get(ada, runId)
     expect(await collectionsWith(database, canary)).toEqual(
       expect.arrayContaining(['messages', 'run_events', 'sessions']),
     )
     const deleted = { sessionId, isPurged: true }
-    expect(await core.sessions.delete(ada, { sessionId })).toEqual(deleted)
+    expect(await engine.sessions.delete(ada, { sessionId })).toEqual(deleted)
     await expectTombstones(database, { runs: 2 })
     expect(await collectionsWith(database, canary)).toEqual([])
-    const codes = await codesOf(everyCall(core, { runId, messageId }))
+    const codes = await codesOf(everyCall(engine, { runId, messageId }))
     expect(Object.entries(codes).filter(([, code]) => code !== 'SESSION_DELETED')).toEqual([])
-    expect((await core.sessions.list(ada, page)).items).toEqual([])
-    expect(await core.sessions.delete(ada, { sessionId })).toEqual(deleted)
+    expect((await engine.sessions.list(ada, page)).items).toEqual([])
+    expect(await engine.sessions.delete(ada, { sessionId })).toEqual(deleted)
     expect(await receiptsOf(database)).toMatchObject([
       {
         tenantId: 'default',
@@ -95,7 +95,7 @@ describe('a session that is deleted', () => {
 
   it('shows nothing and takes nothing while its run goes on in a process that has not heard of it yet', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const hearing = createGate()
     await using owner = openEngine(database, {
       agents: [agent],
@@ -113,7 +113,7 @@ describe('a session that is deleted', () => {
     await using other = openEngine(database, { agents: [agent], options: { cancelWaitMs: 300, startWaitMs: 100 } })
     const runId = await startRun(owner, { message: canary })
     agent.say('Well')
-    await vi.waitFor(() => expect(owner.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(owner.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     const { userMessageId: messageId } = await other.runs.get(ada, runId)
     expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: false })
     // What is said of the run itself is true until it has ended.
@@ -128,19 +128,19 @@ describe('a session that is deleted', () => {
     await untilItEnds
     await vi.waitFor(async () => {
       expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
-    }, patience)
+    }, waitOptions)
     await expectTombstones(database, { runs: 1 })
   })
 
   it('cancels its run: all who follow it are told so, and the agent is stopped', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core, database } = test
-    const runId = await startRun(core, { message: canary })
-    const following = Array.from({ length: 10 }, async () => await follow(core, runId))
+    const { engine, database } = test
+    const runId = await startRun(engine, { message: canary })
+    const following = Array.from({ length: 10 }, async () => await follow(engine, runId))
     agent.say(canary)
-    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(2), patience)
-    expect(await core.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
+    expect(await engine.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
     for (const { events, code } of await Promise.all(following)) {
       expect([events.at(-1)?.type, code]).toEqual(['run_cancelled', undefined])
     }
@@ -151,13 +151,13 @@ describe('a session that is deleted', () => {
 
   it('is deleted by one process while another makes its run', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     await using owner = openEngine(database, { agents: [agent], options: shortLeases })
     await using other = openEngine(database, { agents: [agent], options: shortLeases })
     const runId = await startRun(owner, { message: canary })
-    const following = [owner, other].map(async (core) => await follow(core, runId))
+    const following = [owner, other].map(async (engine) => await follow(engine, runId))
     agent.say(canary)
-    await vi.waitFor(() => expect(owner.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(owner.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
     const ends = await Promise.all(following)
     expect(ends[1]?.events.at(-1)?.type).toBe('run_cancelled')
@@ -169,28 +169,28 @@ describe('a session that is deleted', () => {
 
   it('whose run lost its process is purged when the run has been ended, which is not continued', async () => {
     await using database = await openDatabase()
-    const agent = handAgent({ onCrash: 'continue' })
-    await using owner = openMortalEngine(database, { agents: [agent], options: shortLeases })
-    const runId = await startRun(owner.core, { message: canary })
+    const agent = manualAgent({ onCrash: 'continue' })
+    await using owner = openCrashableEngine(database, { agents: [agent], options: shortLeases })
+    const runId = await startRun(owner.engine, { message: canary })
     agent.say(canary)
-    await vi.waitFor(() => expect(owner.core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(owner.engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     await using other = openEngine(database, {
       agents: [agent],
       options: { ...shortLeases, sweepMs: 50, cancelWaitMs: 100 },
       // It takes nothing over, so that the run is still there when the session is deleted.
       wrap: ({ runRepository }) => ({
-        runRepository: { ...runRepository, claimLapsedRun: async () => await Promise.resolve(undefined) },
+        runRepository: { ...runRepository, claimExpiredLease: async () => await Promise.resolve(undefined) },
       }),
     })
-    await owner.lose()
+    await owner.crash()
     const following = follow(other, runId)
     expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: false })
     expect(await collectionsWith(database, canary)).toContain('messages')
     await using _rescuer = openEngine(database, { agents: [agent], options: { ...shortLeases, sweepMs: 600_000 } })
-    await vi.waitFor(async () => expect(await receiptsOf(database)).toHaveLength(1), patience)
+    await vi.waitFor(async () => expect(await receiptsOf(database)).toHaveLength(1), waitOptions)
     const { events, code } = await following
     expect(code ?? events.at(-1)?.type).toMatch(/run_cancelled|SESSION_DELETED/)
-    await vi.waitFor(async () => await expectTombstones(database, { runs: 1 }), patience)
+    await vi.waitFor(async () => await expectTombstones(database, { runs: 1 }), waitOptions)
     expect(await collectionsWith(database, canary)).toEqual([])
   })
 
@@ -198,15 +198,15 @@ describe('a session that is deleted', () => {
     const gate = createGate()
     const agent = echoAgent({ gate })
     await using test = await openOne({ agents: [agent] })
-    const { core, database } = test
-    const first = await start(core, 'one')
-    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    const { engine, database } = test
+    const first = await start(engine, 'one')
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
     const waiting = await Promise.all(
-      ['two', canary].map(async (text) => await start(core, text, { whenBusy: 'queue' })),
+      ['two', canary].map(async (text) => await start(engine, text, { whenBusy: 'queue' })),
     )
-    const following = [first, ...waiting].map(async ({ id }) => await follow(core, id))
-    await vi.waitFor(() => expect(core.stats().followers).toBe(3), patience)
-    expect(await core.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    const following = [first, ...waiting].map(async ({ id }) => await follow(engine, id))
+    await vi.waitFor(() => expect(engine.stats().followers).toBe(3), waitOptions)
+    expect(await engine.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
     for (const { events, code } of await Promise.all(following)) {
       expect(code ?? events.at(-1)?.type).toMatch(/run_cancelled|SESSION_DELETED/)
     }
@@ -223,28 +223,28 @@ describe('a session that is deleted', () => {
         runRepository: { ...runRepository, beginRun: async () => await Promise.resolve(undefined) },
       }),
     })
-    const { core, database } = test
-    const first = await start(core, 'one')
-    const next = await start(core, canary, { whenBusy: 'queue' })
+    const { engine, database } = test
+    const first = await start(engine, 'one')
+    const next = await start(engine, canary, { whenBusy: 'queue' })
     gate.open()
-    await followAll(core, first.id)
-    expect((await core.sessions.get(ada, sessionId)).activeRunId).toBe(next.id)
-    expect(await core.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    await followAll(engine, first.id)
+    expect((await engine.sessions.get(ada, sessionId)).activeRunId).toBe(next.id)
+    expect(await engine.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
     await expectTombstones(database, { runs: 2 })
     expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 2 } }])
   })
 
   it('leaves another owner’s session of the same ids alone, and its ids are used up for its own', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['Yes']))], options: { startWaitMs: 100 } })
-    const { core } = test
+    const { engine } = test
     const runId = crypto.randomUUID()
-    for (const owner of [ada, eve]) await followAll(core, await startRun(core, { owner, runId }), { owner })
-    await core.sessions.delete(ada, { sessionId })
-    expect((await core.messages.list(eve, sessionId, { ...page, order: 'oldest' })).items).toHaveLength(2)
-    expect(await core.sessions.list(eve, page)).toMatchObject({ items: [{ id: sessionId }] })
-    expect((await followAll(core, runId, { owner: eve })).at(-1)?.type).toBe('run_completed')
-    await expect(startRun(core, { runId, sessionId: 'session-2' })).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
-    await expect(core.sessions.delete(ada, { sessionId: 'nowhere' })).rejects.toMatchObject({
+    for (const owner of [ada, eve]) await followAll(engine, await startRun(engine, { owner, runId }), { owner })
+    await engine.sessions.delete(ada, { sessionId })
+    expect((await engine.messages.list(eve, sessionId, { ...page, order: 'oldest' })).items).toHaveLength(2)
+    expect(await engine.sessions.list(eve, page)).toMatchObject({ items: [{ id: sessionId }] })
+    expect((await followAll(engine, runId, { owner: eve })).at(-1)?.type).toBe('run_completed')
+    await expect(startRun(engine, { runId, sessionId: 'session-2' })).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
+    await expect(engine.sessions.delete(ada, { sessionId: 'nowhere' })).rejects.toMatchObject({
       code: 'SESSION_NOT_FOUND',
     })
   })
@@ -260,16 +260,18 @@ describe('a session that is deleted', () => {
     await using _second = cores[1]
     for (let round = 0; round < 5; round++) {
       const id = `session-${round}`
-      const calls = cores.flatMap((core) => [
-        core.messages.append(ada, { sessionId: id, role: 'user', content: canary }),
+      const calls = cores.flatMap((engine) => [
+        engine.messages.append(ada, { sessionId: id, role: 'user', content: canary }),
         ...(['reject', 'queue', 'replace'] as const).map((whenBusy) =>
-          core.runs.start(ada, { sessionId: id, runId: crypto.randomUUID(), message: canary, whenBusy }),
+          engine.runs.start(ada, { sessionId: id, runId: crypto.randomUUID(), message: canary, whenBusy }),
         ),
       ])
       const settled = Promise.allSettled(calls)
       await calls[0]?.catch(() => {})
       const deletions = Promise.allSettled(
-        cores.map(async (core) => await askAgain(core, async () => await core.sessions.delete(ada, { sessionId: id }))),
+        cores.map(
+          async (engine) => await askAgain(engine, async () => await engine.sessions.delete(ada, { sessionId: id })),
+        ),
       )
       const refusals = (await settled)
         .filter((outcome) => outcome.status === 'rejected')
@@ -278,9 +280,9 @@ describe('a session that is deleted', () => {
       expect(refusals.filter((code) => !code.startsWith('SESSION_') && code !== 'UNAVAILABLE')).toEqual([])
       for (const deletion of await deletions) expect(deletion).toMatchObject({ status: 'fulfilled' })
       await vi.waitFor(async () => {
-        for (const core of cores)
-          expect(await core.sessions.delete(ada, { sessionId: id })).toMatchObject({ isPurged: true })
-      }, patience)
+        for (const engine of cores)
+          expect(await engine.sessions.delete(ada, { sessionId: id })).toMatchObject({ isPurged: true })
+      }, waitOptions)
     }
     expect(await collectionsWith(database, canary)).toEqual([])
     expect(await receiptsOf(database)).toHaveLength(5)

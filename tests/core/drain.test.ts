@@ -1,11 +1,11 @@
 import { ownerOf, textOf, type AgentEvent, type RunEvent } from '@verbatim/core'
-import { createServerCore } from '@verbatim/core/server'
+import { createEngine } from '@verbatim/core/server'
 import type { Agent, EventLog, RunRepository } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { handAgent } from '../support/agents.ts'
+import { manualAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
-import { ada, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
@@ -25,9 +25,9 @@ function heldAgent(text: string): Agent & { release(): void } {
 }
 
 /** Follows until the text has arrived; answers what was seen. */
-async function followUntilText(core: ReturnType<typeof createServerCore>, runId: string): Promise<RunEvent[]> {
+async function followUntilText(engine: ReturnType<typeof createEngine>, runId: string): Promise<RunEvent[]> {
   const seen: RunEvent[] = []
-  for await (const batch of core.runs.follow(owner, runId, { signal: AbortSignal.timeout(10_000) })) {
+  for await (const batch of engine.runs.follow(owner, runId, { signal: AbortSignal.timeout(10_000) })) {
     seen.push(...batch.events)
     if (seen.some((event) => event.type === 'content_block_delta')) break
   }
@@ -37,22 +37,22 @@ async function followUntilText(core: ReturnType<typeof createServerCore>, runId:
 it('lets a running answer end within the grace period, refuses new runs, and then sends followers elsewhere', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const agent = heldAgent('nearly done')
-  await using core = createServerCore({ ...database.storage, agents: [agent] })
+  await using engine = createEngine({ ...database.storage, agents: [agent] })
   const runId = crypto.randomUUID()
-  await core.runs.start(owner, { sessionId: 's', runId, message: 'go' })
-  await followUntilText(core, runId)
-  const drained = core.drain({ graceMs: 60_000 })
+  await engine.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+  await followUntilText(engine, runId)
+  const drained = engine.drain({ graceMs: 60_000 })
   await expect(
-    core.runs.start(owner, { sessionId: 't', runId: crypto.randomUUID(), message: 'late' }),
+    engine.runs.start(owner, { sessionId: 't', runId: crypto.randomUUID(), message: 'late' }),
   ).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   agent.release()
   await drained
-  expect((await core.runs.get(owner, runId)).status).toBe('completed')
+  expect((await engine.runs.get(owner, runId)).status).toBe('completed')
 })
 
 it('hands an answer that outlasts the grace period over: another process ends it, and its followers never saw an end here', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
-  const first = createServerCore({ ...database.storage, agents: [heldAgent('half an ans')] })
+  const first = createEngine({ ...database.storage, agents: [heldAgent('half an ans')] })
   const runId = crypto.randomUUID()
   await first.runs.start(owner, { sessionId: 's', runId, message: 'go' })
   const seen = await followUntilText(first, runId)
@@ -60,7 +60,7 @@ it('hands an answer that outlasts the grace period over: another process ends it
   await Promise.all([expect(follower).rejects.toMatchObject({ code: 'UNAVAILABLE' }), first.drain({ graceMs: 1 })])
   await first.close()
 
-  await using second = createServerCore({ ...database.storage, agents: [heldAgent('')] }, { recoveryMs: 50 })
+  await using second = createEngine({ ...database.storage, agents: [heldAgent('')] }, { recoveryMs: 50 })
   const rest: RunEvent[] = []
   for await (const batch of second.runs.follow(owner, runId, {
     after: seen.length,
@@ -80,7 +80,7 @@ const never = () => new Promise<never>(() => {})
 describe('a process that leaves while the database does not answer', () => {
   it('goes without the end of a run that had ended by itself, and shows no end that is not stored', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const finishRun = vi.fn<RunRepository['finishRun']>(never)
     const runRepository: RunRepository = { ...database.storage.runRepository, finishRun }
     await using leaving = openEngine(database, { agents: [agent], wrap: () => ({ runRepository }) })
@@ -89,7 +89,7 @@ describe('a process that leaves while the database does not answer', () => {
     const following = followAll(leaving, runId, { onBatch: (batch) => seen.push(...batch.events) })
     agent.say('whole')
     agent.end()
-    await vi.waitFor(() => expect(finishRun).toHaveBeenCalledTimes(1), patience)
+    await vi.waitFor(() => expect(finishRun).toHaveBeenCalledTimes(1), waitOptions)
     await Promise.all([expect(following).rejects.toMatchObject({ code: 'UNAVAILABLE' }), leaving.drain({ graceMs: 1 })])
     expect(seen.at(-1)).toMatchObject({ type: 'message_stop' })
     expect(leaving.stats()).toMatchObject({ runsActive: 0, runsEnded: { completed: 0 } })
@@ -100,7 +100,7 @@ describe('a process that leaves while the database does not answer', () => {
 
   it('goes although an agent waits for room in a log that cannot be written', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const append = vi.fn<EventLog['append']>(never)
     const eventLog: EventLog = { ...database.storage.eventLog, append }
     await using leaving = openEngine(database, {
@@ -110,7 +110,7 @@ describe('a process that leaves while the database does not answer', () => {
     })
     const runId = await startRun(leaving)
     agent.say('x'.repeat(1_000))
-    await vi.waitFor(() => expect(append).toHaveBeenCalled(), patience)
+    await vi.waitFor(() => expect(append).toHaveBeenCalled(), waitOptions)
     await leaving.drain({ graceMs: 1 })
     expect(agent.wasStopped).toBe(true)
     expect(leaving.stats().runsActive).toBe(0)
@@ -122,7 +122,7 @@ describe('a process that leaves while the database does not answer', () => {
 
   it('goes without the beginning of a queued run, and without the answer that its leases are free', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const beginRun = vi.fn<RunRepository['beginRun']>(never)
     const releaseLeases = vi.fn<RunRepository['releaseLeases']>(never)
     const runRepository: RunRepository = { ...database.storage.runRepository, beginRun, releaseLeases }
@@ -130,7 +130,7 @@ describe('a process that leaves while the database does not answer', () => {
     const options = { heartbeatMs: 200, recoveryMs: 50 }
     const leaving = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository }) })
     const other = await startRun(leaving, { sessionId: 'session-2' })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     const first = await startRun(leaving)
     await leaving.runs.start(ada, {
       sessionId: 'session-1',
@@ -139,7 +139,7 @@ describe('a process that leaves while the database does not answer', () => {
       whenBusy: 'queue',
     })
     await leaving.runs.cancel(ada, first)
-    await vi.waitFor(() => expect(beginRun).toHaveBeenCalledTimes(2), patience)
+    await vi.waitFor(() => expect(beginRun).toHaveBeenCalledTimes(2), waitOptions)
     await leaving.close()
     expect(releaseLeases).toHaveBeenCalledTimes(1)
     expect((await database.storage.runRepository.getRun(ada, other))?.status).toBe('running')

@@ -1,7 +1,7 @@
 import { emptyAnswer, reduceEvents, textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
-import { openTestCore } from '@verbatim/core/testing'
+import { openTestEngine } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
 import { ada, followAll } from '../support/follow.ts'
 
@@ -28,15 +28,15 @@ function wordsAgent(words: readonly string[], pause: () => Promise<void> = () =>
 
 describe('the engine', () => {
   it('turns a prompt into a stored answer that equals what was streamed', async () => {
-    await using test = await openTestCore({ uri: inject('mongoUri'), agents: [wordsAgent(['Hel', 'lo ', 'world'])] })
-    const { core } = test
+    await using test = await openTestEngine({ uri: inject('mongoUri'), agents: [wordsAgent(['Hel', 'lo ', 'world'])] })
+    const { engine } = test
     const runId = crypto.randomUUID()
-    const run = await core.runs.start(ada, { sessionId: 's1', runId, message: 'Say hello' })
-    const events = await followAll(core, runId)
+    const run = await engine.runs.start(ada, { sessionId: 's1', runId, message: 'Say hello' })
+    const events = await followAll(engine, runId)
     const answer = reduceEvents(emptyAnswer, { firstSeq: 1, events })
     expect(answer.status).toBe('completed')
     expect(textOf(answer.content)).toBe('Hello world')
-    const messages = await core.messages.list(ada, 's1', { limit: 10, order: 'oldest' })
+    const messages = await engine.messages.list(ada, 's1', { limit: 10, order: 'oldest' })
     expect(messages.items.map((message) => [message.seq, message.role, textOf(message.content)])).toEqual([
       [1, 'user', 'Say hello'],
       [2, 'assistant', 'Hello world'],
@@ -49,22 +49,22 @@ describe('the engine', () => {
       cycles: 1,
       model: 'words-1',
     })
-    expect((await core.sessions.get(ada, 's1')).activeRunId).toBeNull()
+    expect((await engine.sessions.get(ada, 's1')).activeRunId).toBeNull()
   })
 
   it('replays from every cursor exactly the rest', async () => {
     const words = Array.from({ length: 40 }, (_, at) => `w${at} `)
-    await using test = await openTestCore({
+    await using test = await openTestEngine({
       uri: inject('mongoUri'),
       agents: [wordsAgent(words, () => new Promise(setImmediate))],
     })
-    const { core } = test
+    const { engine } = test
     const runId = crypto.randomUUID()
-    await core.runs.start(ada, { sessionId: 's1', runId, message: 'Count' })
-    const all = await followAll(core, runId)
+    await engine.runs.start(ada, { sessionId: 's1', runId, message: 'Count' })
+    const all = await followAll(engine, runId)
     for (let after = 0; after <= all.length; after++) {
-      expect(await followAll(core, runId, { after })).toEqual(all.slice(after))
+      expect(await followAll(engine, runId, { after })).toEqual(all.slice(after))
     }
-    await expect(followAll(core, runId, { after: all.length + 1 })).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
+    await expect(followAll(engine, runId, { after: all.length + 1 })).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
   })
 })

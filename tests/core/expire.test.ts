@@ -4,7 +4,7 @@ import { expect, inject, it, vi } from 'vitest'
 import { answerOf, scriptAgent } from '../support/agents.ts'
 import { collectionsWith, dbOf, receiptsOf } from '../support/deleted.ts'
 import { openEngine, openLongLog, openOne } from '../support/engine.ts'
-import { ada, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 const canary = 'the treasure is under the oak'
 const agents = [scriptAgent(answerOf([canary, canary]))]
@@ -13,11 +13,11 @@ const sweeping = { archiveDelayMs: 1, eventRetentionMs: 1, sweepMs: 20 }
 
 it('is removed by two sweepers at once, with receipts that count each run once', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
-  await using core = openEngine(database, { agents, options: still })
+  await using engine = openEngine(database, { agents, options: still })
   const runIds = Array.from({ length: 12 }, () => crypto.randomUUID())
   let events = 0
   for (const [at, runId] of runIds.entries()) {
-    events += (await followAll(core, await startRun(core, { runId, sessionId: `session-${at % 3}` }))).length
+    events += (await followAll(engine, await startRun(engine, { runId, sessionId: `session-${at % 3}` }))).length
   }
   await using _one = openEngine(database, { agents, options: sweeping })
   await using _two = openEngine(database, { agents, options: sweeping })
@@ -26,7 +26,7 @@ it('is removed by two sweepers at once, with receipts that count each run once',
     expect(
       await db.collection('runs').countDocuments({ $or: [{ toArchive: true }, { sweepAt: { $exists: true } }] }),
     ).toBe(0)
-  }, patience)
+  }, waitOptions)
   expect([
     await db.collection('run_events').countDocuments(),
     await db.collection('run_archives').countDocuments(),
@@ -36,15 +36,15 @@ it('is removed by two sweepers at once, with receipts that count each run once',
   const sum = (name: string) => receipts.reduce((total, { counts }) => total + (counts[name] ?? 0), 0)
   expect({ runs: sum('runs'), events: sum('events') }).toEqual({ runs: 12, events })
   for (const after of [0, 1, 4]) {
-    await expect(followAll(core, runIds[0] ?? '', { after })).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
+    await expect(followAll(engine, runIds[0] ?? '', { after })).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
   }
   expect(await collectionsWith(database, canary)).toEqual(['messages'])
 })
 
 it('is counted once, although an archiver that was slow marks it again behind the sweeper', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
-  const events = await followAll(core, await startRun(core, { runId: 'slowly-archived' }))
+  const { engine, database } = test
+  const events = await followAll(engine, await startRun(engine, { runId: 'slowly-archived' }))
   const { eventLog, runRepository, deletionRepository } = database.storage
   const key = eventLog.keyOf(ada, 'slowly-archived')
   const due = { expiresAt: new Date(0) }
@@ -59,12 +59,12 @@ it('is counted once, although an archiver that was slow marks it again behind th
 
 it('ends a follower that is in the middle', async () => {
   await using test = await openLongLog(canary, still)
-  const { core, database } = test
-  const runId = await startRun(core)
-  const events = await followAll(core, runId)
+  const { engine, database } = test
+  const runId = await startRun(engine)
+  const events = await followAll(engine, runId)
   const key = database.storage.eventLog.keyOf(ada, runId)
   let batches = 0
-  const slow = followAll(core, runId, {
+  const slow = followAll(engine, runId, {
     async onBatch() {
       if (++batches > 1) return
       await database.storage.eventLog.archive(key, { expiresAt: new Date('2100-01-01') })
@@ -74,23 +74,23 @@ it('ends a follower that is in the middle', async () => {
   await expect(slow).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
   expect(batches).toBeLessThanOrEqual(64)
   // Only the end is left, and when it is swept not even that.
-  expect(await followAll(core, runId, { after: events.length })).toEqual([])
+  expect(await followAll(engine, runId, { after: events.length })).toEqual([])
   await dbOf(database).collection('run_events').deleteMany({})
   for (const after of [0, 1, 3, events.length]) {
-    await expect(followAll(core, runId, { after })).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
+    await expect(followAll(engine, runId, { after })).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
   }
 })
 
 it('takes the events of a deleted session along with it, counted once', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
-  const events = await followAll(core, await startRun(core))
+  const { engine, database } = test
+  const events = await followAll(engine, await startRun(engine))
   await using _sweeper = openEngine(database, { agents, options: sweeping })
   await vi.waitFor(
     async () => expect(await receiptsOf(database)).toMatchObject([{ action: 'events_expired' }]),
-    patience,
+    waitOptions,
   )
-  expect(await core.sessions.delete(ada, { sessionId: 'session-1' })).toMatchObject({ isPurged: true })
+  expect(await engine.sessions.delete(ada, { sessionId: 'session-1' })).toMatchObject({ isPurged: true })
   expect(await receiptsOf(database)).toMatchObject([
     { action: 'events_expired', counts: { runs: 1, events: events.length } },
     { action: 'session_deleted', counts: { runs: 1, messages: 2, events: events.length } },

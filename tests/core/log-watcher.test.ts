@@ -4,7 +4,7 @@ import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import { MongoClient } from 'mongodb'
 import { expect, it, vi } from 'vitest'
 import { env } from '../support/env.ts'
-import { patience } from '../support/follow.ts'
+import { waitOptions } from '../support/follow.ts'
 
 it('keeps one stream open while there is nothing to tell, and opens another when that one is never answered', async () => {
   // A server of its own: there is one fail point a server, and other tests use it.
@@ -18,13 +18,13 @@ it('keeps one stream open while there is nothing to tell, and opens another when
   const over = new AbortController()
   const onGap = vi.fn<() => void>()
   const watching = storage.logWatcher.watch({ onGrowth: () => {}, onGap }, over.signal)
-  await vi.waitFor(() => expect(onGap).toHaveBeenCalledTimes(1), patience)
+  await vi.waitFor(() => expect(onGap).toHaveBeenCalledTimes(1), waitOptions)
   await new Promise((resolve) => setTimeout(resolve, 6_500)) // longer than a stream may be silent: an idle one is not
   expect([openings.length, onGap.mock.calls.length]).toEqual([1, 1])
 
   const data = { failCommands: ['getMore'], blockConnection: true, blockTimeMS: 20_000, appName }
   await client.db('admin').command({ configureFailPoint: 'failCommand', mode: { times: 1 }, data })
-  await vi.waitFor(() => expect([openings.length, onGap.mock.calls.length]).toEqual([2, 2]), patience)
+  await vi.waitFor(() => expect([openings.length, onGap.mock.calls.length]).toEqual([2, 2]), waitOptions)
   over.abort()
   await watching
 }, 60_000)

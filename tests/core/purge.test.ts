@@ -2,13 +2,13 @@
 import type { RunEvent } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
-import type { RunKey, ServerCore, SessionKey } from '@verbatim/core/server'
+import type { RunKey, Engine, SessionKey } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { collectionsWith, dbOf, expectTombstones, receiptsOf } from '../support/deleted.ts'
 import { openEngine, openLongLog, openOne } from '../support/engine.ts'
-import { ada, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
@@ -28,11 +28,11 @@ function storageWith(database: TestDatabase, intercept: Interceptor) {
 }
 
 /** A session with an answer in the log and one in an archive; answers how many events they have. */
-async function fill(core: ServerCore, database: TestDatabase, sessionId: string): Promise<number> {
+async function fill(engine: Engine, database: TestDatabase, sessionId: string): Promise<number> {
   const runIds = [crypto.randomUUID(), crypto.randomUUID()]
   let events = 0
   for (const runId of runIds) {
-    events += (await followAll(core, await startRun(core, { runId, sessionId, message: canary }))).length
+    events += (await followAll(engine, await startRun(engine, { runId, sessionId, message: canary }))).length
   }
   await database.storage.eventLog.archive(keyOf(database, runIds[1]), { expiresAt })
   return events
@@ -43,7 +43,7 @@ function keyOf(database: TestDatabase, runId = ''): RunKey {
 }
 
 async function mark(database: TestDatabase, sessionId: string): Promise<SessionKey> {
-  const marked = await database.storage.deletionRepository.markDeleted(ada, sessionId)
+  const marked = await database.storage.deletionRepository.storeTombstone(ada, sessionId)
   if (marked === undefined) throw new Error('There is no such session')
   return marked.key
 }
@@ -65,21 +65,23 @@ function powerCutAt(write: number, when: 'before' | 'behind'): Interceptor {
 
 it('goes on wherever it was broken off, and its receipt counts everything once', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
+  const { engine, database } = test
   let steps = 0
   for (let write = 1; ; write++) {
     const outcomes: string[] = []
     for (const when of ['before', 'behind'] as const) {
       const sessionId = `session-${write}-${when}`
-      const events = await fill(core, database, sessionId)
+      const events = await fill(engine, database, sessionId)
       const key = await mark(database, sessionId)
       const { deletionRepository } = storageWith(database, powerCutAt(write, when))
-      const outcome = await deletionRepository.purgeSession(key, { restMs: 1, signal }).catch((error: unknown) => {
-        if (!(error instanceof PowerCut)) throw error
-        return 'cut'
-      })
+      const outcome = await deletionRepository
+        .purgeSession(key, { lateWriteGraceMs: 1, signal })
+        .catch((error: unknown) => {
+          if (!(error instanceof PowerCut)) throw error
+          return 'cut'
+        })
       outcomes.push(String(outcome))
-      expect(await database.storage.deletionRepository.purgeSession(key, { restMs: 1, signal })).toBe(true)
+      expect(await database.storage.deletionRepository.purgeSession(key, { lateWriteGraceMs: 1, signal })).toBe(true)
       expect(await collectionsWith(database, canary)).toEqual([])
       const receipts = (await receiptsOf(database)).filter((receipt) => receipt.target === key)
       expect(receipts.map((receipt) => receipt.counts)).toEqual([{ runs: 2, messages: 4, events }])
@@ -93,11 +95,11 @@ it('goes on wherever it was broken off, and its receipt counts everything once',
 
 it('is done once by three at once', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
-  const events = await fill(core, database, 'session-1')
+  const { engine, database } = test
+  const events = await fill(engine, database, 'session-1')
   const key = await mark(database, 'session-1')
   const { deletionRepository } = database.storage
-  const purging = Array.from({ length: 3 }, () => deletionRepository.purgeSession(key, { restMs: 1, signal }))
+  const purging = Array.from({ length: 3 }, () => deletionRepository.purgeSession(key, { lateWriteGraceMs: 1, signal }))
   expect(await Promise.all(purging)).toEqual([true, true, true])
   expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 4, events } }])
   await expectTombstones(database, { runs: 2 })
@@ -105,19 +107,19 @@ it('is done once by three at once', async () => {
 
 it('does not count again when it has counted, even for one that began to count before', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
-  const events = await fill(core, database, 'session-1')
+  const { engine, database } = test
+  const events = await fill(engine, database, 'session-1')
   const key = await mark(database, 'session-1')
   const held = (gate: Gate, at: string) =>
     storageWith(database, async ({ collection, method }, proceed) => {
       if (`${collection}.${method}` === at) await gate.pass()
       return await proceed()
-    }).deletionRepository.purgeSession(key, { restMs: 1, signal })
+    }).deletionRepository.purgeSession(key, { lateWriteGraceMs: 1, signal })
   const [gate, lateGate] = [createGate(), createGate()]
   const late = held(lateGate, 'messages.countDocuments')
-  await vi.waitFor(() => expect(lateGate.arrivals).toBe(1), patience)
+  await vi.waitFor(() => expect(lateGate.arrivals).toBe(1), waitOptions)
   const first = held(gate, 'audit.insertOne')
-  await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+  await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
   // All is removed, and the receipt is not stored yet.
   lateGate.open()
   expect(await late).toBe(true)
@@ -128,34 +130,37 @@ it('does not count again when it has counted, even for one that began to count b
 })
 
 it('removes nothing while a run goes on', async () => {
-  const agent = handAgent()
+  const agent = manualAgent()
   await using test = await openOne({ agents: [agent], options: still })
-  const { core, database } = test
-  const runId = await startRun(core, { message: canary })
+  const { engine, database } = test
+  const runId = await startRun(engine, { message: canary })
   agent.say('Well')
-  await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(2), patience)
+  await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
   const key = await mark(database, 'session-1')
-  expect(await database.storage.deletionRepository.purgeSession(key, { restMs: 1, signal })).toBe(false)
+  expect(await database.storage.deletionRepository.purgeSession(key, { lateWriteGraceMs: 1, signal })).toBe(false)
   agent.end()
-  expect((await followAll(core, runId)).slice(0, 2)).toMatchObject([{ type: 'run_started' }, { type: 'message_start' }])
-  await expectIdle(core)
+  expect((await followAll(engine, runId)).slice(0, 2)).toMatchObject([
+    { type: 'run_started' },
+    { type: 'message_start' },
+  ])
+  await expectIdle(engine)
   expect(await collectionsWith(database, canary)).toEqual(['messages'])
-  expect(await database.storage.deletionRepository.purgeSession(key, { restMs: 1, signal })).toBe(true)
+  expect(await database.storage.deletionRepository.purgeSession(key, { lateWriteGraceMs: 1, signal })).toBe(true)
   await expectTombstones(database, { runs: 1 })
 })
 
 it('shuts the log to a zombie, and what one repeats of before is shown to nobody and swept', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
-  const runId = await startRun(core, { message: canary })
-  const events = await followAll(core, runId)
+  const { engine, database } = test
+  const runId = await startRun(engine, { message: canary })
+  const events = await followAll(engine, runId)
   const key = keyOf(database, runId)
   const entries = await dbOf(database)
     .collection<{ _id: { n: number }; b: string; e: RunEvent[] }>('run_events')
     .find()
     .sort({ _id: 1 })
     .toArray()
-  await core.sessions.delete(ada, { sessionId: 'session-1' })
+  await engine.sessions.delete(ada, { sessionId: 'session-1' })
   const next = {
     key,
     firstSeq: events.length,
@@ -170,31 +175,31 @@ it('shuts the log to a zombie, and what one repeats of before is shown to nobody
   const again = { key, firstSeq: old._id.n, batchId: old.b, events: old.e }
   await database.storage.eventLog.append([again], { signal })
   for (const after of [0, 1, old._id.n - 1, old._id.n, events.length]) {
-    await expect(followAll(core, runId, { after })).rejects.toMatchObject({ code: 'SESSION_DELETED' })
+    await expect(followAll(engine, runId, { after })).rejects.toMatchObject({ code: 'SESSION_DELETED' })
   }
   await dbOf(database)
     .collection('runs')
     .updateMany({}, { $set: { sweepAt: new Date(0) } })
   await using _sweeper = openEngine(database, { agents })
   const runs = dbOf(database).collection('runs')
-  await vi.waitFor(async () => expect(await runs.countDocuments({ sweepAt: { $exists: true } })).toBe(0), patience)
+  await vi.waitFor(async () => expect(await runs.countDocuments({ sweepAt: { $exists: true } })).toBe(0), waitOptions)
   await expectTombstones(database, { runs: 1 })
   expect(await receiptsOf(database)).toHaveLength(1)
 })
 
 it('leaves no archive that was being made meanwhile', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
-  const runId = await startRun(core, { message: canary })
-  await followAll(core, runId)
+  const { engine, database } = test
+  const runId = await startRun(engine, { message: canary })
+  await followAll(engine, runId)
   const gate = createGate()
   const archiver = storageWith(database, async ({ collection, method }, proceed) => {
     if (collection === 'run_archives' && method === 'insertMany') await gate.pass()
     return await proceed()
   })
   const archiving = archiver.eventLog.archive(keyOf(database, runId), { expiresAt })
-  await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
-  await core.sessions.delete(ada, { sessionId: 'session-1' })
+  await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
+  await engine.sessions.delete(ada, { sessionId: 'session-1' })
   gate.open()
   await archiving
   await expectTombstones(database, { runs: 1 })
@@ -202,13 +207,13 @@ it('leaves no archive that was being made meanwhile', async () => {
 
 it('ends a follower that is in the middle of a log which vanishes', async () => {
   await using test = await openLongLog(canary, still)
-  const { core, database } = test
-  const runId = await startRun(core, { message: canary })
-  await followAll(core, runId)
+  const { engine, database } = test
+  const runId = await startRun(engine, { message: canary })
+  await followAll(engine, runId)
   let batches = 0
-  const slow = followAll(core, runId, {
+  const slow = followAll(engine, runId, {
     async onBatch() {
-      if (++batches === 1) await core.sessions.delete(ada, { sessionId: 'session-1' })
+      if (++batches === 1) await engine.sessions.delete(ada, { sessionId: 'session-1' })
     },
   })
   await expect(slow).rejects.toMatchObject({ code: 'SESSION_DELETED' })
@@ -218,9 +223,9 @@ it('ends a follower that is in the middle of a log which vanishes', async () => 
 
 it('tells a follower that waits for a run of another process', async () => {
   await using test = await openOne({ agents, options: still })
-  const { core, database } = test
-  const runId = await startRun(core, { message: canary })
-  const events = await followAll(core, runId)
+  const { engine, database } = test
+  const runId = await startRun(engine, { message: canary })
+  const events = await followAll(engine, runId)
   const end = await takeLastEntry(database)
   // To this follower the run goes on: its end has not come to the log yet.
   await using other = openEngine(database, { agents, options: still })
@@ -228,9 +233,9 @@ it('tells a follower that waits for a run of another process', async () => {
     (rest) => rest.at(-1)?.type,
     (error: { code?: string }) => error.code,
   )
-  await vi.waitFor(() => expect(other.stats().followers).toBe(1), patience)
+  await vi.waitFor(() => expect(other.stats().followers).toBe(1), waitOptions)
   await end.putBack()
-  await core.sessions.delete(ada, { sessionId: 'session-1' })
+  await engine.sessions.delete(ada, { sessionId: 'session-1' })
   expect(await outcome).toMatch(/run_completed|SESSION_DELETED/)
 })
 

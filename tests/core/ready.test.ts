@@ -7,27 +7,27 @@ import { openDatabase, openEngine } from '../support/engine.ts'
 describe('readiness', () => {
   it('is refused while an index that order depends on is missing, and given when it is made again', async () => {
     await using database = await openDatabase()
-    await using core = openEngine(database, { agents: [scriptAgent([])] })
+    await using engine = openEngine(database, { agents: [scriptAgent([])] })
     const messages = database.client.db(database.databaseName).collection('messages')
-    await core.ready()
+    await engine.ready()
     await messages.dropIndex('session_order')
     const missing = { code: 'UNSUPPORTED_DEPLOYMENT', message: expect.stringContaining('messages.session_order') }
-    await expect(core.ready()).rejects.toMatchObject(missing)
+    await expect(engine.ready()).rejects.toMatchObject(missing)
     await messages.createIndex({ s: 1, b: 1, seq: 1 }, { name: 'session_order' })
-    await expect(core.ready(), 'the same index, but not unique').rejects.toMatchObject(missing)
+    await expect(engine.ready(), 'the same index, but not unique').rejects.toMatchObject(missing)
     await messages.dropIndex('session_order')
     await database.storage.migrate()
-    await core.ready()
+    await engine.ready()
   })
 
   it('is refused while a collection is missing, or not clustered', async () => {
     await using database = await openDatabase()
-    await using core = openEngine(database, { agents: [scriptAgent([])] })
+    await using engine = openEngine(database, { agents: [scriptAgent([])] })
     const db = database.client.db(database.databaseName)
     await db.dropCollection('run_events')
-    await expect(core.ready()).rejects.toMatchObject({ message: expect.stringContaining('collection run_events') })
+    await expect(engine.ready()).rejects.toMatchObject({ message: expect.stringContaining('collection run_events') })
     await db.createCollection('run_events')
-    await expect(core.ready()).rejects.toMatchObject({ message: expect.stringContaining('clustered index') })
+    await expect(engine.ready()).rejects.toMatchObject({ message: expect.stringContaining('clustered index') })
   })
 
   it('names the collection when what is stored is in the way of an index', async () => {

@@ -2,17 +2,17 @@
 import type { Logger, RunRepository } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { handAgent } from '../support/agents.ts'
+import { manualAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
-import { ada, followAll, patience, startRun } from '../support/follow.ts'
-import { openMortalEngine } from '../support/mortal-engine.ts'
+import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
+import { openCrashableEngine } from '../support/crashable-engine.ts'
 
 /** Runs of a process that is lost, the first of them being the one whose lease lapsed first. */
 async function loseRuns(database: TestDatabase, count: number): Promise<string[]> {
-  await using lost = openMortalEngine(database, { agents: [handAgent()] })
+  await using lost = openCrashableEngine(database, { agents: [manualAgent()] })
   const runIds: string[] = []
-  for (let at = 1; at <= count; at++) runIds.push(await startRun(lost.core, { sessionId: `session-${at}` }))
-  await lost.lose()
+  for (let at = 1; at <= count; at++) runIds.push(await startRun(lost.engine, { sessionId: `session-${at}` }))
+  await lost.crash()
   const runs = database.client.db(database.databaseName).collection('runs')
   for (const [at, id] of runIds.entries()) await runs.updateOne({ id }, { $set: { 'lease.renewedAt': new Date(at) } })
   return runIds
@@ -37,7 +37,7 @@ it('goes on to the next lost run when one does not get to its end', async () => 
   await using database = await openDatabase()
   const [poison, ...others] = await loseRuns(database, 3)
   const { asked, runRepository } = withoutEndOf(database, poison)
-  await using taker = openEngine(database, { agents: [handAgent()], wrap: () => ({ runRepository }) })
+  await using taker = openEngine(database, { agents: [manualAgent()], wrap: () => ({ runRepository }) })
   for (const runId of others) {
     expect((await followAll(taker, runId)).at(-1)).toMatchObject({ type: 'run_interrupted' })
   }
@@ -61,7 +61,7 @@ it('goes on at once when the end of one fails, and reports nothing but the kind 
   const warn = vi.fn<Logger['warn']>()
   const logger: Logger = { info: warn, warn, error: warn }
   await using taker = openEngine(database, {
-    agents: [handAgent()],
+    agents: [manualAgent()],
     // One look only: what is ended is ended by the look that met the failure.
     options: { recoveryMs: 600_000 },
     wrap: () => ({ runRepository: picky, logger }),
@@ -76,13 +76,13 @@ it('gives back what it was about to take over when its process leaves', async ()
   await using database = await openDatabase()
   const [runId = ''] = await loseRuns(database, 1)
   const { asked, runRepository } = withoutEndOf(database, runId)
-  const leaving = openEngine(database, { agents: [handAgent()], wrap: () => ({ runRepository }) })
-  await vi.waitFor(() => expect(asked).toEqual([runId]), patience)
+  const leaving = openEngine(database, { agents: [manualAgent()], wrap: () => ({ runRepository }) })
+  await vi.waitFor(() => expect(asked).toEqual([runId]), waitOptions)
   await leaving.drain({ graceMs: 1 })
   await leaving.close()
   const [run] = await database.client.db(database.databaseName).collection('runs').find().toArray()
   expect(run).toMatchObject({ status: 'running', lease: { ms: 0 } })
-  await using staying = openEngine(database, { agents: [handAgent()] })
+  await using staying = openEngine(database, { agents: [manualAgent()] })
   expect((await followAll(staying, runId)).at(-1)).toMatchObject({ type: 'run_interrupted' })
 })
 
@@ -94,14 +94,14 @@ it('gives back a run whose claim is answered only after its process began to lea
   const answer = Promise.withResolvers<void>()
   const late: RunRepository = {
     ...runRepository,
-    async claimLapsedRun(lease) {
-      const run = await runRepository.claimLapsedRun(lease)
+    async claimExpiredLease(lease) {
+      const run = await runRepository.claimExpiredLease(lease)
       claimed.resolve()
       await answer.promise
       return run
     },
   }
-  const leaving = openEngine(database, { agents: [handAgent()], wrap: () => ({ runRepository: late }) })
+  const leaving = openEngine(database, { agents: [manualAgent()], wrap: () => ({ runRepository: late }) })
   await claimed.promise
   const closing = leaving.close()
   answer.resolve()

@@ -1,11 +1,11 @@
 import { lastSeqOf, ownerOf, type AgentEvent, type RunEvent } from '@verbatim/core'
-import { createServerCore } from '@verbatim/core/server'
-import type { Agent, EventLog, ServerPorts } from '@verbatim/core/server'
+import { createEngine } from '@verbatim/core/server'
+import type { Agent, EventLog, EnginePorts } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, it, vi } from 'vitest'
-import { handAgent, textDelta, turn } from '../support/agents.ts'
+import { manualAgent, textDelta, turn } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
-import { followAll, patience, startRun } from '../support/follow.ts'
+import { followAll, waitOptions, startRun } from '../support/follow.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
@@ -27,8 +27,8 @@ it('wakes a follower of a run that another process writes by the change stream, 
   }
   // A poll would come after the test's end: only hints can wake the follower.
   const options = { pollMs: 600_000 }
-  await using writer = createServerCore({ ...database.storage, agents: [agent] }, options)
-  await using reader = createServerCore({ ...database.storage, agents: [agent] }, options)
+  await using writer = createEngine({ ...database.storage, agents: [agent] }, options)
+  await using reader = createEngine({ ...database.storage, agents: [agent] }, options)
   const runId = crypto.randomUUID()
   await writer.runs.start(owner, { sessionId: 's', runId, message: 'go' })
   const events: RunEvent[] = []
@@ -48,7 +48,7 @@ it('wakes a follower of a run that another process writes by the change stream, 
 })
 
 type RunKey = Parameters<EventLog['read']>[0]
-type LogWatcher = NonNullable<ServerPorts['logWatcher']>
+type LogWatcher = NonNullable<EnginePorts['logWatcher']>
 
 /** Hints come when the test gives them. */
 function handWatcher() {
@@ -78,7 +78,7 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
   const stack = new AsyncDisposableStack()
   const database = stack.use(await openDatabase())
   const { eventLog } = database.storage
-  const writer = stack.use(openEngine(database, { agents: [handAgent()] }))
+  const writer = stack.use(openEngine(database, { agents: [manualAgent()] }))
   const hints = handWatcher()
   const runId = await startRun(writer)
   const key = eventLog.keyOf(owner, runId)
@@ -93,12 +93,12 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
   // A memory of a few batches: whoever is behind has to read the log.
   const options = { pollMs: 600_000, maxRingBytes: 500 }
   const wrap = () => ({ eventLog: counted, logWatcher: hints.watcher })
-  const reader = stack.use(openEngine(database, { agents: [handAgent()], options, wrap }))
+  const reader = stack.use(openEngine(database, { agents: [manualAgent()], options, wrap }))
   const near = await startRun(writer, { sessionId: 'session-2' })
   const stop = new AbortController()
   stack.defer(() => stop.abort())
   followAll(reader, near, { signal: stop.signal }).catch(() => {}) // it is cut off at the test's end
-  await vi.waitFor(() => expect(hints.isOpen).toBe(true), patience)
+  await vi.waitFor(() => expect(hints.isOpen).toBe(true), waitOptions)
   return {
     reader,
     runId,

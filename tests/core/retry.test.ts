@@ -1,17 +1,17 @@
 /** `runs.retry`: the same prompt is answered again, and is stored once. */
 import { isTerminalEvent, textOf, VerbatimError } from '@verbatim/core'
 import type { Message } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
-import { handAgent } from '../support/agents.ts'
+import { manualAgent } from '../support/agents.ts'
 import type { HandAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
-import { openMortalEngine } from '../support/mortal-engine.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
+import { openCrashableEngine } from '../support/crashable-engine.ts'
 
-async function messagesOf(core: ServerCore): Promise<Message[]> {
-  return (await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 100 })).items
+async function messagesOf(engine: Engine): Promise<Message[]> {
+  return (await engine.messages.list(ada, 'session-1', { order: 'oldest', limit: 100 })).items
 }
 
 function outline(messages: readonly Message[]): string[] {
@@ -19,166 +19,166 @@ function outline(messages: readonly Message[]): string[] {
 }
 
 /** A run of the prompt "Question" that says "half" and then fails. */
-async function startFailed(core: ServerCore, agent: HandAgent): Promise<string> {
-  const runId = await startRun(core, { message: 'Question' })
+async function startFailed(engine: Engine, agent: HandAgent): Promise<string> {
+  const runId = await startRun(engine, { message: 'Question' })
   agent.yieldNext(
     { type: 'message_start', message: { model: 'm', usage: {} } },
     { type: 'content_block_start', index: 0, content_block: { type: 'text', text: 'half' } },
   )
   agent.fail(new VerbatimError('PROVIDER_ERROR'))
-  expect(answerFrom(await followAll(core, runId)).status).toBe('failed')
+  expect(answerFrom(await followAll(engine, runId)).status).toBe('failed')
   return runId
 }
 
-async function retry(core: ServerCore, runId: string, newRunId: string = crypto.randomUUID()): Promise<string> {
-  await core.runs.retry(ada, { runId, newRunId })
+async function retry(engine: Engine, runId: string, newRunId: string = crypto.randomUUID()): Promise<string> {
+  await engine.runs.retry(ada, { runId, newRunId })
   return newRunId
 }
 
-async function complete(core: ServerCore, agent: HandAgent, runId: string): Promise<void> {
+async function complete(engine: Engine, agent: HandAgent, runId: string): Promise<void> {
   agent.say('whole')
   agent.end()
-  expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
+  expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
 }
 
 describe('a retry', () => {
   it('answers the same prompt anew; the answer that went wrong stays, and no agent is given it again', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const failed = await startFailed(core, agent)
-    const again = await retry(core, failed)
-    await complete(core, agent, again)
-    const [before, after] = [await core.runs.get(ada, failed), await core.runs.get(ada, again)]
-    expect(after).toMatchObject({ status: 'completed', userMessageId: before.userMessageId, retries: failed })
-    const messages = await messagesOf(core)
+    const { engine } = test
+    const failed = await startFailed(engine, agent)
+    const again = await retry(engine, failed)
+    await complete(engine, agent, again)
+    const [before, after] = [await engine.runs.get(ada, failed), await engine.runs.get(ada, again)]
+    expect(after).toMatchObject({ status: 'completed', userMessageId: before.userMessageId, retryOf: failed })
+    const messages = await messagesOf(engine)
     expect(outline(messages)).toEqual([
       'user completed: Question',
       'assistant failed: half',
       'assistant completed: whole',
     ])
-    expect(messages.map(({ retries }) => retries)).toEqual([null, null, failed])
-    await complete(core, agent, await startRun(core, { message: 'Next' }))
+    expect(messages.map(({ retryOf }) => retryOf)).toEqual([null, null, failed])
+    await complete(engine, agent, await startRun(engine, { message: 'Next' }))
     const seen = agent.requests.map(({ messages: given }) => given.map(({ content }) => textOf(content)))
     expect(seen).toEqual([['Question'], ['Question'], ['Question', 'whole', 'Next']])
   })
 
   it('of a retry that failed too, with the smallest window there is, still sees its prompt', async () => {
-    const agent = handAgent({ maxHistoryMessages: 1 })
+    const agent = manualAgent({ maxHistoryMessages: 1 })
     await using test = await openOne({ agents: [agent] })
-    let runId = await startFailed(test.core, agent)
+    let runId = await startFailed(test.engine, agent)
     for (let attempt = 0; attempt < 3; attempt++) {
-      runId = await retry(test.core, runId)
+      runId = await retry(test.engine, runId)
       agent.fail(new VerbatimError('PROVIDER_ERROR'))
-      await followAll(test.core, runId)
+      await followAll(test.engine, runId)
     }
-    await complete(test.core, agent, await retry(test.core, runId))
+    await complete(test.engine, agent, await retry(test.engine, runId))
     expect(agent.requests.map(({ messages }) => messages.map(({ content }) => textOf(content)))).toEqual(
       Array.from({ length: 5 }, () => ['Question']),
     )
-    expect(await messagesOf(test.core)).toHaveLength(6)
+    expect(await messagesOf(test.engine)).toHaveLength(6)
   })
 
   it('may be of a cancelled or an interrupted run', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
-    await using lost = openMortalEngine(database, { agents: [agent], options: shortLeases })
-    const cancelled = await startRun(lost.core)
-    await lost.core.runs.cancel(ada, cancelled)
-    const interrupted = await retry(lost.core, cancelled)
-    await lost.lose()
-    await using core = openEngine(database, { agents: [agent], options: shortLeases })
-    expect(answerFrom(await followAll(core, interrupted)).status).toBe('interrupted')
-    await complete(core, agent, await retry(core, interrupted))
+    const agent = manualAgent()
+    await using lost = openCrashableEngine(database, { agents: [agent], options: shortLeases })
+    const cancelled = await startRun(lost.engine)
+    await lost.engine.runs.cancel(ada, cancelled)
+    const interrupted = await retry(lost.engine, cancelled)
+    await lost.crash()
+    await using engine = openEngine(database, { agents: [agent], options: shortLeases })
+    expect(answerFrom(await followAll(engine, interrupted)).status).toBe('interrupted')
+    await complete(engine, agent, await retry(engine, interrupted))
   })
 
   it('of a run that goes on from another one goes on from it too', async () => {
     await using database = await openDatabase()
-    const first = handAgent({ onCrash: 'continue' })
-    await using lost = openMortalEngine(database, { agents: [first], options: shortLeases })
-    const runId = await startRun(lost.core, { message: 'Question' })
-    await lost.lose()
-    const agent = handAgent({ onCrash: 'continue' })
-    await using core = openEngine(database, { agents: [agent], options: shortLeases })
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    const first = manualAgent({ onCrash: 'continue' })
+    await using lost = openCrashableEngine(database, { agents: [first], options: shortLeases })
+    const runId = await startRun(lost.engine, { message: 'Question' })
+    await lost.crash()
+    const agent = manualAgent({ onCrash: 'continue' })
+    await using engine = openEngine(database, { agents: [agent], options: shortLeases })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     agent.fail(new VerbatimError('PROVIDER_ERROR'))
-    const { continuedBy } = await core.runs.get(ada, runId)
-    await followAll(core, continuedBy ?? '')
-    await expect(retry(core, runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
-    const again = await retry(core, continuedBy ?? '')
-    await complete(core, agent, again)
-    expect(await core.runs.get(ada, again)).toMatchObject({ continues: runId, retries: continuedBy })
-    expect((await messagesOf(core)).at(-1)).toMatchObject({ continues: runId, retries: continuedBy })
+    const { continuedBy } = await engine.runs.get(ada, runId)
+    await followAll(engine, continuedBy ?? '')
+    await expect(retry(engine, runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
+    const again = await retry(engine, continuedBy ?? '')
+    await complete(engine, agent, again)
+    expect(await engine.runs.get(ada, again)).toMatchObject({ continuationOf: runId, retryOf: continuedBy })
+    expect((await messagesOf(engine)).at(-1)).toMatchObject({ continuationOf: runId, retryOf: continuedBy })
     const [asked, askedAgain] = agent.requests
     expect(askedAgain?.messages).toEqual(asked?.messages)
   })
 
   it('is one run however often it is asked for, also at once, by two processes and after its end', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
-    await using core = openEngine(database, { agents: [agent] })
+    const agent = manualAgent()
+    await using engine = openEngine(database, { agents: [agent] })
     await using other = openEngine(database, { agents: [agent] })
-    const failed = await startFailed(core, agent)
+    const failed = await startFailed(engine, agent)
     const newRunId = crypto.randomUUID()
     const asks = Array.from({ length: 8 }, async (_, at) => {
-      const asked = at % 2 === 0 ? core : other
+      const asked = at % 2 === 0 ? engine : other
       return await askAgain(asked, async () => await asked.runs.retry(ada, { runId: failed, newRunId }))
     })
     expect(new Set((await Promise.all(asks)).map(({ messageId }) => messageId)).size).toBe(1)
-    await complete(core, agent, newRunId)
+    await complete(engine, agent, newRunId)
     expect(agent.requests).toHaveLength(2)
     expect(await other.runs.retry(ada, { runId: failed, newRunId })).toMatchObject({ status: 'completed' })
-    expect(await messagesOf(core)).toHaveLength(3)
+    expect(await messagesOf(engine)).toHaveLength(3)
   })
 
   it('asked for under several ids at once is one run; the others are told which', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const failed = await startFailed(core, agent)
+    const { engine } = test
+    const failed = await startFailed(engine, agent)
     const newRunIds = Array.from({ length: 6 }, () => crypto.randomUUID())
     const outcomes = await Promise.allSettled(
-      newRunIds.map(async (newRunId) => await askAgain(core, async () => await retry(core, failed, newRunId))),
+      newRunIds.map(async (newRunId) => await askAgain(engine, async () => await retry(engine, failed, newRunId))),
     )
     const won = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
     const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
     expect([won.length, refused.length]).toEqual([1, 5])
     for (const error of refused) expect(error).toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: won[0] } })
-    await complete(core, agent, won[0] ?? '')
-    expect((await followAll(core, won[0] ?? '')).filter(isTerminalEvent)).toHaveLength(1)
+    await complete(engine, agent, won[0] ?? '')
+    expect((await followAll(engine, won[0] ?? '')).filter(isTerminalEvent)).toHaveLength(1)
   })
 })
 
 describe('a retry is refused', () => {
   it('when the run goes on, has completed, or is not there', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const runId = await startRun(core)
-    await expect(retry(core, runId)).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: runId } })
-    await complete(core, agent, runId)
-    await expect(retry(core, runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
-    await expect(retry(core, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+    const { engine } = test
+    const runId = await startRun(engine)
+    await expect(retry(engine, runId)).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: runId } })
+    await complete(engine, agent, runId)
+    await expect(retry(engine, runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
+    await expect(retry(engine, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   })
 
   it('when the session has gone on behind it', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const failed = await startFailed(core, agent)
-    await core.messages.append(ada, { sessionId: 'session-1', role: 'user', content: 'Never mind' })
-    await expect(retry(core, failed)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
-    expect((await core.sessions.get(ada, 'session-1')).activeRunId).toBeNull()
+    const { engine } = test
+    const failed = await startFailed(engine, agent)
+    await engine.messages.append(ada, { sessionId: 'session-1', role: 'user', content: 'Never mind' })
+    await expect(retry(engine, failed)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
+    expect((await engine.sessions.get(ada, 'session-1')).activeRunId).toBeNull()
   })
 
   it('under the id of another run', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const failed = await startFailed(core, agent)
-    await expect(retry(core, failed, failed)).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
-    const again = await retry(core, failed)
-    await complete(core, agent, again)
-    await expect(startRun(core, { runId: again })).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
+    const { engine } = test
+    const failed = await startFailed(engine, agent)
+    await expect(retry(engine, failed, failed)).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
+    const again = await retry(engine, failed)
+    await complete(engine, agent, again)
+    await expect(startRun(engine, { runId: again })).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
   })
 })

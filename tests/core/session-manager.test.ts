@@ -14,7 +14,7 @@ import type { LogFields, SessionManager } from '@verbatim/core/server'
 import { MongoClient } from 'mongodb'
 import type { CommandStartedEvent } from 'mongodb'
 import { afterEach, describe, expect, inject, it } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase } from '../support/engine.ts'
 import { answerFrom } from '../support/follow.ts'
 import type { RunEvent } from '@verbatim/core'
@@ -195,7 +195,7 @@ describe('the global factory', () => {
     await using database = await openDatabase()
     const nowhere = 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200&directConnection=true'
     await expect(initializeGlobalFactory({ uri: nowhere, agents })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-    const options = { uri: inject('mongoUri'), databaseName: database.databaseName, agents: [handAgent()] }
+    const options = { uri: inject('mongoUri'), databaseName: database.databaseName, agents: [manualAgent()] }
     await initializeGlobalFactory(options)
   })
 })

@@ -110,12 +110,12 @@ export const start: Step<{ session: number; whenBusy: WhenBusy; offer: NewRun['o
       expect(outcome.replaced.toSorted()).toEqual(keys.toSorted())
     }
     if (!isRepeated) expect(outcome.next?.key).toBe(session.active === added ? added.key : undefined)
-    added.offers.push({ key: added.key, owner, run: outcome.run, fence: 1, chain: noChain })
+    added.offers.push({ key: added.key, owner, run: outcome.run, fence: 1, continuationUsage: noContinuationUsage })
     return [...before, added]
   },
 }
 
-export const noChain = { continuations: 0, outputTokens: 0, costUsd: 0 }
+export const noContinuationUsage = { continuations: 0, outputTokens: 0, costUsd: 0 }
 
 function replaceAll(
   model: Model,

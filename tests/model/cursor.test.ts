@@ -4,7 +4,7 @@
  */
 import { fromCursor, isVerbatimError, lastSeqOf, toCursor } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
-import type { RunKey, ServerCore } from '@verbatim/core/server'
+import type { RunKey, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -24,13 +24,13 @@ import {
 } from './log-world.ts'
 
 let database: TestDatabase
-let core: ServerCore
+let engine: Engine
 beforeAll(async () => {
   database = await openDatabase()
-  core = openEngine(database, { agents: [scriptAgent([], { id: agentId })], options: { startWaitMs: 100 } })
+  engine = openEngine(database, { agents: [scriptAgent([], { id: agentId })], options: { startWaitMs: 100 } })
 })
 afterAll(async () => {
-  await core.close()
+  await engine.close()
   await database[Symbol.asyncDispose]()
 })
 
@@ -129,7 +129,7 @@ function cursorsOf({ events }: StoredLog): number[] {
 async function follow({ runId, events, isEnded }: StoredLog, after: number): Promise<RunEvent[]> {
   const got: RunEvent[] = []
   if (!isEnded && after === events.length) return got // there it waits
-  for await (const batch of core.runs.follow(owner, runId, { after, signal: anySignal() })) {
+  for await (const batch of engine.runs.follow(owner, runId, { after, signal: anySignal() })) {
     expect(batch.firstSeq).toBe(after + got.length + 1)
     got.push(...batch.events)
     if (!isEnded && lastSeqOf(batch) >= events.length) break
@@ -150,7 +150,7 @@ async function expectEveryCursor(log: StoredLog, maxBatches: number): Promise<vo
 async function expectNothingBehind(log: StoredLog, by: number): Promise<void> {
   const after = log.events.length + by
   expect(await database.storage.eventLog.read(log.key, { after, maxBatches: 10 })).toEqual([])
-  await expect(core.runs.follow(owner, log.runId, { after, signal: anySignal() }).next()).rejects.toMatchObject({
+  await expect(engine.runs.follow(owner, log.runId, { after, signal: anySignal() }).next()).rejects.toMatchObject({
     code: 'INVALID_CURSOR',
   })
 }

@@ -3,7 +3,7 @@ import type { TerminalStatus } from '@verbatim/core'
 import type { NewRun, OwnedRun, RunEnd } from '@verbatim/core/server'
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { addRun, beginTurn, newRun, noChain } from './admission-commands.ts'
+import { addRun, beginTurn, newRun, noContinuationUsage } from './admission-commands.ts'
 import * as rules from './log-model.ts'
 import type { Model, ModelHolder, ModelRun } from './log-model.ts'
 import { aim, count, heldRuns, holdersOf, nth, offerOf, pick, processIds, target, usually } from './log-step.ts'
@@ -132,7 +132,12 @@ async function continueRun(
   const event = terminalEvent('interrupted', run.messageId, next.runId)
   const whole: RunEnd = { ...end, status: 'interrupted', event }
   const expected = rules.endOutcome(run, by, true)
-  const linked = { ...next, processId, continues: run.id, chain: { ...noChain, continuations: 1 } }
+  const linked = {
+    ...next,
+    processId,
+    continuationOf: run.id,
+    continuationUsage: { ...noContinuationUsage, continuations: 1 },
+  }
   const owned = await world.storage.runRepository.continueRun(by.owned, whole, { next: linked, signal: anySignal() })
   expect(owned === 'fenced' ? 'fenced' : 'stored').toBe(expected)
   count(`continue: ${expected}`)

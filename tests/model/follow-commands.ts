@@ -1,14 +1,14 @@
 /** One run, written by one process and followed in two: what its followers, its process and its log may do, in any order. */
 import { isTerminalEvent, isVerbatimError, lastSeqOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
-import type { RunKey, ServerCore } from '@verbatim/core/server'
+import type { RunKey, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import fc from 'fast-check'
 import { expect, vi } from 'vitest'
-import { handAgent } from '../support/agents.ts'
+import { manualAgent } from '../support/agents.ts'
 import type { HandAgent } from '../support/agents.ts'
 import { openEngine, shortLeases } from '../support/engine.ts'
-import { patience } from '../support/follow.ts'
+import { waitOptions } from '../support/follow.ts'
 import { textOfLog } from './log-model.ts'
 import { agentId, anySignal, owner, readPages } from './log-world.ts'
 
@@ -29,13 +29,13 @@ export interface FollowWorld extends AsyncDisposable {
   readonly runId: string
   readonly agent: HandAgent
   /** The first one writes the run. */
-  readonly engines: readonly [ServerCore, ServerCore]
+  readonly engines: readonly [Engine, Engine]
   readonly followers: readonly Follower[]
 }
 
 /** @param withHints without them a process learns of another's events by its poll alone */
 export async function openFollowWorld(database: TestDatabase, withHints: boolean): Promise<FollowWorld> {
-  const agent = handAgent({ id: agentId })
+  const agent = manualAgent({ id: agentId })
   const { logWatcher, ...rest } = database.storage
   const storage = withHints ? { ...rest, logWatcher } : rest
   const open = (recoveryMs: number) =>
@@ -143,7 +143,7 @@ function endCommand(): fc.Arbitrary<Command> {
 }
 
 async function expectSaid(model: FollowModel, world: FollowWorld): Promise<void> {
-  await vi.waitFor(async () => expect(textOfLog(await stored(world))).toBe(model.said), patience)
+  await vi.waitFor(async () => expect(textOfLog(await stored(world))).toBe(model.said), waitOptions)
 }
 
 async function expectNothingPast(
@@ -171,7 +171,7 @@ const endings = {
 } as const
 
 /** Of a process that has been stopped there is nothing to follow any more: its followers go to the other one. */
-function engineOf(model: FollowModel, { engines }: FollowWorld, at: 0 | 1): ServerCore {
+function engineOf(model: FollowModel, { engines }: FollowWorld, at: 0 | 1): Engine {
   return model.end === 'drained' ? engines[1] : engines[at]
 }
 
@@ -184,8 +184,8 @@ async function attach(
   if (follower === undefined) throw new Error('No such follower')
   await drop(follower)
   const stop = new AbortController()
-  const core = engineOf(model, world, input.engine)
-  const left = readOn(world, core, { follower, stop, batches: input.batches ?? Number.POSITIVE_INFINITY })
+  const engine = engineOf(model, world, input.engine)
+  const left = readOn(world, engine, { follower, stop, batches: input.batches ?? Number.POSITIVE_INFINITY })
   left.catch(() => {}) // looked at when it is dropped
   follower.attached = { stop, left }
 }
@@ -201,13 +201,13 @@ const left = Symbol('left')
 /** Goes on where the follower is; checks each batch as it comes. Ends with the run, after `batches`, or when it is told to. */
 async function readOn(
   { database, key, runId }: FollowWorld,
-  core: ServerCore,
+  engine: Engine,
   { follower, stop, batches }: { follower: Follower; stop: AbortController; batches: number },
 ): Promise<void> {
   const { events } = follower
   let taken = 0
   try {
-    for await (const batch of core.runs.follow(owner, runId, { after: events.length, signal: stop.signal })) {
+    for await (const batch of engine.runs.follow(owner, runId, { after: events.length, signal: stop.signal })) {
       // Durable before visible: whoever reads the log now finds what was shown.
       const stored = await readPages(database, key, { after: batch.firstSeq - 1, maxBatches: 100 })
       expect(stored.slice(0, batch.events.length)).toEqual(batch.events)
@@ -219,7 +219,7 @@ async function readOn(
     // Not told to go: only the end of the run ends it.
     expect(events.at(-1)).toSatisfy(isTerminalEvent)
   } catch (error) {
-    const isStopping = isVerbatimError(error) && error.code === 'UNAVAILABLE' && core.draining.aborted
+    const isStopping = isVerbatimError(error) && error.code === 'UNAVAILABLE' && engine.draining.aborted
     if (error !== left && !isStopping) throw error
   }
 }
@@ -234,7 +234,7 @@ async function whole(world: FollowWorld): Promise<RunEvent[]> {
     const events = await stored(world)
     expect(events.at(-1)).toSatisfy(isTerminalEvent)
     return events
-  }, patience)
+  }, waitOptions)
 }
 
 /** Ends the run, lets every follower read to its end, each where it is or on the other engine, and compares. */

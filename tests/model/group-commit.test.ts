@@ -5,7 +5,7 @@
  */
 import { isTerminalEvent, textOf, VerbatimError } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
-import type { Agent, EventLog, ServerCore, ServerOptionsInput } from '@verbatim/core/server'
+import type { Agent, EventLog, Engine, EngineOptionsInput } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -130,9 +130,9 @@ interface Follower {
 }
 
 /** Follows to the end; what it has seen is looked at by others meanwhile. */
-async function follow(core: ServerCore, runId: string, { after, events }: Follower): Promise<void> {
+async function follow(engine: Engine, runId: string, { after, events }: Follower): Promise<void> {
   const key = database.storage.eventLog.keyOf(owner, runId)
-  for await (const batch of core.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(60_000) })) {
+  for await (const batch of engine.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(60_000) })) {
     const seq = after + events.length
     expect(batch.firstSeq).toBe(seq + 1)
     const stored = await readPages(database, key, { after: seq, maxBatches: 100 })
@@ -142,12 +142,12 @@ async function follow(core: ServerCore, runId: string, { after, events }: Follow
 }
 
 /** One follower from the start, and one that comes after `steps`, with the cursor that the first one has by then. */
-async function followTwice(core: ServerCore, runId: string, schedule: Schedule): Promise<Follower[]> {
+async function followTwice(engine: Engine, runId: string, schedule: Schedule): Promise<Follower[]> {
   const first: Follower = { after: 0, events: [] }
-  const following = follow(core, runId, first)
+  const following = follow(engine, runId, first)
   for (let step = 0; step < schedule.steps; step++) await pause(schedule.scheduler, 'somebody comes')
   const second: Follower = { after: first.events.length, events: [] }
-  await Promise.all([following, follow(core, runId, second)])
+  await Promise.all([following, follow(engine, runId, second)])
   return [first, second]
 }
 
@@ -173,7 +173,7 @@ async function expectEnded({ runId, words }: Speech, seen: readonly Follower[]):
 async function speakAll(schedule: Schedule, speeches: readonly Speech[]): Promise<void> {
   const { scheduler } = schedule
   const agents = [speaker(speeches, scheduler)]
-  const open = (options: ServerOptionsInput, log: (real: EventLog) => EventLog) =>
+  const open = (options: EngineOptionsInput, log: (real: EventLog) => EventLog) =>
     openEngine(database, {
       agents,
       options: { ...shortestLeases, ...options },
@@ -185,7 +185,7 @@ async function speakAll(schedule: Schedule, speeches: readonly Speech[]): Promis
   try {
     const followed = speeches.map(async ({ runId }) => {
       await writer.runs.start(owner, { runId, sessionId: runId, message: 'go' })
-      const seen = await Promise.all([writer, other].map(async (core) => await followTwice(core, runId, schedule)))
+      const seen = await Promise.all([writer, other].map(async (engine) => await followTwice(engine, runId, schedule)))
       return seen.flat()
     })
     const seen = await scheduler.waitFor(Promise.all(followed))

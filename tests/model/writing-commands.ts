@@ -133,7 +133,7 @@ export const takeOver: Step<TakeOverInput> = {
     const leaseMs = isShort ? 0 : longMs
     const [lapsed] = rules.lapsedRuns(model, 'running')
     const claimed = await claim(world, lapsed, async () => {
-      const taken = await world.storage.runRepository.claimLapsedRun({ processId, leaseMs })
+      const taken = await world.storage.runRepository.claimExpiredLease({ processId, leaseMs })
       if (taken !== undefined) expect(taken.cancelRequested).toBe(lapsed?.cancelRequested)
       return taken
     })

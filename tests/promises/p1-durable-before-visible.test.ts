@@ -6,10 +6,10 @@ import type { EventLog } from '@verbatim/core/server'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { MongoClient } from 'mongodb'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { answerOf, handAgent, scriptAgent, turn } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent, turn } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
-import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 
@@ -42,7 +42,7 @@ describe('durable before visible', () => {
   it('shows no follower an event while its write hangs, and shows it once the write is done', async () => {
     await using database = await openDatabase()
     const gate = createGate({ isOpen: true })
-    const agent = handAgent()
+    const agent = manualAgent()
     const writer = { agents: [agent], wrap: () => ({ eventLog: holdAppends(database.storage.eventLog, gate) }) }
     await using first = openEngine(database, writer)
     const { counter, log } = countReads(database.storage.eventLog)
@@ -55,13 +55,13 @@ describe('durable before visible', () => {
       followAll(second, runId, { onBatch: (batch) => there.push(...batch.events) }),
     ])
     agent.say('seen')
-    await vi.waitFor(() => expect([textSeen(here), textSeen(there)]).toEqual(['seen', 'seen']), patience)
+    await vi.waitFor(() => expect([textSeen(here), textSeen(there)]).toEqual(['seen', 'seen']), waitOptions)
 
     gate.shut()
     agent.say(' unseen')
-    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
     const readsBefore = counter.reads
-    await vi.waitFor(() => expect(counter.reads).toBeGreaterThan(readsBefore + 3), patience)
+    await vi.waitFor(() => expect(counter.reads).toBeGreaterThan(readsBefore + 3), waitOptions)
     for (let turns = 0; turns < 100; turns++) await turn()
     expect([textSeen(here), textSeen(there)]).toEqual(['seen', 'seen'])
     const late = first.runs.follow(ada, runId, { after: 0, signal: AbortSignal.timeout(20_000) })
@@ -69,7 +69,10 @@ describe('durable before visible', () => {
     await late.return()
 
     gate.open()
-    await vi.waitFor(() => expect([textSeen(here), textSeen(there)]).toEqual(['seen unseen', 'seen unseen']), patience)
+    await vi.waitFor(
+      () => expect([textSeen(here), textSeen(there)]).toEqual(['seen unseen', 'seen unseen']),
+      waitOptions,
+    )
     agent.end()
     const [fromHere, fromThere] = await bothEnd
     expect(fromThere).toEqual(fromHere)
@@ -79,7 +82,7 @@ describe('durable before visible', () => {
   it('never shows what a dying process had not stored', async () => {
     await using database = await openDatabase()
     const gate = createGate({ isOpen: true })
-    const agent = handAgent()
+    const agent = manualAgent()
     const first = openEngine(database, {
       agents: [agent],
       wrap: () => ({ eventLog: holdAppends(database.storage.eventLog, gate) }),
@@ -88,10 +91,10 @@ describe('durable before visible', () => {
     const seen: RunEvent[] = []
     const following = followAll(first, runId, { onBatch: (batch) => seen.push(...batch.events) })
     agent.say('kept')
-    await vi.waitFor(() => expect(textSeen(seen)).toBe('kept'), patience)
+    await vi.waitFor(() => expect(textSeen(seen)).toBe('kept'), waitOptions)
     gate.shut()
     agent.say(' lost')
-    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
     await Promise.all([first.close(), expect(following).rejects.toMatchObject({ code: 'UNAVAILABLE' })])
     expect(textSeen(seen)).toBe('kept')
     const key = database.storage.eventLog.keyOf(ada, runId)
@@ -103,12 +106,12 @@ describe('durable before visible', () => {
     await using database = await openDatabase()
     await using watched = await openWatchedClient(database.databaseName)
     const words = Array.from({ length: 60 }, (_, at) => `w${at} `)
-    await using core = openEngine(database, {
+    await using engine = openEngine(database, {
       agents: [scriptAgent(answerOf(words))],
       wrap: () => watched.storage,
     })
-    const runId = await startRun(core)
-    const events = await followAll(core, runId, {
+    const runId = await startRun(engine)
+    const events = await followAll(engine, runId, {
       onBatch: (batch: EventBatch) => expect(watched.confirmedSeq()).toBeGreaterThanOrEqual(lastSeqOf(batch)),
     })
     expect(watched.inserts()).toBeGreaterThan(2)
@@ -118,18 +121,18 @@ describe('durable before visible', () => {
   it('waits for a write that MongoDB itself holds back', async () => {
     await using database = await openDatabase()
     await using watched = await openWatchedClient(database.databaseName)
-    const agent = handAgent()
-    await using core = openEngine(database, { agents: [agent], wrap: () => watched.storage })
-    const runId = await startRun(core)
+    const agent = manualAgent()
+    await using engine = openEngine(database, { agents: [agent], wrap: () => watched.storage })
+    const runId = await startRun(engine)
     const seen: RunEvent[] = []
-    const following = followAll(core, runId, {
+    const following = followAll(engine, runId, {
       onBatch(batch) {
         expect(watched.confirmedSeq()).toBeGreaterThanOrEqual(lastSeqOf(batch))
         seen.push(...batch.events)
       },
     })
     agent.say('one')
-    await vi.waitFor(() => expect(textSeen(seen)).toBe('one'), patience)
+    await vi.waitFor(() => expect(textSeen(seen)).toBe('one'), waitOptions)
     await using failPoint = await holdFailPoint()
     // Only this client's inserts are held, so that no other test is disturbed.
     const block = { failCommands: ['insert'], blockConnection: true, blockTimeMS: 1_500, appName: watched.appName }
@@ -141,7 +144,7 @@ describe('durable before visible', () => {
       expect(textSeen(seen)).toBe('one')
       await turn()
     }
-    await vi.waitFor(() => expect(textSeen(seen)).toBe('one two'), patience)
+    await vi.waitFor(() => expect(textSeen(seen)).toBe('one two'), waitOptions)
     agent.end()
     expect((await following).at(-1)?.type).toBe('run_completed')
   })

@@ -4,9 +4,9 @@ import { runInNewContext } from 'node:vm'
 import { lastSeqOf, textOf } from '@verbatim/core'
 import type { EventBatch, RunEvent } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
-import { ada, answerFrom, followAll, followBatches, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, followAll, followBatches, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
 
@@ -34,11 +34,11 @@ describe('exactly once, in order', () => {
     await using test = await openOne({
       agents: [scriptAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })],
     })
-    const runId = await startRun(test.core)
-    const whole = followAll(test.core, runId)
+    const runId = await startRun(test.engine)
+    const whole = followAll(test.engine, runId)
     const events: RunEvent[] = []
     while (answerFrom(events).status === 'running') {
-      const some = await followBatches(test.core, runId, { after: events.length, count: 1 })
+      const some = await followBatches(test.engine, runId, { after: events.length, count: 1 })
       events.push(...some.events)
     }
     expect(events).toEqual(await whole)
@@ -46,7 +46,7 @@ describe('exactly once, in order', () => {
 
   it('resumes from every seq of a finished run, inside batches too, on the process that made it and on another', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent] })
     await using second = openEngine(database, { agents: [agent] })
     const runId = await startRun(first)
@@ -54,7 +54,7 @@ describe('exactly once, in order', () => {
     for (let at = 0; at < 6; at++) {
       const committed = first.stats().eventsCommitted
       agent.yieldNext(...answerOf([`a${at}`, `b${at}`]))
-      await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThanOrEqual(committed + 6), patience)
+      await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThanOrEqual(committed + 6), waitOptions)
     }
     agent.end()
     const expected = await following
@@ -62,8 +62,8 @@ describe('exactly once, in order', () => {
       expect(await followAll(first, runId, { after })).toEqual(expected.slice(after))
       expect(await followAll(second, runId, { after })).toEqual(expected.slice(after))
     }
-    for (const core of [first, second]) {
-      await expect(followAll(core, runId, { after: expected.length + 1 })).rejects.toMatchObject({
+    for (const engine of [first, second]) {
+      await expect(followAll(engine, runId, { after: expected.length + 1 })).rejects.toMatchObject({
         code: 'INVALID_CURSOR',
       })
     }
@@ -77,7 +77,7 @@ describe('exactly once, in order', () => {
     await using second = openEngine(database, { agents, options })
     const runId = crypto.randomUUID()
     const [here, there] = [followAll(first, runId), followAll(second, runId)]
-    await vi.waitFor(() => expect([first.stats().followers, second.stats().followers]).toEqual([1, 1]), patience)
+    await vi.waitFor(() => expect([first.stats().followers, second.stats().followers]).toEqual([1, 1]), waitOptions)
     await startRun(first, { runId })
     expect(await here).toEqual(await there)
     expect(answerFrom(await here).status).toBe('completed')
@@ -102,7 +102,7 @@ describe('exactly once, in order', () => {
     await using second = openEngine(database, { agents, options, wrap: () => ({ eventLog: lateReads }) })
     const runId = crypto.randomUUID()
     const early = followAll(second, runId)
-    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
     await startRun(first, { runId })
     const expected = await followAll(first, runId)
     gate.open()
@@ -111,8 +111,8 @@ describe('exactly once, in order', () => {
 
   it('gives up on a run that never starts, and leaves nothing behind', async () => {
     await using test = await openOne({ agents: [scriptAgent([])], options: { startWaitMs: 100 } })
-    await expect(followAll(test.core, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
-    await expectIdle(test.core)
+    await expect(followAll(test.engine, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+    await expectIdle(test.engine)
   })
 
   it('gives a follower slower than the run everything, from the log', async () => {
@@ -121,16 +121,19 @@ describe('exactly once, in order', () => {
       agents: [scriptAgent(answerOf(chunks))],
       options: { maxRingBytes: 4_000, maxPendingBytes: 8_000 },
     })
-    const { core } = test
-    const runId = await startRun(core)
-    const fast = followAll(core, runId)
+    const { engine } = test
+    const runId = await startRun(engine)
+    const fast = followAll(engine, runId)
     let taken = 0
-    const slow = followAll(core, runId, {
+    const slow = followAll(engine, runId, {
       async onBatch(batch: EventBatch) {
         taken++
         // Takes the next batch only when the run is far ahead or over: what it wants is no longer in the ring.
         const ahead = lastSeqOf(batch) + 10
-        await vi.waitUntil(() => core.stats().eventsCommitted >= ahead || core.stats().runsActive === 0, patience)
+        await vi.waitUntil(
+          () => engine.stats().eventsCommitted >= ahead || engine.stats().runsActive === 0,
+          waitOptions,
+        )
       },
     })
     expect(await slow).toEqual(await fast)
@@ -143,26 +146,26 @@ describe('exactly once, in order', () => {
     const chunk = 'y'.repeat(chunkBytes)
     const agent = scriptAgent(answerOf(Array.from({ length: chunksPerRun }, () => chunk)))
     await using test = await openOne({ agents: [agent], options: { maxRingBytes: 16_384 } })
-    const { core } = test
+    const { engine } = test
     const before = heapAfterGc()
     const followers = []
     for (let at = 0; at < runs; at++) {
-      const runId = await startRun(core, { sessionId: `session-${at}` })
-      const follower = core.runs.follow(ada, runId, { signal: AbortSignal.timeout(60_000) })
+      const runId = await startRun(engine, { sessionId: `session-${at}` })
+      const follower = engine.runs.follow(ada, runId, { signal: AbortSignal.timeout(60_000) })
       expect((await follower.next()).value?.firstSeq).toBe(1)
       followers.push(follower)
     }
-    await vi.waitFor(() => expect(core.stats().runsActive).toBe(0), { timeout: 60_000, interval: 50 })
+    await vi.waitFor(() => expect(engine.stats().runsActive).toBe(0), { timeout: 60_000, interval: 50 })
     const grown = heapAfterGc() - before
     const streamed = runs * chunkBytes * chunksPerRun
-    expect(core.stats().followers).toBe(runs)
+    expect(engine.stats().followers).toBe(runs)
     expect(grown).toBeLessThan(streamed / 2)
     for (const follower of followers) {
       let length = 0
       for await (const batch of follower) length += textOf(answerFrom(onlyText(batch)).content).length
       expect(length).toBe(chunkBytes * chunksPerRun)
     }
-    await expectIdle(core)
+    await expectIdle(engine)
   }, 120_000)
 
   it('stops pulling an agent whose events cannot be stored fast enough, and loses none of them', async () => {
@@ -183,35 +186,35 @@ describe('exactly once, in order', () => {
     }
     gate.shut()
     const options = { maxPendingBytes: 20_000 }
-    await using core = openEngine(database, { agents: [agent], options, wrap: () => ({ eventLog: held }) })
-    const runId = await startRun(core)
-    await vi.waitFor(() => expect(core.stats().pendingBytes).toBeGreaterThan(options.maxPendingBytes), patience)
+    await using engine = openEngine(database, { agents: [agent], options, wrap: () => ({ eventLog: held }) })
+    const runId = await startRun(engine)
+    await vi.waitFor(() => expect(engine.stats().pendingBytes).toBeGreaterThan(options.maxPendingBytes), waitOptions)
     const pulledThen = pulled
     for (let turns = 0; turns < 200; turns++) await new Promise(setImmediate)
     expect(pulled).toBe(pulledThen)
     expect(pulled).toBeLessThan(50)
-    expect(core.stats().pendingBytes).toBeLessThan(options.maxPendingBytes + 4 * chunk.length)
+    expect(engine.stats().pendingBytes).toBeLessThan(options.maxPendingBytes + 4 * chunk.length)
     gate.open()
-    expect(textOf(answerFrom(await followAll(core, runId)).content)).toBe(chunk.repeat(400))
-    await expectIdle(core)
+    expect(textOf(answerFrom(await followAll(engine, runId)).content)).toBe(chunk.repeat(400))
+    await expectIdle(engine)
   })
 
   it('ends a follow at once when its reader goes away, and the run goes on', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const runId = await startRun(core)
+    const { engine } = test
+    const runId = await startRun(engine)
     const reader = new AbortController()
-    const following = followAll(core, runId, { signal: reader.signal })
+    const following = followAll(engine, runId, { signal: reader.signal })
     agent.say('still ')
-    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(0), patience)
+    await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(0), waitOptions)
     const gone = new Error('The reader is gone')
     reader.abort(gone)
     await expect(following).rejects.toBe(gone)
-    expect(core.stats()).toMatchObject({ followers: 0, runsActive: 1 })
+    expect(engine.stats()).toMatchObject({ followers: 0, runsActive: 1 })
     agent.say('here')
     agent.end()
-    expect(textOf(answerFrom(await followAll(core, runId)).content)).toBe('still here')
+    expect(textOf(answerFrom(await followAll(engine, runId)).content)).toBe('still here')
   })
 })
 

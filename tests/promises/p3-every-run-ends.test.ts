@@ -1,38 +1,38 @@
 /** P3: whatever happens to agent, log or process, a run reaches exactly one terminal event, and it is the log's last. */
 import { isTerminalEvent, textOf, VerbatimError } from '@verbatim/core'
 import type { AgentEvent, RunEvent, WireError } from '@verbatim/core'
-import type { Agent, EventLog, RunRepository, ServerCore } from '@verbatim/core/server'
+import type { Agent, EventLog, RunRepository, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, handAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
 import { lapseLeases, lapsingLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import { expectIdle, watchLeaks } from '../support/leaks.ts'
 
 /** The end of a run as everybody may see it: the last event, the run, the message and the session agree. */
-async function expectEnded(core: ServerCore, runId: string, events: readonly RunEvent[]) {
+async function expectEnded(engine: Engine, runId: string, events: readonly RunEvent[]) {
   expect(events.filter(isTerminalEvent)).toEqual([events.at(-1)])
   const answer = answerFrom(events)
-  const run = await core.runs.get(ada, runId)
+  const run = await engine.runs.get(ada, runId)
   expect(run).toMatchObject({ status: answer.status, lastSeq: events.length, error: answer.error })
-  const message = await answerMessage(core, runId)
+  const message = await answerMessage(engine, runId)
   expect(message).toMatchObject({ status: answer.status, content: answer.content, metrics: answer.metrics })
-  expect((await core.sessions.get(ada, run.sessionId)).activeRunId).toBeNull()
+  expect((await engine.sessions.get(ada, run.sessionId)).activeRunId).toBeNull()
   return { answer, error: answer.error as WireError }
 }
 
 async function runToEnd(agent: Agent, options = {}) {
   await using test = await openOne({ agents: [agent], options })
-  const runId = await startRun(test.core)
-  const ended = await expectEnded(test.core, runId, await followAll(test.core, runId))
-  await expectIdle(test.core)
+  const runId = await startRun(test.engine)
+  const ended = await expectEnded(test.engine, runId, await followAll(test.engine, runId))
+  await expectIdle(test.engine)
   return ended
 }
 
 describe('an agent that fails', () => {
   it('by throwing keeps the part it said, and its error is masked', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     agent.say('half an ')
     agent.fail(new Error('secret of the agent'))
     const { answer, error } = await runToEnd(agent)
@@ -44,7 +44,7 @@ describe('an agent that fails', () => {
   })
 
   it('before its first event ends as failed with an empty answer', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     agent.fail(new VerbatimError('PROVIDER_ERROR', 'The provider refused', { data: { providerStatus: 529 } }))
     const { answer, error } = await runToEnd(agent)
     expect(answer).toMatchObject({ status: 'failed', content: [] })
@@ -68,7 +68,7 @@ describe('an agent that fails', () => {
     ['a terminal event of its own', { type: 'message_stop', extra: true }],
     ['an event without its fields', { type: 'content_block_delta', index: 0 }],
   ])('by yielding %s ends as failed, and the event is not stored', async (_name, event) => {
-    const agent = handAgent()
+    const agent = manualAgent()
     agent.say('fine')
     agent.yieldNext(event as never)
     const { answer, error } = await runToEnd(agent)
@@ -108,13 +108,13 @@ describe('an agent that fails', () => {
 
 describe('an agent that hangs', () => {
   it('before its first token ends by the first-token timeout', async () => {
-    const { answer, error } = await runToEnd(handAgent(), { firstTokenMs: 50 })
+    const { answer, error } = await runToEnd(manualAgent(), { firstTokenMs: 50 })
     expect(answer).toMatchObject({ status: 'failed', content: [] })
     expect(error).toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'first_token', timeoutMs: 50 } })
   })
 
   it('after some tokens ends by the idle timeout and keeps them', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     agent.say('some tokens')
     const { answer, error } = await runToEnd(agent, { idleMs: 200 })
     expect(error).toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'idle', timeoutMs: 200 } })
@@ -141,7 +141,7 @@ describe('an agent that hangs', () => {
   })
 
   it('and ignores its signal cannot hold up the end, nor the engine', async () => {
-    const agent = handAgent({ ignoresSignal: true })
+    const agent = manualAgent({ ignoresSignal: true })
     agent.say('stuck')
     const { answer, error } = await runToEnd(agent, { idleMs: 200 })
     expect([answer.status, error.code, agent.wasStopped]).toEqual(['failed', 'RUN_TIMEOUT', true])
@@ -158,23 +158,23 @@ describe('a log that cannot be written', () => {
       append: async (...args) =>
         away.isAway ? await Promise.reject(new VerbatimError('UNAVAILABLE')) : await eventLog.append(...args),
     }
-    const agent = handAgent()
-    await using core = openEngine(database, {
+    const agent = manualAgent()
+    await using engine = openEngine(database, {
       agents: [agent],
       options: lapsingLeases,
       wrap: () => ({ eventLog: unwritable }),
     })
-    const runId = await startRun(core)
+    const runId = await startRun(engine)
     const events: RunEvent[] = []
-    const following = followAll(core, runId, { onBatch: (batch) => events.push(...batch.events) })
+    const following = followAll(engine, runId, { onBatch: (batch) => events.push(...batch.events) })
     agent.say('stored')
-    await vi.waitFor(() => expect(textOf(answerFrom(events).content)).toBe('stored'), patience)
+    await vi.waitFor(() => expect(textOf(answerFrom(events).content)).toBe('stored'), waitOptions)
     away.isAway = true
     agent.say(' lost')
-    const { answer } = await expectEnded(core, runId, await following)
+    const { answer } = await expectEnded(engine, runId, await following)
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'stored'])
     expect(agent.wasStopped).toBe(true)
-    await expectIdle(core)
+    await expectIdle(engine)
   })
 
   it('for one run does not take the other runs of the process with it', async () => {
@@ -191,19 +191,19 @@ describe('a log that cannot be written', () => {
     const agents = [scriptAgent(answerOf(Array.from({ length: 50 }, (_, at) => `w${at} `)))]
     // No heartbeat comes before the run that is lost has been given up: none can renew what the test lets lapse.
     const options = { ...shortLeases, heartbeatMs: 10_000 }
-    await using core = openEngine(database, { agents, options, wrap: () => ({ eventLog: picky }) })
+    await using engine = openEngine(database, { agents, options, wrap: () => ({ eventLog: picky }) })
     const bad = crypto.randomUUID()
     refused.key = eventLog.keyOf(ada, bad)
     const good = Array.from({ length: 5 }, () => crypto.randomUUID())
-    const starts = [...good, bad].map((runId, at) => startRun(core, { runId, sessionId: `session-${at}` }))
+    const starts = [...good, bad].map((runId, at) => startRun(engine, { runId, sessionId: `session-${at}` }))
     await Promise.all(starts)
     for (const runId of good) {
-      const { answer } = await expectEnded(core, runId, await followAll(core, runId))
+      const { answer } = await expectEnded(engine, runId, await followAll(engine, runId))
       expect(answer.status).toBe('completed')
     }
-    await vi.waitFor(() => expect(core.stats().runsActive).toBe(0), patience)
+    await vi.waitFor(() => expect(engine.stats().runsActive).toBe(0), waitOptions)
     await lapseLeases(database)
-    const { answer } = await expectEnded(core, bad, await followAll(core, bad))
+    const { answer } = await expectEnded(engine, bad, await followAll(engine, bad))
     expect([answer.status, answer.content]).toEqual(['interrupted', []])
   })
 })
@@ -228,9 +228,9 @@ function freezable({ storage: { eventLog, runRepository } }: TestDatabase) {
       await gate.pass()
       return await runRepository.finishRun(...args)
     },
-    async claimLapsedRun(...args) {
+    async claimExpiredLease(...args) {
       await gate.pass()
-      return await runRepository.claimLapsedRun(...args)
+      return await runRepository.claimExpiredLease(...args)
     },
   }
   // A frozen process does not see time pass.
@@ -241,14 +241,14 @@ function freezable({ storage: { eventLog, runRepository } }: TestDatabase) {
 describe('a process that is lost', () => {
   it('has its run ended by another, with the stored part kept and every follower told', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const { gate, ports } = freezable(database)
     await using first = openEngine(database, { agents: [agent], wrap: () => ports })
     await using second = openEngine(database, { agents: [agent], options: shortLeases })
     const runId = await startRun(first)
     const [here, there] = [followAll(first, runId), followAll(second, runId)]
     agent.say('stored part')
-    await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     gate.shut()
     await lapseLeases(database)
     const events = await there
@@ -262,22 +262,22 @@ describe('a process that is lost', () => {
 
   it('and wakes up cannot add to the log after the end, nor end the run again', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const { gate, ports } = freezable(database)
     await using zombie = openEngine(database, { agents: [agent], wrap: () => ports })
     await using second = openEngine(database, { agents: [agent], options: shortLeases })
     const runId = await startRun(zombie)
     agent.say('before')
-    await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     gate.shut()
     agent.say(' after')
-    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
     await lapseLeases(database)
     const events = await followAll(second, runId)
     gate.open()
     agent.say(' and more')
     agent.end()
-    await vi.waitFor(() => expect(zombie.stats().runsActive).toBe(0), patience)
+    await vi.waitFor(() => expect(zombie.stats().runsActive).toBe(0), waitOptions)
     expect(await followAll(second, runId)).toEqual(events)
     const { answer } = await expectEnded(second, runId, events)
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'before'])
@@ -288,7 +288,7 @@ describe('a process that is lost', () => {
 
   it('and has just answered to the end when it freezes does not answer twice', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const { gate, ports } = freezable(database)
     const { eventLog } = database.storage
     await using zombie = openEngine(database, { agents: [agent], wrap: () => ({ ...ports, eventLog }) })
@@ -297,11 +297,11 @@ describe('a process that is lost', () => {
     gate.shut()
     agent.say('whole')
     agent.end()
-    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
     await lapseLeases(database)
     const events = await followAll(second, runId)
     gate.open()
-    await vi.waitFor(() => expect(zombie.stats().runsActive).toBe(0), patience)
+    await vi.waitFor(() => expect(zombie.stats().runsActive).toBe(0), waitOptions)
     const { answer } = await expectEnded(second, runId, await followAll(second, runId))
     expect(answer).toEqual(answerFrom(events))
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'whole'])
@@ -309,23 +309,23 @@ describe('a process that is lost', () => {
 
   it('and writes once more while it is being recovered has that part kept', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const { gate, ports } = freezable(database)
     await using zombie = openEngine(database, { agents: [agent], wrap: () => ports })
     const runId = await startRun(zombie)
     agent.say('before')
-    await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     const committed = zombie.stats().eventsCommitted
     gate.shut()
     agent.say(' in between')
-    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
     const { runRepository } = database.storage
     const late: RunRepository = {
       ...runRepository,
       async finishRun(...args) {
         // The recovering process has read the log; only now the zombie's write lands, at the very seq of the end.
         gate.open()
-        await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(committed), patience)
+        await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBeGreaterThan(committed), waitOptions)
         return await runRepository.finishRun(...args)
       },
     }
@@ -341,7 +341,7 @@ describe('a process that is lost', () => {
 
   it('is recovered once, however many others look', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     const { gate, ports } = freezable(database)
     await using zombie = openEngine(database, { agents: [agent], wrap: () => ports })
     const runIds = []
@@ -353,7 +353,7 @@ describe('a process that is lost', () => {
     for (const runId of runIds) await expectEnded(others[0]!, runId, await followAll(others[0]!, runId))
     const messages = database.client.db(database.databaseName).collection('messages')
     expect(await messages.countDocuments({ role: 'assistant', status: 'interrupted' })).toBe(runIds.length)
-    await Promise.all(others.map(async (core) => await core.close()))
+    await Promise.all(others.map(async (engine) => await engine.close()))
     gate.open()
   })
 })
@@ -361,7 +361,7 @@ describe('a process that is lost', () => {
 describe('heartbeats that do not come through', () => {
   it('keep the lease of a long answer while they do', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent], options: lapsingLeases })
     await using second = openEngine(database, { agents: [agent], options: { ...lapsingLeases, recoveryMs: 20 } })
     const runId = await startRun(first)
@@ -372,7 +372,7 @@ describe('heartbeats that do not come through', () => {
       const [run] = await runs.find().toArray()
       const heldMs = run?.['lease'].renewedAt.getTime() - created?.['lease'].renewedAt.getTime()
       expect(heldMs).toBeGreaterThan(lapsingLeases.leaseMs)
-    }, patience)
+    }, waitOptions)
     agent.say('answer')
     agent.end()
     const { answer } = await expectEnded(second, runId, await followAll(second, runId))
@@ -390,7 +390,7 @@ describe('heartbeats that do not come through', () => {
         return await runRepository.renewLeases(...args)
       },
     }
-    const agent = handAgent()
+    const agent = manualAgent()
     await using first = openEngine(database, {
       agents: [agent],
       options: { heartbeatMs: 200, selfFenceMs: 2_000, leaseMs: 60_000 },
@@ -398,9 +398,9 @@ describe('heartbeats that do not come through', () => {
     })
     await startRun(first)
     agent.say('and then silence')
-    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
     gate.shut()
-    await vi.waitFor(() => expect(first.stats().runsActive).toBe(0), patience)
+    await vi.waitFor(() => expect(first.stats().runsActive).toBe(0), waitOptions)
     expect(agent.wasStopped).toBe(true)
   })
 
@@ -412,16 +412,16 @@ describe('heartbeats that do not come through', () => {
       await gate.pass()
       return await Promise.reject(new VerbatimError('UNAVAILABLE'))
     }
-    const hanging: RunRepository = { ...runRepository, renewLeases: hang, claimLapsedRun: hang }
-    const agent = handAgent()
-    const core = openEngine(database, {
+    const hanging: RunRepository = { ...runRepository, renewLeases: hang, claimExpiredLease: hang }
+    const agent = manualAgent()
+    const engine = openEngine(database, {
       agents: [agent],
       options: { heartbeatMs: 20 },
       wrap: () => ({ runRepository: hanging }),
     })
-    await startRun(core)
-    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(1), patience)
-    await core.close()
-    expect(core.stats().runsActive).toBe(0)
+    await startRun(engine)
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(1), waitOptions)
+    await engine.close()
+    expect(engine.stats().runsActive).toBe(0)
   })
 })

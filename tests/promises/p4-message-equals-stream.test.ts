@@ -1,16 +1,16 @@
 /** P4: one run is one assistant message, and it equals what was streamed, whatever was in it and however it ended. */
 import { emptyAnswer, Message, reduceEvents, textOf } from '@verbatim/core'
 import type { AgentEvent, Answer, EventBatch } from '@verbatim/core'
-import type { ServerCore, ServerOptionsInput } from '@verbatim/core/server'
+import type { Engine, EngineOptionsInput } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, handAgent, messageEnd, messageStart, scriptAgent, textDelta } from '../support/agents.ts'
+import { answerOf, manualAgent, messageEnd, messageStart, scriptAgent, textDelta } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
-import { ada, answerFrom, answerMessage, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 /** Runs `agent` once; answers the stored message and what a live, a late and a remote follower made of the run. */
 async function answerEverywhere(
   events: readonly AgentEvent[],
-  { message = 'Say it', options = {} }: { message?: string; options?: ServerOptionsInput } = {},
+  { message = 'Say it', options = {} }: { message?: string; options?: EngineOptionsInput } = {},
 ) {
   await using database = await openDatabase()
   const agents = [scriptAgent(events)]
@@ -35,9 +35,9 @@ async function answerEverywhere(
 }
 
 /** As a client does it: batch by batch. */
-async function reduceLive(core: ServerCore, runId: string): Promise<Answer> {
+async function reduceLive(engine: Engine, runId: string): Promise<Answer> {
   let answer = emptyAnswer
-  await followAll(core, runId, { onBatch: (batch: EventBatch) => void (answer = reduceEvents(answer, batch)) })
+  await followAll(engine, runId, { onBatch: (batch: EventBatch) => void (answer = reduceEvents(answer, batch)) })
   return answer
 }
 
@@ -188,27 +188,24 @@ describe('the stored message equals the stream', () => {
 
 describe('an answer that did not come to its end', () => {
   it.each([
-    ['cancelled', async (core: ServerCore, runId: string) => await core.runs.cancel(ada, runId)],
-    [
-      'failed',
-      async (_core: ServerCore, _runId: string, agent: ReturnType<typeof handAgent>) => agent.fail(new Error()),
-    ],
+    ['cancelled', async (engine: Engine, runId: string) => await engine.runs.cancel(ada, runId)],
+    ['failed', async (_core: Engine, _runId: string, agent: ReturnType<typeof manualAgent>) => agent.fail(new Error())],
   ] as const)('is kept as far as it was streamed: %s', async (status, stop) => {
     await using database = await openDatabase()
-    const agent = handAgent()
-    await using core = openEngine(database, { agents: [agent] })
-    const runId = await startRun(core)
-    const live = reduceLive(core, runId)
+    const agent = manualAgent()
+    await using engine = openEngine(database, { agents: [agent] })
+    const runId = await startRun(engine)
+    const live = reduceLive(engine, runId)
     agent.say('A first part, ', 'and a second')
     agent.yieldNext(
       { type: 'content_block_stop', index: 0 },
       { type: 'content_block_start', index: 1, content_block: { type: 'tool_use', id: 't1', name: 'find', input: {} } },
       { type: 'content_block_delta', index: 1, delta: { type: 'input_json_delta', partial_json: '{"never' } },
     )
-    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(4), patience)
-    await stop(core, runId, agent)
+    await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(4), waitOptions)
+    await stop(engine, runId, agent)
     const answer = await live
-    const stored = Message.parse(await answerMessage(core, runId))
+    const stored = Message.parse(await answerMessage(engine, runId))
     expect(stored).toMatchObject({ status, content: answer.content, metrics: answer.metrics })
     expect(textOf(stored.content)).toBe('A first part, and a second')
   })

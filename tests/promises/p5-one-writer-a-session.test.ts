@@ -2,7 +2,7 @@
 import { ownerOf, textOf } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
 import { describe, expect, it } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, answerFrom, eve, followAll, startRun } from '../support/follow.ts'
@@ -13,16 +13,16 @@ const at32 = Array.from({ length: 32 }, (_, at) => at)
 describe('the same run id', () => {
   it('given twice is one run and one user message', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['once']))] })
-    const { core } = test
+    const { engine } = test
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'Again' }
-    const first = await core.runs.start(ada, input)
-    const events = await followAll(core, input.runId)
-    const again = await core.runs.start(ada, input)
+    const first = await engine.runs.start(ada, input)
+    const events = await followAll(engine, input.runId)
+    const again = await engine.runs.start(ada, input)
     expect(again).toMatchObject({ id: first.id, userMessageId: first.userMessageId, messageId: first.messageId })
     expect(again.status).toBe('completed')
-    expect(await followAll(core, input.runId)).toEqual(events)
-    expect(await rolesOf(core)).toEqual(['user', 'assistant'])
-    expect(core.stats().runsStarted).toBe(1)
+    expect(await followAll(engine, input.runId)).toEqual(events)
+    expect(await rolesOf(engine)).toEqual(['user', 'assistant'])
+    expect(engine.stats().runsStarted).toBe(1)
   })
 
   it('given 32 times at once, on two processes, is one run and one user message', async () => {
@@ -33,8 +33,8 @@ describe('the same run id', () => {
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'Again' }
     const runs = await Promise.all(
       at32.map(async (at) => {
-        const core = [first, second][at % 2]!
-        return await askAgain(core, async () => await core.runs.start(ada, input))
+        const engine = [first, second][at % 2]!
+        return await askAgain(engine, async () => await engine.runs.start(ada, input))
       }),
     )
     expect(new Set(runs.map((run) => `${run.id} ${run.userMessageId} ${run.messageId}`)).size).toBe(1)
@@ -48,65 +48,65 @@ describe('the same run id', () => {
     ['another session', { sessionId: 'session-2' }],
     ['another agent', { agentId: 'second' }],
   ])('with %s is refused, while the run goes on and after it', async (_name, change) => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent, scriptAgent([], { id: 'second' })] })
-    const { core } = test
+    const { engine } = test
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'First' }
-    await core.runs.start(ada, input)
+    await engine.runs.start(ada, input)
     const refused = { code: 'RUN_ID_REUSED', data: { field: 'runId' }, retryable: false }
-    await expect(core.runs.start(ada, { ...input, ...change })).rejects.toMatchObject(refused)
+    await expect(engine.runs.start(ada, { ...input, ...change })).rejects.toMatchObject(refused)
     agent.say('done')
     agent.end()
-    await followAll(core, input.runId)
-    await expect(core.runs.start(ada, { ...input, ...change })).rejects.toMatchObject(refused)
-    const { items } = await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
+    await followAll(engine, input.runId)
+    await expect(engine.runs.start(ada, { ...input, ...change })).rejects.toMatchObject(refused)
+    const { items } = await engine.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
     expect(items.map((message) => textOf(message.content))).toEqual(['First', 'done'])
-    expect((await core.sessions.list(ada, { limit: 10 })).items.map((session) => session.id)).toEqual(['session-1'])
+    expect((await engine.sessions.list(ada, { limit: 10 })).items.map((session) => session.id)).toEqual(['session-1'])
   })
 
   it('of another owner is an independent run, in a session of its own', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['for one']))] })
-    const { core } = test
+    const { engine } = test
     const runId = crypto.randomUUID()
     const tenant = ownerOf({ userId: 'ada', tenantId: 'other', scopes: [] })
-    await Promise.all([ada, eve, tenant].map(async (owner) => await startRun(core, { runId, owner })))
-    const events = await Promise.all([ada, eve, tenant].map(async (owner) => await followAll(core, runId, { owner })))
+    await Promise.all([ada, eve, tenant].map(async (owner) => await startRun(engine, { runId, owner })))
+    const events = await Promise.all([ada, eve, tenant].map(async (owner) => await followAll(engine, runId, { owner })))
     expect(new Set(events.map((one) => answerFrom(one).messageId)).size).toBe(3)
-    expect(core.stats().runsStarted).toBe(3)
+    expect(engine.stats().runsStarted).toBe(3)
   })
 })
 
 describe('a session', () => {
   it('that is busy names its active run to a second prompt, and stores nothing of it', async () => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
-    const { core } = test
-    const activeRunId = await startRun(core)
+    const { engine } = test
+    const activeRunId = await startRun(engine)
     const second = crypto.randomUUID()
-    await expect(startRun(core, { runId: second, message: 'Me too' })).rejects.toMatchObject({
+    await expect(startRun(engine, { runId: second, message: 'Me too' })).rejects.toMatchObject({
       code: 'SESSION_BUSY',
       data: { activeRunId },
       retryable: true,
     })
-    await expect(core.runs.get(ada, second)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
-    expect(await rolesOf(core)).toEqual(['user'])
+    await expect(engine.runs.get(ada, second)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+    expect(await rolesOf(engine)).toEqual(['user'])
     agent.end()
-    await followAll(core, activeRunId)
-    await startRun(core, { runId: second, message: 'Me too' })
+    await followAll(engine, activeRunId)
+    await startRun(engine, { runId: second, message: 'Me too' })
     agent.end()
-    expect(answerFrom(await followAll(core, second)).status).toBe('completed')
+    expect(answerFrom(await followAll(engine, second)).status).toBe('completed')
   })
 
   it('asked 32 different things at once, on two processes, answers exactly one', async () => {
     await using database = await openDatabase()
-    const agent = handAgent()
+    const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent] })
     await using second = openEngine(database, { agents: [agent] })
     const runIds = at32.map(() => crypto.randomUUID())
     const results = await Promise.allSettled(
       runIds.map(async (runId, at) => {
-        const core = [first, second][at % 2]!
-        return await askAgain(core, async () => await startRun(core, { runId, message: `Prompt ${at}` }))
+        const engine = [first, second][at % 2]!
+        return await askAgain(engine, async () => await startRun(engine, { runId, message: `Prompt ${at}` }))
       }),
     )
     const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
@@ -123,19 +123,19 @@ describe('a session', () => {
 
   it('does not wait for other sessions: 32 at once all run', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['to ', 'each']))] })
-    const { core } = test
+    const { engine } = test
     const runIds = at32.map(() => crypto.randomUUID())
     await Promise.all(
       runIds.map(async (runId, at) => {
-        await askAgain(core, async () => await startRun(core, { runId, sessionId: `session-${at}` }))
+        await askAgain(engine, async () => await startRun(engine, { runId, sessionId: `session-${at}` }))
       }),
     )
-    const answers = await Promise.all(runIds.map(async (runId) => answerFrom(await followAll(core, runId))))
+    const answers = await Promise.all(runIds.map(async (runId) => answerFrom(await followAll(engine, runId))))
     expect(answers.map((answer) => [answer.status, textOf(answer.content)])).toEqual(
       at32.map(() => ['completed', 'to each']),
     )
-    await expectIdle(core)
-    expect(core.stats().runsEnded.completed).toBe(32)
+    await expectIdle(engine)
+    expect(engine.stats().runsEnded.completed).toBe(32)
   })
 
   it('keeps the order of turns dense, whoever asks', async () => {
@@ -144,8 +144,8 @@ describe('a session', () => {
     await using first = openEngine(database, { agents })
     await using second = openEngine(database, { agents })
     for (let at = 0; at < 6; at++) {
-      const core = [first, second][at % 2]!
-      const runId = await startRun(core, { message: `Prompt ${at}` })
+      const engine = [first, second][at % 2]!
+      const runId = await startRun(engine, { message: `Prompt ${at}` })
       await followAll([second, first][at % 2]!, runId)
     }
     const { items } = await second.messages.list(ada, 'session-1', { order: 'oldest', limit: 100 })
@@ -158,7 +158,7 @@ describe('a session', () => {
   })
 })
 
-async function rolesOf(core: Awaited<ReturnType<typeof openOne>>['core']) {
-  const { items } = await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 100 })
+async function rolesOf(engine: Awaited<ReturnType<typeof openOne>>['engine']) {
+  const { items } = await engine.messages.list(ada, 'session-1', { order: 'oldest', limit: 100 })
   return items.map((message) => message.role)
 }

@@ -1,12 +1,12 @@
 /** P3 and P5 for prompts that wait: whoever dies at whatever step, each is asked once, in order, and every run ends. */
 import { VerbatimError } from '@verbatim/core'
-import type { RunRepository, ServerCore } from '@verbatim/core/server'
+import type { RunRepository, Engine } from '@verbatim/core/server'
 import { systemClock } from '@verbatim/core/server'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { MongoClient, MongoNetworkError } from 'mongodb'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { lapseLeases, openDatabase, openEngine, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, followAll, patience } from '../support/follow.ts'
+import { ada, answerFrom, followAll, waitOptions } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import { echoAgent, history, holdBeginnings, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
 
@@ -40,7 +40,7 @@ describe('a restart', () => {
     const gate = createGate()
     const first = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
     await start(first, 'first')
-    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
     for (const prompt of names(10)) await start(first, prompt, { whenBusy: 'queue' })
     await first.close()
     const agent = echoAgent()
@@ -56,18 +56,18 @@ describe('a restart', () => {
     const asked: string[] = []
     const open = () => {
       const agent = echoAgent()
-      const core = openEngine(database, { agents: [agent], options: fast })
-      return { core, close: () => core.close().then(() => asked.push(...agent.asked)) }
+      const engine = openEngine(database, { agents: [agent], options: fast })
+      return { engine, close: () => engine.close().then(() => asked.push(...agent.asked)) }
     }
     let process = open()
     const runs = []
-    for (const prompt of names(10)) runs.push(await start(process.core, prompt, { whenBusy: 'queue' }))
+    for (const prompt of names(10)) runs.push(await start(process.engine, prompt, { whenBusy: 'queue' }))
     for (const run of runs.filter((_, at) => at % 3 === 2)) {
-      await followAll(process.core, run.id)
+      await followAll(process.engine, run.id)
       await process.close()
       process = open()
     }
-    const { messages } = await settled(process.core, database)
+    const { messages } = await settled(process.engine, database)
     await process.close()
     expect(promptsOf(messages)).toEqual(names(10))
     expect(asked).toEqual([...new Set(asked)])
@@ -135,7 +135,7 @@ describe('a process that dies', () => {
     await start(slow, 'first')
     const second = await start(slow, 'second', { whenBusy: 'queue' })
     gate.open()
-    await vi.waitFor(() => expect(beginnings.arrivals).toBe(1), patience)
+    await vi.waitFor(() => expect(beginnings.arrivals).toBe(1), waitOptions)
     await using other = openEngine(database, { agents: [there], options: fast })
     await followAll(other, second.id)
     beginnings.open()
@@ -154,26 +154,26 @@ describe('a step that is repeated because its answer was lost', () => {
     const agent = echoAgent({ gate })
     // Nobody looks for runs that were left behind: what the lost answer would have said must be found out.
     const options = { ...shortLeases, recoveryMs: 60_000 }
-    await using core = openEngine(database, { agents: [agent], options, wrap: () => lossy.storage })
+    await using engine = openEngine(database, { agents: [agent], options, wrap: () => lossy.storage })
     lossy.loseCommits((count) => count % 2 === parity)
-    const first = await start(core, 'first')
-    const second = await start(core, 'second', { whenBusy: 'queue' })
-    const third = await start(core, 'third', { whenBusy: 'queue' })
+    const first = await start(engine, 'first')
+    const second = await start(engine, 'second', { whenBusy: 'queue' })
+    const third = await start(engine, 'third', { whenBusy: 'queue' })
     expect([first.status, second.status, third.status]).toEqual(['running', 'queued', 'queued'])
     expect(await queueOf(database)).toEqual([second.id, third.id])
-    expect(await core.runs.cancel(ada, third.id)).toMatchObject({ status: 'cancelled', hadEnded: false })
-    const fourth = await start(core, 'fourth', { whenBusy: 'queue' })
+    expect(await engine.runs.cancel(ada, third.id)).toMatchObject({ status: 'cancelled', hadEnded: false })
+    const fourth = await start(engine, 'fourth', { whenBusy: 'queue' })
     gate.open()
-    await followAll(core, fourth.id)
+    await followAll(engine, fourth.id)
     gate.shut()
-    await start(core, 'fifth')
-    await vi.waitFor(() => expect(agent.asked).toHaveLength(4), patience)
-    await start(core, 'sixth', { whenBusy: 'queue' })
-    const last = await start(core, 'instead', { whenBusy: 'replace' })
-    await vi.waitFor(() => expect(agent.asked).toHaveLength(5), patience)
+    await start(engine, 'fifth')
+    await vi.waitFor(() => expect(agent.asked).toHaveLength(4), waitOptions)
+    await start(engine, 'sixth', { whenBusy: 'queue' })
+    const last = await start(engine, 'instead', { whenBusy: 'replace' })
+    await vi.waitFor(() => expect(agent.asked).toHaveLength(5), waitOptions)
     gate.open()
-    await followAll(core, last.id)
-    const { messages } = await settled(core, database)
+    await followAll(engine, last.id)
+    const { messages } = await settled(engine, database)
     expect(promptsOf(messages)).toEqual(['first', 'second', 'fourth', 'fifth', 'instead'])
     expect(agent.asked).toEqual(promptsOf(messages))
     expect(messages.map((message) => message.status).filter((status) => status !== 'completed')).toEqual(['cancelled'])
@@ -185,27 +185,27 @@ describe('a step that is repeated because its answer was lost', () => {
     await using lossy = await openLossyClient(database.databaseName)
     const [gate, answers] = [createGate(), createGate()]
     const agent = echoAgent({ gate })
-    await using core = openEngine(database, { agents: [agent], options: fast, wrap: () => lossy.storage })
-    const first = await start(core, 'first')
+    await using engine = openEngine(database, { agents: [agent], options: fast, wrap: () => lossy.storage })
+    const first = await start(engine, 'first')
     let commits = 0
     lossy.loseCommits(async () => {
       if (commits++ > 0) return false
       await answers.pass()
       return true
     })
-    const starting = start(core, 'second', { whenBusy: 'queue' })
-    await vi.waitFor(() => expect(answers.arrivals).toBe(1), patience)
+    const starting = start(engine, 'second', { whenBusy: 'queue' })
+    await vi.waitFor(() => expect(answers.arrivals).toBe(1), waitOptions)
     gate.open()
-    await followAll(core, first.id)
+    await followAll(engine, first.id)
     gate.shut()
-    await vi.waitFor(() => expect(agent.asked).toEqual(['first', 'second']), patience)
+    await vi.waitFor(() => expect(agent.asked).toEqual(['first', 'second']), waitOptions)
     answers.open()
     // As it was when it was found: an attempt that is given up on a busy machine is repeated before its turn has come.
     expect((await starting).status).toMatch(/^(queued|running)$/)
     gate.open()
-    await settled(core, database)
+    await settled(engine, database)
     expect(agent.asked).toEqual(['first', 'second'])
-    expect(core.stats()).toMatchObject({ runsStarted: 2, runsEnded: { completed: 2 } })
+    expect(engine.stats()).toMatchObject({ runsStarted: 2, runsEnded: { completed: 2 } })
   })
 })
 
@@ -213,17 +213,17 @@ describe('a retry', () => {
   it('waits for nobody, and there is none of a prompt that was never asked', async () => {
     await using database = await openDatabase()
     const gate = createGate()
-    await using core = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
-    const first = await start(core, 'first')
-    const second = await start(core, 'second', { whenBusy: 'queue' })
-    const retry = (runId: string) => core.runs.retry(ada, { runId, newRunId: crypto.randomUUID() })
+    await using engine = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    const first = await start(engine, 'first')
+    const second = await start(engine, 'second', { whenBusy: 'queue' })
+    const retry = (runId: string) => engine.runs.retry(ada, { runId, newRunId: crypto.randomUUID() })
     await expect(retry(second.id)).rejects.toMatchObject({ code: 'SESSION_BUSY' })
-    await core.runs.cancel(ada, second.id)
+    await engine.runs.cancel(ada, second.id)
     await expect(retry(second.id)).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: first.id } })
     gate.open()
-    await followAll(core, first.id)
+    await followAll(engine, first.id)
     await expect(retry(second.id)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
-    await settled(core, database)
+    await settled(engine, database)
   })
 })
 
@@ -235,7 +235,7 @@ describe('a process that is stopping', () => {
     const options = { heartbeatMs: 10_000, selfFenceMs: 20_000, leaseMs: 30_000, recoveryMs: 50 }
     const stopping = openEngine(database, { agents: [here], options })
     const first = await start(stopping, 'first')
-    await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+    await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
     const waiting = []
     for (const prompt of names(3)) waiting.push(await start(stopping, prompt, { whenBusy: 'queue' }))
     const drained = stopping.drain({ graceMs: 60_000 })
@@ -305,7 +305,7 @@ describe('the cost of a turn', () => {
   it('is two transactions of the same commands, whatever it says about waiting and however long the session is', async () => {
     await using database = await openDatabase()
     await using counted = await openLossyClient(database.databaseName)
-    await using core = openEngine(database, {
+    await using engine = openEngine(database, {
       agents: [echoAgent()],
       options: { recoveryMs: 60_000, heartbeatMs: 10_000 },
       wrap: () => counted.storage,
@@ -313,19 +313,19 @@ describe('the cost of a turn', () => {
     const costs = []
     for (let at = 0; at < 12; at++) {
       counted.reset()
-      const run = await start(core, `prompt ${at}`, { whenBusy: (['reject', 'queue', 'replace'] as const)[at % 3] })
-      await followAll(core, run.id)
+      const run = await start(engine, `prompt ${at}`, { whenBusy: (['reject', 'queue', 'replace'] as const)[at % 3] })
+      await followAll(engine, run.id)
       costs.push(counted.inTransactions())
     }
     expect(new Set(costs.map((cost) => JSON.stringify(cost)))).toHaveProperty('size', 1)
     expect(costs[0]).toEqual({ findAndModify: 2, update: 2, insert: 4, commitTransaction: 2 })
-    expect(await history(core)).toHaveLength(24)
+    expect(await history(engine)).toHaveLength(24)
   })
 })
 
-async function startWith(core: ServerCore, agentId: string): Promise<string> {
+async function startWith(engine: Engine, agentId: string): Promise<string> {
   const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: `for ${agentId}` }
-  return (await core.runs.start(ada, { ...input, agentId, whenBusy: 'queue' })).id
+  return (await engine.runs.start(ada, { ...input, agentId, whenBusy: 'queue' })).id
 }
 
 /** A client whose commits can be made to succeed and then to answer that the connection was lost. */

@@ -5,7 +5,7 @@ import { createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, followAll, followBatches, patience } from '../support/follow.ts'
+import { ada, answerFrom, followAll, followBatches, waitOptions } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
 import {
@@ -18,7 +18,7 @@ import {
   sessionId,
   settled,
   start,
-  startInCrowd,
+  startConcurrently,
 } from '../support/queue.ts'
 
 const fast = { ...shortLeases, recoveryMs: 50 }
@@ -28,17 +28,17 @@ async function openBusy(options = {}) {
   const database = await openDatabase()
   const gate = createGate()
   const agent = echoAgent({ gate })
-  const core = openEngine(database, { agents: [agent], options: { ...fast, ...options } })
-  const first = await start(core, 'first')
-  await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
+  const engine = openEngine(database, { agents: [agent], options: { ...fast, ...options } })
+  const first = await start(engine, 'first')
+  await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
   return {
     database,
     gate,
     agent,
-    core,
+    engine,
     first,
     async [Symbol.asyncDispose]() {
-      await core.close()
+      await engine.close()
       await database[Symbol.asyncDispose]()
     },
   }
@@ -47,36 +47,36 @@ async function openBusy(options = {}) {
 describe('a prompt that may wait', () => {
   it('begins at once in a session that is idle, like any other', async () => {
     await using database = await openDatabase()
-    await using core = openEngine(database, { agents: [echoAgent()] })
-    const run = await start(core, 'hello', { whenBusy: 'queue' })
+    await using engine = openEngine(database, { agents: [echoAgent()] })
+    const run = await start(engine, 'hello', { whenBusy: 'queue' })
     expect(run.status).toBe('running')
-    const events = await followAll(core, run.id)
+    const events = await followAll(engine, run.id)
     expect(events[0]?.type).toBe('run_started')
     expect(answerFrom(events).status).toBe('completed')
-    await settled(core, database)
+    await settled(engine, database)
   })
 
   it('is stored as queued, with no message yet, and its turn comes when the run before has ended', async () => {
     await using busy = await openBusy()
-    const run = await start(busy.core, 'second', { whenBusy: 'queue' })
+    const run = await start(busy.engine, 'second', { whenBusy: 'queue' })
     expect(run).toMatchObject({ status: 'queued', lastSeq: null, endedAt: null })
-    expect(await busy.core.runs.get(ada, run.id)).toEqual(run)
-    expect(promptsOf(await history(busy.core))).toEqual(['first'])
+    expect(await busy.engine.runs.get(ada, run.id)).toEqual(run)
+    expect(promptsOf(await history(busy.engine))).toEqual(['first'])
     busy.gate.open()
-    const events = await followAll(busy.core, run.id)
+    const events = await followAll(busy.engine, run.id)
     expect(events.slice(0, 2).map((event) => event.type)).toEqual(['run_queued', 'run_started'])
     expect(answerFrom(events)).toMatchObject({ status: 'completed', messageId: run.messageId })
-    const { messages } = await settled(busy.core, busy.database)
+    const { messages } = await settled(busy.engine, busy.database)
     expect(promptsOf(messages)).toEqual(['first', 'second'])
-    await expectIdle(busy.core)
+    await expectIdle(busy.engine)
   })
 
   it('waits its turn behind nine others', async () => {
     await using busy = await openBusy()
     const prompts = names(10)
-    for (const prompt of prompts) await start(busy.core, prompt, { whenBusy: 'queue' })
+    for (const prompt of prompts) await start(busy.engine, prompt, { whenBusy: 'queue' })
     busy.gate.open()
-    const { messages } = await settled(busy.core, busy.database)
+    const { messages } = await settled(busy.engine, busy.database)
     expect(promptsOf(messages)).toEqual(['first', ...prompts])
     expect(busy.agent.asked).toEqual(['first', ...prompts])
   })
@@ -94,7 +94,7 @@ describe('a prompt that may wait', () => {
     await using three = openEngine(database, { agents, options, wrap })
     const cores = [one, two, three]
     const runs = await Promise.all(
-      names(32).map((prompt, at) => startInCrowd(cores[at % 3] ?? one, prompt, { whenBusy: 'queue' })),
+      names(32).map((prompt, at) => startConcurrently(cores[at % 3] ?? one, prompt, { whenBusy: 'queue' })),
     )
     const running = runs.filter((run) => run.status === 'running')
     expect(running).toHaveLength(1)
@@ -111,70 +111,70 @@ describe('a prompt that may wait', () => {
 describe('the queue', () => {
   it('holds as many as it may and refuses the next, until one has ended', async () => {
     await using busy = await openBusy({ maxQueuedRuns: 3 })
-    for (const prompt of names(3)) await start(busy.core, prompt, { whenBusy: 'queue' })
-    await expect(start(busy.core, 'too many', { whenBusy: 'queue' })).rejects.toMatchObject({
+    for (const prompt of names(3)) await start(busy.engine, prompt, { whenBusy: 'queue' })
+    await expect(start(busy.engine, 'too many', { whenBusy: 'queue' })).rejects.toMatchObject({
       code: 'SESSION_BUSY',
       data: { activeRunId: busy.first.id, kind: 'queue_full' },
     })
     busy.gate.open()
-    await vi.waitFor(async () => expect((await queueOf(busy.database)).length).toBeLessThan(3), patience)
-    await start(busy.core, 'room again', { whenBusy: 'queue' })
-    const { messages } = await settled(busy.core, busy.database)
+    await vi.waitFor(async () => expect((await queueOf(busy.database)).length).toBeLessThan(3), waitOptions)
+    await start(busy.engine, 'room again', { whenBusy: 'queue' })
+    const { messages } = await settled(busy.engine, busy.database)
     expect(promptsOf(messages)).toEqual(['first', ...names(3), 'room again'])
   })
 
   it('never holds more, however many come at once', async () => {
     await using busy = await openBusy()
     const outcomes = await Promise.allSettled(
-      names(32).map((prompt) => startInCrowd(busy.core, prompt, { whenBusy: 'queue' })),
+      names(32).map((prompt) => startConcurrently(busy.engine, prompt, { whenBusy: 'queue' })),
     )
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
     expect(refused).toHaveLength(22)
     for (const { reason } of refused) expect(reason).toMatchObject({ code: 'SESSION_BUSY' })
     busy.gate.open()
-    const { messages } = await settled(busy.core, busy.database)
+    const { messages } = await settled(busy.engine, busy.database)
     expect(messages).toHaveLength(22)
   })
 
   it('is not overtaken by a start that will not wait, nor by an appended message', async () => {
     await using busy = await openBusy()
-    await start(busy.core, 'second', { whenBusy: 'queue' })
+    await start(busy.engine, 'second', { whenBusy: 'queue' })
     const inFront = { code: 'SESSION_BUSY', data: { activeRunId: busy.first.id } }
-    await expect(start(busy.core, 'jump')).rejects.toMatchObject(inFront)
+    await expect(start(busy.engine, 'jump')).rejects.toMatchObject(inFront)
     const append = { sessionId, role: 'user', content: 'jump' } as const
-    await expect(busy.core.messages.append(ada, append)).rejects.toMatchObject(inFront)
+    await expect(busy.engine.messages.append(ada, append)).rejects.toMatchObject(inFront)
     busy.gate.open()
-    const { messages } = await settled(busy.core, busy.database)
+    const { messages } = await settled(busy.engine, busy.database)
     expect(promptsOf(messages)).toEqual(['first', 'second'])
   })
 
   it('is not overtaken while nobody is running: between an end and the next beginning the session is taken', async () => {
     await using database = await openDatabase()
     const [gate, beginnings] = [createGate(), createGate()]
-    await using core = openEngine(database, {
+    await using engine = openEngine(database, {
       agents: [echoAgent({ gate })],
       options: fast,
       wrap: (ports) => holdBeginnings(ports, beginnings),
     })
-    const first = await start(core, 'first')
-    const second = await start(core, 'second', { whenBusy: 'queue' })
+    const first = await start(engine, 'first')
+    const second = await start(engine, 'second', { whenBusy: 'queue' })
     gate.open()
-    await followAll(core, first.id)
-    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), patience)
-    await expect(start(core, 'jump')).rejects.toMatchObject({
+    await followAll(engine, first.id)
+    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), waitOptions)
+    await expect(start(engine, 'jump')).rejects.toMatchObject({
       code: 'SESSION_BUSY',
       data: { activeRunId: second.id },
     })
-    expect((await start(core, 'third', { whenBusy: 'queue' })).status).toBe('queued')
+    expect((await start(engine, 'third', { whenBusy: 'queue' })).status).toBe('queued')
     beginnings.open()
-    const { messages } = await settled(core, database)
+    const { messages } = await settled(engine, database)
     expect(promptsOf(messages)).toEqual(['first', 'second', 'third'])
   })
 
   it('is not overtaken by anybody of a crowd that tries all the time', async () => {
     await using database = await openDatabase()
     const agent = echoAgent()
-    await using core = openEngine(database, { agents: [agent], options: { ...fast, maxQueuedRuns: 20 } })
+    await using engine = openEngine(database, { agents: [agent], options: { ...fast, maxQueuedRuns: 20 } })
     await using other = openEngine(database, { agents: [agent], options: fast })
     const waiting: Run[] = []
     const jumps: { runId: string; behind: number }[] = []
@@ -187,11 +187,11 @@ describe('the queue', () => {
       }
     }
     const crowd = [jump(), jump(), jump()]
-    for (const prompt of names(20)) waiting.push(await startInCrowd(core, prompt, { whenBusy: 'queue' }))
-    for (const run of waiting) await followAll(core, run.id)
+    for (const prompt of names(20)) waiting.push(await startConcurrently(engine, prompt, { whenBusy: 'queue' }))
+    for (const run of waiting) await followAll(engine, run.id)
     isOver = true
     await Promise.all(crowd)
-    const { messages } = await settled(core, database)
+    const { messages } = await settled(engine, database)
     expect(promptsOf(messages).filter((prompt) => prompt !== 'jump')).toEqual(names(20))
     expect(waiting.some((run) => run.status === 'queued')).toBe(true)
     // Whoever was admitted before a jump was tried is asked before it.
@@ -207,8 +207,8 @@ describe('following a queued run', () => {
     await using busy = await openBusy()
     await using other = openEngine(busy.database, { agents: [busy.agent], options: fast })
     const runId = crypto.randomUUID()
-    const following = [followAll(busy.core, runId), followAll(other, runId)]
-    await start(busy.core, 'second', { whenBusy: 'queue', runId: runId })
+    const following = [followAll(busy.engine, runId), followAll(other, runId)]
+    await start(busy.engine, 'second', { whenBusy: 'queue', runId: runId })
     const joined = await followBatches(other, runId, { after: 0, count: 1 })
     expect(joined.events.map((event) => event.type)).toEqual(['run_queued'])
     const resumed = followAll(other, runId, { after: 1 })
@@ -222,13 +222,13 @@ describe('following a queued run', () => {
 
   it('keeps its cursors when its events are archived', async () => {
     await using busy = await openBusy({ archiveDelayMs: 1 })
-    const run = await start(busy.core, 'second', { whenBusy: 'queue' })
+    const run = await start(busy.engine, 'second', { whenBusy: 'queue' })
     busy.gate.open()
-    const events = await followAll(busy.core, run.id)
+    const events = await followAll(busy.engine, run.id)
     const archives = busy.database.client.db(busy.database.databaseName).collection('run_archives')
-    await vi.waitFor(async () => expect(await archives.countDocuments()).toBe(2), patience)
+    await vi.waitFor(async () => expect(await archives.countDocuments()).toBe(2), waitOptions)
     for (let after = 0; after < events.length; after++) {
-      expect(await followAll(busy.core, run.id, { after })).toEqual(events.slice(after))
+      expect(await followAll(busy.engine, run.id, { after })).toEqual(events.slice(after))
     }
   })
 })
@@ -236,18 +236,18 @@ describe('following a queued run', () => {
 describe('a start that is repeated', () => {
   it('is the same run while it waits, while it runs and afterwards, whatever it says about waiting', async () => {
     await using busy = await openBusy()
-    const run = await start(busy.core, 'second', { whenBusy: 'queue' })
+    const run = await start(busy.engine, 'second', { whenBusy: 'queue' })
     for (const whenBusy of ['queue', 'reject', 'replace', undefined] as const) {
-      expect(await start(busy.core, 'second', { whenBusy, runId: run.id })).toEqual(run)
+      expect(await start(busy.engine, 'second', { whenBusy, runId: run.id })).toEqual(run)
     }
-    await expect(start(busy.core, 'another', { whenBusy: 'queue', runId: run.id })).rejects.toMatchObject({
+    await expect(start(busy.engine, 'another', { whenBusy: 'queue', runId: run.id })).rejects.toMatchObject({
       code: 'RUN_ID_REUSED',
     })
-    expect((await start(busy.core, 'first', { whenBusy: 'replace', runId: busy.first.id })).status).toBe('running')
+    expect((await start(busy.engine, 'first', { whenBusy: 'replace', runId: busy.first.id })).status).toBe('running')
     busy.gate.open()
-    await followAll(busy.core, run.id)
-    expect((await start(busy.core, 'second', { whenBusy: 'replace', runId: run.id })).status).toBe('completed')
-    const { messages } = await settled(busy.core, busy.database)
+    await followAll(busy.engine, run.id)
+    expect((await start(busy.engine, 'second', { whenBusy: 'replace', runId: run.id })).status).toBe('completed')
+    const { messages } = await settled(busy.engine, busy.database)
     expect(promptsOf(messages)).toEqual(['first', 'second'])
   })
 
@@ -255,9 +255,9 @@ describe('a start that is repeated', () => {
     await using busy = await openBusy()
     await using other = openEngine(busy.database, { agents: [busy.agent], options: fast })
     const runId = crypto.randomUUID()
-    const cores = [busy.core, other]
+    const cores = [busy.engine, other]
     const runs = await Promise.all(
-      names(8).map((_, at) => startInCrowd(cores[at % 2] ?? other, 'second', { whenBusy: 'queue', runId })),
+      names(8).map((_, at) => startConcurrently(cores[at % 2] ?? other, 'second', { whenBusy: 'queue', runId })),
     )
     expect(new Set(runs.map((run) => `${run.id} ${run.status}`))).toEqual(new Set([`${runId} queued`]))
     expect(await queueOf(busy.database)).toEqual([runId])
@@ -271,9 +271,9 @@ describe('cancelling a run that waits', () => {
     await using busy = await openBusy()
     await using other = openEngine(busy.database, { agents: [busy.agent], options: fast })
     const runs = []
-    for (const prompt of names(3)) runs.push(await start(busy.core, prompt, { whenBusy: 'queue' }))
+    for (const prompt of names(3)) runs.push(await start(busy.engine, prompt, { whenBusy: 'queue' }))
     const runId = runs[1]?.id ?? ''
-    const following = [followAll(busy.core, runId), followAll(other, runId)]
+    const following = [followAll(busy.engine, runId), followAll(other, runId)]
     expect(await other.runs.cancel(ada, runId)).toEqual({ runId, status: 'cancelled', finalSeq: 2, hadEnded: false })
     const [here, there] = await Promise.all(following)
     expect(here?.map((event) => event.type)).toEqual(['run_queued', 'run_cancelled'])
@@ -282,11 +282,11 @@ describe('cancelling a run that waits', () => {
     expect(await other.runs.cancel(ada, runId)).toEqual({ runId, status: 'cancelled', finalSeq: 2, hadEnded: true })
     expect((await start(other, 'prompt 2', { whenBusy: 'queue', runId: runId })).status).toBe('cancelled')
     busy.gate.open()
-    const { messages } = await settled(busy.core, busy.database)
+    const { messages } = await settled(busy.engine, busy.database)
     expect(promptsOf(messages)).toEqual(['first', 'prompt 1', 'prompt 3'])
-    const run = await busy.core.runs.get(ada, runId)
+    const run = await busy.engine.runs.get(ada, runId)
     expect(run).toMatchObject({ status: 'cancelled', lastSeq: 2, error: null, metrics: { latencyMs: 0 } })
-    await expect(busy.core.messages.get(ada, sessionId, run.userMessageId)).rejects.toMatchObject({
+    await expect(busy.engine.messages.get(ada, sessionId, run.userMessageId)).rejects.toMatchObject({
       code: 'MESSAGE_NOT_FOUND',
     })
   })
@@ -294,42 +294,46 @@ describe('cancelling a run that waits', () => {
   it('whose turn has come, but who has not begun, hands the turn on', async () => {
     await using database = await openDatabase()
     const [gate, beginnings] = [createGate(), createGate()]
-    await using core = openEngine(database, {
+    await using engine = openEngine(database, {
       agents: [echoAgent({ gate })],
       options: fast,
       wrap: (ports) => holdBeginnings(ports, beginnings),
     })
-    const first = await start(core, 'first')
-    const second = await start(core, 'second', { whenBusy: 'queue' })
-    await start(core, 'third', { whenBusy: 'queue' })
+    const first = await start(engine, 'first')
+    const second = await start(engine, 'second', { whenBusy: 'queue' })
+    await start(engine, 'third', { whenBusy: 'queue' })
     gate.open()
-    await followAll(core, first.id)
-    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), patience)
-    expect(await core.runs.cancel(ada, second.id)).toMatchObject({ status: 'cancelled', finalSeq: 2, hadEnded: false })
+    await followAll(engine, first.id)
+    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), waitOptions)
+    expect(await engine.runs.cancel(ada, second.id)).toMatchObject({
+      status: 'cancelled',
+      finalSeq: 2,
+      hadEnded: false,
+    })
     beginnings.open()
-    const { messages } = await settled(core, database)
+    const { messages } = await settled(engine, database)
     expect(promptsOf(messages)).toEqual(['first', 'third'])
   })
 
   it('at the moment when its turn comes has one outcome', async () => {
     await using database = await openDatabase()
     const agent = echoAgent()
-    await using core = openEngine(database, { agents: [agent], options: fast })
+    await using engine = openEngine(database, { agents: [agent], options: fast })
     await using other = openEngine(database, { agents: [agent], options: fast })
     const outcomes = new Map<string, { status: string; hasStarted: boolean }>()
     for (let round = 0; round < 12; round++) {
-      await start(core, `round ${round}`, { whenBusy: 'queue' })
-      const run = await start(core, `${round} is cancelled`, { whenBusy: 'queue' })
+      await start(engine, `round ${round}`, { whenBusy: 'queue' })
+      const run = await start(engine, `${round} is cancelled`, { whenBusy: 'queue' })
       const cancelled = await other.runs.cancel(ada, run.id)
       expect(cancelled.finalSeq).not.toBeNull()
-      const events = await followAll(core, run.id)
+      const events = await followAll(engine, run.id)
       expect(events).toHaveLength(cancelled.finalSeq ?? 0)
       outcomes.set(run.id, {
         status: cancelled.status,
         hasStarted: events.some((event) => event.type === 'run_started'),
       })
     }
-    const { runs, messages } = await settled(core, database)
+    const { runs, messages } = await settled(engine, database)
     for (const run of runs) {
       const outcome = outcomes.get(run.id)
       if (outcome === undefined) continue

@@ -1,9 +1,9 @@
 /** P5, `whenBusy: "replace"`: all before it are cancelled, durably; what was said is kept; the last to come is the one that stays. */
 import { isTerminalStatus, textOf } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
-import { ada, answerFrom, answerMessage, followAll, patience } from '../support/follow.ts'
+import { ada, answerFrom, answerMessage, followAll, waitOptions } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import {
   echoAgent,
@@ -15,7 +15,7 @@ import {
   sessionId,
   settled,
   start,
-  startInCrowd,
+  startConcurrently,
 } from '../support/queue.ts'
 
 const fast = { ...shortLeases, recoveryMs: 50 }
@@ -28,7 +28,7 @@ async function openBusy() {
   const here = openEngine(database, { agents: [agent], options: fast })
   const there = openEngine(database, { agents: [agent], options: fast })
   const first = await start(here, 'first')
-  await vi.waitFor(() => expect(here.stats().eventsCommitted).toBeGreaterThan(2), patience)
+  await vi.waitFor(() => expect(here.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
   return {
     database,
     gate,
@@ -43,19 +43,19 @@ async function openBusy() {
 }
 
 /** Resolves when all runs of the session but one have ended: the intents to cancel have arrived. */
-async function oneIsLeft(core: ServerCore): Promise<void> {
+async function oneIsLeft(engine: Engine): Promise<void> {
   await vi.waitFor(async () => {
-    const { items } = await core.runs.list(ada, sessionId, { limit: 100 })
+    const { items } = await engine.runs.list(ada, sessionId, { limit: 100 })
     expect(items.filter((run) => !isTerminalStatus(run.status))).toHaveLength(1)
-  }, patience)
+  }, waitOptions)
 }
 
 describe('a prompt that replaces', () => {
   it('an idle session is a prompt like any other', async () => {
     await using database = await openDatabase()
-    await using core = openEngine(database, { agents: [echoAgent()] })
-    expect((await start(core, 'hello', { whenBusy: 'replace' })).status).toBe('running')
-    expect(promptsOf((await settled(core, database)).messages)).toEqual(['hello'])
+    await using engine = openEngine(database, { agents: [echoAgent()] })
+    expect((await start(engine, 'hello', { whenBusy: 'replace' })).status).toBe('running')
+    expect(promptsOf((await settled(engine, database)).messages)).toEqual(['hello'])
   })
 
   it.each(['here', 'there'] as const)('the active run cancels it and comes next, asked %s', async (where) => {
@@ -92,8 +92,8 @@ describe('a prompt that replaces', () => {
   it('is itself replaced by the next: of two at once one is left', async () => {
     await using busy = await openBusy()
     const runs = await Promise.all([
-      startInCrowd(busy.here, 'one', { whenBusy: 'replace' }),
-      startInCrowd(busy.there, 'two', { whenBusy: 'replace' }),
+      startConcurrently(busy.here, 'one', { whenBusy: 'replace' }),
+      startConcurrently(busy.there, 'two', { whenBusy: 'replace' }),
     ])
     await oneIsLeft(busy.here)
     busy.gate.open()
@@ -107,7 +107,9 @@ describe('a prompt that replaces', () => {
   it('leaves one of sixteen at once, and every run ends', async () => {
     await using busy = await openBusy()
     const runs = await Promise.all(
-      names(16).map((prompt, at) => startInCrowd(at % 2 ? busy.here : busy.there, prompt, { whenBusy: 'replace' })),
+      names(16).map((prompt, at) =>
+        startConcurrently(at % 2 ? busy.here : busy.there, prompt, { whenBusy: 'replace' }),
+      ),
     )
     await oneIsLeft(busy.here)
     busy.gate.open()
@@ -125,23 +127,23 @@ describe('a prompt that replaces', () => {
   it('takes the turn of one that has not begun', async () => {
     await using database = await openDatabase()
     const [gate, beginnings] = [createGate(), createGate()]
-    await using core = openEngine(database, {
+    await using engine = openEngine(database, {
       agents: [echoAgent({ gate })],
       options: fast,
       wrap: (ports) => holdBeginnings(ports, beginnings),
     })
-    const first = await start(core, 'first')
-    const second = await start(core, 'second', { whenBusy: 'queue' })
-    const third = await start(core, 'third', { whenBusy: 'queue' })
+    const first = await start(engine, 'first')
+    const second = await start(engine, 'second', { whenBusy: 'queue' })
+    const third = await start(engine, 'third', { whenBusy: 'queue' })
     gate.open()
-    await followAll(core, first.id)
-    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), patience)
-    await start(core, 'instead', { whenBusy: 'replace' })
+    await followAll(engine, first.id)
+    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), waitOptions)
+    await start(engine, 'instead', { whenBusy: 'replace' })
     expect(await queueOf(database)).toEqual([])
     beginnings.open()
-    const { messages } = await settled(core, database)
+    const { messages } = await settled(engine, database)
     expect(promptsOf(messages)).toEqual(['first', 'instead'])
-    for (const run of [second, third]) expect((await core.runs.get(ada, run.id)).status).toBe('cancelled')
+    for (const run of [second, third]) expect((await engine.runs.get(ada, run.id)).status).toBe('cancelled')
   })
 
   it('holds when the process of the active run is gone: what was stored is kept, and the prompt is asked', async () => {
@@ -149,7 +151,7 @@ describe('a prompt that replaces', () => {
     const gate = createGate()
     const dying = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
     await start(dying, 'first')
-    await vi.waitFor(() => expect(dying.stats().eventsCommitted).toBeGreaterThan(2), patience)
+    await vi.waitFor(() => expect(dying.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     await using other = openEngine(database, { agents: [echoAgent()], options: fast })
     const [run] = await Promise.all([start(other, 'instead', { whenBusy: 'replace' }), dying.close()])
     expect(answerFrom(await followAll(other, run.id)).status).toBe('completed')

@@ -1,6 +1,6 @@
 /** P6: what a turn asks of the database is the same in a short session and in a long one. Counted, not timed. */
 import { createMongoStorage } from '@verbatim/core/mongodb'
-import { createServerCore, systemClock } from '@verbatim/core/server'
+import { createEngine, systemClock } from '@verbatim/core/server'
 import { BSON, MongoClient } from 'mongodb'
 import type { CommandStartedEvent, CommandSucceededEvent, Db } from 'mongodb'
 import { describe, expect, inject, it } from 'vitest'
@@ -43,21 +43,21 @@ describe('the cost of a turn', () => {
 
 async function costOfTurn(storedMessages: number): Promise<Cost> {
   await using metered = await openMetered(storedMessages)
-  return await metered.measure(async (core) => {
-    const runId = await startRun(core, { message: 'And now?' })
-    expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
-    await expectIdle(core)
+  return await metered.measure(async (engine) => {
+    const runId = await startRun(engine, { message: 'And now?' })
+    expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
+    await expectIdle(engine)
   })
 }
 
 async function costOfReading(storedMessages: number): Promise<Cost> {
   await using metered = await openMetered(storedMessages)
-  return await metered.measure(async (core) => {
-    const newest = await core.messages.list(ada, 'session-1', { order: 'newest', limit: 5 })
-    await core.messages.list(ada, 'session-1', { order: 'newest', limit: 3, cursor: newest.nextCursor })
-    await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 5 })
-    await core.sessions.list(ada, { limit: 10 })
-    await core.sessions.get(ada, 'session-1')
+  return await metered.measure(async (engine) => {
+    const newest = await engine.messages.list(ada, 'session-1', { order: 'newest', limit: 5 })
+    await engine.messages.list(ada, 'session-1', { order: 'newest', limit: 3, cursor: newest.nextCursor })
+    await engine.messages.list(ada, 'session-1', { order: 'oldest', limit: 5 })
+    await engine.sessions.list(ada, { limit: 10 })
+    await engine.sessions.get(ada, 'session-1')
   })
 }
 
@@ -70,22 +70,22 @@ async function openMetered(storedMessages: number) {
   const leases = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000 }
   const options = { ...leases, recoveryMs: 600_000, cancelPollMs: 600_000, sweepMs: 600_000 }
   const agents = [scriptAgent(answerOf(['The ', 'answer']), { maxHistoryMessages, pause: () => Promise.resolve() })]
-  const core = createServerCore({ ...storage, agents }, { ...options, archiveDelayMs: 600_000 })
+  const engine = createEngine({ ...storage, agents }, { ...options, archiveDelayMs: 600_000 })
   const db = database.client.db(database.databaseName)
   // A turn of the same size makes the session, opens the connections and fills the window.
-  await followAll(core, await startRun(core, { message: 'And now?' }))
+  await followAll(engine, await startRun(engine, { message: 'And now?' }))
   await fillSession(db, storedMessages)
   return {
-    async measure(act: (measured: typeof core) => Promise<void>): Promise<Cost> {
+    async measure(act: (measured: typeof engine) => Promise<void>): Promise<Cost> {
       const stop = countCommands(client)
       await db.command({ profile: 2 })
-      await act(core)
+      await act(engine)
       await db.command({ profile: 0 })
       const { commands, replyBytes } = stop()
       return { commands, replyBytes, ...(await examined(db, appName)) }
     },
     async [Symbol.asyncDispose]() {
-      await core.close()
+      await engine.close()
       await client.close()
       await database[Symbol.asyncDispose]()
     },

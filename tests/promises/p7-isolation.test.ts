@@ -1,11 +1,11 @@
 /** P7: what another principal has is answered like what is not there, by every method of the engine. */
 import { isVerbatimError, ownerOf, textOf } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openOne } from '../support/engine.ts'
-import { ada, answerFrom, eve, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, eve, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 interface Target {
   readonly sessionId: string
@@ -13,26 +13,28 @@ interface Target {
   readonly messageId: string
 }
 
-type Call = (core: ServerCore, owner: Owner, target: Target) => Promise<unknown>
+type Call = (engine: Engine, owner: Owner, target: Target) => Promise<unknown>
 
 const page = { limit: 10 }
 
 /** Every method that reads or changes what exists, by its path. A new one must be named here: see the last test. */
 const calls: Record<string, Call> = {
-  'sessions.get': async (core, owner, { sessionId }) => await core.sessions.get(owner, sessionId),
-  'sessions.list': async (core, owner) => await core.sessions.list(owner, page),
-  'sessions.update': async (core, owner, { sessionId }) => await core.sessions.update(owner, { sessionId, title: 'x' }),
-  'sessions.delete': async (core, owner, { sessionId }) => await core.sessions.delete(owner, { sessionId }),
-  'messages.list': async (core, owner, { sessionId }) =>
-    await core.messages.list(owner, sessionId, { ...page, order: 'newest' }),
-  'messages.get': async (core, owner, { sessionId, messageId }) => await core.messages.get(owner, sessionId, messageId),
-  'runs.get': async (core, owner, { runId }) => await core.runs.get(owner, runId),
-  'runs.list': async (core, owner, { sessionId }) => await core.runs.list(owner, sessionId, page),
-  'runs.cancel': async (core, owner, { runId }) => await core.runs.cancel(owner, runId),
-  'runs.retry': async (core, owner, { runId }) =>
-    await core.runs.retry(owner, { runId, newRunId: crypto.randomUUID() }),
-  'runs.follow': async (core, owner, { runId }) => await followAll(core, runId, { owner }),
-  'runs.follow from a cursor': async (core, owner, { runId }) => await followAll(core, runId, { owner, after: 1 }),
+  'sessions.get': async (engine, owner, { sessionId }) => await engine.sessions.get(owner, sessionId),
+  'sessions.list': async (engine, owner) => await engine.sessions.list(owner, page),
+  'sessions.update': async (engine, owner, { sessionId }) =>
+    await engine.sessions.update(owner, { sessionId, title: 'x' }),
+  'sessions.delete': async (engine, owner, { sessionId }) => await engine.sessions.delete(owner, { sessionId }),
+  'messages.list': async (engine, owner, { sessionId }) =>
+    await engine.messages.list(owner, sessionId, { ...page, order: 'newest' }),
+  'messages.get': async (engine, owner, { sessionId, messageId }) =>
+    await engine.messages.get(owner, sessionId, messageId),
+  'runs.get': async (engine, owner, { runId }) => await engine.runs.get(owner, runId),
+  'runs.list': async (engine, owner, { sessionId }) => await engine.runs.list(owner, sessionId, page),
+  'runs.cancel': async (engine, owner, { runId }) => await engine.runs.cancel(owner, runId),
+  'runs.retry': async (engine, owner, { runId }) =>
+    await engine.runs.retry(owner, { runId, newRunId: crypto.randomUUID() }),
+  'runs.follow': async (engine, owner, { runId }) => await followAll(engine, runId, { owner }),
+  'runs.follow from a cursor': async (engine, owner, { runId }) => await followAll(engine, runId, { owner, after: 1 }),
 }
 
 /** Methods that make things: a foreign id is free to use, and makes one of the caller's own. */
@@ -47,25 +49,25 @@ async function outcomeOf(call: Promise<unknown>): Promise<unknown> {
 
 describe('another principal', () => {
   it.each(Object.entries(calls))('is answered by %s exactly as if nothing were there', async (_path, call) => {
-    const agent = handAgent()
+    const agent = manualAgent()
     await using test = await openOne({ agents: [agent], options: { startWaitMs: 200 } })
-    const { core } = test
-    const runId = await startRun(core, { message: 'My secret' })
+    const { engine } = test
+    const runId = await startRun(engine, { message: 'My secret' })
     agent.say('Her secret answer')
-    await vi.waitFor(() => expect(core.stats().eventsCommitted).toBeGreaterThan(2), patience)
-    const run = await core.runs.get(ada, runId)
+    await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
+    const run = await engine.runs.get(ada, runId)
     const before = await stateOf(test.database)
     const foreign = { sessionId: run.sessionId, runId, messageId: run.userMessageId }
     const missing = { sessionId: 'nowhere', runId: crypto.randomUUID(), messageId: crypto.randomUUID() }
     const sameUser = ownerOf({ userId: 'ada', tenantId: 'another', scopes: [] })
     for (const owner of [eve, sameUser]) {
-      const asForeign = await outcomeOf(call(core, owner, foreign))
-      expect(asForeign).toEqual(await outcomeOf(call(core, owner, missing)))
+      const asForeign = await outcomeOf(call(engine, owner, foreign))
+      expect(asForeign).toEqual(await outcomeOf(call(engine, owner, missing)))
       expect(JSON.stringify(asForeign)).not.toContain('secret')
     }
     expect(await stateOf(test.database)).toEqual(before)
     agent.end()
-    expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
+    expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
   })
 
   it('may use the same ids for things of her own, without cross-talk', async () => {
@@ -79,7 +81,7 @@ describe('another principal', () => {
         },
       ],
     })
-    const { core } = test
+    const { engine } = test
     const runId = crypto.randomUUID()
     const messageId = crypto.randomUUID()
     const owners = [ada, eve, ownerOf({ userId: 'ada', tenantId: 'another', scopes: [] })]
@@ -87,17 +89,17 @@ describe('another principal', () => {
     await Promise.all(
       owners.map(async (owner, at) => {
         const message = { sessionId: 'session-1', messageId, role: 'user' as const, content: `I am ${names[at]}` }
-        await core.messages.append(owner, message)
-        await core.sessions.update(owner, { sessionId: 'session-1', title: `Of ${names[at]}` })
-        await startRun(core, { runId, owner, message: 'Who am I?' })
+        await engine.messages.append(owner, message)
+        await engine.sessions.update(owner, { sessionId: 'session-1', title: `Of ${names[at]}` })
+        await startRun(engine, { runId, owner, message: 'Who am I?' })
       }),
     )
     for (const [at, owner] of owners.entries()) {
-      const answer = answerFrom(await followAll(core, runId, { owner }))
+      const answer = answerFrom(await followAll(engine, runId, { owner }))
       expect(textOf(answer.content)).toBe(`You said: I am ${names[at]}|Who am I?`)
-      const { items } = await core.messages.list(owner, 'session-1', { order: 'oldest', limit: 10 })
+      const { items } = await engine.messages.list(owner, 'session-1', { order: 'oldest', limit: 10 })
       expect(items).toHaveLength(3)
-      expect((await core.sessions.list(owner, page)).items).toMatchObject([
+      expect((await engine.sessions.list(owner, page)).items).toMatchObject([
         { id: 'session-1', title: `Of ${names[at]}` },
       ])
     }
@@ -105,17 +107,17 @@ describe('another principal', () => {
 
   it('is kept apart even when ids run into each other', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const { core } = test
+    const { engine } = test
     const one = ownerOf({ userId: 'b","c', tenantId: 'a', scopes: [] })
     const two = ownerOf({ userId: 'c', tenantId: 'a","b', scopes: [] })
-    await core.sessions.create(one, { sessionId: 'session-1' })
-    await expect(core.sessions.get(two, 'session-1')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' })
-    expect((await core.sessions.list(two, page)).items).toEqual([])
+    await engine.sessions.create(one, { sessionId: 'session-1' })
+    await expect(engine.sessions.get(two, 'session-1')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' })
+    expect((await engine.sessions.list(two, page)).items).toEqual([])
   })
 
   it('has been tried on every method there is', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
-    const { sessions, messages, runs } = test.core
+    const { sessions, messages, runs } = test.engine
     const paths = Object.entries({ sessions, messages, runs }).flatMap(([noun, methods]) =>
       Object.keys(methods).map((verb) => `${noun}.${verb}`),
     )

@@ -2,12 +2,12 @@ import { createServer } from 'node:http'
 import { createApi } from '@verbatim/api'
 
 const api = createApi({
-  core, // of @verbatim/core/server
+  engine, // of @verbatim/core/server
   authenticate: async ({ headers }) => await principalOf(headers.get('authorization')), // null for nobody
 })
 createServer(api.nodeHandler).listen(8787) // or api.fetchHandler(request)
 
 // What the reader has.
-import type { ServerCore } from '@verbatim/core/server'
-declare const core: ServerCore
+import type { Engine } from '@verbatim/core/server'
+declare const engine: Engine
 declare function principalOf(header: string | null): Promise<{ userId: string } | null>

@@ -5,7 +5,7 @@ import { SessionManagerFactory } from '@verbatim/core/server'
 
 const factory = await SessionManagerFactory.connect({ uri: 'mongodb://localhost:27017', agents: [claude()] })
 const api = createApi({
-  core: factory.core,
+  engine: factory.engine,
   authenticate: (request) => (request.headers.get('authorization') === 'Bearer secret' ? { userId: 'ada' } : null),
 })
 createServer(api.nodeHandler).listen(8787)

@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { createApi } from '@verbatim/api'
-import { openTestCore, scriptedAgent } from '@verbatim/core/testing'
+import { openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { expect, inject, it } from 'vitest'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -26,7 +26,7 @@ it('shows exactly the programs that are compiled here', async () => {
 })
 
 it.each([
-  ['core', ['core.ts']],
+  ['engine', ['core.ts']],
   ['api', ['api-serve.ts', 'api-mount.ts']],
   ['client', ['client-start.ts', 'client-resume.ts', 'client-react.tsx']],
 ])('shows in the README of packages/%s what is compiled here, in programs that have the rest', async (name, files) => {
@@ -36,11 +36,11 @@ it.each([
 })
 
 it('shows a client that prints the answer as it comes, and its metrics', async () => {
-  await using test = await openTestCore({
+  await using test = await openTestEngine({
     uri: inject('mongoUri'),
     agents: [scriptedAgent(['It ', 'just ', 'works.'])],
   })
-  const api = createApi({ core: test.core, authenticate: () => ({ userId: 'ada' }) })
+  const api = createApi({ engine: test.engine, authenticate: () => ({ userId: 'ada' }) })
   const server = createServer(api.nodeHandler).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -1,14 +1,14 @@
 /** A run whose history could not be read at once failed, although its log and its end wait for a database that is away. */
 import { VerbatimError } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { answerOf, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
-import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 /** An engine whose history reads go through `read`. */
-function openWith(database: TestDatabase, read: (proceed: () => Promise<unknown>) => Promise<unknown>): ServerCore {
+function openWith(database: TestDatabase, read: (proceed: () => Promise<unknown>) => Promise<unknown>): Engine {
   return openEngine(database, {
     agents: [scriptAgent(answerOf(['Here']))],
     wrap: ({ sessionRepository }) => ({
@@ -28,24 +28,24 @@ const away = new VerbatimError('UNAVAILABLE')
 it('a run waits for its history while the database is away', async () => {
   await using database = await openDatabase()
   let reads = 0
-  await using core = openWith(database, async (proceed) => {
+  await using engine = openWith(database, async (proceed) => {
     if (++reads <= 3) throw away
     return await proceed()
   })
-  const runId = await startRun(core)
-  expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
+  const runId = await startRun(engine)
+  expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
   expect(reads).toBe(4)
 })
 
 it('what is no outage of the database is not waited for', async () => {
   await using database = await openDatabase()
   let reads = 0
-  await using core = openWith(database, () => {
+  await using engine = openWith(database, () => {
     reads++
     throw new Error('broken')
   })
-  const runId = await startRun(core)
-  expect(answerFrom(await followAll(core, runId))).toMatchObject({ status: 'failed', error: { code: 'INTERNAL' } })
+  const runId = await startRun(engine)
+  expect(answerFrom(await followAll(engine, runId))).toMatchObject({ status: 'failed', error: { code: 'INTERNAL' } })
   expect(reads).toBe(1)
 })
 
@@ -55,12 +55,12 @@ it.each([
 ])('a cancel does not wait for a history read that %s', async (_, read) => {
   await using database = await openDatabase()
   let reads = 0
-  await using core = openWith(database, async () => {
+  await using engine = openWith(database, async () => {
     reads++
     return await read()
   })
-  const runId = await startRun(core)
-  await vi.waitFor(() => expect(reads).toBeGreaterThan(0), patience)
-  expect(await core.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', hadEnded: false })
-  expect(answerFrom(await followAll(core, runId)).status).toBe('cancelled')
+  const runId = await startRun(engine)
+  await vi.waitFor(() => expect(reads).toBeGreaterThan(0), waitOptions)
+  expect(await engine.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', hadEnded: false })
+  expect(answerFrom(await followAll(engine, runId)).status).toBe('cancelled')
 })

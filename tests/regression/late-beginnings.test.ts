@@ -5,13 +5,13 @@
 import { textOf, VerbatimError } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { silentLogger, systemClock } from '@verbatim/core/server'
-import type { LogFields, Logger, ServerCore } from '@verbatim/core/server'
+import type { LogFields, Logger, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { answerOf, handAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import type { EngineInput } from '../support/engine.ts'
-import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import type { Gate } from '../support/gate.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
@@ -23,7 +23,7 @@ interface HeldInput extends EngineInput {
   readonly logger?: Logger
 }
 
-function openHeld(database: TestDatabase, { gate, from = 1, logger = silentLogger, ...input }: HeldInput): ServerCore {
+function openHeld(database: TestDatabase, { gate, from = 1, logger = silentLogger, ...input }: HeldInput): Engine {
   let transactions = 0
   const client = interceptOperations(database.client, async ({ collection, method }, proceed) => {
     if (collection === 'run_events' && method === 'insertOne' && ++transactions >= from) await gate.pass()
@@ -36,7 +36,7 @@ function openHeld(database: TestDatabase, { gate, from = 1, logger = silentLogge
 /** An engine whose starts do as `start` says, and whose callers hear nothing of it. */
 function openUnheard(database: TestDatabase, start: (proceed: () => Promise<unknown>) => Promise<unknown>) {
   return openEngine(database, {
-    agents: [handAgent()],
+    agents: [manualAgent()],
     // Waited for beyond any test.
     options: { selfFenceMs: 600_000, leaseMs: 700_000, recoveryMs: 800_000 },
     wrap: ({ runRepository }) => ({
@@ -51,12 +51,12 @@ function openUnheard(database: TestDatabase, start: (proceed: () => Promise<unkn
   })
 }
 
-async function stored(core: ServerCore, runId: string): Promise<void> {
-  await vi.waitFor(async () => expect(await core.runs.get(ada, runId)).toMatchObject({ id: runId }), patience)
+async function stored(engine: Engine, runId: string): Promise<void> {
+  await vi.waitFor(async () => expect(await engine.runs.get(ada, runId)).toMatchObject({ id: runId }), waitOptions)
 }
 
-async function messagesOf(core: ServerCore): Promise<string[]> {
-  const { items } = await core.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
+async function messagesOf(engine: Engine): Promise<string[]> {
+  const { items } = await engine.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
   return items.map(({ content }) => textOf(content))
 }
 
@@ -69,25 +69,25 @@ it('a start that is stored after its caller was told UNAVAILABLE is answered, on
   await using database = await openDatabase()
   const gate = createGate()
   const agent = scriptAgent(answerOf(['Here']))
-  await using core = openHeld(database, { gate, agents: [agent] })
+  await using engine = openHeld(database, { gate, agents: [agent] })
   const runId = crypto.randomUUID()
-  await expect(startRun(core, { runId, message: 'Question' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await expect(startRun(engine, { runId, message: 'Question' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   gate.open()
-  await stored(core, runId)
-  await startRun(core, { runId, message: 'Question' })
-  expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
-  expect(await messagesOf(core)).toEqual(['Question', 'Here'])
-  expect(core.stats().runsStarted).toBe(1)
+  await stored(engine, runId)
+  await startRun(engine, { runId, message: 'Question' })
+  expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
+  expect(await messagesOf(engine)).toEqual(['Question', 'Here'])
+  expect(engine.stats().runsStarted).toBe(1)
 })
 
 it('also when the caller does not come back, or comes back at another process', async () => {
   await using database = await openDatabase()
   const gate = createGate()
   const agents = [scriptAgent(answerOf(['Here']))]
-  await using core = openHeld(database, { gate, agents })
+  await using engine = openHeld(database, { gate, agents })
   await using other = openEngine(database, { agents })
   const runId = crypto.randomUUID()
-  await expect(startRun(core, { runId, message: 'Question' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await expect(startRun(engine, { runId, message: 'Question' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   gate.open()
   expect(answerFrom(await followAll(other, runId)).status).toBe('completed')
   await startRun(other, { runId, message: 'Question' })
@@ -98,65 +98,65 @@ it('also when the caller does not come back, or comes back at another process', 
 it('a retry that is stored late is answered', async () => {
   await using database = await openDatabase()
   const gate = createGate()
-  const agent = handAgent()
-  await using core = openHeld(database, { gate, from: 3, agents: [agent] })
-  const runId = await startRun(core, { message: 'Question' })
+  const agent = manualAgent()
+  await using engine = openHeld(database, { gate, from: 3, agents: [agent] })
+  const runId = await startRun(engine, { message: 'Question' })
   agent.fail(new Error('broken'))
-  expect(answerFrom(await followAll(core, runId)).status).toBe('failed')
+  expect(answerFrom(await followAll(engine, runId)).status).toBe('failed')
   const retry = { runId, newRunId: crypto.randomUUID() }
-  await expect(core.runs.retry(ada, retry)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await expect(engine.runs.retry(ada, retry)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   gate.open()
-  await stored(core, retry.newRunId)
-  await core.runs.retry(ada, retry)
+  await stored(engine, retry.newRunId)
+  await engine.runs.retry(ada, retry)
   agent.say('Here')
   agent.end()
-  expect(answerFrom(await followAll(core, retry.newRunId)).status).toBe('completed')
-  expect(await messagesOf(core)).toEqual(['Question', '', 'Here'])
+  expect(answerFrom(await followAll(engine, retry.newRunId)).status).toBe('completed')
+  expect(await messagesOf(engine)).toEqual(['Question', '', 'Here'])
 })
 
 it('a queued run whose beginning is stored late is answered', async () => {
   await using database = await openDatabase()
   const gate = createGate()
-  const agent = handAgent()
+  const agent = manualAgent()
   const warnings: string[] = []
   const logger = { ...silentLogger, warn: (_: LogFields, message: string) => void warnings.push(message) }
   // Nobody else looks for the run, and its lease outlasts the test.
   const options = { heartbeatMs: 500, selfFenceMs: 3_000, recoveryMs: 600_000 }
   // Start, queueing and end are let through.
-  await using core = openHeld(database, { gate, from: 4, agents: [agent], options, logger })
-  await startRun(core, { message: 'First' })
+  await using engine = openHeld(database, { gate, from: 4, agents: [agent], options, logger })
+  await startRun(engine, { message: 'First' })
   const runId = crypto.randomUUID()
-  await core.runs.start(ada, { runId, sessionId: 'session-1', message: 'Second', whenBusy: 'queue' })
+  await engine.runs.start(ada, { runId, sessionId: 'session-1', message: 'Second', whenBusy: 'queue' })
   agent.say('One')
   agent.end()
-  await vi.waitFor(() => expect(warnings).toEqual(['A queued run could not begin; it is tried again']), patience)
+  await vi.waitFor(() => expect(warnings).toEqual(['A queued run could not begin; it is tried again']), waitOptions)
   gate.open()
   agent.say('Two')
   agent.end()
-  expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
-  expect(await messagesOf(core)).toEqual(['First', 'One', 'Second', 'Two'])
+  expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
+  expect(await messagesOf(engine)).toEqual(['First', 'One', 'Second', 'Two'])
 })
 
 it('a process that stops hands over what was stored late', async () => {
   await using database = await openDatabase()
   const gate = createGate()
-  await using core = openHeld(database, { gate, agents: [handAgent()] })
+  await using engine = openHeld(database, { gate, agents: [manualAgent()] })
   const runId = crypto.randomUUID()
-  await expect(startRun(core, { runId })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await expect(startRun(engine, { runId })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   gate.open()
-  await stored(core, runId)
-  await core.close()
+  await stored(engine, runId)
+  await engine.close()
   expect(await leaseMsOf(database, runId)).toBe(0)
 })
 
 it('a process that stops hands over what a start still under way stores', async () => {
   await using database = await openDatabase()
   const gate = createGate()
-  await using core = openHeld(database, { gate, agents: [handAgent()] })
+  await using engine = openHeld(database, { gate, agents: [manualAgent()] })
   const runId = crypto.randomUUID()
-  const starting = startRun(core, { runId })
-  await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), patience)
-  const closing = core.close()
+  const starting = startRun(engine, { runId })
+  await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
+  const closing = engine.close()
   gate.open()
   await Promise.all([starting, closing])
   expect(await leaseMsOf(database, runId)).toBe(0)
@@ -165,20 +165,20 @@ it('a process that stops hands over what a start still under way stores', async 
 it('a run that another process has taken over meanwhile is left to it', async () => {
   await using database = await openDatabase()
   const runs = database.client.db(database.databaseName).collection('runs')
-  await using core = openUnheard(database, async (proceed) => {
+  await using engine = openUnheard(database, async (proceed) => {
     await proceed()
     await runs.updateOne({}, { $inc: { fence: 1 } })
   })
-  await expect(startRun(core)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await expect(startRun(engine)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   // It looks once more before it goes.
-  await core.close()
-  expect(core.stats().runsStarted).toBe(0)
+  await engine.close()
+  expect(engine.stats().runsStarted).toBe(0)
 })
 
 it('a process that stops does not wait for what never comes', async () => {
   await using database = await openDatabase()
-  await using core = openUnheard(database, () => Promise.resolve())
-  await expect(startRun(core)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-  await core.close()
-  expect(core.stats().runsStarted).toBe(0)
+  await using engine = openUnheard(database, () => Promise.resolve())
+  await expect(startRun(engine)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await engine.close()
+  expect(engine.stats().runsStarted).toBe(0)
 })

@@ -5,7 +5,7 @@
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { ownerOf } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
-import { createServerCore, systemClock } from '@verbatim/core/server'
+import { createEngine, systemClock } from '@verbatim/core/server'
 import { scriptedAgent } from '@verbatim/core/testing'
 import { MongoClient } from 'mongodb'
 import { expect, inject, test } from 'vitest'
@@ -47,7 +47,7 @@ test('a start whose commit meets a reset socket is committed all the same', asyn
   const databaseName = `verbatim-test-${crypto.randomUUID().slice(0, 13)}`
   const storage = createMongoStorage({ client, databaseName, clock: systemClock })
   await storage.migrate()
-  await using core = createServerCore({ ...storage, agents: [scriptedAgent([])] })
+  await using engine = createEngine({ ...storage, agents: [scriptedAgent([])] })
   let resets = 0
   // Told right before the command is written.
   client.on('commandStarted', ({ commandName }) => {
@@ -57,10 +57,10 @@ test('a start whose commit meets a reset socket is committed all the same', asyn
   })
 
   const runId = crypto.randomUUID()
-  const run = await core.runs.start(ada, { sessionId: 's', runId, message: 'go' })
+  const run = await engine.runs.start(ada, { sessionId: 's', runId, message: 'go' })
 
   expect(resets).toBe(1)
   expect(run.id).toBe(runId)
-  expect((await core.runs.get(ada, runId)).id).toBe(runId)
+  expect((await engine.runs.get(ada, runId)).id).toBe(runId)
   await client.db(databaseName).dropDatabase()
 })

@@ -8,16 +8,16 @@ import { echoAgent, sessionId, start } from '../support/queue.ts'
 it('a run ends, although the ids of its messages were used in another session', async () => {
   await using database = await openDatabase()
   const gate = createGate()
-  await using core = openEngine(database, { agents: [echoAgent({ gate })] })
-  const first = await start(core, 'first')
-  const second = await start(core, 'second', { whenBusy: 'queue' })
+  await using engine = openEngine(database, { agents: [echoAgent({ gate })] })
+  const first = await start(engine, 'first')
+  const second = await start(engine, 'second', { whenBusy: 'queue' })
   const taken = [first.messageId, second.userMessageId, second.messageId]
   for (const messageId of taken) {
-    await core.messages.append(ada, { sessionId: 'elsewhere', role: 'user', content: 'Mine', messageId })
+    await engine.messages.append(ada, { sessionId: 'elsewhere', role: 'user', content: 'Mine', messageId })
   }
   gate.open()
-  for (const run of [first, second]) expect((await followAll(core, run.id)).at(-1)?.type).toBe('run_completed')
-  const { items } = await core.messages.list(ada, sessionId, { order: 'oldest', limit: 100 })
+  for (const run of [first, second]) expect((await followAll(engine, run.id)).at(-1)?.type).toBe('run_completed')
+  const { items } = await engine.messages.list(ada, sessionId, { order: 'oldest', limit: 100 })
   expect(items.map(({ id }) => id)).toEqual([
     first.userMessageId,
     first.messageId,
@@ -25,6 +25,6 @@ it('a run ends, although the ids of its messages were used in another session', 
     second.messageId,
   ])
   for (const messageId of taken) {
-    expect(await core.messages.get(ada, 'elsewhere', messageId)).toMatchObject({ content: [{ text: 'Mine' }] })
+    expect(await engine.messages.get(ada, 'elsewhere', messageId)).toMatchObject({ content: [{ text: 'Mine' }] })
   }
 })

@@ -11,7 +11,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { answerOf, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { env } from '../support/env.ts'
-import { ada, answerFrom, followAll, patience, startRun } from '../support/follow.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
@@ -50,7 +50,7 @@ describe('a read that must not miss anything', () => {
     for (const name of ['run_events', 'sessions', 'runs']) {
       await vi.waitFor(
         async () => expect(await db.collection(name).find({}, local).toArray()).toHaveLength(1),
-        patience,
+        waitOptions,
       )
     }
     expect(await eventLog.read(key, range)).toEqual([])
@@ -88,7 +88,7 @@ describe('behind an election', () => {
     const { sessionRepository } = database.storage
     const asked: unknown[] = []
     const agent = scriptAgent(answerOf(['Here']))
-    await using core = openEngine(database, {
+    await using engine = openEngine(database, {
       agents: [
         { ...agent, stream: (request, signal) => (asked.push(request.messages), agent.stream(request, signal)) },
       ],
@@ -102,8 +102,8 @@ describe('behind an election', () => {
         },
       }),
     })
-    const runId = await startRun(core, { message: 'Where are you?' })
-    expect(answerFrom(await followAll(core, runId)).status).toBe('completed')
+    const runId = await startRun(engine, { message: 'Where are you?' })
+    expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
     expect(asked).toMatchObject([[{ role: 'user', content: [{ text: 'Where are you?' }] }]])
   })
 

@@ -1,7 +1,7 @@
 /** What an agent makes and no database could hold must fail its run at once: a run that can never be stored would never end. */
 import { emptyAnswer, ownerOf, reduceEvents, type AgentEvent, type RunEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
-import { openTestCore } from '@verbatim/core/testing'
+import { openTestEngine } from '@verbatim/core/testing'
 import { expect, inject, it } from 'vitest'
 
 const ada = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
@@ -45,15 +45,15 @@ const odd: [string, AgentEvent[], string][] = [
 ]
 
 it.each(odd)('an answer with %s fails its run, and the session is free', async (_name, events, code) => {
-  await using test = await openTestCore({ uri: inject('mongoUri'), agents: [agentOf(events)] })
-  const { core } = test
+  await using test = await openTestEngine({ uri: inject('mongoUri'), agents: [agentOf(events)] })
+  const { engine } = test
   const runId = crypto.randomUUID()
-  await core.runs.start(ada, { sessionId: 's', runId, message: 'go' })
+  await engine.runs.start(ada, { sessionId: 's', runId, message: 'go' })
   const seen: RunEvent[] = []
-  for await (const batch of core.runs.follow(ada, runId, { signal: AbortSignal.timeout(25_000) }))
+  for await (const batch of engine.runs.follow(ada, runId, { signal: AbortSignal.timeout(25_000) }))
     seen.push(...batch.events)
   expect(reduceEvents(emptyAnswer, { firstSeq: 1, events: seen })).toMatchObject({ status: 'failed', error: { code } })
-  const [, answer] = (await core.messages.list(ada, 's', { order: 'oldest', limit: 10 })).items
+  const [, answer] = (await engine.messages.list(ada, 's', { order: 'oldest', limit: 10 })).items
   expect(answer?.status).toBe('failed')
-  expect((await core.sessions.get(ada, 's')).activeRunId).toBeNull()
+  expect((await engine.sessions.get(ada, 's')).activeRunId).toBeNull()
 })

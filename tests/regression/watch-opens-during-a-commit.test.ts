@@ -5,7 +5,7 @@ import type { RunKey } from '@verbatim/core/server'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import { expect, it, vi } from 'vitest'
 import { env } from '../support/env.ts'
-import { patience } from '../support/follow.ts'
+import { waitOptions } from '../support/follow.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
@@ -22,7 +22,7 @@ it('tells of an entry that was written, and not yet confirmed, when the watch wa
   await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGSTOP')))
   const entry = { key, firstSeq: 1, batchId: 'b', events: [{ type: 'message_stop' as const }] }
   const appending = storage.eventLog.append([entry], { signal: AbortSignal.timeout(20_000) })
-  await vi.waitFor(async () => expect(await localCount(client)).toBe(1), patience)
+  await vi.waitFor(async () => expect(await localCount(client)).toBe(1), waitOptions)
   const opened = Promise.withResolvers<void>()
   const onGap = () => opened.resolve()
   const watch = storage.logWatcher.watch({ onGrowth: (grown) => told.push(grown), onGap }, watching.signal)
@@ -30,7 +30,7 @@ it('tells of an entry that was written, and not yet confirmed, when the watch wa
   expect(await storage.eventLog.read(key, { after: 0, maxBatches: 1 })).toEqual([])
   await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGCONT')))
   await appending
-  await vi.waitFor(() => expect(told).toEqual([key]), patience)
+  await vi.waitFor(() => expect(told).toEqual([key]), waitOptions)
   watching.abort()
   await watch
 }, 60_000)

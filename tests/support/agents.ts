@@ -71,7 +71,7 @@ export interface HandAgent extends Agent {
 type Step = { readonly event: AgentEvent } | { readonly error: unknown } | 'end'
 
 /** @param ignoresSignal a badly behaved agent: it goes on waiting when it is told to stop. */
-export function handAgent({
+export function manualAgent({
   id = 'hand',
   ignoresSignal = false,
   ...rest

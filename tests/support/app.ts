@@ -6,13 +6,13 @@ import type { Api, ApiInput, ApiOptionsInput } from '@verbatim/api'
 import { createClient } from '@verbatim/client'
 import type { ClientOptions, VerbatimClient } from '@verbatim/client'
 import { VerbatimError, WireError } from '@verbatim/core'
-import type { Agent, ServerCore, ServerOptionsInput } from '@verbatim/core/server'
+import type { Agent, Engine, EngineOptionsInput } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { openDatabase, openEngine } from './engine.ts'
 
 export interface AppInput {
   readonly agents: readonly Agent[]
-  readonly options?: ServerOptionsInput
+  readonly options?: EngineOptionsInput
   readonly api?: ApiOptionsInput
   /** Its own one when left out; give one to have several servers over it. */
   readonly database?: TestDatabase
@@ -21,7 +21,7 @@ export interface AppInput {
 /** A server. Bearer tokens are user ids, or `tenant/user`; `ada` calls unless a call says otherwise. */
 export interface App extends AsyncDisposable {
   readonly url: string
-  readonly core: ServerCore
+  readonly engine: Engine
   readonly api: Api
   readonly database: TestDatabase
   /** A call as `user`, or as nobody when null. */
@@ -35,8 +35,8 @@ export interface App extends AsyncDisposable {
 
 export async function openApp({ agents, options = {}, api: apiOptions, database: shared }: AppInput): Promise<App> {
   const database = shared ?? (await openDatabase())
-  const core = openEngine(database, { agents, options })
-  const api = createApi({ core, authenticate, reconnectMs: 5, metrics: 'public', ...apiOptions })
+  const engine = openEngine(database, { agents, options })
+  const api = createApi({ engine, authenticate, reconnectMs: 5, metrics: 'public', ...apiOptions })
   const server = createServer(api.nodeHandler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}` // a TCP server has one
@@ -48,7 +48,7 @@ export async function openApp({ agents, options = {}, api: apiOptions, database:
   }
   return {
     url,
-    core,
+    engine,
     api,
     database,
     fetch: call,
@@ -66,7 +66,7 @@ export async function openApp({ agents, options = {}, api: apiOptions, database:
       await api.close()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await core.close()
+      await engine.close()
       if (shared === undefined) await database[Symbol.asyncDispose]()
     },
   }

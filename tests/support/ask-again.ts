@@ -1,6 +1,6 @@
 /** Requests that many send at once: on a busy machine some are not answered within the deadline of a request. */
 import { isVerbatimError } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 
 const maxAsks = 6
 
@@ -8,12 +8,12 @@ const maxAsks = 6
  * Asks as a client does that was told `UNAVAILABLE`: again, at most five times. Whatever `ask` makes must have an id that
  * stays the same, so that it is made once however often it is asked for.
  */
-export async function askAgain<TAnswer>(core: ServerCore, ask: () => Promise<TAnswer>): Promise<TAnswer> {
+export async function askAgain<TAnswer>(engine: Engine, ask: () => Promise<TAnswer>): Promise<TAnswer> {
   for (let asks = 1; ; asks++) {
     try {
       return await ask()
     } catch (error) {
-      const isLate = isVerbatimError(error) && error.code === 'UNAVAILABLE' && !core.draining.aborted
+      const isLate = isVerbatimError(error) && error.code === 'UNAVAILABLE' && !engine.draining.aborted
       if (!isLate || asks === maxAsks) throw error
     }
   }

@@ -1,6 +1,6 @@
 /** Engines over one real database, as several processes would have them, with any port wrapped. */
-import { createServerCore } from '@verbatim/core/server'
-import type { Agent, ServerCore, ServerOptionsInput, ServerPorts } from '@verbatim/core/server'
+import { createEngine } from '@verbatim/core/server'
+import type { Agent, Engine, EngineOptionsInput, EnginePorts } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { inject } from 'vitest'
@@ -8,9 +8,9 @@ import { answerOf, scriptAgent, turn } from './agents.ts'
 
 export interface EngineInput {
   readonly agents: readonly Agent[]
-  readonly options?: ServerOptionsInput
+  readonly options?: EngineOptionsInput
   /** Replaces ports, given the real ones. */
-  readonly wrap?: (ports: TestDatabase['storage']) => Partial<ServerPorts>
+  readonly wrap?: (ports: TestDatabase['storage']) => Partial<EnginePorts>
 }
 
 /**
@@ -23,23 +23,23 @@ export const shortLeases = {
   leaseMs: 15_000,
   recoveryMs: 100,
   cancelPollMs: 50,
-} as const satisfies ServerOptionsInput
+} as const satisfies EngineOptionsInput
 
 /** For tests that wait until a lease lapses by itself, or until it would have: short, but no shorter than a machine may stall. */
 export const lapsingLeases = {
   ...shortLeases,
   selfFenceMs: 5_000,
   leaseMs: 6_000,
-} as const satisfies ServerOptionsInput
+} as const satisfies EngineOptionsInput
 
 export async function openDatabase(): Promise<TestDatabase> {
   return await openTestDatabase(inject('mongoUri'))
 }
 
 /** One more engine ("process") over `database`. */
-export function openEngine(database: TestDatabase, { agents, options, wrap }: EngineInput): ServerCore {
+export function openEngine(database: TestDatabase, { agents, options, wrap }: EngineInput): Engine {
   const ports = { ...database.storage, agents }
-  return createServerCore({ ...ports, ...wrap?.(database.storage) }, { pollMs: 50, ...options })
+  return createEngine({ ...ports, ...wrap?.(database.storage) }, { pollMs: 50, ...options })
 }
 
 /** As if 50 years had passed: whoever looks may take over what runs now, or what waits and is offered to somebody. */
@@ -51,22 +51,22 @@ export async function lapseLeases(database: TestDatabase, status: 'running' | 'q
 /** A database and one engine over it, closed together. */
 export async function openOne(input: EngineInput) {
   const database = await openDatabase()
-  const core = openEngine(database, input)
+  const engine = openEngine(database, input)
   return {
-    core,
+    engine,
     database,
     async [Symbol.asyncDispose]() {
-      await core.close()
+      await engine.close()
       await database[Symbol.asyncDispose]()
     },
   }
 }
 
 /** As {@link openOne}; its agent says `text` so often, and so slowly, that a log has more entries than one read of it takes. */
-export async function openLongLog(text: string, options: ServerOptionsInput) {
+export async function openLongLog(text: string, options: EngineOptionsInput) {
   const events = answerOf(Array.from({ length: 150 }, () => text))
   const pause = async () => {
-    while (test.core.stats().pendingBytes > 0) await turn()
+    while (test.engine.stats().pendingBytes > 0) await turn()
   }
   // A ring of one batch: whoever is behind reads the log.
   const test = await openOne({ agents: [scriptAgent(events, { pause })], options: { ...options, maxRingBytes: 1 } })

@@ -5,7 +5,7 @@
 import { MongoClient, MongoServerError } from 'mongodb'
 import type { Collection, Document } from 'mongodb'
 import { inject } from 'vitest'
-import { patience } from './follow.ts'
+import { waitOptions } from './follow.ts'
 
 /** Longer than any test may take, so that only a holder that died is passed over, in milliseconds. */
 const holdMs = 60_000
@@ -26,7 +26,7 @@ export interface FailPoint extends AsyncDisposable {
 export async function holdFailPoint(): Promise<FailPoint> {
   const client = new MongoClient(inject('mongoUri'))
   const holders = client.db('verbatim-test-fail-point').collection<Holder>('holders')
-  while (!(await take(holders))) await new Promise((resolve) => setTimeout(resolve, patience.interval))
+  while (!(await take(holders))) await new Promise((resolve) => setTimeout(resolve, waitOptions.interval))
   const admin = client.db('admin')
   return {
     async set(times, data) {
@@ -34,7 +34,7 @@ export async function holdFailPoint(): Promise<FailPoint> {
       return Number(count)
     },
     async entered(timesEntered) {
-      await admin.command({ waitForFailPoint: 'failCommand', timesEntered, maxTimeMS: patience.timeout })
+      await admin.command({ waitForFailPoint: 'failCommand', timesEntered, maxTimeMS: waitOptions.timeout })
     },
     async [Symbol.asyncDispose]() {
       await admin.command({ configureFailPoint: 'failCommand', mode: 'off' })

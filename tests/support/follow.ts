@@ -1,14 +1,14 @@
 /** Reading a run to its end, with what every reader may rely on checked on the way. */
 import { emptyAnswer, lastSeqOf, ownerOf, reduceEvents } from '@verbatim/core'
 import type { Answer, EventBatch, Owner, RunEvent } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { expect } from 'vitest'
 
 export const ada = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 export const eve = ownerOf({ userId: 'eve', tenantId: 'default', scopes: [] })
 
 /** Long enough for a busy machine; a test that waits so long has failed. */
-export const patience = { timeout: 20_000, interval: 10 }
+export const waitOptions = { timeout: 20_000, interval: 10 }
 
 export interface FollowInput {
   readonly owner?: Owner
@@ -18,10 +18,10 @@ export interface FollowInput {
 }
 
 /** Every event past `after`; fails when one is missing, doubled or out of order. */
-export async function followAll(core: ServerCore, runId: string, input: FollowInput = {}): Promise<RunEvent[]> {
+export async function followAll(engine: Engine, runId: string, input: FollowInput = {}): Promise<RunEvent[]> {
   const { owner = ada, after = 0, onBatch, signal = AbortSignal.timeout(25_000) } = input
   const events: RunEvent[] = []
-  for await (const batch of core.runs.follow(owner, runId, { after, signal })) {
+  for await (const batch of engine.runs.follow(owner, runId, { after, signal })) {
     expect(batch.firstSeq).toBe(after + events.length + 1)
     events.push(...batch.events)
     await onBatch?.(batch)
@@ -31,7 +31,7 @@ export async function followAll(core: ServerCore, runId: string, input: FollowIn
 
 /** At most `count` batches past `after`; then the follower goes away. Answers the seq it has reached. */
 export async function followBatches(
-  core: ServerCore,
+  engine: Engine,
   runId: string,
   { after, count }: { after: number; count: number },
 ): Promise<{ events: RunEvent[]; seq: number }> {
@@ -39,7 +39,7 @@ export async function followBatches(
   let seq = after
   let taken = 0
   if (count === 0) return { events, seq }
-  for await (const batch of core.runs.follow(ada, runId, { after, signal: AbortSignal.timeout(25_000) })) {
+  for await (const batch of engine.runs.follow(ada, runId, { after, signal: AbortSignal.timeout(25_000) })) {
     expect(batch.firstSeq).toBe(seq + 1)
     events.push(...batch.events)
     seq = lastSeqOf(batch)
@@ -55,17 +55,17 @@ export function answerFrom(events: readonly RunEvent[]): Answer {
 
 /** Starts a run in `session-1` of Ada unless told otherwise; answers its id. */
 export async function startRun(
-  core: ServerCore,
+  engine: Engine,
   input: { runId?: string; sessionId?: string; message?: string; owner?: Owner; agentId?: string } = {},
 ): Promise<string> {
   const { owner = ada, runId = crypto.randomUUID(), sessionId = 'session-1', message = 'Say something' } = input
   const agent = input.agentId === undefined ? {} : { agentId: input.agentId }
-  await core.runs.start(owner, { runId, sessionId, message, ...agent })
+  await engine.runs.start(owner, { runId, sessionId, message, ...agent })
   return runId
 }
 
 /** The stored answer of `runId`. */
-export async function answerMessage(core: ServerCore, runId: string, owner = ada) {
-  const run = await core.runs.get(owner, runId)
-  return await core.messages.get(owner, run.sessionId, run.messageId)
+export async function answerMessage(engine: Engine, runId: string, owner = ada) {
+  const run = await engine.runs.get(owner, runId)
+  return await engine.messages.get(owner, run.sessionId, run.messageId)
 }

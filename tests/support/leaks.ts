@@ -1,8 +1,8 @@
 /** Counts what keeps a process alive, so that a test can tell that closing has released it all. */
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { expect, vi } from 'vitest'
 import { turn } from './agents.ts'
-import { patience } from './follow.ts'
+import { waitOptions } from './follow.ts'
 
 const watched = ['Timeout', 'Immediate', 'TCPSocketWrap', 'TCPServerWrap'] as const
 
@@ -25,7 +25,7 @@ export async function watchLeaks(): Promise<{ expectNone(): Promise<void> }> {
   return {
     async expectNone() {
       const hasLeak = (now: Held) => watched.some((kind) => now[kind] > before[kind])
-      const deadline = performance.now() + patience.timeout
+      const deadline = performance.now() + waitOptions.timeout
       let now = countHeld()
       // Without a timer: it would be counted too.
       while (hasLeak(now) && performance.now() < deadline) {
@@ -50,8 +50,8 @@ async function countAtRest(): Promise<Held> {
 }
 
 /** After its runs have ended and its followers have left, an engine holds none of them. */
-export async function expectIdle(core: ServerCore): Promise<void> {
+export async function expectIdle(engine: Engine): Promise<void> {
   await vi.waitFor(() => {
-    expect(core.stats()).toMatchObject({ runsActive: 0, followers: 0, pendingBytes: 0 })
-  }, patience)
+    expect(engine.stats()).toMatchObject({ runsActive: 0, followers: 0, pendingBytes: 0 })
+  }, waitOptions)
 }

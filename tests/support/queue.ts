@@ -1,12 +1,12 @@
 /** Sessions with prompts that wait: agents that answer what they were asked, and what every history must look like. */
 import { isTerminalStatus, textOf } from '@verbatim/core'
 import type { Message, Run, WhenBusy } from '@verbatim/core'
-import type { Agent, ServerCore, ServerPorts } from '@verbatim/core/server'
+import type { Agent, Engine, EnginePorts } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, vi } from 'vitest'
 import { answerOf, textDelta } from './agents.ts'
 import { askAgain } from './ask-again.ts'
-import { ada, patience } from './follow.ts'
+import { ada, waitOptions } from './follow.ts'
 import type { Gate } from './gate.ts'
 
 export const sessionId = 'session-1'
@@ -39,7 +39,7 @@ export function echoAgent({ id = 'echo', gate }: { id?: string; gate?: Gate } = 
 export function holdBeginnings(
   { runRepository }: TestDatabase['storage'],
   gate: Gate,
-): Pick<ServerPorts, 'runRepository'> {
+): Pick<EnginePorts, 'runRepository'> {
   return {
     runRepository: {
       ...runRepository,
@@ -53,28 +53,28 @@ export function holdBeginnings(
 
 /** @param how the policy, and the run's id when it matters */
 export async function start(
-  core: ServerCore,
+  engine: Engine,
   message: string,
   how: { whenBusy?: WhenBusy | undefined; runId?: string } = {},
 ): Promise<Run> {
   const { whenBusy, runId = crypto.randomUUID() } = how
-  return await core.runs.start(ada, { runId, sessionId, message, whenBusy })
+  return await engine.runs.start(ada, { runId, sessionId, message, whenBusy })
 }
 
 /** {@link start}, as one of many at once. */
-export async function startInCrowd(
-  core: ServerCore,
+export async function startConcurrently(
+  engine: Engine,
   message: string,
   { whenBusy, runId = crypto.randomUUID() }: { whenBusy?: WhenBusy; runId?: string } = {},
 ): Promise<Run> {
-  return await askAgain(core, async () => await start(core, message, { whenBusy, runId }))
+  return await askAgain(engine, async () => await start(engine, message, { whenBusy, runId }))
 }
 
-export async function history(core: ServerCore): Promise<Message[]> {
+export async function history(engine: Engine): Promise<Message[]> {
   const messages: Message[] = []
   let cursor: string | null | undefined
   do {
-    const page = await core.messages.list(ada, sessionId, { order: 'oldest', limit: 100, cursor })
+    const page = await engine.messages.list(ada, sessionId, { order: 'oldest', limit: 100, cursor })
     messages.push(...page.items)
     cursor = page.nextCursor
   } while (cursor !== null)
@@ -88,11 +88,11 @@ function expectAlternating(messages: readonly Message[]): void {
 }
 
 /** Resolves when nothing runs or waits in the session; checks that all that did has ended as it should. */
-export async function settled(core: ServerCore, database: TestDatabase): Promise<{ runs: Run[]; messages: Message[] }> {
-  await vi.waitFor(async () => expect((await core.sessions.get(ada, sessionId)).activeRunId).toBeNull(), patience)
-  const { items: runs } = await core.runs.list(ada, sessionId, { limit: 100 })
+export async function settled(engine: Engine, database: TestDatabase): Promise<{ runs: Run[]; messages: Message[] }> {
+  await vi.waitFor(async () => expect((await engine.sessions.get(ada, sessionId)).activeRunId).toBeNull(), waitOptions)
+  const { items: runs } = await engine.runs.list(ada, sessionId, { limit: 100 })
   for (const run of runs) expect(isTerminalStatus(run.status)).toBe(true)
-  const messages = await history(core)
+  const messages = await history(engine)
   expectAlternating(messages)
   expect(messages.map((message) => message.seq)).toEqual(messages.map((_, at) => at + 1))
   // Each pair is of one run, and the answer is to the prompt.

@@ -30,7 +30,7 @@ const factory = await SessionManagerFactory.connect({
   agents: [counter],
   options: { recoveryMs: 100 },
 })
-const api = createApi({ core: factory.core, authenticate: () => ({ userId: 'ada' }) })
+const api = createApi({ engine: factory.engine, authenticate: () => ({ userId: 'ada' }) })
 const server = createServer(api.nodeHandler)
 server.listen(0, '127.0.0.1', () => {
   const { port } = server.address() as AddressInfo // a TCP server's address is never a string

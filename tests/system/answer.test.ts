@@ -3,7 +3,7 @@ import { RunMetrics, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
 import { jsonBody, openApp } from '../support/app.ts'
-import { answerFrom, patience } from '../support/follow.ts'
+import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { createGate } from '../support/gate.ts'
 import { beginning, blockStop, callEnd, callStart, claudeAt, startAimock, startProvider } from '../support/provider.ts'
@@ -52,11 +52,11 @@ describe('an answer', () => {
     const reading = (async () => {
       for await (const text of run.text) shown.push(text)
     })()
-    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
     const words = ['Slow ', 'and ', 'steady ', 'wins.']
     for (const [index, word] of words.entries()) {
       provider.calls[0]!.send(textDelta(word))
-      await vi.waitFor(() => expect(shown).toEqual(words.slice(0, index + 1)), patience)
+      await vi.waitFor(() => expect(shown).toEqual(words.slice(0, index + 1)), waitOptions)
     }
     provider.calls[0]!.send(blockStop(), ...callEnd())
     provider.calls[0]!.end()
@@ -109,7 +109,7 @@ describe('an answer', () => {
     await using provider = await startProvider(slow)
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat('session-1').send('Hello')
-    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Late '), patience)
+    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Late '), waitOptions)
     shown.open()
     const { metrics } = await run.message
     // Timers may fire a little early by another clock.

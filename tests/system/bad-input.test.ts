@@ -180,7 +180,7 @@ describe('behind all of it', () => {
     expect(counts.length).toBeGreaterThanOrEqual(5) // the collections were there to be counted
     expect(counts.every((count) => count === 0)).toBe(true)
     expect(provider.calls).toHaveLength(0)
-    expect(app.core.stats().runsStarted).toBe(0)
+    expect(app.engine.stats().runsStarted).toBe(0)
     for (const [nth, way] of ways.entries()) {
       const sessionId = `session-${nth}`
       const response = await app.fetch(way.path, jsonBody({ ...way.body(), sessionId }))

@@ -6,7 +6,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { errorOf, jsonBody, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { openDatabase } from '../support/engine.ts'
-import { patience } from '../support/follow.ts'
+import { waitOptions } from '../support/follow.ts'
 import { beginning, blockStop, callEnd, claudeAt, saying, startAimock, startProvider } from '../support/provider.ts'
 import { textDelta } from '../support/provider.ts'
 import type { ProviderCall } from '../support/provider.ts'
@@ -114,7 +114,7 @@ describe('POST /chat/stream', () => {
     const init = jsonBody(question, { 'idempotency-key': key })
     const left = await app.fetch('/chat/stream', init)
     await left.body!.cancel()
-    await vi.waitFor(() => expect(app.core.stats()).toMatchObject({ followers: 0, runsActive: 1 }), patience)
+    await vi.waitFor(() => expect(app.engine.stats()).toMatchObject({ followers: 0, runsActive: 1 }), waitOptions)
     say(provider.calls[0], 'alone')
     finish(provider.calls[0])
     expect(await (await app.fetch('/chat/stream', init)).text()).toBe('Left alone')

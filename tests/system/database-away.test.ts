@@ -3,7 +3,7 @@ import { isVerbatimError, textOf } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import { describe, expect, it } from 'vitest'
-import { handAgent } from '../support/agents.ts'
+import { manualAgent } from '../support/agents.ts'
 import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { startAwakeClock } from '../support/awake-clock.ts'
@@ -59,7 +59,7 @@ describe.each([
   it('is UNAVAILABLE to every call in time, and readers go on without a restart when it is back', async () => {
     await using mongo = await startReplicaSet({ env, nodes: 1 })
     await using database = await openTestDatabase(mongo.uri)
-    const agent = handAgent()
+    const agent = manualAgent()
     // The writer bears it however long the database takes to come back on a busy machine.
     const options = { selfFenceMs: 60_000, leaseMs: 80_000 }
     await using app = await openApp({ database, agents: [agent], options })

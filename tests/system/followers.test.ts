@@ -8,7 +8,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { openApp, queryPath } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { openDatabase } from '../support/engine.ts'
-import { answerFrom, patience } from '../support/follow.ts'
+import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { expectIdle } from '../support/leaks.ts'
 import { beginning, blockStop, callEnd, callStart, claudeAt, startProvider } from '../support/provider.ts'
@@ -41,13 +41,13 @@ describe('followers of one run', () => {
       collect(other.client().runs.follow(runId)),
     ]
     const first = join()
-    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
     const [call] = provider.calls
     call!.send(textDelta('One '))
     await vi.waitFor(async () => {
       const run = other.client().runs.follow(runId)
       for await (const text of run.text) return expect(text).toBe('One ')
-    }, patience)
+    }, waitOptions)
     const second = join()
     call!.send(textDelta('two '), textDelta('three.'), blockStop(), ...callEnd())
     call!.end()
@@ -56,7 +56,7 @@ describe('followers of one run', () => {
     expect(others).toHaveLength(7)
     for (const events of others) expect(events).toEqual(whole)
     for (const events of await Promise.all(join())) expect(events).toEqual(whole)
-    await Promise.all([expectIdle(maker.core), expectIdle(other.core)])
+    await Promise.all([expectIdle(maker.engine), expectIdle(other.engine)])
   })
 
   it('may begin to follow before the run is started', async () => {
@@ -64,9 +64,9 @@ describe('followers of one run', () => {
     await using app = await openApp({ agents: [claudeAt(provider.url)], options: patientFollows })
     const runId = crypto.randomUUID()
     const early = followRaw(app, runId)
-    await vi.waitFor(() => expect(app.core.stats().followers).toBe(1), patience)
+    await vi.waitFor(() => expect(app.engine.stats().followers).toBe(1), waitOptions)
     await app.mutate('runs.start', { runId, sessionId, message: 'Talk' })
-    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
     provider.calls[0]!.send(textDelta('bird'), blockStop(), ...callEnd())
     provider.calls[0]!.end()
     expect(textOf(answerFrom((await early).events).content)).toBe('Early bird')
@@ -87,17 +87,17 @@ describe('a follower that is slower than the run', () => {
     await using app = await openApp({ agents: [claudeAt(provider.url)], options: patientFollows })
     const runId = crypto.randomUUID()
     const slow = openUnread(app, runId)
-    await vi.waitFor(() => expect(app.core.stats().followers).toBe(1), patience)
+    await vi.waitFor(() => expect(app.engine.stats().followers).toBe(1), waitOptions)
     await app.mutate('runs.start', { runId, sessionId, message: 'Talk a lot' })
     const quick = await followRaw(app, runId)
     expect(quick.hasReturned).toBe(true)
     expect(quick.events.at(-1)?.type).toBe('run_completed')
     // While nobody reads it, the slow one's stream stays open, though all of it was sent to another twice over.
     expect((await followRaw(app, runId)).events).toEqual(quick.events)
-    expect(app.core.stats()).toMatchObject({ runsActive: 0, followers: 1, pendingBytes: 0 })
+    expect(app.engine.stats()).toMatchObject({ runsActive: 0, followers: 1, pendingBytes: 0 })
     const events = await readAll(slow)
     expect(events).toEqual(quick.events)
-    await expectIdle(app.core)
+    await expectIdle(app.engine)
   })
 
   it('with the real client, reads on from the server what its own buffer cannot hold', async () => {
@@ -107,7 +107,7 @@ describe('a follower that is slower than the run', () => {
     const reading = run.text[Symbol.asyncIterator]()
     const first = await reading.next()
     // Nothing more is read until the run is over.
-    await vi.waitFor(() => expect(app.core.stats().runsEnded.completed).toBe(1), patience)
+    await vi.waitFor(() => expect(app.engine.stats().runsEnded.completed).toBe(1), waitOptions)
     expect(run.status).not.toBe('completed')
     let text = String(first.value)
     for (let part = await reading.next(); part.done !== true; part = await reading.next()) text += part.value

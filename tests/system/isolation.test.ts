@@ -9,7 +9,7 @@ import { scriptedAgent } from '@verbatim/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { jsonBody, openApp, queryPath } from '../support/app.ts'
 import type { App } from '../support/app.ts'
-import { handAgent } from '../support/agents.ts'
+import { manualAgent } from '../support/agents.ts'
 import type { HandAgent } from '../support/agents.ts'
 import { followRaw } from '../support/frames.ts'
 
@@ -26,7 +26,7 @@ let running: Run
 let documentsBefore: Map<string, string>
 
 beforeAll(async () => {
-  hand = handAgent()
+  hand = manualAgent()
   const echo = scriptedAgent(({ messages }) => [`You said: ${textOf(messages.at(-1)?.content ?? [])}`])
   app = await openApp({ agents: [echo, hand], options: { startWaitMs: 200 } })
   const start = { runId: crypto.randomUUID(), sessionId, message: prompt }
@@ -150,7 +150,7 @@ describe('what is Ada’s', () => {
       const sessions = await app.query<Page<Session>>('sessions.list', {}, user)
       expect(sessions.items.map(({ title }) => title)).toEqual(['Mine', 'Mine'])
     }
-    expect(app.core.stats().runsStarted).toBeGreaterThan(2)
+    expect(app.engine.stats().runsStarted).toBeGreaterThan(2)
   })
 
   it('is hers as before: she reads it, and her run goes on to its end', async () => {

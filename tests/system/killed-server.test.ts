@@ -5,7 +5,7 @@ import { createClient } from '@verbatim/client'
 import { textOf, type RunEvent } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, it, vi } from 'vitest'
-import { patience } from '../support/follow.ts'
+import { waitOptions } from '../support/follow.ts'
 
 const program = fileURLToPath(new URL('../support/server-process.ts', import.meta.url))
 
@@ -86,7 +86,7 @@ it('keeps what was seen of an answer whose server is killed, and ends it after t
   // The session is free again.
   const next = client.chat('s').send('Count again')
   await next.started
-  await vi.waitFor(() => expect(textOf(next.answer.content)).toMatch(/^1 2 3 /), patience)
+  await vi.waitFor(() => expect(textOf(next.answer.content)).toMatch(/^1 2 3 /), waitOptions)
   await next.cancel()
   expect((await next.message).status).toBe('cancelled')
 })

@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { countDocuments, errorOf, jsonBody, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { openDatabase } from '../support/engine.ts'
-import { patience } from '../support/follow.ts'
+import { waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { beginning, blockStop, callEnd, claudeAt, saying, startProvider } from '../support/provider.ts'
 
@@ -56,7 +56,7 @@ describe('the same run id', () => {
     const { events } = await followRaw(two, start.runId)
     expect(events.filter(({ type }) => type === 'run_started')).toHaveLength(1)
     expect(provider.calls).toHaveLength(1)
-    expect(one.core.stats().runsStarted + two.core.stats().runsStarted).toBe(1)
+    expect(one.engine.stats().runsStarted + two.engine.stats().runsStarted).toBe(1)
     expect(await messagesOf(one)).toEqual(['user: Hello', 'assistant: Just once.'])
     expect(await countDocuments(database)).toMatchObject(oneTurn)
   })
@@ -134,7 +134,7 @@ describe('a second prompt on a busy session', () => {
     await using provider = await startProvider(beginning('Busy'), saying('Free.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const active = app.client().chat(sessionId).send('First')
-    await vi.waitFor(() => expect(textOf(active.answer.content)).toBe('Busy'), patience)
+    await vi.waitFor(() => expect(textOf(active.answer.content)).toBe('Busy'), waitOptions)
     const before = await countDocuments(app.database)
     const chat = { sessionId, message: 'Second' }
     const responses = await Promise.all([
@@ -187,7 +187,7 @@ describe('a second prompt on a busy session', () => {
     await using provider = await startProvider(beginning('Busy'), saying('Other.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const busy = app.client().chat(sessionId).send('First')
-    await vi.waitFor(() => expect(textOf(busy.answer.content)).toBe('Busy'), patience)
+    await vi.waitFor(() => expect(textOf(busy.answer.content)).toBe('Busy'), waitOptions)
     const other = await app.client().chat('session-2').send('Second').message
     expect(textOf(other.content)).toBe('Other.')
     await busy.cancel()

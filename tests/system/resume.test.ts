@@ -6,7 +6,7 @@ import { countDocuments, openApp, queryPath } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { startCuttingProxy } from '../support/cutting-proxy.ts'
 import { openDatabase } from '../support/engine.ts'
-import { answerFrom, patience } from '../support/follow.ts'
+import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import type { RawBatch } from '../support/frames.ts'
 import { beginning, blockStop, callEnd, claudeAt, saying, startProvider, textDelta } from '../support/provider.ts'
@@ -33,14 +33,14 @@ interface InStep {
 
 /** Makes the answer one word at a time, each after everybody has the last one: a batch a word, whatever the machine. */
 async function speakInStep({ provider, app, runId, haveSeen }: InStep): Promise<RunEvent[]> {
-  await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+  await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
   const [call] = provider.calls
   const left = [...words]
   const { events, hasReturned } = await followRaw(app, runId, {
     async onBatch({ batch }) {
       const last = batch.events.at(-1)
       if (last?.type !== 'content_block_start' && last?.type !== 'content_block_delta') return
-      await vi.waitFor(() => expect(haveSeen(lastSeqOf(batch))).toBe(true), { ...patience, interval: 2 })
+      await vi.waitFor(() => expect(haveSeen(lastSeqOf(batch))).toBe(true), { ...waitOptions, interval: 2 })
       const word = left.shift()
       if (word !== undefined) return call!.send(textDelta(word))
       call!.send(blockStop(), ...callEnd())
@@ -82,7 +82,7 @@ describe('a follower that is dropped and comes back', () => {
     // Behind each word there was a batch's end, and one of them was cut off exactly there.
     const cuts = dropped.map(({ cutAt }) => cutAt)
     expect(cuts.slice(firstWordSeq - 1)).toEqual(cutSeqs.slice(firstWordSeq - 1))
-    await vi.waitFor(() => expect(app.core.stats().followers).toBe(0), patience)
+    await vi.waitFor(() => expect(app.engine.stats().followers).toBe(0), waitOptions)
   })
 
   it('has every event once, for each event that it may have seen last, after the answer', async () => {
@@ -106,7 +106,7 @@ describe('a follower that is dropped and comes back', () => {
     await vi.waitFor(async () => {
       // The last entry stays: its key is what keeps others from writing behind the end.
       expect(await countDocuments(app.database)).toMatchObject({ run_events: 1, run_archives: 1 })
-    }, patience)
+    }, waitOptions)
     for (let seq = 0; seq <= whole.length; seq++) {
       const { events, hasReturned } = await followRaw(app, runId, { lastEventId: `${runId}:${seq}` })
       expect([hasReturned, events]).toEqual([true, whole.slice(seq)])
@@ -200,6 +200,6 @@ describe('the real client', () => {
     expect(textOf((await run.message).content)).toBe('Only once.')
     expect(lost).toBe(1)
     expect(provider.calls).toHaveLength(1)
-    expect(app.core.stats().runsStarted).toBe(1)
+    expect(app.engine.stats().runsStarted).toBe(1)
   })
 })

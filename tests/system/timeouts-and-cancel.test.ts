@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { openApp } from '../support/app.ts'
 import { openDatabase } from '../support/engine.ts'
 import { expectIdle } from '../support/leaks.ts'
-import { patience } from '../support/follow.ts'
+import { waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { beginning, callStart, claudeAt, saying, startProvider, textDelta } from '../support/provider.ts'
 import type { ProviderReply } from '../support/provider.ts'
@@ -55,7 +55,7 @@ describe('a provider that is too slow', () => {
     // The same provider, quick now, is asked again by the next prompt; nothing here is about how quick.
     const next = await app.client().chat(sessionId).send('Again', { agentId: 'patient' }).message
     expect(textOf(next.content)).toBe('Quick.')
-    await expectIdle(app.core)
+    await expectIdle(app.engine)
   })
 
   it('is not given up while it talks: an idle timeout counts from its last word', async () => {
@@ -106,14 +106,14 @@ describe('cancelling in mid-answer', () => {
     expect(again).toEqual({ runId, status: 'cancelled', finalSeq: lastSeq, hadEnded: true })
     const next = await app.client().chat(sessionId).send('Next').message
     expect(next).toMatchObject({ status: 'completed', seq: 4 })
-    await expectIdle(app.core)
+    await expectIdle(app.engine)
   })
 
   it('works before the provider has said a word', async () => {
     await using provider = await startProvider(() => {})
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat(sessionId).send('Hello')
-    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
     const result = await run.cancel()
     expect(result).toMatchObject({ status: 'cancelled', finalSeq: 2, hadEnded: false })
     expect(await provider.calls[0]?.hungUp).toBe(true)
@@ -127,7 +127,7 @@ describe('cancelling in mid-answer', () => {
     await using maker = await openApp(input)
     await using other = await openApp(input)
     const run = maker.client().chat(sessionId).send('Hello')
-    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Far away'), patience)
+    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Far away'), waitOptions)
     const result = await other.mutate<CancelRunResult>('runs.cancel', { runId: run.id })
     expect(result).toMatchObject({ status: 'cancelled', hadEnded: false })
     expect(await provider.calls[0]?.hungUp).toBe(true)
@@ -139,7 +139,7 @@ describe('cancelling in mid-answer', () => {
     await using provider = await startProvider(beginning('Stop ', 'me'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat(sessionId).send('Hello')
-    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Stop me'), patience)
+    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Stop me'), waitOptions)
     const cancels = Array.from(
       { length: 8 },
       async () => await app.mutate<CancelRunResult>('runs.cancel', { runId: run.id }),
@@ -156,9 +156,9 @@ describe('cancelling in mid-answer', () => {
     const runId = crypto.randomUUID()
     await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
     await followRaw(app, runId, { maxBatches: 1 })
-    await vi.waitFor(() => expect(app.core.stats()).toMatchObject({ followers: 0, runsActive: 1 }), patience)
+    await vi.waitFor(() => expect(app.engine.stats()).toMatchObject({ followers: 0, runsActive: 1 }), waitOptions)
     // Its first batch is out before the provider is asked.
-    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
     const [call] = provider.calls
     call!.send(textDelta('here'), { type: 'content_block_stop', index: 0 }, { type: 'message_stop' })
     call!.end()
@@ -167,7 +167,7 @@ describe('cancelling in mid-answer', () => {
       const page = await app.query<Page<Message>>('messages.list', { sessionId })
       expect(page.items).toHaveLength(2)
       return page
-    }, patience)
+    }, waitOptions)
     expect(items[1]).toMatchObject({ status: 'completed', content: [{ type: 'text', text: 'Still here' }] })
   })
 })

@@ -4,7 +4,7 @@ import { tool } from '@verbatim/core/claude'
 import { expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { openApp } from '../support/app.ts'
-import { answerFrom, patience } from '../support/follow.ts'
+import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { createGate } from '../support/gate.ts'
 import {
@@ -144,8 +144,8 @@ it('shows what was said before a tool while the tool still runs', async () => {
   await using app = await openApp({ agents: [claudeAt(provider.url, { tools: [wait] })] })
   const run = app.client().chat('session-1').send('Wait')
   // The model's call is over and the tool is held: only what is not held back gets here.
-  await vi.waitFor(() => expect(gate.arrivals).toBe(1), patience)
-  await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('One moment. '), patience)
+  await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
+  await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('One moment. '), waitOptions)
   expect(provider.calls).toHaveLength(1)
   gate.open()
   expect(textOf((await run.message).content)).toBe('One moment. Done.')

@@ -15,9 +15,9 @@ export interface Breakage {
   readonly fault: string
 }
 
-const writer = 'packages/core/src/runs/append-events.ts'
-const log = 'packages/core/src/mongodb/event-log.ts'
-const end = 'packages/core/src/mongodb/finish-run.ts'
+const writer = 'packages/core/src/runs/log/append-events.ts'
+const log = 'packages/core/src/mongodb/log/event-log.ts'
+const end = 'packages/core/src/mongodb/transitions/finish-run.ts'
 
 export const breakages: readonly Breakage[] = [
   {
@@ -48,12 +48,12 @@ export const breakages: readonly Breakage[] = [
     what: 'writes are confirmed by the primary alone',
     edits: [
       {
-        file: 'packages/core/src/mongodb/connect.ts',
+        file: 'packages/core/src/mongodb/driver/connect.ts',
         from: "writeConcern: { w: 'majority' }",
         to: 'writeConcern: { w: 1 }',
       },
       {
-        file: 'packages/core/src/mongodb/transaction.ts',
+        file: 'packages/core/src/mongodb/driver/transaction.ts',
         from: "writeConcern: { w: 'majority' }",
         to: 'writeConcern: { w: 1 }',
       },
@@ -89,7 +89,7 @@ export const breakages: readonly Breakage[] = [
     what: 'leases are not renewed',
     edits: [
       {
-        file: 'packages/core/src/runs/renew-leases.ts',
+        file: 'packages/core/src/runs/lifecycle/renew-leases.ts',
         from: 'runRepository.renewLeases(owned, { processId, leaseMs: leases.leaseMs })',
         to: 'Promise.resolve(owned.map(({ key }) => ({ key, cancelRequested: false })))',
       },
@@ -128,7 +128,7 @@ export const breakages: readonly Breakage[] = [
     what: 'the log is given newest first to who comes late',
     edits: [
       {
-        file: 'packages/core/src/runs/follow-run.ts',
+        file: 'packages/core/src/runs/log/follow-run.ts',
         from: '  return first.events.some(isTerminalEvent) ? [first] : rest\n',
         to: '  return first.events.some(isTerminalEvent) ? [first] : rest.toReversed()\n',
       },
@@ -138,7 +138,9 @@ export const breakages: readonly Breakage[] = [
   {
     name: 'failed-append-taken-for-stored',
     what: 'an insert that failed as a whole counts as stored (a fault this harness once found)',
-    edits: [{ file: 'packages/core/src/mongodb/map-error.ts', from: '    tellsOfDocuments(error) &&\n', to: '' }],
+    edits: [
+      { file: 'packages/core/src/mongodb/driver/map-error.ts', from: '    tellsOfDocuments(error) &&\n', to: '' },
+    ],
     fault: 'server-codes',
   },
   {
@@ -146,7 +148,7 @@ export const breakages: readonly Breakage[] = [
     what: 'nobody ends the runs of a dead process',
     edits: [
       {
-        file: 'packages/core/src/runs/recover-runs.ts',
+        file: 'packages/core/src/runs/recovery/recover-runs.ts',
         from: /\(await recoverOne\(deps, .*?signal\)\)/,
         to: '(await Promise.resolve(recoverOne.length === 0))',
       },
@@ -158,7 +160,7 @@ export const breakages: readonly Breakage[] = [
     what: 'a busy session takes another prompt',
     edits: [
       {
-        file: 'packages/core/src/mongodb/session-head.ts',
+        file: 'packages/core/src/mongodb/transitions/session-head.ts',
         from: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), ...notDeleted, activeRunId: null }',
         to: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), ...notDeleted }',
       },

@@ -25,12 +25,12 @@ export async function resumeSession(context: CommandContext, sessionId: string):
  * the server wrote to ask for the rest.
  */
 async function printStored(terminal: Terminal, messages: readonly Message[], activeRunId: RunId | null): Promise<void> {
-  const continued = new Set(messages.map(({ continues }) => continues))
+  const continued = new Set(messages.map(({ continuationOf }) => continuationOf))
   const followed = new Set<RunId | null>(activeRunId === null ? [] : [activeRunId])
-  for (const { role, content, status, runId, continues } of messages) {
-    if (continues !== null && followed.has(continues)) followed.add(runId)
+  for (const { role, content, status, runId, continuationOf } of messages) {
+    if (continuationOf !== null && followed.has(continuationOf)) followed.add(runId)
     if (role === 'user') {
-      if (continues === null) await terminal.write(`> ${textOf(content).trimEnd().replaceAll('\n', '\n> ')}\n\n`)
+      if (continuationOf === null) await terminal.write(`> ${textOf(content).trimEnd().replaceAll('\n', '\n> ')}\n\n`)
     } else if (runId !== null && continued.has(runId) && !followed.has(runId)) {
       await terminal.write(textOf(content))
     } else if (runId === null || !followed.has(runId)) {

@@ -27,8 +27,8 @@ function conversation(...texts: readonly string[]): Message[] {
     status: 'completed' as const,
     agentId: null,
     runId: null,
-    continues: null,
-    retries: null,
+    continuationOf: null,
+    retryOf: null,
     metrics: null,
     createdAt: '2026-11-23T00:00:00.000Z',
   }))

@@ -52,9 +52,9 @@ export async function startServer(env: Environment, options: StartServerOptions)
     agents: [chosen.agent],
     logger: options.logger,
   })
-  const { core } = started.use(await factory.catch((error: unknown) => throwUnusable(error, database)))
+  const { engine } = started.use(await factory.catch((error: unknown) => throwUnusable(error, database)))
   const authenticate = createAuthenticate(env)
-  const api = createApi({ core, authenticate, logger: options.logger })
+  const api = createApi({ engine, authenticate, logger: options.logger })
   started.defer(async () => await api.close())
   const config = webConfigOf(chosen)
   const web = await createWebHandler(webFolder, config)
@@ -68,7 +68,7 @@ export async function startServer(env: Environment, options: StartServerOptions)
     async stop() {
       await using _owned = owned
       // Requests are still taken: a client may follow or cancel what ends now, and a probe sees "not ready".
-      await core.drain({ graceMs: env.VERBATIM_DRAIN_MS })
+      await engine.drain({ graceMs: env.VERBATIM_DRAIN_MS })
       await closeServer(server)
     },
   }

@@ -2,7 +2,7 @@ import { connect as connectHttp2, createServer as createHttp2Server } from 'node
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { RunEvent } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { canary } from './testing/prompted-agent.ts'
 import { allFrames, framesUntil } from './testing/read-frames.ts'
@@ -109,7 +109,7 @@ describe('POST /chat/stream', () => {
     const reading = response.text()
     leaving.abort()
     await expect(reading).rejects.toThrow('aborted')
-    await expect.poll(() => other.core.stats().followers).toBe(0)
+    await expect.poll(() => other.engine.stats().followers).toBe(0)
     other.agent.release()
     expect(await (await other.fetch('/chat/stream', json(chat('unrelated')))).text()).toBe('unrelated ')
     expect(textOf(await allFrames(await other.fetch(`/chat/sse/${runId}`)))).toBe('a b c ')
@@ -190,7 +190,7 @@ describe('GET /chat/sse/:runId', () => {
   })
 
   it('keeps the cursor of the text before the end, however the log cuts its batches', async () => {
-    await using other = await openTestApi({ wrapCore: mergingCore })
+    await using other = await openTestApi({ wrapEngine: mergingEngine })
     const runId = await other.startRun('whole')
     const [, token, done] = await allFrames(await other.fetch(`/chat/sse/${runId}`))
     expect(messagesOf([token ?? {}, done ?? {}])).toMatchObject([{ type: 'token', data: 'whole ' }, { type: 'done' }])
@@ -202,7 +202,7 @@ describe('GET /chat/sse/:runId', () => {
     await using other = await openTestApi()
     const runId = await other.startRun('one /hang')
     const reading = allFrames(await other.fetch(`/chat/sse/${runId}`))
-    await other.core.drain({ graceMs: 0 })
+    await other.engine.drain({ graceMs: 0 })
     expect(messagesOf(await reading).map(({ type }) => type)).not.toContain('error')
     expect(messagesOf(await reading).map(({ type }) => type)).not.toContain('done')
   })
@@ -225,17 +225,17 @@ describe('GET /chat/sse/:runId', () => {
   })
 })
 
-/** A core whose log yields everything as one batch, as an archive may. */
-function mergingCore(core: ServerCore): ServerCore {
-  const runs: ServerCore['runs'] = {
-    ...core.runs,
+/** A engine whose log yields everything as one batch, as an archive may. */
+function mergingEngine(engine: Engine): Engine {
+  const runs: Engine['runs'] = {
+    ...engine.runs,
     async *follow(owner, runId, options) {
       const events: RunEvent[] = []
-      for await (const batch of core.runs.follow(owner, runId, options)) events.push(...batch.events)
+      for await (const batch of engine.runs.follow(owner, runId, options)) events.push(...batch.events)
       yield { firstSeq: (options.after ?? 0) + 1, events }
     },
   }
-  return new Proxy(core, {
+  return new Proxy(engine, {
     get: (target, name) => (name === 'runs' ? runs : Reflect.get(target, name, target)),
   })
 }

@@ -1,6 +1,6 @@
 import { Principal } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
-import type { Logger, ServerCore } from '@verbatim/core/server'
+import type { Logger, Engine } from '@verbatim/core/server'
 import type { z } from 'zod'
 
 /** A principal as an application names it: `tenantId` and `scopes` may be left out. Nothing stands for nobody. */
@@ -22,7 +22,7 @@ export interface ApiContext {
 
 /** What every procedure has at hand. */
 export interface CallContext {
-  readonly core: ServerCore
+  readonly engine: Engine
   readonly logger: Logger | undefined
 }
 

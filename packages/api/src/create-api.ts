@@ -1,11 +1,11 @@
 /**
- * The API over a core: tRPC, the plain endpoints, health and metrics, as one Node handler and one fetch handler.
- * In: requests. Out: answers of the core, translated. Nothing is decided here but who calls (`authenticate`) and where things are.
+ * The API over a engine: tRPC, the plain endpoints, health and metrics, as one Node handler and one fetch handler.
+ * In: requests. Out: answers of the engine, translated. Nothing is decided here but who calls (`authenticate`) and where things are.
  */
 import type { ServerResponse } from 'node:http'
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http'
-import type { Logger, ServerCore } from '@verbatim/core/server'
+import type { Logger, Engine } from '@verbatim/core/server'
 import { parseApiOptions } from './api-options.ts'
 import type { ApiOptionsInput } from './api-options.ts'
 import { toPrincipal } from './context.ts'
@@ -24,37 +24,37 @@ import { OpenStreams } from './sse/open-streams.ts'
 
 /** What {@link createApi} takes. */
 export interface ApiInput extends ApiOptionsInput {
-  readonly core: ServerCore
+  readonly engine: Engine
   readonly authenticate: Authenticate
   readonly logger?: Logger | undefined
 }
 
-/** The API of a core; see docs/protocol.md for what it speaks. */
+/** The API of a engine; see docs/protocol.md for what it speaks. */
 export interface Api {
   readonly router: AppRouter<ApiContext>
   /** For `node:http` and what is compatible with it (http2, Express): `createServer(api.nodeHandler)`. Answers every request, with 404 for unknown paths. */
   readonly nodeHandler: (req: NodeRequest, res: ServerResponse) => void
   /** For fetch servers. */
   readonly fetchHandler: (request: Request) => Promise<Response>
-  /** Ends every stream so that its client goes elsewhere, and resolves when the last is done. The core is left open. */
+  /** Ends every stream so that its client goes elsewhere, and resolves when the last is done. The engine is left open. */
   close(): Promise<void>
 }
 
 /**
- * Makes the API of `core`.
+ * Makes the API of `engine`.
  *
  * @throws VerbatimError `INVALID_CONFIGURATION`
  * @example
- * const api = createApi({ core, authenticate: ({ headers }) => verify(headers.get('authorization')) })
+ * const api = createApi({ engine, authenticate: ({ headers }) => verify(headers.get('authorization')) })
  * createServer(api.nodeHandler).listen(8787)
  */
-export function createApi({ core, authenticate, logger, ...rest }: ApiInput): Api {
+export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): Api {
   const options = parseApiOptions(rest)
-  const metrics: Metrics = new Metrics(core, (kind) => streams.count(kind))
+  const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
   const streams = new OpenStreams(options, metrics)
-  const router = createAppRouter<ApiContext>({ core, logger, principalOf: ({ principal }) => principal })
+  const router = createAppRouter<ApiContext>({ engine, logger, principalOf: ({ principal }) => principal })
   const identify: ApiParts['identify'] = async (request) => toPrincipal(await authenticate(request))
-  const parts: ApiParts = { core, logger, options, router, streams, identify }
+  const parts: ApiParts = { engine, logger, options, router, streams, identify }
   const switchboard = createSwitchboard(parts, createEndpoints(parts, metrics))
 
   return {

@@ -1,5 +1,5 @@
 /**
- * The router over a core. It serves alone (`createApi`), mounts under any key of a team's own tRPC app, and is called in process
+ * The router over a engine. It serves alone (`createApi`), mounts under any key of a team's own tRPC app, and is called in process
  * with `createCaller`. tRPC procedures are plain functions: a mounted router takes the context and the transformer of the root
  * that it is mounted in, whichever `initTRPC` made it. Its errors keep our shape there, see procedures.ts.
  */
@@ -22,7 +22,7 @@ export type AppRouter<TContext extends object = object> = TRPCBuiltRouter<
  * Makes the router.
  *
  * @example
- * const verbatim = createAppRouter({ core, principalOf: (ctx: TeamContext) => ctx.user && { userId: ctx.user.id } })
+ * const verbatim = createAppRouter({ engine, principalOf: (ctx: TeamContext) => ctx.user && { userId: ctx.user.id } })
  * export const appRouter = t.router({ verbatim, posts: postsRouter }) // `t` is the team's own
  */
 export function createAppRouter<TContext extends object>(options: RouterOptions<TContext>): AppRouter<TContext> {

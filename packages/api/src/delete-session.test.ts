@@ -13,7 +13,7 @@ describe('sessions.delete', () => {
     const followed = [query('runs.follow', { runId }), `/chat/sse/${runId}`].map(async (path) => {
       return await allFrames(await app.fetch(path))
     })
-    await expect.poll(() => app.core.stats().followers).toBe(2)
+    await expect.poll(() => app.engine.stats().followers).toBe(2)
     const response = await app.fetch('/trpc/sessions.delete', json({ sessionId }))
     expect(await response.json()).toEqual({ result: { data: { sessionId, isPurged: true } } })
     const [frames = [], plain = []] = await Promise.all(followed)

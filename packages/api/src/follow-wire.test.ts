@@ -185,7 +185,7 @@ describe('the wire', () => {
     const runId = await app.startRun('hi /hang')
     const frames = await framesUntil(await follow({ runId }), ({ event }) => event === 'ping')
     expect(frames.at(-1)).toEqual({ event: 'ping', data: '' })
-    await app.core.runs.cancel(alice, runId)
+    await app.engine.runs.cancel(alice, runId)
   })
 
   it('ends a follower of a run that failed with the failure as an event', async () => {
@@ -263,7 +263,7 @@ describe('an end that is not the run’s', () => {
     const frames: WireFrame[] = []
     for await (const frame of readFrames(response)) {
       frames.push(frame)
-      if (frame.data?.includes('one')) void other.core.drain({ graceMs: 0 })
+      if (frame.data?.includes('one')) void other.engine.drain({ graceMs: 0 })
     }
     expect(frames.map(({ event }) => event)).not.toContain('return')
     expect(frames.map(({ event }) => event)).not.toContain('serialized-error')

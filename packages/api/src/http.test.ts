@@ -25,7 +25,7 @@ describe('health', () => {
 
   it('is not ready while the server drains, but alive', async () => {
     await using other = await openTestApi()
-    await other.core.drain({ graceMs: 0 })
+    await other.engine.drain({ graceMs: 0 })
     expect((await other.fetch('/health/live')).status).toBe(200)
     const ready = await other.fetch('/health/ready')
     expect([ready.status, await ready.json()]).toMatchObject([503, { error: { code: 'UNAVAILABLE' } }])
@@ -35,11 +35,11 @@ describe('health', () => {
 
   it('is not ready without its database', async () => {
     await using other = await openTestApi({
-      wrapCore: (core) => ({
-        ...core,
-        draining: core.draining,
-        agentIds: core.agentIds,
-        stats: () => core.stats(),
+      wrapEngine: (engine) => ({
+        ...engine,
+        draining: engine.draining,
+        agentIds: engine.agentIds,
+        stats: () => engine.stats(),
         ready: hang,
         drain: hang,
         close: hang,
@@ -64,9 +64,9 @@ describe('metrics', () => {
     expect((await outcomeOf(await app.fetch('/metrics', { user: null }))).code).toBe('UNAUTHENTICATED')
     expect((await outcomeOf(await app.fetch('/metrics'))).code).toBe('FORBIDDEN')
     expect((await app.fetch('/metrics', { user: 'ops' })).status).toBe(200)
-    const openly = createApi({ core: app.core, authenticate: authenticateByName, metrics: 'public' })
+    const openly = createApi({ engine: app.engine, authenticate: authenticateByName, metrics: 'public' })
     expect((await openly.fetchHandler(new Request('http://x/metrics'))).status).toBe(200)
-    const off = createApi({ core: app.core, authenticate: authenticateByName, metrics: 'off' })
+    const off = createApi({ engine: app.engine, authenticate: authenticateByName, metrics: 'off' })
     const ops = new Request('http://x/metrics', { headers: { authorization: 'Bearer ops' } })
     expect((await off.fetchHandler(ops)).status).toBe(404)
   })
@@ -212,7 +212,7 @@ describe('CORS', () => {
 
   it('refuses origins that are none', () => {
     for (const origins of [['*'], ['https://a.example.com/'], ['a.example.com'], []]) {
-      expect(() => createApi({ core: app.core, authenticate: () => null, cors: { origins } })).toThrow(
+      expect(() => createApi({ engine: app.engine, authenticate: () => null, cors: { origins } })).toThrow(
         expect.objectContaining({ code: 'INVALID_CONFIGURATION' }),
       )
     }
@@ -221,7 +221,12 @@ describe('CORS', () => {
 
 describe('fetchHandler', () => {
   it('does what nodeHandler does', async () => {
-    const api = createApi({ core: app.core, authenticate: authenticateByName, basePath: '/api/v1', trpcPath: '/rpc' })
+    const api = createApi({
+      engine: app.engine,
+      authenticate: authenticateByName,
+      basePath: '/api/v1',
+      trpcPath: '/rpc',
+    })
     const call = async (path: string, init: RequestInit = {}) => {
       const headers = new Headers(init.headers)
       headers.set('authorization', 'Bearer gus')
@@ -255,12 +260,12 @@ describe('fetchHandler', () => {
     })
     const { body } = await other.api.fetchHandler(request)
     await body?.getReader().read()
-    await expect.poll(() => other.core.stats().followers).toBe(1)
+    await expect.poll(() => other.engine.stats().followers).toBe(1)
     const leaving = new AbortController()
     const second = await other.api.fetchHandler(new Request(request, { signal: leaving.signal }))
-    await expect.poll(() => other.core.stats().followers).toBe(2)
+    await expect.poll(() => other.engine.stats().followers).toBe(2)
     leaving.abort()
-    await expect.poll(() => other.core.stats().followers).toBe(1)
+    await expect.poll(() => other.engine.stats().followers).toBe(1)
     await expect(second.text()).rejects.toThrow('cut off')
   })
 })

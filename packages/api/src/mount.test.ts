@@ -28,7 +28,7 @@ function createTeamRouter() {
     errorFormatter: ({ shape }) => ({ ...shape, data: { ...shape.data, team: 'blue' } }),
   })
   const verbatim = createAppRouter({
-    core: app.core,
+    engine: app.engine,
     principalOf: ({ user }: TeamContext) => user && { userId: user.id, tenantId: user.company },
   })
   return t.router({ verbatim, today: t.procedure.query(() => new Date(0)) })

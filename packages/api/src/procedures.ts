@@ -1,6 +1,6 @@
-/** Procedure builders. In: tRPC's context, of ours or of a team's app. Out: `ctx.core`, and `ctx.owner` once a principal is there. */
+/** Procedure builders. In: tRPC's context, of ours or of a team's app. Out: `ctx.engine`, and `ctx.owner` once a principal is there. */
 import { ownerOf, VerbatimError } from '@verbatim/core'
-import type { Logger, ServerCore } from '@verbatim/core/server'
+import type { Logger, Engine } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
 import type { AuthedContext, CallContext, PrincipalInput } from './context.ts'
 import { checkInput } from './input-limits.ts'
@@ -10,7 +10,7 @@ import { t } from './trpc.ts'
 
 /** What the router is made of. */
 export interface RouterOptions<TContext extends object> {
-  readonly core: ServerCore
+  readonly engine: Engine
   /** Who calls, by the context of the tRPC app that the router is mounted in; null for nobody. */
   readonly principalOf: (ctx: TContext) => PrincipalInput | Promise<PrincipalInput>
   readonly logger?: Logger | undefined
@@ -18,8 +18,8 @@ export interface RouterOptions<TContext extends object> {
 
 export type Procedures = ReturnType<typeof createProcedures>
 
-export function createProcedures({ core, principalOf, logger }: RouterOptions<object>) {
-  const callContext: CallContext = { core, logger }
+export function createProcedures({ engine, principalOf, logger }: RouterOptions<object>) {
+  const callContext: CallContext = { engine, logger }
 
   // `errors` goes first and per procedure: under a team's root, whose formatter knows nothing of ours, clients still get `data.verbatim`.
   const publicProcedure = t.procedure.errors(toErrorShape).use(async function translateErrors({ next, path }) {

@@ -32,7 +32,7 @@ it('lists every error with its status', () => {
 
 it('lists every procedure with its kind', async () => {
   await using app = await openTestApi()
-  const router = createAppRouter({ core: app.core, principalOf: () => null })
+  const router = createAppRouter({ engine: app.engine, principalOf: () => null })
   const procedures = router._def.procedures as unknown as Record<string, { _def: { type: string } }>
   const inCode = Object.entries(procedures).map(([path, { _def }]) => [path, _def.type])
   expect(rowsUnder('3. tRPC').map((row) => row.slice(0, 2))).toEqual(inCode)

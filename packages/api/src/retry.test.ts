@@ -11,11 +11,11 @@ describe('runs.retry', () => {
     const retry = async () => await app.fetch('/trpc/runs.retry', json({ runId, newRunId }))
     const [first, second] = [await retry(), await retry()]
     const body = (await first.json()) as { result: { data: unknown } }
-    expect(body.result.data).toMatchObject({ id: newRunId, retries: runId })
+    expect(body.result.data).toMatchObject({ id: newRunId, retryOf: runId })
     expect([first.status, second.status]).toEqual([200, 200])
     const { data } = ((await second.json()) as { result: { data: unknown } }).result
-    expect(data).toMatchObject({ id: newRunId, retries: runId })
-    expect(app.core.stats().runsStarted).toBe(2)
+    expect(data).toMatchObject({ id: newRunId, retryOf: runId })
+    expect(app.engine.stats().runsStarted).toBe(2)
   })
 
   it('tells a run that is not the caller’s like one that is not there, and refuses what is malformed', async () => {

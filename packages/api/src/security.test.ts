@@ -1,6 +1,6 @@
 /** Nobody sees another's session (P7), nothing is public by oversight, faults are masked. */
 import { errorTable } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { canary } from './testing/prompted-agent.ts'
 import { outcomeOf } from './testing/outcome-of.ts'
@@ -133,7 +133,7 @@ describe('isolation', () => {
 describe('faults', () => {
   it('never show what they are, anywhere, and are found in the log by their correlation id', async () => {
     const fail = async (): Promise<never> => await Promise.reject(new Error(canary))
-    await using broken = await openTestApi({ metrics: 'public', wrapCore: (core) => brokenCore(core, fail) })
+    await using broken = await openTestApi({ metrics: 'public', wrapEngine: (engine) => brokenEngine(engine, fail) })
     const responses = await Promise.all([
       broken.fetch(query('sessions.list', {})),
       broken.fetch(`/trpc/sessions.list,sessions.list?batch=1&input=${encodeURIComponent('{"0":{},"1":{}}')}`),
@@ -179,20 +179,20 @@ describe('faults', () => {
   })
 })
 
-function brokenCore(core: ServerCore, fail: () => Promise<never>): ServerCore {
+function brokenEngine(engine: Engine, fail: () => Promise<never>): Engine {
   return {
-    ...core,
-    agentIds: core.agentIds,
-    draining: core.draining,
-    stats: () => core.stats(),
+    ...engine,
+    agentIds: engine.agentIds,
+    draining: engine.draining,
+    stats: () => engine.stats(),
     ready: fail,
     drain: fail,
     close: fail,
     [Symbol.asyncDispose]: fail,
-    messages: core.messages,
-    sessions: { ...core.sessions, list: fail },
+    messages: engine.messages,
+    sessions: { ...engine.sessions, list: fail },
     runs: {
-      ...core.runs,
+      ...engine.runs,
       start: fail,
       get: fail,
       async *follow() {

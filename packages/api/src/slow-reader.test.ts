@@ -65,7 +65,7 @@ describe('a reader that does not read', () => {
     clearInterval(watch)
     expect(await metric(app, trpcFrames)).toBeLessThan(frames) // or it never lagged behind and nothing was tried
     expect(mostBuffered).toBeLessThan(4 * frameBytes)
-    expect(app.core.stats().followers).toBe(0)
+    expect(app.engine.stats().followers).toBe(0)
     reader.destroy()
   })
 })

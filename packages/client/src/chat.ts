@@ -8,7 +8,7 @@ import type { RunHandle } from './run.ts'
 
 export interface SendOptions {
   /** Whether the handle goes on with the run that continues an interrupted one. @default true */
-  readonly followsOn?: boolean | undefined
+  readonly followContinuations?: boolean | undefined
   /** The run's id, a UUID: the idempotency key of this prompt. @default a random one */
   readonly runId?: string | undefined
   /** The agent that answers. @default the server's first */
@@ -38,21 +38,25 @@ export interface Chat {
 export function createChat(context: RunContext, sessionId: string): Chat {
   return {
     sessionId,
-    send(prompt, { runId, agentId, whenBusy, signal, followsOn } = {}) {
+    send(prompt, { runId, agentId, whenBusy, signal, followContinuations } = {}) {
       const id = runId === undefined ? makeRunId() : toRunId(runId)
       const agent = agentId === undefined ? {} : { agentId }
       const busy = whenBusy === undefined ? {} : { whenBusy }
       const input = { sessionId, runId: id, message: prompt, ...agent, ...busy }
       const start: RunStart = async (init) => await context.calls.startRun(input, init)
-      return openHandle(context, { type: 'start', runId: id, start, isNewId: runId === undefined, signal }, followsOn)
+      return openHandle(
+        context,
+        { type: 'start', runId: id, start, isNewId: runId === undefined, signal },
+        followContinuations,
+      )
     },
   }
 }
 
 type RunStart = Extract<RunOrigin, { type: 'start' }>['start']
 
-function openHandle(context: RunContext, origin: RunOrigin, followsOn = true): RunHandle {
-  return followsOn ? createAnswerHandle(context, origin) : createRunHandle(context, origin)
+function openHandle(context: RunContext, origin: RunOrigin, followContinuations = true): RunHandle {
+  return followContinuations ? createAnswerHandle(context, origin) : createRunHandle(context, origin)
 }
 
 export interface RetryRunOptions {
@@ -77,7 +81,7 @@ export interface FollowOptions {
   /** The answer as you have it: goes on after its last event, and keeps `content` whole. Takes precedence over `after`. */
   readonly answer?: Answer | undefined
   /** Whether the handle goes on with the run that continues an interrupted one. @default true */
-  readonly followsOn?: boolean | undefined
+  readonly followContinuations?: boolean | undefined
   /** Stops following; it never stops the run. */
   readonly signal?: AbortSignal | undefined
 }
@@ -93,7 +97,7 @@ export function followExisting(context: RunContext, runId: string, options: Foll
   const answer = options.answer ?? { ...emptyAnswer, lastSeq: after }
   const isWhole = options.answer !== undefined || after === 0
   const origin = { type: 'follow', runId: id, answer, isWhole, signal: options.signal } as const
-  return openHandle(context, origin, options.followsOn)
+  return openHandle(context, origin, options.followContinuations)
 }
 
 function toRunId(text: string): RunId {

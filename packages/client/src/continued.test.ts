@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { createApi } from '@verbatim/api'
 import { continuationPrompt, textOf, VerbatimError } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
-import { createServerCore } from '@verbatim/core/server'
-import type { Agent, ServerCore } from '@verbatim/core/server'
+import { createEngine } from '@verbatim/core/server'
+import type { Agent, Engine } from '@verbatim/core/server'
 import { createGate, openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
 import type { Gate } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
@@ -18,8 +18,8 @@ const leases = { heartbeatMs: 200, selfFenceMs: 12_000, leaseMs: 15_000, recover
 /** The one whose runs are taken over notices it by its heartbeat, and each test waits for that. */
 const losing = { ...leases, selfFenceMs: 3_000, recoveryMs: 600_000 }
 
-async function serve(core: ServerCore) {
-  const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
+async function serve(engine: Engine) {
+  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
   const server = createServer(api.nodeHandler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
@@ -40,7 +40,7 @@ async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; p
   const database = await openTestDatabase(inject('mongoUri'))
   const held = createGate()
   const speaker: Agent = { ...scriptedAgent(['One, two, ', held]), onCrash: policy }
-  const front = createServerCore({ ...database.storage, agents: [speaker] }, losing)
+  const front = createEngine({ ...database.storage, agents: [speaker] }, losing)
   const site = await serve(front)
   const client = createClient({ url: site.url, retry: { baseDelayMs: 5, maxDelayMs: 20 } })
   const closing: (() => Promise<void>)[] = []
@@ -56,7 +56,7 @@ async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; p
         { status: 'running' },
         { $set: { 'lease.renewedAt': new Date(0), 'lease.processId': 'lost' } },
       )
-      const taker = createServerCore({ ...database.storage, agents: [agent] }, leases)
+      const taker = createEngine({ ...database.storage, agents: [agent] }, leases)
       closing.push(async () => await taker.close())
     },
     async [Symbol.asyncDispose]() {
@@ -83,7 +83,7 @@ describe('a handle', () => {
     expect(run.status).toBe('completed')
     expect(run.runIds).toHaveLength(2)
     expect([run.runIds[0], run.runIds[1]]).toEqual([firstId, run.id])
-    expect(await run.message).toMatchObject({ runId: run.id, continues: firstId, status: 'completed' })
+    expect(await run.message).toMatchObject({ runId: run.id, continuationOf: firstId, status: 'completed' })
     const types: string[] = []
     for await (const { type } of run) types.push(type)
     expect(types.filter((type) => type.startsWith('run_'))).toEqual([
@@ -112,7 +112,7 @@ describe('a handle', () => {
 
   it('stays with its run when it is told to, and throws where nothing goes on', async () => {
     await using fleet = await openFleet({ rest: 'three' })
-    const run = fleet.client.chat('s').send('Count', { followsOn: false })
+    const run = fleet.client.chat('s').send('Count', { followContinuations: false })
     for await (const _text of run.text) break
     await fleet.takeOver()
     expect(textOf((await run.message).content)).toBe('One, two, ')
@@ -131,7 +131,7 @@ describe('a handle', () => {
     await using fleet = await openFleet({ rest })
     const run = fleet.client.chat('s').send('Count')
     for await (const _text of run.text) break
-    const unaware = fleet.client.runs.follow(run.id, { followsOn: false })
+    const unaware = fleet.client.runs.follow(run.id, { followContinuations: false })
     await fleet.takeOver()
     await rest.reached()
     expect(await unaware.cancel()).toMatchObject({ status: 'cancelled', hadEnded: false })
@@ -169,7 +169,7 @@ describe('a page', () => {
     await fleet.takeOver()
     await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     await expect.poll(() => shown()).toEqual(['Count', 'One, two, ', continuationPrompt, 'three'])
-    expect(chat.getSnapshot().messages.map(({ continues }) => continues)).toEqual([null, null, runId, runId])
+    expect(chat.getSnapshot().messages.map(({ continuationOf }) => continuationOf)).toEqual([null, null, runId, runId])
     expect(statuses.indexOf('idle')).toBe(statuses.length - statuses.filter((status) => status === 'idle').length)
     expect(errors.filter((error) => error !== null)).toEqual([])
     unsubscribe()
@@ -238,15 +238,15 @@ describe('runs.retry', () => {
 
   it('gives a handle of the new run, the same for the same new id; what is refused comes through it', async () => {
     await using database = await openTestDatabase(inject('mongoUri'))
-    await using core = createServerCore({ ...database.storage, agents: [failsOnce()] }, leases)
-    await using site = await serve(core)
+    await using engine = createEngine({ ...database.storage, agents: [failsOnce()] }, leases)
+    await using site = await serve(engine)
     await using client = createClient({ url: site.url })
     const failed = client.chat('s').send('Question')
     await expect(failed.message).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
     const id = newRunId()
     const [first, second] = [1, 2].map(() => client.runs.retry(failed.id, { newRunId: id }))
     expect(await first?.message).toEqual(await second?.message)
-    expect(await first?.message).toMatchObject({ retries: failed.id, content: [{ type: 'text', text: 'whole' }] })
+    expect(await first?.message).toMatchObject({ retryOf: failed.id, content: [{ type: 'text', text: 'whole' }] })
     expect(first?.id).toBe(id)
     await expect(client.runs.retry(failed.id).message).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
     expect(() => client.runs.retry('nonsense')).toThrow(VerbatimError)

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createApi } from '@verbatim/api'
-import { createGate, openTestCore, scriptedAgent } from '@verbatim/core/testing'
+import { createGate, openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 
@@ -11,8 +11,8 @@ const sessionId = 'session-1'
 async function openClient() {
   const gate = createGate()
   const agents = [scriptedAgent(() => ['Well, ', gate, 'then.'])]
-  const { core, ...test } = await openTestCore({ uri: inject('mongoUri'), agents, options: { pollMs: 100 } })
-  const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
+  const { engine, ...test } = await openTestEngine({ uri: inject('mongoUri'), agents, options: { pollMs: 100 } })
+  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
   const server = createServer(api.nodeHandler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const client = createClient({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })

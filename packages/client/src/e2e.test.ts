@@ -6,8 +6,8 @@ import { createApi } from '@verbatim/api'
 import type { ApiInput } from '@verbatim/api'
 import { textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
-import type { Agent, ServerCore } from '@verbatim/core/server'
-import { openTestCore } from '@verbatim/core/testing'
+import type { Agent, Engine } from '@verbatim/core/server'
+import { openTestEngine } from '@verbatim/core/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 import type { ClientOptions, VerbatimClient } from './create-client.ts'
@@ -28,7 +28,7 @@ const speaker: Agent = {
     for (let index = 0; index < count; index++) {
       yield { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: words[index % words.length]! } }
       await delay(prompt.includes('slowly') ? 100 : 5, undefined, { signal })
-      while (test.core.stats().pendingBytes > 0) await turn()
+      while (test.engine.stats().pendingBytes > 0) await turn()
     }
     yield { type: 'content_block_stop', index: 0 }
     const usage = { output_tokens: count }
@@ -37,9 +37,9 @@ const speaker: Agent = {
   },
 }
 
-let test: Awaited<ReturnType<typeof openTestCore>>
+let test: Awaited<ReturnType<typeof openTestEngine>>
 beforeAll(async () => {
-  test = await openTestCore({ uri: inject('mongoUri'), agents: [speaker] })
+  test = await openTestEngine({ uri: inject('mongoUri'), agents: [speaker] })
 })
 afterAll(async () => await test[Symbol.asyncDispose]())
 
@@ -52,8 +52,8 @@ function connect(url: string, options: Partial<ClientOptions> = {}): VerbatimCli
   return client
 }
 
-async function serve(core: ServerCore = test.core, options: Partial<ApiInput> = {}) {
-  const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5, ...options })
+async function serve(engine: Engine = test.engine, options: Partial<ApiInput> = {}) {
+  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5, ...options })
   const server = createServer(api.nodeHandler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
@@ -214,7 +214,7 @@ describe('a run that is followed', () => {
   })
 
   it('belongs to its owner: another user’s follow is refused', async () => {
-    await using server = await serve(test.core, {
+    await using server = await serve(test.engine, {
       authenticate: ({ headers }) => ({ userId: headers.get('authorization') ?? 'nobody' }),
     })
     const run = connect(server.url, { token: () => 'ada' })
@@ -227,7 +227,7 @@ describe('a run that is followed', () => {
 
   it('goes on with a new token when the old one has run out', async () => {
     const valid = new Set(['Bearer one'])
-    await using server = await serve(test.core, {
+    await using server = await serve(test.engine, {
       authenticate: ({ headers }) => (valid.has(headers.get('authorization') ?? '') ? { userId: 'ada' } : null),
     })
     await using proxy = await startCuttingProxy(() => server.url)

@@ -44,7 +44,7 @@ export interface FollowedBatch extends EventBatch {
  *
  * When the process that makes the answer is lost and the server goes on with another run (`run_interrupted` with `continuedBy`),
  * the handle follows that one: its events, batches and text come behind those of the first, and everything else (`id`, `answer`,
- * `cursor`, `status`, `message`) is of the run that is followed now. `followsOn: false` stays with the one run.
+ * `cursor`, `status`, `message`) is of the run that is followed now. `followContinuations: false` stays with the one run.
  */
 export interface RunHandle extends AsyncIterable<RunEvent>, AsyncDisposable {
   /** The run that is followed now. */

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createApi } from '@verbatim/api'
 import { textOf } from '@verbatim/core'
-import { createGate, openTestCore, scriptedAgent } from '@verbatim/core/testing'
+import { createGate, openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 import { chatStore } from './stores/chat-store.ts'
@@ -15,8 +15,12 @@ const sessionId = 'session-1'
 async function openTabs() {
   const gate = createGate()
   const agent = scriptedAgent(({ messages }) => ['re: ', gate, textOf(messages.at(-1)?.content ?? [])])
-  const { core, ...test } = await openTestCore({ uri: inject('mongoUri'), agents: [agent], options: { pollMs: 100 } })
-  const api = createApi({ core, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
+  const { engine, ...test } = await openTestEngine({
+    uri: inject('mongoUri'),
+    agents: [agent],
+    options: { pollMs: 100 },
+  })
+  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
   const server = createServer(api.nodeHandler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

@@ -3,15 +3,15 @@ import type { MongoClient } from 'mongodb'
 import { VerbatimError } from './contract/errors.ts'
 import { SessionId } from './contract/identifiers.ts'
 import { ownerOf, Principal } from './contract/principal.ts'
-import { createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb/connect.ts'
+import { createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb/driver/connect.ts'
 import { createMongoStorage } from './mongodb/storage.ts'
 import type { Agent } from './ports/agent.ts'
 import type { Logger } from './ports/logger.ts'
-import { createServerCore } from './create-server-core.ts'
-import type { ServerCore } from './server-core.ts'
-import type { ServerOptionsInput } from './server-options.ts'
+import { createEngine } from './engine/create-engine.ts'
+import type { Engine } from './engine/engine.ts'
+import type { EngineOptionsInput } from './engine/engine-options.ts'
 import { SessionManager } from './sessions/session-manager.ts'
-import { systemClock } from './system-clock.ts'
+import { systemClock } from './engine/system-clock.ts'
 
 /** Where the data is and who answers. Give `uri` for a connection of the factory's own, or `client` to lend it yours. */
 export interface SessionManagerFactoryOptions {
@@ -23,7 +23,7 @@ export interface SessionManagerFactoryOptions {
   /** The agents that can answer; the first is the default. */
   readonly agents: readonly Agent[]
   readonly logger?: Logger
-  readonly options?: ServerOptionsInput
+  readonly options?: EngineOptionsInput
 }
 
 /** Which session, and whose; a program with one user leaves `principal` out. */
@@ -38,12 +38,12 @@ const localPrincipal = { userId: 'local' }
 /** Makes session managers over one engine and one connection pool. Close it once, at the program's end. */
 export class SessionManagerFactory implements AsyncDisposable {
   /** The engine itself, for what a session manager does not offer (and for `createApi`). */
-  readonly core: ServerCore
+  readonly engine: Engine
   readonly #closeClient: () => Promise<void>
   #closing: Promise<void> | undefined
 
-  private constructor(core: ServerCore, closeClient: () => Promise<void>) {
-    this.core = core
+  private constructor(engine: Engine, closeClient: () => Promise<void>) {
+    this.engine = engine
     this.#closeClient = closeClient
   }
 
@@ -67,7 +67,7 @@ export class SessionManagerFactory implements AsyncDisposable {
       }
       const logger = options.logger === undefined ? {} : { logger: options.logger }
       const ports = { ...storage, agents: options.agents, ...logger }
-      return new SessionManagerFactory(createServerCore(ports, options.options), close)
+      return new SessionManagerFactory(createEngine(ports, options.options), close)
     } catch (error) {
       await close()
       throw error
@@ -77,7 +77,7 @@ export class SessionManagerFactory implements AsyncDisposable {
   /** The manager of one session; made without a word to the database. @throws VerbatimError `INVALID_INPUT` */
   createSessionManager({ sessionId, principal = localPrincipal }: SessionManagerInput): SessionManager {
     const release = () => Promise.resolve() // the factory owns everything a manager uses
-    return new SessionManager({ core: this.core, release, ...identify(sessionId, principal) })
+    return new SessionManager({ engine: this.engine, release, ...identify(sessionId, principal) })
   }
 
   /** Stops the engine and closes the connection, if it is the factory's own. Safe to call twice. */
@@ -92,7 +92,7 @@ export class SessionManagerFactory implements AsyncDisposable {
 
   async #release(): Promise<void> {
     try {
-      await this.core.close()
+      await this.engine.close()
     } finally {
       await this.#closeClient()
     }
@@ -111,7 +111,7 @@ export async function createSessionManager(
   const { sessionId, principal = localPrincipal, ...factoryOptions } = options
   const identity = identify(sessionId, principal)
   const factory = await SessionManagerFactory.connect(factoryOptions)
-  return new SessionManager({ core: factory.core, release: () => factory.close(), ...identity })
+  return new SessionManager({ engine: factory.engine, release: () => factory.close(), ...identity })
 }
 
 let globalFactory: Promise<SessionManagerFactory> | undefined

@@ -7,7 +7,7 @@ import { pollUntil } from './poll-until.ts'
 import { startWatchdog } from './watchdog.ts'
 
 /** What every way to start a server lets you choose. */
-export type ServerOptions = Readonly<{
+export type EngineOptions = Readonly<{
   /** WiredTiger's cache. @default 0.25 (its own default, half of the memory, is not for a guest) */
   cacheSizeGB?: number
   /** `--setParameter name=value`, for example `{ enableTestCommands: 1 }`. */
@@ -16,7 +16,7 @@ export type ServerOptions = Readonly<{
   oplogSizeMB?: number
 }>
 
-export type LaunchOptions = ServerOptions &
+export type LaunchOptions = EngineOptions &
   Readonly<{ binary: string; folder: string; port: number; replicaSet: string; isThrowAway: boolean }>
 
 /** How a launch ended: a server that accepts connections, or why there is none. */

@@ -10,10 +10,10 @@ import { lastPort, releaseFolder, rememberServer } from './data-folder.ts'
 import type { Environment } from './environment.ts'
 import { findMongod } from './find-mongod.ts'
 import { freePort } from './free-port.ts'
-import { dbPathOf, launchMongod, type LaunchOptions, type MongodProcess, type ServerOptions } from './mongod-process.ts'
+import { dbPathOf, launchMongod, type LaunchOptions, type MongodProcess, type EngineOptions } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
 
-export type StartMongodOptions = ServerOptions &
+export type StartMongodOptions = EngineOptions &
   Readonly<{
     /** The process environment, to find the server with; see `findMongod`. */
     env: Environment
@@ -59,11 +59,11 @@ export async function startMongod(options: StartMongodOptions): Promise<Embedded
     options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'verbatim-mongod-')) : resolve(options.dataDir)
   await mkdir(dbPathOf(folder), { recursive: true })
   const deadline = AbortSignal.timeout(timeoutMs)
-  const patience = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
+  const waitOptions = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
   const attempt = { ...options, binary, folder, replicaSet, isThrowAway }
   try {
-    const server = await launchOnSomePort(attempt, patience)
-    await becomePrimary(server.port, replicaSet, patience).catch(async (error: unknown) => {
+    const server = await launchOnSomePort(attempt, waitOptions)
+    await becomePrimary(server.port, replicaSet, waitOptions).catch(async (error: unknown) => {
       await server.kill('SIGKILL')
       throw error
     })

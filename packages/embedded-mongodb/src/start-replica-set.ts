@@ -6,10 +6,10 @@ import { withAdmin } from './admin.ts'
 import type { Environment } from './environment.ts'
 import { findMongod } from './find-mongod.ts'
 import { freePort } from './free-port.ts'
-import { dbPathOf, launchMongod, type LaunchOptions, type MongodProcess, type ServerOptions } from './mongod-process.ts'
+import { dbPathOf, launchMongod, type LaunchOptions, type MongodProcess, type EngineOptions } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
 
-export type StartReplicaSetOptions = ServerOptions &
+export type StartReplicaSetOptions = EngineOptions &
   Readonly<{
     env: Environment
     /** @default 3 */
@@ -54,15 +54,15 @@ export async function startReplicaSet(options: StartReplicaSetOptions): Promise<
   const { env, signal, nodes = 3, replicaSet = 'verbatim', timeoutMs = 60_000 } = options
   const binary = await findMongod({ env, ...(signal && { signal }) })
   const deadline = AbortSignal.timeout(timeoutMs)
-  const patience = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
+  const waitOptions = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
   const members: Member[] = []
   try {
     for (let index = 0; index < nodes; index += 1) {
-      members.push(await Member.start({ ...options, binary, replicaSet, isThrowAway: true }, patience))
+      members.push(await Member.start({ ...options, binary, replicaSet, isThrowAway: true }, waitOptions))
     }
     await initiate(members, { replicaSet, electionTimeoutMillis: options.electionTimeoutMillis ?? 2000 })
-    await Promise.all(members.map(async (member) => await member.settled(patience)))
-    await primaryIndexOf(members, patience)
+    await Promise.all(members.map(async (member) => await member.settled(waitOptions)))
+    await primaryIndexOf(members, waitOptions)
   } catch (error) {
     await stopAll(members)
     throw error

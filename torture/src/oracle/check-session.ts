@@ -29,31 +29,31 @@ export function checkSession({ session, messages }: StoredSession, parts: readon
 function checkPlace(messages: readonly Document[], message: Document, at: number): string[] {
   const before = messages[at - 1]
   const { role } = message
-  const retries = message['retries'] ?? null
+  const retryOf = message['retryOf'] ?? null
   // A retry answers the same prompt again: its answer stands right behind the one that went wrong.
-  const expected = at === 0 || (before?.['role'] === 'assistant' && retries === null) ? 'user' : 'assistant'
+  const expected = at === 0 || (before?.['role'] === 'assistant' && retryOf === null) ? 'user' : 'assistant'
   if (role !== expected) return [`message ${at + 1} is of the ${role}`]
-  if (role === 'assistant' && before?.['runId'] !== (retries ?? message['runId']))
+  if (role === 'assistant' && before?.['runId'] !== (retryOf ?? message['runId']))
     return [`message ${at + 1} answers another prompt than the one before it`]
-  const continues = message['continues'] ?? null
+  const continuationOf = message['continuationOf'] ?? null
   // The rest of an answer stands right behind what was lost: nobody comes in between.
-  return role === 'user' && continues !== null && before?.['runId'] !== continues
+  return role === 'user' && continuationOf !== null && before?.['runId'] !== continuationOf
     ? [`message ${at + 1} does not go on from the one before it`]
     : []
 }
 
 function checkMessagesOf(messages: readonly Document[], part: Part): string[] {
-  const { runId, asked, at, continues } = part
+  const { runId, asked, at, continuationOf } = part
   const ofRun = messages.filter((message) => message['runId'] === runId)
   const roles = ofRun.map((message) => message['role']).join(',')
-  const isRetry = at === 0 && asked.retries !== null
+  const isRetry = at === 0 && asked.retryOf !== null
   const expected = !wasAsked(part) ? '' : isRetry ? 'assistant' : 'user,assistant'
   if (roles !== expected) return [`run ${runId} has the messages "${roles}"`]
   const text = at === 0 ? promptText(asked.turn.prompt) : continuationPrompt
   const found: string[] = []
-  if (isRetry && ofRun[0]?.['retries'] !== asked.retries) found.push(`the answer of ${runId} names no retried run`)
-  if (ofRun.some((message) => (message['continues'] ?? null) !== continues))
-    found.push(`the messages of ${runId} do not go on from ${continues}`)
+  if (isRetry && ofRun[0]?.['retryOf'] !== asked.retryOf) found.push(`the answer of ${runId} names no retried run`)
+  if (ofRun.some((message) => (message['continuationOf'] ?? null) !== continuationOf))
+    found.push(`the messages of ${runId} do not go on from ${continuationOf}`)
   if (ofRun[0]?.['role'] === 'user' && !isDeepStrictEqual(ofRun[0]?.['content'], [{ type: 'text', text }]))
     found.push(`the prompt of ${runId} is stored changed`)
   return found

@@ -15,21 +15,21 @@ export interface Part {
   /** What the parts before it had said. */
   readonly said: string
   /** The run from which it goes on. */
-  readonly continues: string | null
+  readonly continuationOf: string | null
 }
 
 /** The parts of an answer, as far as they are stored. */
 export function partsOf(stored: Stored, asked: RunEvidence): Part[] {
   const parts: Part[] = []
   let said = ''
-  let continues: string | null = null
+  let continuationOf: string | null = null
   for (let runId: string | null = asked.runId; runId !== null && parts.every((part) => part.runId !== runId);) {
     const found = stored.runs.get(runId)
     if (found === undefined) break
     const answer = answerOf(found.events)
-    parts.push({ asked, at: parts.length, runId, found, answer, said, continues })
+    parts.push({ asked, at: parts.length, runId, found, answer, said, continuationOf })
     said += textOf(answer.content)
-    continues = runId
+    continuationOf = runId
     runId = answer.continuedBy
   }
   return parts
@@ -53,13 +53,14 @@ export function checkSeams(parts: readonly Part[]): string[] {
     runId,
     found: { run },
     answer,
-    continues,
+    continuationOf,
     at,
     asked,
   } of parts) {
-    const retries = at === 0 ? asked.retries : null
-    if ((run['retries'] ?? null) !== retries) found.push(`${runId} is stored as a retry of ${run['retries']}`)
-    if ((run['continues'] ?? null) !== continues) found.push(`${runId} is stored as going on from ${run['continues']}`)
+    const retryOf = at === 0 ? asked.retryOf : null
+    if ((run['retryOf'] ?? null) !== retryOf) found.push(`${runId} is stored as a retry of ${run['retryOf']}`)
+    if ((run['continuationOf'] ?? null) !== continuationOf)
+      found.push(`${runId} is stored as going on from ${run['continuationOf']}`)
     if ((run['continuedBy'] ?? null) !== answer.continuedBy)
       found.push(`${runId} is stored as continued by ${run['continuedBy']}, and its log says ${answer.continuedBy}`)
     if (answer.continuedBy !== null && at === parts.length - 1)

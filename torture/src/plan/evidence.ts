@@ -9,7 +9,7 @@ export interface RunEvidence {
   readonly turn: TurnPlan
   readonly runId: string
   /** The run whose prompt this one answers again. */
-  readonly retries: string | null
+  readonly retryOf: string | null
   /** The run that answered this one's prompt again. */
   retriedBy: RunEvidence | undefined
   /** Answers to starts, in the order they came. */
@@ -28,12 +28,12 @@ export interface RunEvidence {
   readonly sdkJournals: SdkJournal[]
 }
 
-export function newEvidence(session: SessionPlan, turn: TurnPlan, retries: string | null = null): RunEvidence {
+export function newEvidence(session: SessionPlan, turn: TurnPlan, retryOf: string | null = null): RunEvidence {
   return {
     session,
     turn,
-    runId: retries === null ? turn.prompt.runId : (turn.retryId ?? ''),
-    retries,
+    runId: retryOf === null ? turn.prompt.runId : (turn.retryId ?? ''),
+    retryOf,
     retriedBy: undefined,
     acks: [],
     sentAtMs: Number.POSITIVE_INFINITY,

@@ -45,13 +45,13 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   await world.heal()
   const healedAt = performance.now()
   const slowBeforeMs = pulse.slowMs
-  const patience = setInterval(() => {
+  const waitOptions = setInterval(() => {
     const givenMs = Math.min(pulse.slowMs - slowBeforeMs, maxGivenMs)
     if (performance.now() - healedAt > slackMs + world.leases.leaseMs + givenMs) over.abort()
   }, 100)
   await talking
   if (over.signal.aborted) violations.push('hanging: not everything had ended in time after everything was healed')
-  clearInterval(patience)
+  clearInterval(waitOptions)
   over.abort()
   for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
   const asked = sessions.flatMap(({ runs }) => runs)

@@ -5,7 +5,7 @@
 import { createServer } from 'node:http'
 import { claude } from '@verbatim/core/claude'
 import { createMongoClient, createMongoStorage, createWatchClient } from '@verbatim/core/mongodb'
-import { createServerCore, systemClock } from '@verbatim/core/server'
+import { createEngine, systemClock } from '@verbatim/core/server'
 import type { Clock, LogFields, Logger } from '@verbatim/core/server'
 import { createApi } from '@verbatim/api'
 import { crashAt } from './crash-at.ts'
@@ -40,10 +40,10 @@ async function start(config: ServerConfig): Promise<void> {
   const slowTooling = claude({ ...withTools, id: 'slow-tooling', toolTimeoutMs: slowToolTimeoutMs })
   const agents = [seededAgent, continuingAgent, claude(provider), tooling, slowTooling]
   const options = { ...leases, archiveDelayMs, startWaitMs: 1_500, cancelWaitMs: 2_000 }
-  const core = createServerCore({ ...crashAt(storage, config.crashAt), agents, clock, logger }, options)
+  const engine = createEngine({ ...crashAt(storage, config.crashAt), agents, clock, logger }, options)
   const authenticate = () => ({ userId: 'torture' })
   const api = createApi({
-    core,
+    engine,
     authenticate,
     logger,
     heartbeatMs: 300,
@@ -54,11 +54,11 @@ async function start(config: ServerConfig): Promise<void> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   process.once('SIGTERM', () => {
     const stop = async () => {
-      await core.drain({ graceMs })
+      await engine.drain({ graceMs })
       await api.close()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await core.close()
+      await engine.close()
       await Promise.all([client.close(), watchClient.close()])
       process.exit(0)
     }

@@ -16,7 +16,7 @@ export const continuingAgent: Agent = { ...seededAgent, id: 'continuing', onCras
 
 /** What is left to say of the newest prompt of a person's, going by nothing but the history. */
 function scriptFor(messages: readonly Message[]): Script {
-  const at = messages.findLastIndex(({ role, continues }) => role === 'user' && continues === null)
+  const at = messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)
   const spec = parsePrompt(textOf(messages[at]?.content ?? []))
   const parts = messages.slice(at + 1).filter(({ role }) => role === 'assistant')
   const said = parts.map(({ content }) => textOf(content)).join('')

@@ -92,12 +92,12 @@ export class ServerProcess {
     this.#isStopping = true
     this.#child.kill('SIGTERM')
     let isLate = false
-    const patience = setTimeout(() => {
+    const waitOptions = setTimeout(() => {
       isLate = true
       this.#child.kill('SIGKILL')
     }, withinMs)
     const code = await exitOf(this.#child)
-    clearTimeout(patience)
+    clearTimeout(waitOptions)
     return isLate ? 'late' : code
   }
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 // oxlint-disable-next-line no-restricted-imports -- only to serve; the command talks through the client
 import { createApi } from '@verbatim/api'
 // oxlint-disable-next-line no-restricted-imports -- as above
-import { createServerCore } from '@verbatim/core/server'
+import { createEngine } from '@verbatim/core/server'
 // oxlint-disable-next-line no-restricted-imports -- as above
 import { openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
 // oxlint-disable-next-line no-restricted-imports -- as above
@@ -22,12 +22,12 @@ export async function startFleet(input: { mongoUri: string; first: Script; rest:
   const database = await openTestDatabase(input.mongoUri)
   const open = (script: Script, recoveryMs: number) => {
     const agent = { ...scriptedAgent(script), onCrash: 'continue' as const }
-    return createServerCore({ ...database.storage, agents: [agent] }, { ...leases, recoveryMs })
+    return createEngine({ ...database.storage, agents: [agent] }, { ...leases, recoveryMs })
   }
   // The process that is spoken to is not lost, and only looks on as its runs are taken.
   const front = open(input.first, 600_000)
   const cores = [front]
-  const api = createApi({ core: front, authenticate: () => ({ userId: 'ada' }) })
+  const api = createApi({ engine: front, authenticate: () => ({ userId: 'ada' }) })
   const server = createServer(api.nodeHandler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
@@ -42,7 +42,7 @@ export async function startFleet(input: { mongoUri: string; first: Script; rest:
       await api.close()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await Promise.all(cores.map(async (core) => await core.close()))
+      await Promise.all(cores.map(async (engine) => await engine.close()))
       await database[Symbol.asyncDispose]()
     },
   }

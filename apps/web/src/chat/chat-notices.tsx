@@ -1,5 +1,5 @@
 import type { UseChatResult } from '@verbatim/client/react'
-import { wordsOfError } from './words-of-error.ts'
+import { errorMessage } from './words-of-error.ts'
 
 interface ChatNoticesProps {
   readonly chat: UseChatResult
@@ -19,7 +19,7 @@ export function ChatNotices({ chat, onRetry }: ChatNoticesProps) {
       </p>
       {error !== null && !isSaid && (
         <div className="error-notice" role="alert" data-testid="error">
-          <p>{wordsOfError(error)}</p>
+          <p>{errorMessage(error)}</p>
           <button type="button" className="quiet-button" onClick={onRetry} data-testid="retry">
             Try again
           </button>

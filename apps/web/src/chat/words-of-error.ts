@@ -1,7 +1,7 @@
 import type { ChatError } from '../message/chat-message.ts'
 
 /** An error as its reader needs it: what happened, and what becomes of the message. */
-export function wordsOfError(error: ChatError): string {
+export function errorMessage(error: ChatError): string {
   switch (error.code) {
     case 'UNAVAILABLE':
       return 'The server cannot be reached just now.'

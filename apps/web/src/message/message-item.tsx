@@ -12,8 +12,8 @@ interface MessageItemProps {
 
 /** One message. A finished one is the same object in every render, so it is drawn once. */
 export const MessageItem = memo(function MessageItem({ message, onRegenerate }: MessageItemProps) {
-  const { role, status, content, continues } = message
-  if (role === 'user' && continues !== null) return <Seam text={textOfBlocks(content)} />
+  const { role, status, content, continuationOf } = message
+  if (role === 'user' && continuationOf !== null) return <Seam text={textOfBlocks(content)} />
   return (
     <li
       className="message"

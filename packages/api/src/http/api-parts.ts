@@ -1,5 +1,5 @@
 import type { Principal } from '@verbatim/core'
-import type { Logger, ServerCore } from '@verbatim/core/server'
+import type { Logger, Engine } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
 import type { ApiContext, ApiRequest } from '../context.ts'
 import type { AppRouter } from '../create-router.ts'
@@ -7,7 +7,7 @@ import type { OpenStreams } from '../sse/open-streams.ts'
 
 /** What the endpoints of one API share. */
 export interface ApiParts {
-  readonly core: ServerCore
+  readonly engine: Engine
   readonly logger: Logger | undefined
   readonly options: ApiOptions
   readonly router: AppRouter<ApiContext>

@@ -28,7 +28,7 @@ export async function startChat(parts: ApiParts, exchange: Exchange): Promise<Ch
   const input = ChatInput.parse(body)
   const key = exchange.request.headers.get('idempotency-key')
   const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
-  await parts.core.runs.start(owner, { ...input, runId })
+  await parts.engine.runs.start(owner, { ...input, runId })
   return { owner, runId }
 }
 

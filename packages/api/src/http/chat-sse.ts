@@ -34,7 +34,7 @@ async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Pro
   const owner = await requireOwner(parts, exchange)
   const cursor = exchange.request.headers.get('last-event-id') ?? exchange.query.get('lastEventId') ?? ''
   const after = cursor === '' ? 0 : fromCursor(cursor, runId).seq
-  const { lastSeq } = await parts.core.runs.get(owner, runId)
+  const { lastSeq } = await parts.engine.runs.get(owner, runId)
   if (lastSeq !== null && after > lastSeq) {
     throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
       data: { field: 'lastEventId' },
@@ -51,7 +51,7 @@ async function streamRun(parts: ApiParts, exchange: Exchange, run: ChatRun & { a
   const sink = exchange.openStream({ ...eventStreamHeaders, 'x-run-id': runId })
   await writeStream(
     parts.streams.open(sink, format),
-    (signal) => parts.core.runs.follow(owner, runId, { after, signal }),
+    (signal) => parts.engine.runs.follow(owner, runId, { after, signal }),
     format,
   )
 }

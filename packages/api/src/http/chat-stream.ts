@@ -29,7 +29,7 @@ export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<v
   const follow = new AbortController()
   const leave = () => follow.abort()
   exchange.closed.addEventListener('abort', leave, { once: true })
-  const texts = textsOf(parts.core.runs.follow(owner, runId, { signal: follow.signal }))
+  const texts = textsOf(parts.engine.runs.follow(owner, runId, { signal: follow.signal }))
   try {
     const first = await texts.next()
     const headers = { 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no', 'x-run-id': runId }

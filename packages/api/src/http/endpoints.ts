@@ -21,7 +21,7 @@ const metricsScope = 'verbatim:metrics'
 
 /** Finds the endpoint of a path (behind `basePath`); undefined when there is none. tRPC's own are not among them, but the follow. */
 export function createEndpoints(parts: ApiParts, metrics: Metrics): (path: string) => Endpoint | undefined {
-  const readiness = createReadiness(parts.core)
+  const readiness = createReadiness(parts.engine)
   const live = async (exchange: Exchange) => exchange.answer(liveAnswer())
   const ready = async (exchange: Exchange) => exchange.answer(await readiness())
   const fixed = new Map<string, Endpoint['methods']>([

@@ -1,5 +1,5 @@
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { jsonAnswer } from './exchange.ts'
 import type { Answer } from './exchange.ts'
 
@@ -11,22 +11,22 @@ export function liveAnswer(): Answer {
 }
 
 /** Tells whether this process should be sent new calls. Callers at the same time share one look at the database. */
-export function createReadiness(core: ServerCore): () => Promise<Answer> {
+export function createReadiness(engine: Engine): () => Promise<Answer> {
   let looking: Promise<Answer> | undefined
   return async () => {
-    looking ??= look(core).finally(() => (looking = undefined))
+    looking ??= look(engine).finally(() => (looking = undefined))
     return await looking
   }
 }
 
-async function look(core: ServerCore): Promise<Answer> {
-  if (core.draining.aborted) return notReady('The server is stopping')
+async function look(engine: Engine): Promise<Answer> {
+  if (engine.draining.aborted) return notReady('The server is stopping')
   const signal = AbortSignal.timeout(readyTimeoutMs)
   try {
-    await Promise.race([core.ready(signal), rejectedBy(signal)])
+    await Promise.race([engine.ready(signal), rejectedBy(signal)])
     return jsonAnswer(200, { status: 'ready' })
   } catch (error) {
-    // Anybody may ask, so the cause stays inside; the core logs it.
+    // Anybody may ask, so the cause stays inside; the engine logs it.
     const isIncomplete = isVerbatimError(error) && error.code === 'UNSUPPORTED_DEPLOYMENT'
     return notReady(isIncomplete ? 'The database is not as the server needs it' : 'The database does not answer')
   }

@@ -1,5 +1,5 @@
 /** What an operator sees, in Prometheus' text format. An own registry: two APIs in one process do not collide. */
-import type { ServerCore } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import { performance } from 'node:perf_hooks'
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { StreamEnd, StreamKind } from '../sse/open-stream.ts'
@@ -21,7 +21,7 @@ export class Metrics implements StreamCounters {
   readonly #frames: Counter<'kind'>
   readonly #ends: Counter<'kind' | 'end'>
 
-  constructor(core: ServerCore, countStreams: (kind: StreamKind) => number) {
+  constructor(engine: Engine, countStreams: (kind: StreamKind) => number) {
     const registers = [this.#registry]
     this.#requests = new Counter({
       name: 'verbatim_http_requests_total',
@@ -50,7 +50,7 @@ export class Metrics implements StreamCounters {
         for (const kind of kinds) this.set({ kind }, countStreams(kind))
       },
     })
-    registerCore(this.#registry, core)
+    registerEngine(this.#registry, engine)
     registerProcess(this.#registry)
   }
 
@@ -100,8 +100,8 @@ function counter(registry: Registry, { name, help, read }: Reading): void {
   })
 }
 
-function registerCore(registry: Registry, core: ServerCore): void {
-  const stats = () => core.stats()
+function registerEngine(registry: Registry, engine: Engine): void {
+  const stats = () => engine.stats()
   counter(registry, {
     name: 'verbatim_runs_started_total',
     help: 'Runs started by this process',
@@ -127,7 +127,7 @@ function registerCore(registry: Registry, core: ServerCore): void {
   gauge(registry, {
     name: 'verbatim_draining',
     help: '1 once the process drains',
-    read: () => Number(core.draining.aborted),
+    read: () => Number(engine.draining.aborted),
   })
   new Counter({
     name: 'verbatim_runs_ended_total',

@@ -24,15 +24,15 @@ export function createMessagesRouter({ authedProcedure }: Procedures) {
       .input(ListMessagesInput)
       .output(pageOf(Message))
       .query(
-        async ({ ctx, input: { sessionId, ...page } }) => await ctx.core.messages.list(ctx.owner, sessionId, page),
+        async ({ ctx, input: { sessionId, ...page } }) => await ctx.engine.messages.list(ctx.owner, sessionId, page),
       ),
     get: authedProcedure
       .input(MessageInput)
       .output(Message)
-      .query(async ({ ctx, input }) => await ctx.core.messages.get(ctx.owner, input.sessionId, input.messageId)),
+      .query(async ({ ctx, input }) => await ctx.engine.messages.get(ctx.owner, input.sessionId, input.messageId)),
     append: authedProcedure
       .input(AppendMessageInput)
       .output(Message)
-      .mutation(async ({ ctx, input }) => await ctx.core.messages.append(ctx.owner, input)),
+      .mutation(async ({ ctx, input }) => await ctx.engine.messages.append(ctx.owner, input)),
   })
 }

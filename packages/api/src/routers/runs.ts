@@ -37,7 +37,7 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
     start: authedProcedure
       .input(StartRunInput)
       .output(Run)
-      .mutation(async ({ ctx, input }) => await ctx.core.runs.start(ctx.owner, input)),
+      .mutation(async ({ ctx, input }) => await ctx.engine.runs.start(ctx.owner, input)),
     /** Returns after the terminal event and only then; every other end means "reconnect with the last cursor". */
     follow: authedProcedure
       .input(FollowRunInput)
@@ -46,19 +46,19 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
     get: authedProcedure
       .input(RunInput)
       .output(Run)
-      .query(async ({ ctx, input }) => await ctx.core.runs.get(ctx.owner, input.runId)),
+      .query(async ({ ctx, input }) => await ctx.engine.runs.get(ctx.owner, input.runId)),
     list: authedProcedure
       .input(ListRunsInput)
       .output(pageOf(Run))
-      .query(async ({ ctx, input: { sessionId, ...page } }) => await ctx.core.runs.list(ctx.owner, sessionId, page)),
+      .query(async ({ ctx, input: { sessionId, ...page } }) => await ctx.engine.runs.list(ctx.owner, sessionId, page)),
     cancel: authedProcedure
       .input(RunInput)
       .output(CancelRunResult)
-      .mutation(async ({ ctx, input }) => await ctx.core.runs.cancel(ctx.owner, input.runId)),
+      .mutation(async ({ ctx, input }) => await ctx.engine.runs.cancel(ctx.owner, input.runId)),
     retry: authedProcedure
       .input(RetryRunInput)
       .output(Run)
-      .mutation(async ({ ctx, input }) => await ctx.core.runs.retry(ctx.owner, input)),
+      .mutation(async ({ ctx, input }) => await ctx.engine.runs.retry(ctx.owner, input)),
   })
 }
 
@@ -66,13 +66,13 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
 const noSignal = new AbortController().signal
 
 async function* followRun(
-  { core, logger, owner }: AuthedContext,
+  { engine, logger, owner }: AuthedContext,
   { runId, lastEventId }: FollowRunInput,
   signal: AbortSignal = noSignal,
 ): AsyncGenerator<TrackedEnvelope<EventBatch>, void, void> {
   try {
     const after = lastEventId == null ? 0 : fromCursor(lastEventId, runId).seq
-    for await (const batch of core.runs.follow(owner, runId, { after, signal })) {
+    for await (const batch of engine.runs.follow(owner, runId, { after, signal })) {
       yield tracked(toCursor(runId, lastSeqOf(batch)), batch)
     }
   } catch (error) {

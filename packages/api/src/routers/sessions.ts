@@ -12,22 +12,22 @@ export function createSessionsRouter({ authedProcedure }: Procedures) {
     create: authedProcedure
       .input(CreateSessionInput)
       .output(Session)
-      .mutation(async ({ ctx, input }) => await ctx.core.sessions.create(ctx.owner, input)),
+      .mutation(async ({ ctx, input }) => await ctx.engine.sessions.create(ctx.owner, input)),
     get: authedProcedure
       .input(SessionInput)
       .output(Session)
-      .query(async ({ ctx, input }) => await ctx.core.sessions.get(ctx.owner, input.sessionId)),
+      .query(async ({ ctx, input }) => await ctx.engine.sessions.get(ctx.owner, input.sessionId)),
     list: authedProcedure
       .input(PageInput)
       .output(pageOf(Session))
-      .query(async ({ ctx, input }) => await ctx.core.sessions.list(ctx.owner, input)),
+      .query(async ({ ctx, input }) => await ctx.engine.sessions.list(ctx.owner, input)),
     update: authedProcedure
       .input(UpdateSessionInput)
       .output(Session)
-      .mutation(async ({ ctx, input }) => await ctx.core.sessions.update(ctx.owner, input)),
+      .mutation(async ({ ctx, input }) => await ctx.engine.sessions.update(ctx.owner, input)),
     delete: authedProcedure
       .input(SessionInput)
       .output(DeleteSessionResult)
-      .mutation(async ({ ctx, input, signal }) => await ctx.core.sessions.delete(ctx.owner, { ...input, signal })),
+      .mutation(async ({ ctx, input, signal }) => await ctx.engine.sessions.delete(ctx.owner, { ...input, signal })),
   })
 }

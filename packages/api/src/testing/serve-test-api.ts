@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { LogFields, ServerCore, ServerOptionsInput } from '@verbatim/core/server'
-import { openTestCore } from '@verbatim/core/testing'
-import type { TestCore } from '@verbatim/core/testing'
+import type { LogFields, Engine, EngineOptionsInput } from '@verbatim/core/server'
+import { openTestEngine } from '@verbatim/core/testing'
+import type { TestEngine } from '@verbatim/core/testing'
 import { inject } from 'vitest'
 import { createApi } from '../create-api.ts'
 import type { Api, ApiInput } from '../create-api.ts'
@@ -17,8 +17,8 @@ interface LoggedLine extends LogFields {
 /** The real engine on the real MongoDB behind a real socket. Bearer tokens are user ids; `ops` may read metrics. */
 export interface TestApi extends AsyncDisposable {
   readonly url: string
-  readonly core: ServerCore
-  readonly database: TestCore['database']
+  readonly engine: Engine
+  readonly database: TestEngine['database']
   readonly api: Api
   readonly agent: PromptedAgent
   readonly server: Server
@@ -30,19 +30,19 @@ export interface TestApi extends AsyncDisposable {
 }
 
 export async function openTestApi({
-  engine = {},
-  wrapCore = (core) => core,
+  engineOptions = {},
+  wrapEngine = (engine) => engine,
   ...input
 }: Partial<ApiInput> & {
-  engine?: ServerOptionsInput
-  wrapCore?: (core: ServerCore) => ServerCore
+  engineOptions?: EngineOptionsInput
+  wrapEngine?: (engine: Engine) => Engine
 } = {}): Promise<TestApi> {
   const agent = promptedAgent()
   const { logged, logger } = recordingLogger()
-  const options = { startWaitMs: 300, pollMs: 100, ...engine }
-  const testCore = await openTestCore({ uri: inject('mongoUri'), agents: [agent], logger, options })
-  const core = wrapCore(testCore.core)
-  const api = createApi({ core, logger, authenticate: authenticateByName, ...input })
+  const options = { startWaitMs: 300, pollMs: 100, ...engineOptions }
+  const testEngine = await openTestEngine({ uri: inject('mongoUri'), agents: [agent], logger, options })
+  const engine = wrapEngine(testEngine.engine)
+  const api = createApi({ engine, logger, authenticate: authenticateByName, ...input })
   const { server, url } = await listen(api.nodeHandler)
   const call: TestApi['fetch'] = async (path, { user = 'alice', ...init } = {}) => {
     const headers = new Headers(init.headers)
@@ -51,8 +51,8 @@ export async function openTestApi({
   }
   return {
     url,
-    core,
-    database: testCore.database,
+    engine,
+    database: testEngine.database,
     api,
     agent,
     server,
@@ -69,7 +69,7 @@ export async function openTestApi({
       await api.close()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await testCore[Symbol.asyncDispose]()
+      await testEngine[Symbol.asyncDispose]()
     },
   }
 }

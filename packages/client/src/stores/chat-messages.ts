@@ -20,7 +20,7 @@ export interface ChatMessage {
    * On stored messages, the interrupted run from which this one goes on. With it, a user message was written by the server, not
    * by a person: fold it. An answer is the rest of the one before.
    */
-  readonly continues: string | null
+  readonly continuationOf: string | null
   /** On finished answers. */
   readonly metrics: RunMetrics | null
   /** Null until stored. */
@@ -81,9 +81,9 @@ const chatMessages = new WeakMap<Message, ChatMessage>()
 function toChatMessage(message: Message): ChatMessage {
   const known = chatMessages.get(message)
   if (known !== undefined) return known
-  const { id, role, content, status, agentId, runId, continues, metrics, createdAt } = message
+  const { id, role, content, status, agentId, runId, continuationOf, metrics, createdAt } = message
   const key = runId === null ? id : keyOf(runId, role)
-  const made = { key, id, role, content, status, agentId, runId, continues, metrics, createdAt }
+  const made = { key, id, role, content, status, agentId, runId, continuationOf, metrics, createdAt }
   chatMessages.set(message, made)
   return made
 }
@@ -93,7 +93,7 @@ function keyOf(runId: string, role: 'user' | 'assistant'): string {
 }
 
 function messagesOf({ runId, prompt, isStarted, answer }: LocalRun): ChatMessage[] {
-  const base = { agentId: null, runId, continues: null, createdAt: null }
+  const base = { agentId: null, runId, continuationOf: null, createdAt: null }
   const messages: ChatMessage[] = []
   if (prompt !== null) {
     const content = [{ type: 'text', text: prompt } as const]

@@ -127,7 +127,7 @@ class SessionChat implements ChatStore {
     }
     this.#error = null
     this.#unjoinable = undefined
-    const handle = this.#client.chat(this.#sessionId).send(prompt, { ...options, followsOn: false })
+    const handle = this.#client.chat(this.#sessionId).send(prompt, { ...options, followContinuations: false })
     this.#follow(
       borrowRun(this.#client, handle.id, () => handle),
       prompt,
@@ -148,7 +148,7 @@ class SessionChat implements ChatStore {
   }
 
   readonly regenerate = async (): Promise<boolean> => {
-    const isPrompt = ({ role, continues }: ChatMessage) => role === 'user' && continues === null
+    const isPrompt = ({ role, continuationOf }: ChatMessage) => role === 'user' && continuationOf === null
     const prompt = this.#take().messages.findLast(isPrompt)
     return prompt === undefined ? false : await this.send(textOf(prompt.content))
   }
@@ -235,7 +235,7 @@ class SessionChat implements ChatStore {
     const hasEnded = hasAnswer(this.#stored, runId) || (local !== undefined && isTerminalStatus(local.answer.status))
     const isBeingMade = this.#runs.some(({ handle }) => handle.answer.status !== 'queued')
     if (isKnown || hasEnded || (isBeingMade && local?.answer.status !== 'queued')) return
-    const options = { followsOn: false, ...(local === undefined ? {} : { answer: local.answer }) }
+    const options = { followContinuations: false, ...(local === undefined ? {} : { answer: local.answer }) }
     this.#follow(
       borrowRun(this.#client, runId, () => this.#client.runs.follow(runId, options)),
       local?.prompt ?? null,

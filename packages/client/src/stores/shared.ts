@@ -38,7 +38,7 @@ const handles = new WeakMap<VerbatimClient, Map<string, Shared>>()
 export function borrowRun(
   client: VerbatimClient,
   runId: string,
-  open = () => client.runs.follow(runId, { followsOn: false }),
+  open = () => client.runs.follow(runId, { followContinuations: false }),
 ): Loan {
   const ofClient = handles.get(client) ?? new Map<string, Shared>()
   handles.set(client, ofClient)

@@ -60,8 +60,8 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
       status: 'completed',
       agentId: role === 'assistant' ? 'default' : null,
       runId,
-      continues: null,
-      retries: null,
+      continuationOf: null,
+      retryOf: null,
       metrics: role === 'assistant' ? metrics : null,
       createdAt: new Date(1_700_000_000_000 + messages.length * 1000).toISOString(),
     }

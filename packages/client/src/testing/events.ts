@@ -83,8 +83,8 @@ export function storedAnswer(log: readonly EventBatch[], seq = 2): Message {
     status: isTerminalStatus(answer.status) ? answer.status : 'interrupted',
     agentId: 'default',
     runId,
-    continues: null,
-    retries: null,
+    continuationOf: null,
+    retryOf: null,
     metrics: answer.metrics,
     createdAt: '2026-01-01T00:00:01.000Z',
   }

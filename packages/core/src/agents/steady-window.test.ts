@@ -13,8 +13,8 @@ function windowOf(newestSeq: number, size: number): Message[] {
     status: 'completed',
     agentId: null,
     runId: null,
-    continues: null,
-    retries: null,
+    continuationOf: null,
+    retryOf: null,
     metrics: null,
     createdAt: '2026-01-01T00:00:00.000Z',
   }))

@@ -28,9 +28,9 @@ export const Message = z.strictObject({
    * The interrupted run from which the run of this message goes on. A user message with it was written by the server, not by a
    * person; an assistant message with it is the rest of an answer.
    */
-  continues: RunId.nullable(),
+  continuationOf: RunId.nullable(),
   /** On an assistant message: the run whose answer this one takes the place of; agents are not given that one any more. */
-  retries: RunId.nullable(),
+  retryOf: RunId.nullable(),
   /** On assistant messages of a run. */
   metrics: RunMetrics.nullable(),
   createdAt: z.iso.datetime(),

@@ -31,11 +31,11 @@ export const Run = z.strictObject({
   error: WireError.nullable(),
   metrics: RunMetrics.nullable(),
   /** The interrupted run from which this one goes on; the server started it and wrote its user message. */
-  continues: RunId.nullable(),
+  continuationOf: RunId.nullable(),
   /** The run that goes on from this interrupted one. */
   continuedBy: RunId.nullable(),
   /** The run whose prompt this one answers again, see `runs.retry`. */
-  retries: RunId.nullable(),
+  retryOf: RunId.nullable(),
   createdAt: z.iso.datetime(),
   endedAt: z.iso.datetime().nullable(),
 })

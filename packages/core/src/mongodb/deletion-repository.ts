@@ -1,9 +1,9 @@
 import type { DeletionRepository } from '../ports/deletion-repository.ts'
-import { markDeleted } from './mark-deleted.ts'
-import type { MongoContext } from './mongo-context.ts'
-import { purgeSession } from './purge-session.ts'
-import { longAttemptMs, retryRequest, retryUntil } from './retry.ts'
-import { sweepRuns } from './sweep-runs.ts'
+import { storeTombstone } from './transitions/delete-session.ts'
+import type { MongoContext } from './schema/mongo-context.ts'
+import { purgeSession } from './retention/purge-session.ts'
+import { longAttemptMs, retryRequest, retryUntil } from './driver/retry.ts'
+import { sweepRuns } from './retention/sweep-runs.ts'
 
 /** Keeps one look from holding more than a bounded list. */
 const maxSessionsPerLook = 1_000
@@ -12,7 +12,7 @@ export function createDeletionRepository(storage: MongoContext): DeletionReposit
   const { sessions } = storage.collections
   const attemptMs = longAttemptMs
   return {
-    markDeleted: (owner, sessionId) => retryRequest(() => markDeleted(storage, owner, sessionId)),
+    storeTombstone: (owner, sessionId) => retryRequest(() => storeTombstone(storage, owner, sessionId)),
     purgeSession: (key, { signal, ...options }) =>
       // One attempt's own signal: two that were at it at once would be harmless, and twice the work.
       retryUntil(signal, (attempt) => purgeSession(storage, key, { ...options, signal: attempt }), { attemptMs }),

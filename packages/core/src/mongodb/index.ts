@@ -1,3 +1,3 @@
 /** MongoDB as the engine's storage. */
-export { createMongoClient, createWatchClient } from './connect.ts'
+export { createMongoClient, createWatchClient } from './driver/connect.ts'
 export { createMongoStorage, type MongoStorage, type MongoStorageInput } from './storage.ts'

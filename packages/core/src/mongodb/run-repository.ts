@@ -9,20 +9,20 @@ import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { RunKey } from '../ports/event-log.ts'
 import type { ClaimedRun, Offer, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
-import { beginRun } from './begin-run.ts'
-import { cancelQueuedRun } from './cancel-queued-run.ts'
-import { findSurely } from './catch-up.ts'
-import type { Collections, RunDocument } from './collections.ts'
-import { continueRun } from './continue-run.ts'
-import { toOwnedRun, toRun } from './documents.ts'
-import { finishRun } from './finish-run.ts'
-import { offerUpdate } from './hand-over.ts'
-import type { MongoContext } from './mongo-context.ts'
-import { runKeyOf, sessionKeyOf } from './owner-keys.ts'
-import { fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
-import { retryRequest, retryUntil, tryOnce } from './retry.ts'
-import { retryRun } from './retry-run.ts'
-import { startRun } from './start-run.ts'
+import { beginRun } from './transitions/begin-run.ts'
+import { cancelQueuedRun } from './transitions/cancel-queued-run.ts'
+import { findLinearizable } from './schema/read-barrier.ts'
+import type { Collections, RunDocument } from './schema/collections.ts'
+import { continueRun } from './transitions/continue-run.ts'
+import { toOwnedRun, toRun } from './schema/documents.ts'
+import { finishRun } from './transitions/finish-run.ts'
+import { offerUpdate } from './transitions/advance-queue.ts'
+import type { MongoContext } from './schema/mongo-context.ts'
+import { runKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
+import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
+import { retryRequest, retryUntil, tryOnce } from './driver/retry.ts'
+import { retryRun } from './transitions/retry-run.ts'
+import { startRun } from './transitions/start-run.ts'
 
 export function createRunRepository(storage: MongoContext): RunRepository {
   const { runs } = storage.collections
@@ -51,7 +51,7 @@ export function createRunRepository(storage: MongoContext): RunRepository {
     },
     async getRun(owner, runId) {
       const _id = runKeyOf(owner, runId)
-      const found = await retryRequest(() => findSurely(storage.collections, () => runs.findOne({ _id })))
+      const found = await retryRequest(() => findLinearizable(storage.collections, () => runs.findOne({ _id })))
       return found === null ? undefined : toRun(found)
     },
     findOwnedRun: (owner, runId) => tryOnce(() => findOwnedRun(runs, owner, runId)),
@@ -67,7 +67,7 @@ export function createRunRepository(storage: MongoContext): RunRepository {
     findCancelRequests: (processId) => tryOnce(() => findCancelRequests(runs, processId)),
     renewLeases: (owned, lease) => tryOnce(() => renewLeases(runs, owned, lease)),
     releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
-    claimLapsedRun: (lease) => tryOnce(() => claimLapsedRun(runs, lease)),
+    claimExpiredLease: (lease) => tryOnce(() => claimExpiredLease(runs, lease)),
     findRunToArchive: (endedForMs) => retryRequest(() => findRunToArchive(runs, endedForMs)),
     async markArchived(key, { expiresAt }) {
       const marked = { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } } as const
@@ -111,7 +111,7 @@ async function requestCancel(collections: Collections, owner: Owner, runId: RunI
     [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
     { returnDocument: 'after' },
   )
-  return requested ?? (await findSurely(collections, () => runs.findOne({ _id })))
+  return requested ?? (await findLinearizable(collections, () => runs.findOne({ _id })))
 }
 
 async function findCancelRequests(runs: Runs, processId: string): Promise<RunKey[]> {
@@ -141,7 +141,7 @@ async function releaseLeases(runs: Runs, owned: readonly OwnedRun[], processId: 
   await runs.updateMany(mine, { $set: { 'lease.ms': 0 } })
 }
 
-async function claimLapsedRun(
+async function claimExpiredLease(
   runs: Runs,
   lease: { processId: string; leaseMs: number },
 ): Promise<ClaimedRun | undefined> {

@@ -5,16 +5,16 @@ import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
-import { catchUp, findSurely } from './catch-up.ts'
-import type { MessageDocument } from './collections.ts'
-import { toMessage, toSession } from './documents.ts'
-import { isDuplicateKey, NotCommittedYetError } from './map-error.ts'
-import type { MongoContext } from './mongo-context.ts'
-import { messageKeyOf, sessionKeyOf } from './owner-keys.ts'
-import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './paging.ts'
-import { retryRequest } from './retry.ts'
-import { busyError, claimHead, newSession, notDeleted } from './session-head.ts'
-import { inTransaction } from './transaction.ts'
+import { majorityBarrier, findLinearizable } from './schema/read-barrier.ts'
+import type { MessageDocument } from './schema/collections.ts'
+import { toMessage, toSession } from './schema/documents.ts'
+import { isDuplicateKey, NotCommittedYetError } from './driver/map-error.ts'
+import type { MongoContext } from './schema/mongo-context.ts'
+import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
+import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
+import { retryRequest } from './driver/retry.ts'
+import { busyError, claimHead, newSession, notDeleted } from './transitions/session-head.ts'
+import { inTransaction } from './driver/transaction.ts'
 
 export function createSessionRepository(storage: MongoContext): SessionRepository {
   const { sessions, messages } = storage.collections
@@ -22,7 +22,7 @@ export function createSessionRepository(storage: MongoContext): SessionRepositor
     createSession: (owner, session) => retryRequest(() => createSession(storage, owner, session)),
     async getSession(owner, sessionId) {
       const _id = sessionKeyOf(owner, sessionId)
-      const found = await retryRequest(() => findSurely(storage.collections, () => sessions.findOne({ _id })))
+      const found = await retryRequest(() => findLinearizable(storage.collections, () => sessions.findOne({ _id })))
       return found === null ? undefined : toSession(found)
     },
     listSessions: (owner, page) => listSessions(storage, owner, page),
@@ -38,7 +38,7 @@ export function createSessionRepository(storage: MongoContext): SessionRepositor
     appendMessage: (owner, message) => retryRequest(() => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
       const filter = { _id: messageKeyOf(owner, sessionId, messageId) }
-      const found = await retryRequest(() => findSurely(storage.collections, () => messages.findOne(filter)))
+      const found = await retryRequest(() => findLinearizable(storage.collections, () => messages.findOne(filter)))
       return found === null ? undefined : toMessage(found)
     },
     listMessages: (owner, sessionId, page) => listMessages(storage, { owner, sessionId }, page),
@@ -94,7 +94,7 @@ async function listMessages(
   const after = page.cursor ? fromSeqCursor(page.cursor) : undefined
   const past = after === undefined ? {} : page.order === 'oldest' ? { $gt: after } : { $lt: after }
   const found = await retryRequest(async () => {
-    if (isLinearizable) await catchUp(collections)
+    if (isLinearizable) await majorityBarrier(collections)
     return await collections.messages
       .find({ s: sessionKeyOf(owner, sessionId), b: 'main', seq: { $lte: upToSeq, ...past } })
       .sort({ seq: page.order === 'oldest' ? 1 : -1 })
@@ -148,7 +148,7 @@ async function findSameMessage(
   { collections }: MongoContext,
   document: Omit<MessageDocument, 'seq'>,
 ): Promise<Message | undefined> {
-  const found = await findSurely(collections, () => collections.messages.findOne({ _id: document._id }))
+  const found = await findLinearizable(collections, () => collections.messages.findOne({ _id: document._id }))
   if (found === null) return undefined
   const isSame = found.role === document.role && isDeepStrictEqual(found.content, document.content)
   if (!isSame)

@@ -8,7 +8,7 @@ declare const sessionKeyBrand: unique symbol
 export type SessionKey = string & { readonly [sessionKeyBrand]: true }
 
 /** A session that is deleted: nothing starts or is stored in it any more. */
-export interface MarkedSession {
+export interface Tombstone {
   readonly key: SessionKey
   /** The runs that are stopped: those that waited have ended, `active` has the intent to cancel. */
   readonly stopped: readonly RunKey[]
@@ -26,15 +26,15 @@ export interface DeletionRepository {
    *
    * @throws VerbatimError `UNAVAILABLE`
    */
-  markDeleted(owner: Owner, sessionId: SessionId): Promise<MarkedSession | undefined>
+  storeTombstone(owner: Owner, sessionId: SessionId): Promise<Tombstone | undefined>
   /**
    * Removes all that belongs to a marked session, children first, and stores the receipt. False when a run still goes on in
    * it: then nothing is removed. What remains are keys without content.
    *
-   * @param restMs after which every write of a lost process has ended or been given up; then it is looked for such once more
+   * @param lateWriteGraceMs after which every write of a lost process has ended or been given up; then it is looked for such once more
    * @throws VerbatimError `UNAVAILABLE` when the signal aborts
    */
-  purgeSession(key: SessionKey, options: { restMs: number; signal: AbortSignal }): Promise<boolean>
+  purgeSession(key: SessionKey, options: { lateWriteGraceMs: number; signal: AbortSignal }): Promise<boolean>
   /** Sessions that are marked and not purged, the oldest first. */
   findSessionsToPurge(): Promise<SessionKey[]>
   /** Removes what is left of the events of at most `maxRuns` runs whose time is over, with a receipt; answers how many there were. */

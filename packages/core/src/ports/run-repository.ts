@@ -37,7 +37,7 @@ export interface Offer {
 }
 
 /** What the runs of a chain used before this one: a budget is the chain's, so that a run that kills its process ends. */
-export interface ChainUse {
+export interface ContinuationUsage {
   readonly continuations: number
   readonly outputTokens: number
   readonly costUsd: number
@@ -52,13 +52,13 @@ interface ImmediateRun extends Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy
 /** A run that goes on from an interrupted one; its prompt is the server's. */
 export interface LinkedRun extends ImmediateRun {
   readonly prompt: readonly ContentBlock[]
-  readonly continues: RunId
-  readonly chain: ChainUse
+  readonly continuationOf: RunId
+  readonly continuationUsage: ContinuationUsage
 }
 
 /** Another run for a prompt that is stored already. */
 export interface RepeatedRun extends ImmediateRun {
-  readonly retries: RunId
+  readonly retryOf: RunId
 }
 
 /** The fence of a run's first writer. */
@@ -71,7 +71,7 @@ export interface OwnedRun {
   readonly run: Run
   /** The writer's fence; a takeover raises it. */
   readonly fence: number
-  readonly chain: ChainUse
+  readonly continuationUsage: ContinuationUsage
 }
 
 /** What became of a start: the run is this process's to drive, it waits for its turn, or it was there already. */
@@ -154,7 +154,7 @@ export interface RunRepository {
     options: { next: LinkedRun; signal: AbortSignal },
   ): Promise<OwnedRun | 'fenced'>
   /**
-   * One transaction: claims the session for the run, when the answer of `run.retries` is its newest message, and stores the
+   * One transaction: claims the session for the run, when the answer of `run.retryOf` is its newest message, and stores the
    * run and its first event. The same id with the same hash answers `existing`.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `UNAVAILABLE`
@@ -201,7 +201,7 @@ export interface RunRepository {
   /** Gives up the leases of `owned`, so that another process takes the runs over without waiting for them to lapse. */
   releaseLeases(owned: readonly OwnedRun[], processId: string): Promise<void>
   /** Takes over at most one run whose lease lapsed, raising its fence. */
-  claimLapsedRun(lease: { processId: string; leaseMs: number }): Promise<ClaimedRun | undefined>
+  claimExpiredLease(lease: { processId: string; leaseMs: number }): Promise<ClaimedRun | undefined>
   /** A run that ended at least `endedForMs` ago and is not archived yet. */
   findRunToArchive(endedForMs: number): Promise<RunKey | undefined>
   /** The run's events are archived: it is not found any more by {@link findRunToArchive}. What is left expires at `expiresAt`. */

@@ -7,19 +7,19 @@ import { VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { DeleteSessionResult } from '../contract/session.ts'
-import type { DeletionRepository, MarkedSession } from '../ports/deletion-repository.ts'
+import type { DeletionRepository, Tombstone } from '../ports/deletion-repository.ts'
 import type { RunKey } from '../ports/event-log.ts'
-import { waitForEnd } from '../runs/cancel-run.ts'
-import { cancelReason } from '../runs/drive-run.ts'
-import type { FollowDeps } from '../runs/follow-run.ts'
-import type { LiveRuns } from '../runs/live-runs.ts'
+import { waitForEnd } from '../runs/lifecycle/cancel-run.ts'
+import { cancelReason } from '../runs/lifecycle/drive-run.ts'
+import type { FollowDeps } from '../runs/log/follow-run.ts'
+import type { LiveRuns } from '../runs/lifecycle/live-runs.ts'
 
 export interface DeleteDeps extends FollowDeps {
   readonly deletionRepository: DeletionRepository
   readonly liveRuns: LiveRuns
   /** How long the answer waits for the run's end and the removal, in milliseconds. */
   readonly deleteWaitMs: number
-  readonly restMs: number
+  readonly lateWriteGraceMs: number
   /** Ends every wait when it aborts. */
   readonly stopping: AbortSignal
 }
@@ -30,7 +30,7 @@ export async function deleteSession(
   owner: Owner,
   { sessionId, signal = deps.stopping }: { sessionId: SessionId; signal?: AbortSignal | undefined },
 ): Promise<DeleteSessionResult> {
-  const marked = await deps.deletionRepository.markDeleted(owner, sessionId)
+  const marked = await deps.deletionRepository.storeTombstone(owner, sessionId)
   if (marked === undefined) throw new VerbatimError('SESSION_NOT_FOUND')
   for (const key of marked.stopped) {
     deps.liveRuns.get(key)?.stop.abort(cancelReason)
@@ -40,10 +40,10 @@ export async function deleteSession(
   return { sessionId, isPurged: marked.isPurged || (await purge(deps, marked, wait)) }
 }
 
-async function purge(deps: DeleteDeps, { key, active }: MarkedSession, wait: AbortSignal): Promise<boolean> {
+async function purge(deps: DeleteDeps, { key, active }: Tombstone, wait: AbortSignal): Promise<boolean> {
   if (active !== undefined) await ended(deps, active, wait)
   try {
-    return await deps.deletionRepository.purgeSession(key, { restMs: deps.restMs, signal: wait })
+    return await deps.deletionRepository.purgeSession(key, { lateWriteGraceMs: deps.lateWriteGraceMs, signal: wait })
   } catch {
     return false // the mark stands, which is what was asked for; any process removes the rest, and reports what keeps it from it
   }

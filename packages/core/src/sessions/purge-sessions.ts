@@ -8,7 +8,7 @@ import type { Logger } from '../ports/logger.ts'
 export interface SweepDeps {
   readonly deletionRepository: DeletionRepository
   readonly logger: Logger
-  readonly restMs: number
+  readonly lateWriteGraceMs: number
   /** Between two rounds, in milliseconds. */
   readonly sweepMs: number
 }
@@ -30,8 +30,13 @@ async function purgeMarked(deps: SweepDeps, signal: AbortSignal): Promise<void> 
   for (const key of keys) await attempt(deps, signal, async () => await purgeOne(deps, key, signal))
 }
 
-async function purgeOne({ deletionRepository, logger, restMs }: SweepDeps, key: SessionKey, signal: AbortSignal) {
-  if (await deletionRepository.purgeSession(key, { restMs, signal })) logger.info({}, 'A deleted session is purged')
+async function purgeOne(
+  { deletionRepository, logger, lateWriteGraceMs }: SweepDeps,
+  key: SessionKey,
+  signal: AbortSignal,
+) {
+  if (await deletionRepository.purgeSession(key, { lateWriteGraceMs, signal }))
+    logger.info({}, 'A deleted session is purged')
 }
 
 async function sweepExpired({ deletionRepository }: SweepDeps, signal: AbortSignal): Promise<void> {

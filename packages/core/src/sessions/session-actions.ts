@@ -5,7 +5,7 @@ import { maxPromptBytes } from '../contract/prompt.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import { deleteSession } from './delete-session.ts'
 import type { DeleteDeps } from './delete-session.ts'
-import type { MessageActions, SessionActions } from '../server-core.ts'
+import type { MessageActions, SessionActions } from '../engine/engine.ts'
 
 export function createSessionActions(repository: SessionRepository, deps: DeleteDeps): SessionActions {
   return {

@@ -8,7 +8,7 @@ import type { Message, MessageRole } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult, Run, WhenBusy } from '../contract/run.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
-import type { FollowOptions, ServerCore } from '../server-core.ts'
+import type { FollowOptions, Engine } from '../engine/engine.ts'
 
 /** What {@link SessionManager.startRun} takes. */
 export interface PromptInput {
@@ -40,31 +40,31 @@ export interface MessageInput {
  */
 export class SessionManager implements AsyncDisposable {
   readonly sessionId: SessionId
-  readonly #core: ServerCore
+  readonly #engine: Engine
   readonly #owner: Owner
   readonly #release: () => Promise<void>
 
   /** @internal */
   constructor({
-    core,
+    engine,
     owner,
     sessionId,
     release,
   }: {
-    core: ServerCore
+    engine: Engine
     owner: Owner
     sessionId: SessionId
     release: () => Promise<void>
   }) {
     this.sessionId = sessionId
-    this.#core = core
+    this.#engine = engine
     this.#owner = owner
     this.#release = release
   }
 
   /** The stored session, made when it is new. */
   session(): Promise<Session> {
-    return this.#core.sessions.create(this.#owner, { sessionId: this.sessionId })
+    return this.#engine.sessions.create(this.#owner, { sessionId: this.sessionId })
   }
 
   /**
@@ -73,7 +73,7 @@ export class SessionManager implements AsyncDisposable {
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`
    */
   startRun({ message, runId = crypto.randomUUID(), agentId, whenBusy }: PromptInput): Promise<Run> {
-    return this.#core.runs.start(this.#owner, { sessionId: this.sessionId, runId, message, agentId, whenBusy })
+    return this.#engine.runs.start(this.#owner, { sessionId: this.sessionId, runId, message, agentId, whenBusy })
   }
 
   /**
@@ -82,7 +82,7 @@ export class SessionManager implements AsyncDisposable {
    * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `CURSOR_EXPIRED`; the signal's reason when it aborts
    */
   follow(runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void> {
-    return this.#core.runs.follow(this.#owner, runId, options)
+    return this.#engine.runs.follow(this.#owner, runId, options)
   }
 
   /**
@@ -91,7 +91,7 @@ export class SessionManager implements AsyncDisposable {
    * @throws VerbatimError `RUN_NOT_FOUND`
    */
   cancelRun(runId: RunId): Promise<CancelRunResult> {
-    return this.#core.runs.cancel(this.#owner, runId)
+    return this.#engine.runs.cancel(this.#owner, runId)
   }
 
   /**
@@ -101,12 +101,12 @@ export class SessionManager implements AsyncDisposable {
    * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`
    */
   retryRun(runId: RunId, { newRunId = crypto.randomUUID() }: { newRunId?: RunId } = {}): Promise<Run> {
-    return this.#core.runs.retry(this.#owner, { runId, newRunId })
+    return this.#engine.runs.retry(this.#owner, { runId, newRunId })
   }
 
   /** Stores a message without a run. @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE` */
   appendMessage(message: MessageInput): Promise<Message> {
-    return this.#core.messages.append(this.#owner, { ...message, sessionId: this.sessionId })
+    return this.#engine.messages.append(this.#owner, { ...message, sessionId: this.sessionId })
   }
 
   /**
@@ -118,7 +118,7 @@ export class SessionManager implements AsyncDisposable {
   async history({ maxMessages = 40 }: { maxMessages?: number } = {}): Promise<Message[]> {
     const limit = pageLimitOf(maxMessages)
     await this.session()
-    const newest = await this.#core.messages.list(this.#owner, this.sessionId, { order: 'newest', limit })
+    const newest = await this.#engine.messages.list(this.#owner, this.sessionId, { order: 'newest', limit })
     return newest.items.toReversed()
   }
 
@@ -129,7 +129,7 @@ export class SessionManager implements AsyncDisposable {
    * @throws VerbatimError `SESSION_NOT_FOUND`
    */
   delete(): Promise<DeleteSessionResult> {
-    return this.#core.sessions.delete(this.#owner, { sessionId: this.sessionId })
+    return this.#engine.sessions.delete(this.#owner, { sessionId: this.sessionId })
   }
 
   /** Releases what this manager holds. Runs go on, unless it owns the connection. */

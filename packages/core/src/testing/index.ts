@@ -8,5 +8,5 @@ export {
   type ScriptedCall,
   type ScriptStep,
 } from './scripted-agent.ts'
-export { openTestCore, type TestCore } from './test-core.ts'
+export { openTestEngine, type TestEngine } from './test-engine.ts'
 export { openTestDatabase, type TestDatabase } from './test-database.ts'

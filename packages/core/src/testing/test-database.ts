@@ -1,8 +1,8 @@
 import type { MongoClient } from 'mongodb'
-import { createMongoClient } from '../mongodb/connect.ts'
+import { createMongoClient } from '../mongodb/driver/connect.ts'
 import { createMongoStorage } from '../mongodb/storage.ts'
 import type { MongoStorage } from '../mongodb/storage.ts'
-import { systemClock } from '../system-clock.ts'
+import { systemClock } from '../engine/system-clock.ts'
 
 /** A database of its own on a real MongoDB, dropped when it is disposed of. */
 export interface TestDatabase extends AsyncDisposable {

@@ -6,7 +6,7 @@ import { AgentId } from '../../contract/identifiers.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { silentLogger } from '../../ports/logger.ts'
 import type { Logger } from '../../ports/logger.ts'
-import { systemClock } from '../../system-clock.ts'
+import { systemClock } from '../../engine/system-clock.ts'
 import { randomFraction } from './retry-delay.ts'
 import type { Tool } from './tool.ts'
 

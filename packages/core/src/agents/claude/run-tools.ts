@@ -77,7 +77,7 @@ interface ToolOutput {
 async function invokeTool(runner: ToolRunner, call: ToolUseBlock, { request, signal }: Scope): Promise<ToolOutput> {
   const found = runner.tools.find((candidate) => candidate.name === call.name)
   if (found === undefined) return failed('There is no tool of this name')
-  if (!found.isRepeatable && mayHaveRun(call, request.messages)) return failed(unknownOutcome)
+  if (!found.idempotent && mayHaveRun(call, request.messages)) return failed(unknownOutcome)
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(), runner.toolTimeoutMs)
   const either = AbortSignal.any([signal, timeout.signal])

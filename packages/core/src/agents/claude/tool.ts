@@ -17,7 +17,7 @@ export interface Tool {
   readonly description: string
   /** JSON schema of the input, as the model is shown it. */
   readonly inputSchema: ToolInputSchema
-  readonly isRepeatable: boolean
+  readonly idempotent: boolean
   /** Checks `input`, runs the tool and answers its output as text. @throws ZodError when `input` does not fit */
   execute(input: JsonValue, context: ToolContext): Promise<string>
 }
@@ -40,7 +40,7 @@ export interface ToolDefinition<TInput extends z.ZodType> {
    * True when a call may be made again without harm, because it only reads, say. Otherwise a run that goes on from a lost one
    * does not make the same call once more whose outcome was lost. @default false
    */
-  readonly isRepeatable?: boolean
+  readonly idempotent?: boolean
   /**
    * Answers text or JSON for the model, 256 KiB of UTF-8 at most: more is an error that the model is told of. What it throws is told
    * to the model without its message, unless it is a VerbatimError.
@@ -64,7 +64,7 @@ const ObjectSchema = z.looseObject({ type: z.literal('object') })
  * @throws VerbatimError `INVALID_CONFIGURATION` when the name is malformed or the input is not a plain object schema
  */
 export function tool<TInput extends z.ZodType>(definition: ToolDefinition<TInput>): Tool {
-  const { name, description, isRepeatable = false, input: schema } = definition
+  const { name, description, idempotent = false, input: schema } = definition
   if (!ToolName.safeParse(name).success) {
     throw new VerbatimError('INVALID_CONFIGURATION', 'A tool name has 1 to 64 letters, digits, _ or -', {
       data: { field: 'name' },
@@ -74,7 +74,7 @@ export function tool<TInput extends z.ZodType>(definition: ToolDefinition<TInput
     name,
     description,
     inputSchema: toInputSchema(name, schema),
-    isRepeatable,
+    idempotent,
     async execute(input: JsonValue, context: ToolContext) {
       const output: unknown = await definition.run(await schema.parseAsync(input), context)
       // Nothing to say is an answer too: JSON has no word for undefined.

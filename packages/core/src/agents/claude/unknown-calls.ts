@@ -8,7 +8,7 @@ import type { Message } from '../../contract/message.ts'
  * to make it again; this is what holds when it does. Once a person has said something, it is theirs to decide.
  */
 export function mayHaveRun(call: ToolUseBlock, messages: readonly Message[]): boolean {
-  const lastWord = messages.findLastIndex(({ role, continues }) => role === 'user' && continues === null)
+  const lastWord = messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)
   const blocks = messages.slice(lastWord + 1).flatMap(({ content }) => content)
   const unknownIds = new Set(blocks.flatMap(idOfUnknown))
   return blocks.some((block) => block.type === 'tool_use' && unknownIds.has(block.id) && isSameCall(block, call))

@@ -1,0 +1,67 @@
+import { z } from 'zod'
+import { VerbatimError } from '../contract/errors.ts'
+
+const ms = z.int().positive()
+const bytes = z.int().positive()
+
+/** The engine's settings; each default says why. */
+export const EngineOptions = z
+  .strictObject({
+    /** From a model call's start to its first content. @default 60_000, longer than providers queue a call */
+    firstTokenMs: ms.default(60_000),
+    /** Between two events of a model call. @default 120_000: a model that thinks unseen, or writes a tool's input, is silent for long */
+    idleMs: ms.default(120_000),
+    /** For a whole run. @default 600_000, the provider SDK's own limit */
+    totalMs: ms.default(600_000),
+    /** Newest messages an agent is given. @default 40, so that a turn costs the same however long the session is */
+    maxHistoryMessages: z.int().min(1).max(1_000).default(40),
+    /** Bytes one answer may have. @default 8 MiB, half of what a document can hold */
+    maxAnswerBytes: bytes.max(12 * 1024 * 1024).default(8 * 1024 * 1024),
+    /** Bytes one run may have waiting for their commit before its agent is no longer pulled. @default 256 KiB */
+    maxPendingBytes: bytes.default(256 * 1024),
+    /** Bytes of newest batches kept in memory per run for its followers. @default 256 KiB */
+    maxRingBytes: bytes.default(256 * 1024),
+    /** How often the log is looked at without a hint, for runs of other processes. @default 1_000 */
+    pollMs: ms.default(1_000),
+    /** How long a follow waits for a run that is not there. @default 5_000 */
+    startWaitMs: ms.default(5_000),
+    /** How long `cancel` waits for the run's end, and a deletion for that and the removal. @default 5_000 */
+    cancelWaitMs: ms.default(5_000),
+    /** Between two looks for runs that somebody asked another process to cancel. @default 1_000: a person waits for it */
+    cancelPollMs: ms.default(1_000),
+    /** How long a lease holds without a heartbeat. @default 30_000, more than a failover takes (11 to 17 s measured) */
+    leaseMs: ms.default(30_000),
+    /** Between two heartbeats. @default 5_000 */
+    heartbeatMs: ms.default(5_000),
+    /** Without a confirmed heartbeat for this long a process stops writing. @default 20_000 */
+    selfFenceMs: ms.default(20_000),
+    /** Between two looks for runs whose lease or offer lapsed. @default 5_000 */
+    recoveryMs: ms.default(5_000),
+    /** How many runs may wait in one session; the next is `SESSION_BUSY`. @default 10, more than a person types ahead */
+    maxQueuedRuns: z.int().min(1).max(100).default(10),
+    /** How long an ended run rests before its events are archived. @default 60_000, its followers are done by then */
+    archiveDelayMs: ms.default(60_000),
+    /** How long archived events are kept; then only the message is. @default 30 days */
+    eventRetentionMs: ms.default(30 * 24 * 60 * 60 * 1_000),
+    /** Between two looks for deletions to finish and expired events to remove. @default 60_000, nobody waits for them */
+    sweepMs: ms.default(60_000),
+  })
+  .refine((options) => options.heartbeatMs < options.selfFenceMs && options.selfFenceMs < options.leaseMs, {
+    error: 'heartbeatMs must be under selfFenceMs, and selfFenceMs under leaseMs',
+    path: ['leaseMs'],
+  })
+
+/** {@link EngineOptions} as given: everything may be left out. */
+export type EngineOptionsInput = z.input<typeof EngineOptions>
+export type EngineOptions = z.infer<typeof EngineOptions>
+
+/** @throws VerbatimError `INVALID_CONFIGURATION` naming the field */
+export function parseEngineOptions(input: EngineOptionsInput): EngineOptions {
+  const parsed = EngineOptions.safeParse(input)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new VerbatimError(
+    'INVALID_CONFIGURATION',
+    `${issue?.path.join('.') ?? 'options'}: ${issue?.message ?? 'wrong'}`,
+  )
+}

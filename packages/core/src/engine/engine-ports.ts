@@ -1,0 +1,23 @@
+import type { Agent } from '../ports/agent.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { DeletionRepository } from '../ports/deletion-repository.ts'
+import type { EventLog, LogWatcher } from '../ports/event-log.ts'
+import type { Logger } from '../ports/logger.ts'
+import type { RunRepository } from '../ports/run-repository.ts'
+import type { SessionRepository } from '../ports/session-repository.ts'
+
+/** What the engine needs from outside. */
+export interface EnginePorts {
+  readonly sessionRepository: SessionRepository
+  readonly runRepository: RunRepository
+  readonly deletionRepository: DeletionRepository
+  readonly eventLog: EventLog
+  /** Hints of runs that other processes write; without it their followers poll. */
+  readonly logWatcher?: LogWatcher
+  /** The agents that can answer; the first is the default. */
+  readonly agents: readonly Agent[]
+  /** Resolves when the database answers and is as the engine needs it. */
+  readonly checkReady: (signal?: AbortSignal) => Promise<void>
+  readonly logger?: Logger
+  readonly clock?: Clock
+}

@@ -1,0 +1,134 @@
+/** What the engine offers to those who mount it (the API, an embedding program). Wired in create-engine.ts. */
+import type { ContentBlock } from '../contract/content-block.ts'
+import type { EventBatch } from '../contract/event.ts'
+import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { Message, MessageRole } from '../contract/message.ts'
+import type { Page } from '../contract/page.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { CancelRunResult, RetryRunInput, Run, StartRunInput } from '../contract/run.ts'
+import type { DeleteSessionResult, Session } from '../contract/session.ts'
+import type { PageRequest } from '../ports/session-repository.ts'
+
+/**
+ * Sessions as callers use them. Every call throws `UNAVAILABLE` while the database is away, and, about a session that was deleted,
+ * `SESSION_DELETED`; `delete` then repeats its answer.
+ */
+export interface SessionActions {
+  /** The owner's session of this id (a random UUID when left out), made when it is new. */
+  create(
+    owner: Owner,
+    input: { sessionId?: SessionId | undefined; title?: string | null | undefined },
+  ): Promise<Session>
+  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  get(owner: Owner, sessionId: SessionId): Promise<Session>
+  /** Newest activity first. @throws VerbatimError `INVALID_CURSOR` */
+  list(owner: Owner, page: PageRequest): Promise<Page<Session>>
+  /** @throws VerbatimError `SESSION_NOT_FOUND` */
+  update(owner: Owner, input: { sessionId: SessionId; title: string | null }): Promise<Session>
+  /**
+   * Deletes the session with its messages, runs and events, for good; its id is not free again. A run that goes on is
+   * cancelled. Waits for the removal (5 s by default); what is left then, any process finishes. Repeating it changes nothing.
+   *
+   * @param signal ends the wait
+   * @throws VerbatimError `SESSION_NOT_FOUND`
+   */
+  delete(owner: Owner, input: { sessionId: SessionId; signal?: AbortSignal | undefined }): Promise<DeleteSessionResult>
+}
+
+/** Stored messages. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` once the session was deleted. */
+export interface MessageActions {
+  /** Messages in order; empty for a session that has none. @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
+  list(owner: Owner, sessionId: SessionId, page: PageRequest & { order: 'oldest' | 'newest' }): Promise<Page<Message>>
+  /** @throws VerbatimError `MESSAGE_NOT_FOUND` */
+  get(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message>
+  /**
+   * Stores a message without a run (an import, a greeting).
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE`
+   */
+  append(
+    owner: Owner,
+    message: {
+      sessionId: SessionId
+      role: MessageRole
+      content: string | readonly ContentBlock[]
+      messageId?: MessageId | undefined
+      expectedHead?: number | undefined
+    },
+  ): Promise<Message>
+}
+
+/** Where to begin to follow, and when to stop. */
+export interface FollowOptions {
+  /** Seq after which to begin. @default 0 */
+  readonly after?: number
+  /** Ends the wait and the follow. */
+  readonly signal: AbortSignal
+}
+
+/** Runs. Every call throws `UNAVAILABLE` while the database is away, and, about a run of a session that was deleted, `SESSION_DELETED`. */
+export interface RunActions {
+  /**
+   * Starts a run and answers once its prompt is durable; the run belongs to the server from then on. In a busy session
+   * `whenBusy` decides: the run is refused (by default), queued, or put in the place of all before it.
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`
+   */
+  start(owner: Owner, input: StartRunInput): Promise<Run>
+  /**
+   * Every batch of the run past `after`, once and in order, up to and including the terminal event; then it returns.
+   * A run that is not there yet is waited for (5 s by default).
+   * When the server drains it throws `UNAVAILABLE`: the run is not over, follow it elsewhere.
+   *
+   * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `CURSOR_EXPIRED`; the signal's
+   * reason when it aborts
+   */
+  follow(owner: Owner, runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void>
+  /** @throws VerbatimError `RUN_NOT_FOUND` */
+  get(owner: Owner, runId: RunId): Promise<Run>
+  /** Newest first. @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
+  list(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
+  /** Stores the intent to stop the run and waits (5 s by default) for its end. @throws VerbatimError `RUN_NOT_FOUND` */
+  cancel(owner: Owner, runId: RunId): Promise<CancelRunResult>
+  /**
+   * Starts another run for the prompt of one that failed, was cancelled or interrupted, while its answer is the session's newest
+   * message. The prompt is not stored again. The answer that went wrong stays among the messages; agents are not given it.
+   *
+   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`
+   */
+  retry(owner: Owner, input: RetryRunInput): Promise<Run>
+}
+
+/** Counters and gauges for an operator, read when asked. */
+export interface EngineStats {
+  readonly runsStarted: number
+  readonly runsEnded: Readonly<Record<'completed' | 'failed' | 'cancelled' | 'interrupted', number>>
+  readonly runsActive: number
+  readonly followers: number
+  readonly eventsCommitted: number
+  readonly commits: number
+  /** At most so many bytes of events wait to become durable. */
+  readonly pendingBytes: number
+}
+
+/** The engine of one process: what callers do, and how an operator watches and stops it. Close it when the program ends. */
+export interface Engine extends AsyncDisposable {
+  readonly sessions: SessionActions
+  readonly messages: MessageActions
+  readonly runs: RunActions
+  /** Ids of the agents that can answer, the default first. */
+  readonly agentIds: readonly AgentId[]
+  stats(): EngineStats
+  /**
+   * Resolves when the database answers, has every index, and the engine takes runs.
+   *
+   * @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` when a collection or an index is missing
+   */
+  ready(signal?: AbortSignal): Promise<void>
+  /** Takes no new runs, lets running ones end within `graceMs`, tells followers to go elsewhere. */
+  drain(options: { graceMs: number }): Promise<void>
+  /** Aborted when the engine begins to drain. */
+  readonly draining: AbortSignal
+  /** Stops at once and releases everything. Runs that still go on are left to recovery. */
+  close(): Promise<void>
+}

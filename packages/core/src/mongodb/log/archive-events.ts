@@ -1,0 +1,69 @@
+import { isTerminalEvent } from '../../contract/event.ts'
+import type { RunEvent } from '../../contract/event.ts'
+import type { RunKey } from '../../ports/event-log.ts'
+import type { ArchiveDocument, Collections } from '../schema/collections.ts'
+import { isOnlyDuplicates } from '../driver/map-error.ts'
+
+/**
+ * A part is what a follower reads at once, and holds while its reader takes it: most answers are one part, and a reader that
+ * does not read costs little. A batch that is longer is a part of its own.
+ */
+const maxPartBytes = 256 * 1024
+
+/**
+ * One attempt. The archive is whole before the log is emptied, so a reader that misses an entry finds it there. Two attempts
+ * at once make the same parts, because the log of an ended run does not change.
+ */
+export async function archiveEvents(
+  { runEvents, runArchives }: Collections,
+  key: RunKey,
+  { expiresAt }: { expiresAt: Date },
+): Promise<void> {
+  const ofRun = entriesOf(key)
+  const parts: ArchiveDocument[] = []
+  const add = createPartBuilder(parts, (n) => ({ _id: { r: key, n }, e: [], expiresAt }))
+  for await (const entry of runEvents.find(ofRun).sort({ _id: 1 })) {
+    // A hole: another process has begun to empty the log.
+    if (!add(entry._id.n, entry.e)) break
+  }
+  if (endsTerminal(parts.at(-1))) await runArchives.insertMany(parts, { ordered: false }).catch(ignoreDuplicates)
+  const [lastEntry] = await runEvents.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
+  // Deleted meanwhile. The log is stripped before its archive is removed, so whichever part came too late is removed here.
+  if (lastEntry?.e.length === 0) return void (await runArchives.deleteMany(ofRun))
+  const [lastPart] = await runArchives.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
+  if (!endsTerminal(lastPart)) throw new Error('The log of an ended run has a hole; it is left as it is')
+  // The last entry stays, and with it the terminal event's key: it is what a zombie that wakes up runs into.
+  if (lastEntry !== undefined) await runEvents.deleteMany(entriesOf(key, lastEntry._id.n))
+}
+
+/** A filter for what is stored of a run's events under seqs below `before`. */
+export function entriesOf(key: RunKey, before: number = Number.MAX_SAFE_INTEGER) {
+  return { _id: { $gt: { r: key, n: 0 }, $lt: { r: key, n: before } } }
+}
+
+/** Adds entries to the last part, or a new one when it is full; answers whether the entry joined on. */
+function createPartBuilder(parts: ArchiveDocument[], newPart: (firstSeq: number) => ArchiveDocument) {
+  let nextSeq = 1
+  let bytes = 0
+  return (firstSeq: number, events: readonly RunEvent[]): boolean => {
+    if (firstSeq !== nextSeq) return false
+    const added = JSON.stringify(events).length
+    if (parts.length === 0 || bytes + added > maxPartBytes) {
+      parts.push(newPart(firstSeq))
+      bytes = 0
+    }
+    parts.at(-1)?.e.push(...events)
+    bytes += added
+    nextSeq += events.length
+    return true
+  }
+}
+
+function endsTerminal(part: ArchiveDocument | undefined): boolean {
+  const last = part?.e.at(-1)
+  return last !== undefined && isTerminalEvent(last)
+}
+
+function ignoreDuplicates(error: unknown): void {
+  if (!isOnlyDuplicates(error)) throw error
+}

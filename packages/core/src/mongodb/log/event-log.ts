@@ -1,0 +1,170 @@
+/**
+ * The run log in MongoDB: one document per run and commit, keyed by run and first seq; after the run's end a few archive
+ * documents of the same events under the same seqs.
+ * In: entries with their seqs. Out: committed batches. Holds P1 (majority before anyone reads) and P2 (the key is the order).
+ */
+import { VerbatimError } from '../../contract/errors.ts'
+import { batchAfter, lastSeqOf } from '../../contract/event.ts'
+import type { EventBatch, RunEvent } from '../../contract/event.ts'
+import { isTerminalStatus } from '../../contract/run.ts'
+import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
+import { archiveEvents } from './archive-events.ts'
+import { majorityBarrier } from '../schema/read-barrier.ts'
+import type { Collections, EventsDocument } from '../schema/collections.ts'
+import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from '../driver/map-error.ts'
+import { runKeyOf } from '../schema/owner-keys.ts'
+import { longAttemptMs, retryRequest, retryUntil } from '../driver/retry.ts'
+
+export function createEventLog(collections: Collections): EventLog {
+  return {
+    keyOf: runKeyOf,
+    append: (entries, { signal }) => retryUntil(signal, () => appendOnce(collections.runEvents, entries)),
+    read: (key, { signal, ...range }) => retryRequest(() => readBatches(collections, key, range), signal),
+    archive(key, options) {
+      const attemptMs = longAttemptMs
+      return retryUntil(AbortSignal.timeout(attemptMs), () => archiveEvents(collections, key, options), { attemptMs })
+    },
+  }
+}
+
+type Events = Collections['runEvents']
+
+async function appendOnce(runEvents: Events, entries: readonly LogEntry[]): Promise<AppendOutcome[]> {
+  try {
+    await runEvents.insertMany(entries.map(toDocument), { ordered: false })
+    return entries.map(() => 'stored')
+  } catch (error) {
+    if (!isOnlyDuplicates(error)) throw error
+    const taken = new Set(writeErrorsOf(error).map((one) => one.index))
+    return await Promise.all(
+      entries.map(async (entry, at) => (taken.has(at) ? await whoseEntry(runEvents, entry) : 'stored')),
+    )
+  }
+}
+
+/** Tells "my earlier attempt landed" from "another writer has this seq". */
+async function whoseEntry(runEvents: Events, entry: LogEntry): Promise<AppendOutcome> {
+  const stored = await runEvents.findOne({ _id: { r: entry.key, n: entry.firstSeq } }, { projection: { b: 1 } })
+  if (stored === null) throw new NotCommittedYetError()
+  return stored.b === entry.batchId ? 'stored' : 'fenced'
+}
+
+function toDocument(entry: LogEntry): EventsDocument {
+  return { _id: { r: entry.key, n: entry.firstSeq }, b: entry.batchId, e: [...entry.events] }
+}
+
+interface ReadRange {
+  readonly after: number
+  readonly maxBatches: number
+  readonly maxBytes?: number
+  readonly isLinearizable?: boolean
+}
+
+async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
+  if (range.isLinearizable === true) await majorityBarrier(collections)
+  const found = await findBatches(collections, key, range)
+  if (found !== undefined) return found
+  const run = await collections.runs.findOne({ _id: key }, { projection: { status: 1 } })
+  if (run?.status === 'deleted') throw new VerbatimError('SESSION_DELETED')
+  if (run === null || !isTerminalStatus(run.status)) return []
+  // The run has ended: what a second look does not find is not kept any more, and was not only stored in between.
+  const again = await findBatches(collections, key, range)
+  if (again === undefined) throw new VerbatimError('CURSOR_EXPIRED')
+  return again
+}
+
+/** Undefined when nothing is where the cursor points: neither what it names nor what comes next. */
+async function findBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[] | undefined> {
+  const found = await readEntries(collections.runEvents, key, range)
+  found.forEach(requireKept)
+  const batches = contiguous(found, range.after)
+  if (batches.length > 0) return batches
+  // The cursor lies inside an entry, or at the end of the log: the entry before tells which.
+  const before = await readEntryAt(collections.runEvents, key, range.after)
+  if (before !== undefined) requireKept(before)
+  const rest = before && batchAfter(before, range.after)
+  if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))].slice(0, range.maxBatches)
+  if (before !== undefined && found.length === 0) return []
+  // Not in the log although it ought to be: the archive is written before the log is emptied.
+  const archived = await readArchive(collections.runArchives, key, range)
+  return archived.length > 0 ? archived : undefined
+}
+
+/** An entry without events is what a deleted run leaves. */
+function requireKept({ events }: EventBatch): void {
+  if (events.length === 0) throw new VerbatimError('SESSION_DELETED')
+}
+
+async function readEntries(
+  runEvents: Events,
+  key: RunKey,
+  { after, maxBatches, maxBytes = Number.POSITIVE_INFINITY }: ReadRange,
+): Promise<EventBatch[]> {
+  const found = await runEvents
+    .find({ _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } })
+    // The server knows the size of what it sends; counted here, it would cost as much again as the reading.
+    .project<SizedDocument>({ e: 1, bytes: { $bsonSize: '$$ROOT' } })
+    .sort({ _id: 1 })
+    .limit(maxBatches)
+    .toArray()
+  let total = 0
+  const over = found.findIndex(({ bytes }, at) => (total += bytes) > maxBytes && at > 0)
+  return found.slice(0, over === -1 ? found.length : over).map(toBatch)
+}
+
+interface SizedDocument extends Pick<EventsDocument, '_id' | 'e'> {
+  readonly bytes: number
+}
+
+/** The entry that holds `seq`, or the last one before it. */
+async function readEntryAt(runEvents: Events, key: RunKey, seq: number): Promise<EventBatch | undefined> {
+  const [before] = await runEvents
+    .find({ _id: { $gt: { r: key, n: 0 }, $lte: { r: key, n: seq } } })
+    .sort({ _id: -1 })
+    .limit(1)
+    .toArray()
+  return before && toBatch(before)
+}
+
+/** The batches that join on to `after` without a hole. */
+function contiguous(batches: readonly EventBatch[], after: number): EventBatch[] {
+  let seq = after
+  const hole = batches.findIndex((batch) => {
+    const joins = batch.firstSeq === seq + 1
+    seq = lastSeqOf(batch)
+    return !joins
+  })
+  return batches.slice(0, hole === -1 ? batches.length : hole)
+}
+
+/** As many events as a commit of a busy run has, so that a follower of an archive gets frames of the usual size. */
+const eventsPerBatch = 128
+
+/** A part is no longer than what anybody reads at once, so bytes are not counted again. */
+async function readArchive(
+  archives: Collections['runArchives'],
+  key: RunKey,
+  { after, maxBatches }: ReadRange,
+): Promise<EventBatch[]> {
+  const [part] = await archives
+    .find({ _id: { $gt: { r: key, n: 0 }, $lte: { r: key, n: after + 1 } } })
+    .sort({ _id: -1 })
+    .limit(1)
+    .toArray()
+  if (part === undefined) return []
+  const rest = batchAfter({ firstSeq: part._id.n, events: part.e }, after)
+  return rest === undefined ? [] : sliced(rest, maxBatches)
+}
+
+function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatch[] {
+  const slices: EventBatch[] = []
+  for (let at = 0; at < events.length && slices.length < maxBatches; at += eventsPerBatch) {
+    const slice: RunEvent[] = events.slice(at, at + eventsPerBatch)
+    slices.push({ firstSeq: firstSeq + at, events: slice })
+  }
+  return slices
+}
+
+function toBatch(document: Pick<EventsDocument, '_id' | 'e'>): EventBatch {
+  return { firstSeq: document._id.n, events: document.e }
+}

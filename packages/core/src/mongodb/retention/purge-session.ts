@@ -1,0 +1,130 @@
+/**
+ * Removes what belongs to a deleted session, children first, each step safe to repeat: whoever finds it half done goes on.
+ * What stays is content-free: the session's and the runs' keys, so that no id is used again, and one key a log, which a
+ * zombie that wakes up runs into.
+ */
+import type { SessionKey } from '../../ports/deletion-repository.ts'
+import type { RunKey } from '../../ports/event-log.ts'
+import { entriesOf } from '../log/archive-events.ts'
+import type { Collections, DeletedCounts, Purge } from '../schema/collections.ts'
+import { isDuplicateKey } from '../driver/map-error.ts'
+import type { MongoContext } from '../schema/mongo-context.ts'
+
+const maxPerBatch = 500
+
+export interface PurgeOptions {
+  readonly lateWriteGraceMs: number
+  /** Looked at between two steps: nobody waits for the answer any more. */
+  readonly signal: AbortSignal
+}
+
+/** One attempt. False while a run goes on. */
+export async function purgeSession(storage: MongoContext, key: SessionKey, options: PurgeOptions): Promise<boolean> {
+  const { runs, sessions } = storage.collections
+  if (!(await sessions.findOne({ _id: key, purge: { $exists: true } }))) return true
+  if (await runs.findOne({ s: key, status: { $in: ['running', 'queued'] } })) return false
+  const purge = await withCounts(storage.collections, key)
+  if (purge === undefined) return true
+  await removeRuns(storage.collections, key, options)
+  await removeMessages(storage.collections, key, options)
+  await storeReceipt(storage, key, purge)
+  await sessions.updateOne({ _id: key, purge: { $exists: true } }, [
+    { $replaceWith: { _id: '$_id', deletedAt: '$deletedAt', v: '$v' } },
+  ])
+  return true
+}
+
+type CountedPurge = Purge & { readonly counts: DeletedCounts }
+
+/** Nothing is added any more, and nothing is removed before the counts are stored: whoever counts first has counted all. */
+async function withCounts(
+  { sessions, runs, messages }: Collections,
+  key: SessionKey,
+): Promise<CountedPurge | undefined> {
+  const uncounted = { _id: key, purge: { $exists: true }, 'purge.counts': { $exists: false } } as const
+  if ((await sessions.findOne(uncounted)) !== null) {
+    const [ofRuns] = await runs
+      .aggregate<{ runs: number; events: number }>([
+        { $match: { s: key } },
+        { $group: { _id: null, runs: { $sum: 1 }, events: { $sum: '$lastSeq' } } },
+      ])
+      .toArray()
+    const { runs: runCount, events } = ofRuns ?? { runs: 0, events: 0 }
+    const counts = { runs: runCount, messages: await messages.countDocuments({ s: key }), events }
+    await sessions.updateOne(uncounted, { $set: { 'purge.counts': counts } })
+  }
+  const counted = await sessions.findOne({ _id: key })
+  const { purge } = counted ?? {}
+  return purge?.counts === undefined ? undefined : { ...purge, counts: purge.counts }
+}
+
+async function removeRuns(
+  collections: Collections,
+  key: SessionKey,
+  { lateWriteGraceMs, signal }: PurgeOptions,
+): Promise<void> {
+  while (true) {
+    const batch = await collections.runs
+      .find({ s: key }, { projection: { _id: 1 } })
+      .limit(maxPerBatch)
+      .toArray()
+    if (batch.length === 0) return
+    for (const { _id } of batch) {
+      signal.throwIfAborted()
+      await removeRun(collections, _id, lateWriteGraceMs)
+    }
+  }
+}
+
+/** The log first: from then on its readers are told, and an archive that is being made is given up (see archive-events.ts). */
+async function removeRun(
+  { runs, runEvents, runArchives }: Collections,
+  key: RunKey,
+  lateWriteGraceMs: number,
+): Promise<void> {
+  const [last] = await runEvents
+    .find(entriesOf(key), { projection: { _id: 1 } })
+    .sort({ _id: -1 })
+    .limit(1)
+    .toArray()
+  if (last !== undefined) {
+    await runEvents.updateOne({ _id: last._id }, { $set: { e: [] } })
+    await runEvents.deleteMany(entriesOf(key, last._id.n))
+  }
+  await runArchives.deleteMany(entriesOf(key))
+  const sweepAt = { $add: ['$$NOW', lateWriteGraceMs] }
+  await runs.updateOne({ _id: key, s: { $exists: true } }, [
+    { $replaceWith: { _id: '$_id', status: 'deleted', sweepAt, v: '$v' } },
+  ])
+}
+
+async function removeMessages({ messages }: Collections, key: SessionKey, { signal }: PurgeOptions): Promise<void> {
+  while (true) {
+    const batch = await messages
+      .find({ s: key }, { projection: { _id: 1 } })
+      .limit(maxPerBatch)
+      .toArray()
+    if (batch.length === 0) return
+    signal.throwIfAborted()
+    await messages.deleteMany({ _id: { $in: batch.map((message) => message._id) } })
+  }
+}
+
+/** Its key is the session's, so that two who finish the same purge store one. */
+async function storeReceipt({ collections, clock }: MongoContext, key: SessionKey, purge: CountedPurge): Promise<void> {
+  const { tenantId, actor, counts } = purge
+  const _id = `session_deleted:${key}`
+  const receipt = {
+    _id,
+    tenantId,
+    actor,
+    action: 'session_deleted',
+    target: key,
+    counts,
+    at: clock.now(),
+    v: 1,
+  } as const
+  await collections.audit.insertOne(receipt).catch((error: unknown) => {
+    if (!isDuplicateKey(error)) throw error
+  })
+}

@@ -1,0 +1,66 @@
+import type { RunKey } from '../../ports/event-log.ts'
+import { entriesOf } from '../log/archive-events.ts'
+import type { RunDocument } from '../schema/collections.ts'
+import type { MongoContext } from '../schema/mongo-context.ts'
+import { inTransaction } from '../driver/transaction.ts'
+
+type DueRun = Pick<RunDocument, '_id' | 'status' | 'tenantId'>
+
+/**
+ * One attempt. Of a run whose events have expired it removes what archiving left in the log and what the TTL index did not
+ * come to; of a deleted one, what a lost process may have stored once more behind the purge. Answers how many were due.
+ */
+export async function sweepRuns(storage: MongoContext, { maxRuns }: { maxRuns: number }): Promise<number> {
+  const { runs, runEvents, runArchives } = storage.collections
+  const soonest = await runs
+    .find<DueRun & { isDue: boolean }>({ sweepAt: { $exists: true } })
+    .sort({ sweepAt: 1 })
+    .limit(maxRuns)
+    // Told by the answer, not asked for by the filter: nothing behind the first that is not due is looked at.
+    .project<DueRun & { isDue: boolean }>({ status: 1, tenantId: 1, isDue: { $lte: ['$sweepAt', '$$NOW'] } })
+    .toArray()
+  const due = soonest.filter((run) => run.isDue)
+  const [deleted, expired] = [due.filter(isDeleted), due.filter((run) => !isDeleted(run))]
+  for (const { _id } of due) await runArchives.deleteMany(entriesOf(_id))
+  for (const { _id } of expired) await runEvents.deleteMany(entriesOf(_id))
+  // The key without events stays: a late writer runs into it.
+  for (const { _id } of deleted) await runEvents.deleteMany({ ...entriesOf(_id), e: { $ne: [] } })
+  await runs.updateMany({ _id: { $in: keysOf(deleted) }, status: 'deleted' }, { $unset: { sweepAt: true } })
+  for (const tenantId of new Set(expired.map((run) => run.tenantId))) {
+    const ofTenant = expired.filter((run) => run.tenantId === tenantId)
+    await storeExpiry(storage, tenantId, keysOf(ofTenant))
+  }
+  return due.length
+}
+
+function isDeleted(run: DueRun): boolean {
+  return run.status === 'deleted'
+}
+
+function keysOf(runs: readonly DueRun[]): RunKey[] {
+  return runs.map((run) => run._id)
+}
+
+/** One transaction, so that a run is in one receipt, however many sweep at once and wherever they break off. */
+async function storeExpiry({ client, collections, clock }: MongoContext, tenantId: string, keys: readonly RunKey[]) {
+  const { runs, audit } = collections
+  const open = { _id: { $in: [...keys] }, status: { $ne: 'deleted' as const }, sweepAt: { $exists: true } }
+  await inTransaction(client, async (session) => {
+    const swept = await runs.find(open, { session, projection: { lastSeq: 1 } }).toArray()
+    if (swept.length === 0) return
+    const _id = { $in: swept.map((run) => run._id) }
+    await runs.updateMany({ _id }, { $unset: { sweepAt: true } }, { session })
+    const events = swept.reduce((sum, run) => sum + (run.lastSeq ?? 0), 0)
+    const counts = { runs: swept.length, events }
+    const receipt = {
+      tenantId,
+      actor: null,
+      action: 'events_expired',
+      target: null,
+      counts,
+      at: clock.now(),
+      v: 1,
+    } as const
+    await audit.insertOne({ _id: crypto.randomUUID(), ...receipt }, { session })
+  })
+}

@@ -1,0 +1,229 @@
+/** The shapes of what is stored (an overview is in docs/architecture.md) and the indexes that `migrate` makes. */
+import type { Collection, CreateCollectionOptions, Db, IndexDescription } from 'mongodb'
+import type { ContentBlock } from '../../contract/content-block.ts'
+import type { WireError } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/event.ts'
+import type { AgentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
+import type { MessageRole, MessageStatus } from '../../contract/message.ts'
+import type { RunMetrics } from '../../contract/metrics.ts'
+import type { RunStatus } from '../../contract/run.ts'
+import type { SessionKey } from '../../ports/deletion-repository.ts'
+import type { RunKey } from '../../ports/event-log.ts'
+import type { ContinuationUsage } from '../../ports/run-repository.ts'
+import type { MessageKey } from './owner-keys.ts'
+
+export interface SessionDocument {
+  _id: SessionKey
+  tenantId: string
+  ownerId: string
+  id: SessionId
+  title: string | null
+  /** Seq of the newest message; 0 when there is none. */
+  head: number
+  /** The run whose turn it is: running, or queued and offered to a process. Null only when none waits either. */
+  activeRunId: RunId | null
+  /** The runs that wait, in the order of their admission; bounded by `maxQueuedRuns`, absent while nobody ever waited. */
+  queue?: RunId[]
+  createdAt: Date
+  updatedAt: Date
+  /** Set by a deletion, which takes every field away that is not named below; the document stays, so that nobody makes it anew. */
+  deletedAt?: Date
+  /** Of a deleted session while something of it is still stored. */
+  purge?: Purge
+  v: 1
+}
+
+/** What a deletion needs for its receipt. */
+export interface Purge {
+  tenantId: string
+  actor: string
+  /** Taken once, before anything is removed, so that a removal that is interrupted and goes on counts nothing twice. */
+  counts?: DeletedCounts
+}
+
+/** `events` are all that the runs ever had, those that had expired before included. */
+export interface DeletedCounts {
+  runs: number
+  messages: number
+  events: number
+}
+
+export interface MessageDocument {
+  _id: MessageKey
+  s: SessionKey
+  b: 'main'
+  seq: number
+  id: MessageId
+  sessionId: SessionId
+  role: MessageRole
+  content: ContentBlock[]
+  status: MessageStatus
+  agentId: AgentId | null
+  runId: RunId | null
+  /** Only where there is one. */
+  continuationOf?: RunId
+  retryOf?: RunId
+  metrics: RunMetrics | null
+  createdAt: Date
+  v: 1
+}
+
+export interface RunDocument {
+  _id: RunKey
+  s: SessionKey
+  tenantId: string
+  ownerId: string
+  id: RunId
+  sessionId: SessionId
+  agentId: AgentId
+  /** `deleted`: the key is all that is left, and this status, so that the id is not used again. */
+  status: RunStatus | 'deleted'
+  inputHash: string
+  /** Made anew by each call of `startRun` and by the run's turn: tells "my earlier attempt landed" from "this run was there before". */
+  startId: string
+  userMessageId: MessageId
+  messageId: MessageId
+  /** While the run is queued; then the user message has it. */
+  prompt?: ContentBlock[]
+  /**
+   * Whose the run is: to write when it is running, to begin when it is queued and its turn has come; absent while it waits.
+   * Written by the database's clock only; lapsed when it was not renewed for `ms`.
+   */
+  lease?: { processId: string; ms: number; renewedAt: Date }
+  fence: number
+  cancelRequestedAt: Date | null
+  lastSeq: number | null
+  error: WireError | null
+  metrics: RunMetrics | null
+  /** Only where there is one. */
+  continuationOf?: RunId
+  continuedBy?: RunId
+  retryOf?: RunId
+  /** Of a run that goes on from another one. */
+  continuationUsage?: ContinuationUsage
+  createdAt: Date
+  endedAt: Date | null
+  /** Set with the run's end, gone when its events are archived. */
+  toArchive?: true
+  /** When what is left of the run's events is to be removed; gone when that is done. */
+  sweepAt?: Date
+  v: 1
+}
+
+/** One commit's events of one run; `n` is the first one's seq, so the key is also the order. */
+export interface EventsDocument {
+  _id: { r: RunKey; n: number }
+  /** Id of the batch, see `LogEntry`. */
+  b: string
+  /** Empty once the run is deleted: then only the key is kept, which no zombie may take. */
+  e: RunEvent[]
+}
+
+/** Events of an ended run, as many as fit; `n` is the first one's seq. The same events under the same seqs as in the log. */
+export interface ArchiveDocument {
+  _id: { r: RunKey; n: number }
+  e: RunEvent[]
+  expiresAt: Date
+}
+
+/** A receipt; never changed, and without a word of what was removed. */
+interface AuditDocument {
+  _id: string
+  tenantId: string
+  /** Who asked for it; null for what the server does by itself. */
+  actor: string | null
+  action: 'session_deleted' | 'events_expired'
+  /** Key of the session, made from its owner and id; null where there are many. */
+  target: SessionKey | null
+  counts: DeletedCounts | ExpiredCounts
+  at: Date
+  v: 1
+}
+
+interface ExpiredCounts {
+  runs: number
+  events: number
+}
+
+export interface Collections {
+  readonly sessions: Collection<SessionDocument>
+  readonly messages: Collection<MessageDocument>
+  readonly runs: Collection<RunDocument>
+  readonly runEvents: Collection<EventsDocument>
+  readonly runArchives: Collection<ArchiveDocument>
+  readonly audit: Collection<AuditDocument>
+}
+
+export function collectionsOf(db: Db): Collections {
+  return {
+    sessions: db.collection('sessions'),
+    messages: db.collection('messages'),
+    runs: db.collection('runs'),
+    runEvents: db.collection('run_events'),
+    runArchives: db.collection('run_archives'),
+    audit: db.collection('audit'),
+  }
+}
+
+export interface CollectionPlan {
+  readonly name: string
+  readonly options: CreateCollectionOptions
+  readonly indexes: readonly IndexDescription[]
+}
+
+export const collectionPlans: readonly CollectionPlan[] = [
+  {
+    name: 'sessions',
+    options: {},
+    indexes: [
+      { name: 'owner_newest', key: { tenantId: 1, ownerId: 1, updatedAt: -1, _id: -1 } },
+      { name: 'to_purge', key: { deletedAt: 1 }, partialFilterExpression: { purge: { $exists: true } } },
+    ],
+  },
+  {
+    name: 'messages',
+    options: {},
+    indexes: [{ name: 'session_order', key: { s: 1, b: 1, seq: 1 }, unique: true }],
+  },
+  {
+    name: 'runs',
+    options: {},
+    indexes: [
+      { name: 'session_newest', key: { s: 1, createdAt: -1, _id: -1 } },
+      {
+        name: 'running_by_lease',
+        key: { 'lease.renewedAt': 1 },
+        partialFilterExpression: { status: 'running' },
+      },
+      {
+        name: 'offered_by_lease',
+        key: { status: 1, 'lease.renewedAt': 1 },
+        partialFilterExpression: { status: 'queued', 'lease.renewedAt': { $exists: true } },
+      },
+      {
+        // Holds only runs that are about to end, so looking into it every second costs next to nothing.
+        name: 'cancel_requested',
+        key: { 'lease.processId': 1 },
+        partialFilterExpression: { status: 'running', cancelRequestedAt: { $type: 'date' } },
+      },
+      { name: 'to_sweep', key: { sweepAt: 1 }, partialFilterExpression: { sweepAt: { $exists: true } } },
+      { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },
+    ],
+  },
+  {
+    name: 'run_archives',
+    options: {},
+    indexes: [{ name: 'expiry', key: { expiresAt: 1 }, expireAfterSeconds: 0 }],
+  },
+  {
+    name: 'audit',
+    options: {},
+    indexes: [],
+  },
+  {
+    // Clustered: a run's events lie together on disk, and no second index is written on the hot path.
+    name: 'run_events',
+    options: { clusteredIndex: { key: { _id: 1 }, unique: true } },
+    indexes: [],
+  },
+]

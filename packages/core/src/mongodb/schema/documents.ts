@@ -1,0 +1,72 @@
+/** Stored documents as the contract's nouns. */
+import type { Message } from '../../contract/message.ts'
+import { VerbatimError } from '../../contract/errors.ts'
+import { ownerOf } from '../../contract/principal.ts'
+import type { Run } from '../../contract/run.ts'
+import type { Session } from '../../contract/session.ts'
+import type { ContinuationUsage, OwnedRun } from '../../ports/run-repository.ts'
+import type { MessageDocument, RunDocument, SessionDocument } from './collections.ts'
+
+/** @throws VerbatimError `SESSION_DELETED` */
+export function toSession(document: SessionDocument): Session {
+  if (document.deletedAt !== undefined) throw new VerbatimError('SESSION_DELETED')
+  return {
+    id: document.id,
+    title: document.title,
+    activeRunId: document.activeRunId,
+    messageCount: document.head,
+    createdAt: document.createdAt.toISOString(),
+    updatedAt: document.updatedAt.toISOString(),
+  }
+}
+
+export function toMessage(document: MessageDocument): Message {
+  return {
+    id: document.id,
+    sessionId: document.sessionId,
+    seq: document.seq,
+    role: document.role,
+    content: document.content,
+    status: document.status,
+    agentId: document.agentId,
+    runId: document.runId,
+    continuationOf: document.continuationOf ?? null,
+    retryOf: document.retryOf ?? null,
+    metrics: document.metrics,
+    createdAt: document.createdAt.toISOString(),
+  }
+}
+
+/** @throws VerbatimError `SESSION_DELETED` when only the run's key is left */
+export function toRun({ status, ...document }: Omit<RunDocument, 'lease'>): Run {
+  if (status === 'deleted') throw new VerbatimError('SESSION_DELETED')
+  return {
+    id: document.id,
+    sessionId: document.sessionId,
+    agentId: document.agentId,
+    status,
+    userMessageId: document.userMessageId,
+    messageId: document.messageId,
+    lastSeq: document.lastSeq,
+    error: document.error,
+    metrics: document.metrics,
+    continuationOf: document.continuationOf ?? null,
+    continuedBy: document.continuedBy ?? null,
+    retryOf: document.retryOf ?? null,
+    createdAt: document.createdAt.toISOString(),
+    endedAt: document.endedAt?.toISOString() ?? null,
+  }
+}
+
+const noContinuationUsage: ContinuationUsage = { continuations: 0, outputTokens: 0, costUsd: 0 }
+
+export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
+  const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })
+  return {
+    key: document._id,
+    owner,
+    run: toRun(document),
+    fence: document.fence,
+    continuationUsage: document.continuationUsage ?? noContinuationUsage,
+  }
+}

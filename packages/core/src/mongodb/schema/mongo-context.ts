@@ -1,0 +1,10 @@
+import type { MongoClient } from 'mongodb'
+import type { Clock } from '../../ports/clock.ts'
+import type { Collections } from './collections.ts'
+
+/** What the repositories work with. */
+export interface MongoContext {
+  readonly client: MongoClient
+  readonly collections: Collections
+  readonly clock: Clock
+}

@@ -1,0 +1,32 @@
+/**
+ * Storage keys are made from the owner and the public id, so a query that forgets the owner cannot be written (promise P7),
+ * two owners may use the same id without learning of each other, and keys spread evenly over shards.
+ */
+import { createHash } from 'node:crypto'
+import type { MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
+import type { Owner } from '../../contract/principal.ts'
+import type { SessionKey } from '../../ports/deletion-repository.ts'
+import type { RunKey } from '../../ports/event-log.ts'
+
+declare const messageKeyBrand: unique symbol
+
+export type MessageKey = string & { readonly [messageKeyBrand]: true }
+
+export function sessionKeyOf(owner: Owner, sessionId: SessionId): SessionKey {
+  return digest('session', owner, sessionId) as SessionKey // branded here only
+}
+
+export function runKeyOf(owner: Owner, runId: RunId): RunKey {
+  return digest('run', owner, runId) as RunKey // branded here only
+}
+
+/** A message's id holds within its session: nobody takes the id of a run's message by appending it to another one. */
+export function messageKeyOf(owner: Owner, sessionId: SessionId, messageId: MessageId): MessageKey {
+  return digest('message', owner, sessionId, messageId) as MessageKey // branded here only
+}
+
+/** 192 bits of SHA-256: short enough for a key, long enough that nobody finds a second pre-image. */
+function digest(kind: string, owner: Owner, ...ids: readonly string[]): string {
+  const text = JSON.stringify([kind, owner.tenantId, owner.ownerId, ...ids]) // JSON keeps the parts apart
+  return createHash('sha256').update(text).digest().subarray(0, 24).toString('base64url')
+}

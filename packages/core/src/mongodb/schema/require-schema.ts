@@ -1,0 +1,39 @@
+import type { Db } from 'mongodb'
+import { VerbatimError } from '../../contract/errors.ts'
+import { collectionPlans } from './collections.ts'
+import type { CollectionPlan } from './collections.ts'
+import { isMissingCollection } from '../driver/map-error.ts'
+
+/**
+ * Looks whether everything that {@link migrate} makes is there: without a unique index order and fence do not hold, and without
+ * the others a turn's cost grows with history.
+ *
+ * @throws VerbatimError `UNSUPPORTED_DEPLOYMENT` naming what is missing
+ */
+export async function requireSchema(db: Db): Promise<void> {
+  const missing = await Promise.all(collectionPlans.map((plan) => missingOf(db, plan)))
+  const [first] = missing.flat()
+  if (first === undefined) return
+  throw new VerbatimError(
+    'UNSUPPORTED_DEPLOYMENT',
+    `${first} is missing in MongoDB; start a server, which makes it again`,
+  )
+}
+
+async function missingOf(db: Db, { name, indexes, options }: CollectionPlan): Promise<string[]> {
+  const found = await db
+    .collection(name)
+    .listIndexes()
+    .toArray()
+    .catch((error: unknown) => {
+      if (isMissingCollection(error)) return undefined
+      throw error
+    })
+  if (found === undefined) return [`The collection ${name}`]
+  if (options.clusteredIndex !== undefined && !found.some((index) => index['clustered'] === true)) {
+    return [`The clustered index of ${name}`]
+  }
+  const isThere = (index: (typeof indexes)[number]) =>
+    found.some((one) => one['name'] === index.name && (one['unique'] ?? false) === (index.unique ?? false))
+  return indexes.filter((index) => !isThere(index)).map((index) => `The index ${name}.${index.name}`)
+}

@@ -1,0 +1,58 @@
+import type { ClientSession } from 'mongodb'
+import type { SessionId } from '../../contract/identifiers.ts'
+import type { Owner } from '../../contract/principal.ts'
+import type { Tombstone, SessionKey } from '../../ports/deletion-repository.ts'
+import type { MongoContext } from '../schema/mongo-context.ts'
+import { runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import { notDeleted } from './session-head.ts'
+import { keysOfRuns, stopRuns } from './stop-runs.ts'
+import { inTransaction } from '../driver/transaction.ts'
+
+interface Marking {
+  readonly owner: Owner
+  readonly key: SessionKey
+}
+
+/** One attempt; a session that is marked already is answered as it is. */
+export async function storeTombstone(
+  storage: MongoContext,
+  owner: Owner,
+  sessionId: SessionId,
+): Promise<Tombstone | undefined> {
+  const marking = { owner, key: sessionKeyOf(owner, sessionId) }
+  const marked = await inTransaction(storage.client, (session) => mark(storage, marking, session))
+  return marked ?? (await findMarked(storage, marking))
+}
+
+async function mark(
+  storage: MongoContext,
+  { owner, key }: Marking,
+  session: ClientSession,
+): Promise<Tombstone | undefined> {
+  const { sessions } = storage.collections
+  // Without its owner and title the session is in no list, and no index of lists.
+  const left = {
+    _id: '$_id',
+    head: '$head',
+    activeRunId: '$activeRunId',
+    queue: [],
+    deletedAt: '$$NOW',
+    purge: { tenantId: '$tenantId', actor: { $literal: owner.ownerId } },
+    v: '$v',
+  }
+  const before = await sessions.findOneAndUpdate({ _id: key, ...notDeleted }, [{ $replaceWith: left }], {
+    session,
+    returnDocument: 'before',
+  })
+  if (before === null) return undefined
+  const stopped = keysOfRuns(owner, before)
+  const isRunning = await stopRuns(storage, stopped, { now: storage.clock.now(), session })
+  return { key, stopped, active: isRunning ? stopped[0] : undefined, isPurged: false }
+}
+
+async function findMarked({ collections }: MongoContext, { owner, key }: Marking): Promise<Tombstone | undefined> {
+  const found = await collections.sessions.findOne({ _id: key })
+  if (found?.deletedAt === undefined) return undefined
+  const active = found.activeRunId ? runKeyOf(owner, found.activeRunId) : undefined
+  return { key, stopped: active === undefined ? [] : [active], active, isPurged: found.purge === undefined }
+}

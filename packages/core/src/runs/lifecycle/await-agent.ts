@@ -1,0 +1,96 @@
+/** An agent's events under the three timeouts: a provider that falls silent ends the run instead of hanging it (P3). */
+import { raceSignal } from '../../async/race-signal.ts'
+import { VerbatimError } from '../../contract/errors.ts'
+import type { AgentEvent } from '../../contract/event.ts'
+import type { RunTimeouts } from '../../ports/agent.ts'
+
+/** Which wait the run is in. While tools run, only their own timeouts and the whole run's count. */
+type Phase = 'first_token' | 'idle' | 'tools'
+
+/**
+ * Yields what `open(signal)` yields. The signal it hands out aborts when a timeout passes or `signal` aborts.
+ *
+ * @throws VerbatimError `RUN_TIMEOUT` with `data.kind` `first_token`, `idle` or `total`; the signal's reason when it aborts.
+ */
+export async function* awaitAgent(
+  open: (signal: AbortSignal) => AsyncIterable<AgentEvent>,
+  timeouts: RunTimeouts,
+  signal: AbortSignal,
+): AsyncGenerator<AgentEvent, void, void> {
+  const stop = new AbortController()
+  const either = AbortSignal.any([signal, stop.signal])
+  const events = open(either)[Symbol.asyncIterator]()
+  const total = setTimeout(() => stop.abort(timeoutError('total', timeouts.totalMs)), timeouts.totalMs)
+  const phases = createPhases()
+  try {
+    while (true) {
+      const result = await nextWithin(events, { phase: phases.current, timeouts, stop, signal: either })
+      if (result.done) return
+      phases.after(result.value)
+      yield result.value
+    }
+  } finally {
+    clearTimeout(total)
+    stop.abort(new VerbatimError('RUN_FENCED', 'The run no longer listens to its agent'))
+    // Not awaited: an agent that ignores its signal must not hold up the run's end.
+    events.return?.()?.then(undefined, () => {})
+  }
+}
+
+interface Wait {
+  readonly phase: Phase
+  readonly timeouts: RunTimeouts
+  readonly stop: AbortController
+  readonly signal: AbortSignal
+}
+
+async function nextWithin(
+  events: AsyncIterator<AgentEvent>,
+  { phase, timeouts, stop, signal }: Wait,
+): Promise<IteratorResult<AgentEvent>> {
+  if (phase === 'tools') return await raceSignal(events.next(), signal)
+  const limitMs = phase === 'first_token' ? timeouts.firstTokenMs : timeouts.idleMs
+  const timer = setTimeout(() => stop.abort(timeoutError(phase, limitMs)), limitMs)
+  try {
+    return await raceSignal(events.next(), signal)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Follows the events of a run and tells which wait comes next. */
+function createPhases(): { current: Phase; after(event: AgentEvent): void } {
+  let openTools = 0
+  const phases = {
+    current: 'first_token' as Phase,
+    after(event: AgentEvent): void {
+      if (event.type === 'content_block_start' && event.content_block.type === 'tool_use') openTools++
+      if (event.type === 'tool_result') openTools--
+      phases.current = phaseAfter(phases.current, event, openTools)
+    },
+  }
+  return phases
+}
+
+function phaseAfter(phase: Phase, event: AgentEvent, openTools: number): Phase {
+  switch (event.type) {
+    case 'content_block_start':
+    case 'content_block_delta':
+    case 'content_block_stop':
+    case 'message_delta':
+      return 'idle'
+    case 'message_start':
+      return 'first_token'
+    case 'message_stop':
+    case 'tool_result':
+      return openTools > 0 ? 'tools' : 'first_token'
+    case 'run_retrying':
+      return phase
+  }
+}
+
+function timeoutError(kind: 'first_token' | 'idle' | 'total', timeoutMs: number): VerbatimError {
+  return new VerbatimError('RUN_TIMEOUT', `The run waited ${timeoutMs} ms (${kind}) and gave up; start a new run`, {
+    data: { kind, timeoutMs },
+  })
+}

@@ -1,0 +1,238 @@
+/**
+ * Group commit: one write at a time for all runs of the process, of everything that has gathered meanwhile.
+ * In: events of many runs. Out: batches, once they are majority-committed (P1), in order (P2). No timer: an idle writer
+ * writes at once, a busy one makes bigger batches. Memory is bounded: past the bound `append` makes the agent wait.
+ */
+import { raceSignal } from '../../async/race-signal.ts'
+import { VerbatimError } from '../../contract/errors.ts'
+import type { EventBatch, RunEvent } from '../../contract/event.ts'
+import type { EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
+import { mergeDeltas } from './merge-deltas.ts'
+
+export interface WriterOptions {
+  readonly log: EventLog
+  /** Bytes that one run may have waiting before its agent is no longer pulled. */
+  readonly maxPendingBytes: number
+  /** How long the log may stay unwritable before its runs give up, in milliseconds. */
+  readonly unwritableMs: number
+}
+
+/** What a run's writer tells its run. */
+export interface AppenderEvents {
+  onCommitted(batch: EventBatch, bytes: number): void
+  /** The run cannot be written any more: fenced (`RUN_FENCED`), or the log is away (`UNAVAILABLE`). */
+  onLost(error: unknown): void
+}
+
+export interface WriterStats {
+  eventsCommitted: number
+  commits: number
+  pendingBytes: number
+}
+
+/** One commit's events hold at most this many bytes, so that no document nears the 16 MB limit. */
+const maxEntryBytes = 2 * 1024 * 1024
+
+export class EventWriter {
+  readonly #options: WriterOptions
+  readonly #waiting = new Set<RunAppender>()
+  readonly #closing = new AbortController()
+  readonly stats: WriterStats = { eventsCommitted: 0, commits: 0, pendingBytes: 0 }
+  #isScheduled = false
+
+  constructor(options: WriterOptions) {
+    this.#options = options
+  }
+
+  /** The appender of a run whose log ends at `lastSeq`. */
+  open(key: RunKey, lastSeq: number, events: AppenderEvents): RunAppender {
+    const schedule = (appender: RunAppender) => this.#schedule(appender)
+    return new RunAppender({
+      key,
+      lastSeq,
+      events,
+      schedule,
+      stats: this.stats,
+      maxPendingBytes: this.#options.maxPendingBytes,
+    })
+  }
+
+  /** Stops writing; what is not committed by then was never shown. */
+  close(): void {
+    this.#closing.abort(new VerbatimError('UNAVAILABLE', 'The server is stopping'))
+  }
+
+  #schedule(appender: RunAppender): void {
+    this.#waiting.add(appender)
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    // After this turn of the event loop: events that arrived in one packet commit together.
+    setImmediate(() => void this.#drain())
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.size > 0) {
+      // One that was lost meanwhile has nothing left to write, and must not write even an empty entry.
+      const appenders = [...this.#waiting].filter((appender) => appender.hasPending)
+      this.#waiting.clear()
+      if (appenders.length > 0) await this.#commit(appenders)
+      for (const appender of appenders) if (appender.hasPending) this.#waiting.add(appender)
+    }
+    this.#isScheduled = false
+  }
+
+  async #commit(appenders: readonly RunAppender[]): Promise<void> {
+    const taken = appenders.map((appender) => ({ appender, entry: appender.take() }))
+    const entries = taken.map((one) => one.entry)
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(this.#options.unwritableMs)])
+    try {
+      const outcomes = await this.#options.log.append(entries, { signal })
+      this.stats.commits++
+      for (const [at, { appender, entry }] of taken.entries()) appender.settle(entry, outcomes[at] ?? 'fenced')
+    } catch (error) {
+      // An entry that cannot be stored at all must not take the others with it: each on its own tells which.
+      if (taken.length > 1 && !signal.aborted) for (const one of taken) await this.#commitAlone(one, signal)
+      else for (const { appender } of taken) appender.lose(error)
+    }
+  }
+
+  async #commitAlone(
+    { appender, entry }: { appender: RunAppender; entry: LogEntry },
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      const [outcome = 'fenced'] = await this.#options.log.append([entry], { signal })
+      appender.settle(entry, outcome)
+    } catch (error) {
+      appender.lose(error)
+    }
+  }
+}
+
+interface AppenderOptions {
+  readonly key: RunKey
+  readonly lastSeq: number
+  readonly events: AppenderEvents
+  readonly schedule: (appender: RunAppender) => void
+  readonly stats: WriterStats
+  readonly maxPendingBytes: number
+}
+
+/** One run's way into the log. Numbers events, keeps them until they are committed, and makes the agent wait past the bound. */
+export class RunAppender {
+  readonly #options: AppenderOptions
+  readonly #idle = new Set<() => void>()
+  #pending: { event: RunEvent; bytes: number }[] = []
+  #pendingBytes = 0
+  #inFlightBytes = 0
+  #nextSeq: number
+  #lostBy: Error | undefined
+
+  constructor(options: AppenderOptions) {
+    this.#options = options
+    this.#nextSeq = options.lastSeq + 1
+  }
+
+  get hasPending(): boolean {
+    return this.#pending.length > 0 && this.#lostBy === undefined
+  }
+
+  /** The seq that the next event of the log will have; exact after {@link flush}. */
+  get nextSeq(): number {
+    return this.#nextSeq
+  }
+
+  /**
+   * Takes an event for the next commit; resolves at once, or when there is room again.
+   *
+   * @throws the error the run was lost by; the signal's reason when it aborts while there is no room
+   */
+  async append(event: RunEvent, signal: AbortSignal): Promise<void> {
+    this.#throwIfLost()
+    this.#push(event, byteSizeOf(event))
+    this.#options.schedule(this)
+    while (this.#pendingBytes + this.#inFlightBytes > this.#options.maxPendingBytes) {
+      await raceSignal(this.#settled(), signal)
+    }
+  }
+
+  /** Resolves when everything appended is committed. @throws the error the run was lost by */
+  async flush(): Promise<void> {
+    while (this.#pendingBytes + this.#inFlightBytes > 0) await this.#settled()
+    this.#throwIfLost()
+  }
+
+  /** @internal The next commit's entry. */
+  take(): LogEntry {
+    let bytes = 0
+    let count = 0
+    while (
+      count < this.#pending.length &&
+      (count === 0 || bytes + (this.#pending[count]?.bytes ?? 0) <= maxEntryBytes)
+    ) {
+      bytes += this.#pending[count]?.bytes ?? 0
+      count++
+    }
+    const events = this.#pending.splice(0, count).map((one) => one.event)
+    const firstSeq = this.#nextSeq
+    this.#nextSeq += events.length
+    this.#pendingBytes -= bytes
+    this.#inFlightBytes = bytes
+    return { key: this.#options.key, firstSeq, batchId: crypto.randomUUID(), events }
+  }
+
+  /** @internal The entry's fate. */
+  settle(entry: LogEntry, outcome: 'stored' | 'fenced'): void {
+    if (outcome === 'fenced') return this.lose(new VerbatimError('RUN_FENCED'))
+    const bytes = this.#inFlightBytes
+    this.#inFlightBytes = 0
+    this.#options.stats.pendingBytes -= bytes
+    this.#options.stats.eventsCommitted += entry.events.length
+    this.#options.events.onCommitted({ firstSeq: entry.firstSeq, events: [...entry.events] }, bytes)
+    this.#wake()
+  }
+
+  /** @internal The run cannot be written any more. */
+  lose(error: unknown): void {
+    this.#lostBy = error instanceof Error ? error : new Error('The log refused an entry', { cause: error })
+    this.#options.stats.pendingBytes -= this.#pendingBytes + this.#inFlightBytes
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#inFlightBytes = 0
+    this.#options.events.onLost(error)
+    this.#wake()
+  }
+
+  #push(event: RunEvent, bytes: number): void {
+    const last = this.#pending.at(-1)
+    const merged = last && mergeDeltas(last.event, event)
+    if (last !== undefined && merged !== undefined) {
+      last.event = merged
+      last.bytes += bytes
+    } else {
+      this.#pending.push({ event, bytes })
+    }
+    this.#pendingBytes += bytes
+    this.#options.stats.pendingBytes += bytes
+  }
+
+  #throwIfLost(): void {
+    if (this.#lostBy !== undefined) throw this.#lostBy
+  }
+
+  async #settled(): Promise<void> {
+    await new Promise<void>((resolve) => this.#idle.add(resolve))
+    this.#throwIfLost()
+  }
+
+  #wake(): void {
+    for (const resolve of this.#idle) resolve()
+    this.#idle.clear()
+  }
+}
+
+/** An upper bound: three bytes for each UTF-16 unit, and a constant for a delta's frame. */
+function byteSizeOf(event: RunEvent): number {
+  if (event.type === 'content_block_delta' && event.delta.type === 'text_delta') return 64 + event.delta.text.length * 3
+  return JSON.stringify(event).length * 3
+}

@@ -1,0 +1,123 @@
+/**
+ * Follow: every committed batch of a run past a seq, once and in order, until the terminal one (P1, P2).
+ * The log is the truth; the tail's memory is a shortcut and a wake-up only a hint. Ends with the terminal event and only with it.
+ */
+import { VerbatimError } from '../../contract/errors.ts'
+import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
+import type { EventBatch } from '../../contract/event.ts'
+import type { EventLog, RunKey } from '../../ports/event-log.ts'
+import type { RunRepository } from '../../ports/run-repository.ts'
+import type { RunTail, RunTails } from './run-tail.ts'
+
+export interface FollowDeps {
+  readonly log: EventLog
+  readonly runRepository: RunRepository
+  readonly tails: RunTails
+  /** How long a run that is not there is waited for, in milliseconds. */
+  readonly startWaitMs: number
+}
+
+/** What a follower holds while its reader takes it: one that does not read costs no more. */
+const maxBytesPerRead = 256 * 1024
+
+/** The first look at a log is a small one, since the batches may be long; the next brings up to twice what the one before brought. */
+const firstLook = { maxBatches: 8, maxBytes: maxBytesPerRead } as const
+
+function lookBehind(batches: readonly EventBatch[]) {
+  return { maxBatches: Math.min(512, Math.max(2, 2 * batches.length)), maxBytes: maxBytesPerRead }
+}
+
+/**
+ * @throws VerbatimError `RUN_NOT_FOUND` when the run does not begin in time, `INVALID_CURSOR` when `after` is past the log's
+ * end, `CURSOR_EXPIRED` when the events are no longer kept, `SESSION_DELETED` when the session is gone; the signal's reason when it aborts.
+ */
+export async function* followRun(
+  deps: FollowDeps,
+  key: RunKey,
+  { after, signal }: { after: number; signal: AbortSignal },
+): AsyncGenerator<EventBatch, void, void> {
+  // Held from before the first read: what commits after that read is either read next or wakes us.
+  const tail = deps.tails.acquire(key)
+  try {
+    let seq = after
+    let batches = await join(deps, tail, { after, signal })
+    while (true) {
+      const reached = seq
+      yield* batches.filter((batch) => lastSeqOf(batch) > reached)
+      const last = batches.at(-1)
+      if (last?.events.some(isTerminalEvent)) return
+      if (last !== undefined) seq = Math.max(seq, lastSeqOf(last))
+      signal.throwIfAborted()
+      batches = await nextBatches(deps, tail, { after: seq, signal, ...lookBehind(batches) })
+    }
+  } finally {
+    deps.tails.release(tail)
+  }
+}
+
+/** Batches past `after`; waits for a wake-up when there are none yet, and may then be empty. */
+async function nextBatches(
+  { log }: FollowDeps,
+  tail: RunTail,
+  look: { after: number; maxBatches: number; maxBytes: number; signal: AbortSignal },
+): Promise<EventBatch[]> {
+  const { after, signal } = look
+  const batches = tail.after(after) ?? (await log.read(tail.key, look))
+  if (batches.length > 0) return batches
+  tail.joinAt(after)
+  const since = tail.after(after)
+  if (since === undefined || since.length > 0) return since ?? [] // the tail has moved on meanwhile: look again
+  await tail.wait(signal)
+  return tail.after(after) ?? []
+}
+
+/** The first batches: from the event that the cursor names, which proves the cursor, or from the run's start. */
+async function join(
+  deps: FollowDeps,
+  tail: RunTail,
+  { after, signal }: { after: number; signal: AbortSignal },
+): Promise<EventBatch[]> {
+  const from = Math.max(0, after - 1)
+  let known = tail.after(from) ?? []
+  if (known.length === 0) known = await deps.log.read(tail.key, { after: from, ...firstLook, signal })
+  if (known.length === 0) {
+    if (after === 0) return await waitForStart(deps, tail, signal)
+    // Behind an election the log may seem shorter than what somebody was shown of it: a cursor is not called wrong for that.
+    known = await deps.log.read(tail.key, { after: from, ...firstLook, isLinearizable: true, signal })
+  }
+  const [first, ...rest] = known
+  if (first === undefined) throw await whyEmpty(deps, tail)
+  if (after === 0) return known
+  // A terminal event at the cursor itself must still end the follow, so an emptied first batch is kept when it holds one.
+  const remaining = batchAfter(first, after)
+  if (remaining !== undefined) return [remaining, ...rest]
+  return first.events.some(isTerminalEvent) ? [first] : rest
+}
+
+/** Nothing is stored where the cursor points: there is no such run, or the cursor is wrong. */
+async function whyEmpty({ runRepository }: FollowDeps, tail: RunTail): Promise<VerbatimError> {
+  if ((await runRepository.getStatus(tail.key)) === undefined) return new VerbatimError('RUN_NOT_FOUND')
+  return new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
+    data: { field: 'lastEventId' },
+  })
+}
+
+async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal): Promise<EventBatch[]> {
+  const deadline = AbortSignal.timeout(deps.startWaitMs)
+  const either = AbortSignal.any([signal, deadline])
+  try {
+    while (true) {
+      // The beginning may have left the memory already, so the log answers when the memory does not.
+      const batches = tail.after(0) ?? (await deps.log.read(tail.key, { after: 0, ...firstLook, signal: either }))
+      if (batches.length > 0) return batches
+      if (tail.lastSeq === 0) await tail.wait(either)
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!deadline.aborted) throw error
+  }
+  // The last look is the log's: a hint may have been lost, and behind an election a beginning may not be seen yet.
+  const batches = await deps.log.read(tail.key, { after: 0, ...firstLook, isLinearizable: true, signal })
+  if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
+  return batches
+}

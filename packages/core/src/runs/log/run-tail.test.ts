@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest'
+import { VerbatimError } from '../../contract/errors.ts'
+import type { EventBatch } from '../../contract/event.ts'
+import type { EventLog, RunKey } from '../../ports/event-log.ts'
+import { RunTail } from './run-tail.ts'
+
+const key = 'run' as RunKey
+
+function batchAt(firstSeq: number): EventBatch {
+  return { firstSeq, events: [{ type: 'message_stop' }] }
+}
+
+/** A log whose every read waits until it is let go. */
+function heldLog(stored: EventBatch[]) {
+  const reads: (() => void)[] = []
+  const read: EventLog['read'] = async (_key, { after }) => {
+    const found = stored.filter((batch) => batch.firstSeq > after)
+    await new Promise<void>((resolve) => reads.push(resolve))
+    return found
+  }
+  return { reads, log: { read } as EventLog }
+}
+
+function tailOver(log: EventLog, maxRingBytes = 1_000): RunTail {
+  return new RunTail(key, { log, maxRingBytes, pollMs: 600_000, onRemoteWait: () => {} })
+}
+
+describe('a tail', () => {
+  it('looks again when a hint comes while it is looking', async () => {
+    const stored = [batchAt(1)]
+    const { reads, log } = heldLog(stored)
+    const tail = tailOver(log)
+    const looked = tail.refresh()
+    // Stored too late for the look that is under way: its hint must not be lost.
+    stored.push(batchAt(2))
+    void tail.refresh()
+    reads.shift()?.()
+    await expect.poll(() => reads.length).toBe(1)
+    reads.shift()?.()
+    await looked
+    expect(tail.after(0)).toEqual([batchAt(1), batchAt(2)])
+  })
+
+  it('forgets the oldest batches past its bound and says so instead of leaving a hole', () => {
+    const tail = tailOver(heldLog([]).log, 10)
+    for (let seq = 1; seq <= 5; seq++) tail.publish(batchAt(seq), 4)
+    expect(tail.after(0)).toBeUndefined()
+    expect(tail.after(3)).toEqual([batchAt(4), batchAt(5)])
+    expect(tail.after(5)).toEqual([])
+  })
+
+  it('begins anew past a gap, and ignores what it has', () => {
+    const tail = tailOver(heldLog([]).log)
+    tail.publish(batchAt(1), 1)
+    tail.publish(batchAt(1), 1)
+    tail.publish(batchAt(7), 1)
+    expect(tail.after(1)).toBeUndefined()
+    expect(tail.after(6)).toEqual([batchAt(7)])
+  })
+
+  it('wakes a waiter by a batch, and lets go of one whose signal aborts', async () => {
+    const tail = tailOver(heldLog([]).log)
+    const woken = tail.wait(new AbortController().signal)
+    tail.publish(batchAt(1), 1)
+    await woken
+    const stop = new AbortController()
+    const left = tail.wait(stop.signal)
+    stop.abort(new Error('left'))
+    await expect(left).rejects.toThrow('left')
+  })
+
+  it('passes on to those who wait that the events are gone, but not that the database is away', async () => {
+    const answers = [new VerbatimError('UNAVAILABLE'), new VerbatimError('SESSION_DELETED')]
+    const read: EventLog['read'] = async () => await Promise.reject(answers.shift() ?? new Error('Read too often'))
+    const tail = tailOver({ read } as EventLog)
+    let hasFailed = false
+    const waiting = tail.wait(new AbortController().signal).catch((error: unknown) => {
+      hasFailed = true
+      return error
+    })
+    await expect(tail.refresh()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect(hasFailed).toBe(false)
+    await expect(tail.refresh()).rejects.toMatchObject({ code: 'SESSION_DELETED' })
+    expect(await waiting).toMatchObject({ code: 'SESSION_DELETED' })
+  })
+})

@@ -1,0 +1,238 @@
+/**
+ * The newest committed batches of one run, shared by all who follow it in this process.
+ * In: batches of a local run as they commit, or the log's own, read on a hint or a poll. Out: what lies past a seq.
+ * A follower that has fallen out of this memory reads the log, so a slow one never makes it grow.
+ */
+import { isVerbatimError } from '../../contract/errors.ts'
+import type { EventBatch } from '../../contract/event.ts'
+import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
+import type { EventLog, RunKey } from '../../ports/event-log.ts'
+
+export interface TailOptions {
+  readonly log: EventLog
+  /** Bytes of batches kept per run. */
+  readonly maxRingBytes: number
+  /** How often a run of another process is looked for without a hint, in milliseconds. */
+  readonly pollMs: number
+  /** Called when somebody waits for a run that another process writes. */
+  readonly onRemoteWait: () => void
+}
+
+/** One look holds so many batches at once, and each may be as long as a run may have pending; who waits for more asks again. */
+const maxBatchesPerLook = 16
+
+export class RunTail {
+  readonly key: RunKey
+  readonly #options: TailOptions
+  readonly #waiters = new Set<(failure?: Error) => void>()
+  #ring: { batch: EventBatch; bytes: number }[] = []
+  #ringBytes = 0
+  #lastSeq = 0
+  #isLocal = false
+  #hasEnded = false
+  /** The log may hold more than is known here, and nobody has looked since. */
+  #isStale = false
+  #refreshing: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(key: RunKey, options: TailOptions) {
+    this.key = key
+    this.#options = options
+  }
+
+  /** Seq of the newest known event; 0 before the first. */
+  get lastSeq(): number {
+    return this.#lastSeq
+  }
+
+  /** Batches past `after`, empty when all are seen; undefined when they are not in memory and the log must be read. */
+  after(after: number): EventBatch[] | undefined {
+    if (after === this.#lastSeq && after > 0) return []
+    const [oldest] = this.#ring
+    if (oldest === undefined || oldest.batch.firstSeq > after + 1 || after > this.#lastSeq) return undefined
+    // From the newest back: a follower that keeps up wants the last one of what may be thousands.
+    const found: EventBatch[] = []
+    for (let at = this.#ring.length - 1; at >= 0; at--) {
+      const entry = this.#ring[at]
+      const rest = entry && batchAfter(entry.batch, after)
+      if (rest === undefined) break
+      found.push(rest)
+    }
+    return found.reverse()
+  }
+
+  /** A follower has read the log up to `seq` and found no more: the tail goes on from there. */
+  joinAt(seq: number): void {
+    if (seq <= this.#lastSeq) return
+    this.#ring = []
+    this.#ringBytes = 0
+    this.#lastSeq = seq
+    this.wake() // those behind `seq` find the events between in the log
+  }
+
+  /** Adds a committed batch and wakes those who wait. What is known already is ignored; past a gap the ring begins anew. */
+  publish(batch: EventBatch, bytes: number): void {
+    const fresh = batchAfter(batch, this.#lastSeq)
+    if (fresh === undefined) return
+    this.joinAt(fresh.firstSeq - 1)
+    this.#ring.push({ batch: fresh, bytes })
+    this.#ringBytes += bytes
+    this.#lastSeq = lastSeqOf(fresh)
+    while (this.#ringBytes > this.#options.maxRingBytes && this.#ring.length > 1) {
+      this.#ringBytes -= this.#ring.shift()?.bytes ?? 0
+    }
+    this.#hasEnded = batch.events.some(isTerminalEvent)
+    this.wake()
+  }
+
+  /** True while this process writes the run: its batches come by {@link publish}, so there is nothing to poll. */
+  setLocal(isLocal: boolean): void {
+    this.#isLocal = isLocal
+    if (isLocal) this.#stopTimer()
+    else this.wake()
+  }
+
+  /** True while somebody may wait for batches that another process writes. */
+  get isRemote(): boolean {
+    return !this.#isLocal && !this.#hasEnded
+  }
+
+  wake(): void {
+    for (const settle of this.#waiters) settle()
+  }
+
+  /**
+   * Resolves at the next batch; rejects when the log says that there will be none. Check {@link after} right before: no batch can
+   * come in between, and a hint that came since the caller's own look at the log is looked into now.
+   */
+  wait(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const leave = () => {
+        this.#waiters.delete(settle)
+        signal.removeEventListener('abort', onAbort)
+        if (this.#waiters.size === 0) this.#stopTimer()
+      }
+      const settle = (failure?: Error) => {
+        leave()
+        if (failure === undefined) resolve()
+        else reject(failure)
+      }
+      const onAbort = () => {
+        leave()
+        reject(signal.reason)
+      }
+      this.#waiters.add(settle)
+      signal.addEventListener('abort', onAbort, { once: true })
+      this.#startTimer()
+      if (this.#isStale) this.#look()
+    })
+  }
+
+  /**
+   * The log has grown in some process. While nobody waits this is only remembered: a follower that is behind reads the log by
+   * itself, from its own seq, and those events need not be read once more.
+   */
+  hint(): void {
+    this.#isStale = true
+    if (this.#waiters.size > 0) this.#look()
+  }
+
+  /** Looks into the log for batches past the newest known one. A call during a look makes that one look again. */
+  refresh(): Promise<void> {
+    if (!this.isRemote) return Promise.resolve()
+    this.#isStale = true
+    this.#refreshing ??= this.#readLog()
+    return this.#refreshing
+  }
+
+  close(): void {
+    this.#stopTimer()
+  }
+
+  async #readLog(): Promise<void> {
+    try {
+      while (this.#isStale && this.isRemote) {
+        const hasMore = await this.#readOnce()
+        this.#isStale ||= hasMore
+        // Whoever was woken takes these first; its next wait looks for the rest.
+        if (hasMore && this.#waiters.size === 0) break
+      }
+    } catch (error) {
+      this.#isStale = true
+      // The events are gone for good. What may pass is left to the next look.
+      if (isVerbatimError(error) && !error.retryable) for (const settle of this.#waiters) settle(error)
+      throw error
+    } finally {
+      // In the same turn as the last check above: a hint that comes later begins a new look.
+      this.#refreshing = undefined
+    }
+  }
+
+  /** Answers whether there may be more. */
+  async #readOnce(): Promise<boolean> {
+    this.#isStale = false
+    const batches = await this.#options.log.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerLook })
+    for (const batch of batches) this.publish(batch, JSON.stringify(batch.events).length)
+    return batches.length === maxBatchesPerLook
+  }
+
+  #look(): void {
+    this.refresh().catch(() => {}) // the database is away: the next poll tries again, and followers keep their cursor
+  }
+
+  #startTimer(): void {
+    if (this.#timer !== undefined || this.#isLocal) return
+    this.#options.onRemoteWait()
+    this.#timer = setInterval(() => this.#look(), this.#options.pollMs)
+  }
+
+  #stopTimer(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}
+
+/** The tails in use; one per run, dropped with its last user. */
+export class RunTails {
+  readonly #options: TailOptions
+  readonly #tails = new Map<RunKey, { tail: RunTail; users: number }>()
+
+  constructor(options: TailOptions) {
+    this.#options = options
+  }
+
+  /** The run's tail; hand it back with {@link release}. */
+  acquire(key: RunKey): RunTail {
+    const entry = this.#tails.get(key) ?? { tail: new RunTail(key, this.#options), users: 0 }
+    entry.users++
+    this.#tails.set(key, entry)
+    return entry.tail
+  }
+
+  release(tail: RunTail): void {
+    const entry = this.#tails.get(tail.key)
+    if (entry?.tail !== tail || --entry.users > 0) return
+    this.#tails.delete(tail.key)
+    tail.close()
+  }
+
+  /** A hint that the run's log has grown in some process. */
+  hint(key: RunKey): void {
+    this.#tails.get(key)?.tail.hint()
+  }
+
+  /** Hints may have been lost: looks at every run. */
+  hintAll(): void {
+    for (const key of this.#tails.keys()) this.hint(key)
+  }
+
+  /** True while a run of another process is followed here. */
+  get hasRemote(): boolean {
+    return [...this.#tails.values()].some(({ tail }) => tail.isRemote)
+  }
+
+  get size(): number {
+    return this.#tails.size
+  }
+}

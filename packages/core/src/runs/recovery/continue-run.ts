@@ -1,0 +1,123 @@
+/**
+ * Whether a linked run goes on from an interrupted one, and what it is asked. Every chain is finite: what it has used is kept
+ * with each of its runs, so a run that kills every process that makes it stops after its budget, whoever takes it over.
+ */
+import type { RunStartedEvent } from '../../contract/event.ts'
+import { continuationPrompt } from '../../contract/interruption.ts'
+import type { RunMetrics } from '../../contract/metrics.ts'
+import type { Answer } from '../../contract/reduce-events.ts'
+import type { Agent, ContinuationBudget, TokenPrices } from '../../ports/agent.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ContinuationUsage, LinkedRun, OwnedRun } from '../../ports/run-repository.ts'
+
+const defaultBudget = { maxContinuations: 3, maxOutputTokens: 200_000 } as const satisfies ContinuationBudget
+
+export interface ContinueDeps {
+  readonly agents: ReadonlyMap<string, Agent>
+  readonly clock: Clock
+  readonly processId: string
+  readonly leaseMs: number
+}
+
+/** What there is of the run that was lost. */
+export interface Interrupted {
+  readonly owned: OwnedRun
+  readonly answer: Answer
+  readonly metrics: RunMetrics
+  readonly isWhole: boolean
+}
+
+export type Continuation =
+  | { readonly type: 'go'; readonly next: LinkedRun; readonly agent: Agent }
+  /** `reason` is undefined when the agent's policy asks for nothing else. */
+  | { readonly type: 'stay'; readonly reason?: 'whole' | 'continuations' | 'output_tokens' | 'cost' }
+
+export function planContinuation(deps: ContinueDeps, interrupted: Interrupted): Continuation {
+  const { run } = interrupted.owned
+  const agent = deps.agents.get(run.agentId)
+  if (agent?.onCrash !== 'continue') return { type: 'stay' }
+  if (interrupted.isWhole) return { type: 'stay', reason: 'whole' }
+  const budget = { ...defaultBudget, ...definedOf(agent.continuation) }
+  const used = addUse(interrupted, budget.maxCost?.prices)
+  const reason = whyOver(budget, used)
+  return reason === undefined
+    ? { type: 'go', next: toLinkedRun(deps, interrupted, used), agent }
+    : { type: 'stay', reason }
+}
+
+function definedOf({ maxContinuations, maxOutputTokens, maxCost }: Agent['continuation'] & {} = {}) {
+  return {
+    ...(maxContinuations === undefined ? {} : { maxContinuations }),
+    ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
+    ...(maxCost === undefined ? {} : { maxCost }),
+  } satisfies Partial<ContinuationBudget>
+}
+
+/** @param used by the chain, with the next run counted as a continuation */
+function whyOver({ maxContinuations, maxOutputTokens, maxCost }: ContinuationBudget, used: ContinuationUsage) {
+  if (used.continuations > maxContinuations) return 'continuations'
+  if (used.outputTokens >= maxOutputTokens) return 'output_tokens'
+  return maxCost !== undefined && used.costUsd >= maxCost.usd ? 'cost' : undefined
+}
+
+function addUse(
+  { owned: { continuationUsage }, answer, metrics }: Interrupted,
+  prices: TokenPrices | undefined,
+): ContinuationUsage {
+  const outputTokens = Math.max(metrics.outputTokens, estimateTokens(answer))
+  return {
+    continuations: continuationUsage.continuations + 1,
+    outputTokens: continuationUsage.outputTokens + outputTokens,
+    costUsd: continuationUsage.costUsd + (prices === undefined ? 0 : costOf({ ...metrics, outputTokens }, prices)),
+  }
+}
+
+/** The provider counts at the end of a model call, which a lost run has not seen: about four characters are a token. */
+function estimateTokens({ content, partialJson }: Answer): number {
+  const characters = content.map((block) => {
+    switch (block.type) {
+      case 'text':
+        return block.text.length
+      case 'thinking':
+        return block.thinking.length
+      case 'redacted_thinking':
+        return block.data.length
+      case 'tool_use':
+        return JSON.stringify(block.input).length
+      case 'tool_result':
+        return 0
+    }
+  })
+  return Math.ceil(characters.reduce((sum, count) => sum + count, partialJson.length) / 4)
+}
+
+const tokensPerPrice = 1_000_000
+
+function costOf(metrics: RunMetrics, { input, output, cacheRead, cacheWrite }: TokenPrices): number {
+  const { inputTokens, outputTokens, cacheReadInputTokens, cacheWriteInputTokens } = metrics
+  const cost =
+    inputTokens * input + outputTokens * output + cacheReadInputTokens * cacheRead + cacheWriteInputTokens * cacheWrite
+  return cost / tokensPerPrice
+}
+
+function toLinkedRun(
+  deps: ContinueDeps,
+  { owned: { run } }: Interrupted,
+  continuationUsage: ContinuationUsage,
+): LinkedRun {
+  const { sessionId, agentId } = run
+  const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
+  const next = { runId: crypto.randomUUID(), sessionId, agentId, ...ids }
+  const startedEvent: RunStartedEvent = { type: 'run_started', ...next, startedAt: deps.clock.now().toISOString() }
+  return {
+    ...next,
+    prompt: [{ type: 'text', text: continuationPrompt }],
+    // No start of a caller's has this hash: its id is taken, and by no prompt of theirs.
+    inputHash: `continuationOf ${run.id}`,
+    processId: deps.processId,
+    leaseMs: deps.leaseMs,
+    startedEvent,
+    continuationOf: run.id,
+    continuationUsage,
+  }
+}

@@ -1,0 +1,83 @@
+/** The state of a run as its log tells it, for a process that takes it over: all that is left of what the lost one knew. */
+import type { AgentEvent, EventBatch, RunEvent } from '../../contract/event.ts'
+import { unknownOutcome } from '../../contract/interruption.ts'
+import type { RunMetrics } from '../../contract/metrics.ts'
+import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
+import type { Answer } from '../../contract/reduce-events.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { EventLog } from '../../ports/event-log.ts'
+import type { OwnedRun } from '../../ports/run-repository.ts'
+import { createMetricsCollector } from '../lifecycle/run-metrics.ts'
+
+export interface ReplayDeps {
+  readonly log: EventLog
+  readonly clock: Clock
+}
+
+export interface Replayed {
+  /** The answer with {@link settled} applied. */
+  readonly answer: Answer
+  /** Times that only the lost process knew are not made up. */
+  readonly metrics: RunMetrics
+  /** Results for the calls of tools that may have run and of which the log has no result: to be stored before the end. */
+  readonly settled: readonly AgentEvent[]
+  /** True when the model had said all it wanted to: only the run's end is missing. */
+  readonly isWhole: boolean
+}
+
+const maxBatchesPerRead = 256
+
+export async function replayRun(deps: ReplayDeps, owned: OwnedRun, signal: AbortSignal): Promise<Replayed> {
+  const collector = createMetricsCollector()
+  const calls = createCallTracker()
+  let answer: Answer = emptyAnswer
+  let last: RunEvent | undefined
+  let startedAt = owned.run.createdAt
+  const apply = (batch: EventBatch) => {
+    answer = reduceEvents(answer, batch)
+    for (const event of batch.events) {
+      collector.add(event, 0)
+      calls.add(event)
+      if (event.type === 'run_started') startedAt = event.startedAt
+    }
+    last = batch.events.at(-1)
+  }
+  const readOn = async () =>
+    await deps.log.read(owned.key, { after: answer.lastSeq, maxBatches: maxBatchesPerRead, signal })
+  for (let batches = await readOn(); batches.length > 0; batches = await readOn()) batches.forEach(apply)
+  const lastStored = last?.type
+  const settled = calls.open().map(toUnknownResult)
+  if (settled.length > 0) apply({ firstSeq: answer.lastSeq + 1, events: settled })
+  const latencyMs = Math.max(0, deps.clock.now().getTime() - Date.parse(startedAt))
+  const metrics = { ...collector.total(latencyMs), timeToFirstTokenMs: null }
+  return { answer, metrics, settled, isWhole: lastStored === 'message_stop' && isLastWord(metrics.stopReason) }
+}
+
+/**
+ * Which calls of tools may have run without a result. An agent runs them behind the end of the model call that asked, and only
+ * when that is stored (see drive-run.ts): a call whose `message_stop` is not in the log was never made.
+ */
+function createCallTracker() {
+  let asked: string[] = []
+  let open: string[] = []
+  return {
+    add(event: RunEvent): void {
+      if (event.type === 'message_start') asked = []
+      if (event.type === 'content_block_start' && event.content_block.type === 'tool_use') {
+        asked.push(event.content_block.id)
+      }
+      if (event.type === 'message_stop') open = [...open, ...asked]
+      if (event.type === 'tool_result') open = open.filter((id) => id !== event.tool_use_id)
+    },
+    open: (): readonly string[] => open,
+  }
+}
+
+function toUnknownResult(toolUseId: string): AgentEvent {
+  return { type: 'tool_result', tool_use_id: toolUseId, content: unknownOutcome, is_error: true, durationMs: 0 }
+}
+
+/** False while the model waits for tools, or for leave to go on. */
+function isLastWord(stopReason: string | null): boolean {
+  return stopReason !== null && stopReason !== 'tool_use' && stopReason !== 'pause_turn'
+}
