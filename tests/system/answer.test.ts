@@ -2,13 +2,21 @@
 import { RunMetrics, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import {
+  beginning,
+  blockStop,
+  callEnd,
+  callStart,
+  startProvider,
+  textBlock,
+  textDelta,
+} from '@verbatim/test-kit/provider'
+import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { jsonBody, openApp } from '../support/app.ts'
+import { claudeAt, startAimock } from '../support/claude.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { createGate } from '../support/gate.ts'
-import { beginning, blockStop, callEnd, callStart, claudeAt, startAimock, startProvider } from '../support/provider.ts'
-import { textBlock, textDelta } from '../support/provider.ts'
-import type { ProviderReply } from '../support/provider.ts'
 
 const poem = 'Rivers remember — größer als 🌍 and “quoted”, line\none\ttab; the end.'
 

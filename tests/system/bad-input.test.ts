@@ -1,9 +1,10 @@
 /** Whatever is wrong with a prompt is told by a typed 400-class error that names the field, and nothing of it is stored. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { saying, startProviderOf } from '@verbatim/test-kit/provider'
+import type { Provider } from '@verbatim/test-kit/provider'
 import { countDocuments, errorOf, jsonBody, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
-import { claudeAt, saying, startProviderOf } from '../support/provider.ts'
-import type { Provider } from '../support/provider.ts'
+import { claudeAt } from '../support/claude.ts'
 
 let app: App
 let provider: Provider

@@ -8,9 +8,9 @@ import { openTestDatabase } from '@verbatim/core/testing'
 import { chromium } from 'playwright-core'
 import type { Page } from 'playwright-core'
 import { expect, inject, it } from 'vitest'
+import { beginning, blockStop, callEnd, startProvider, textDelta } from '@verbatim/test-kit/provider'
 import { ensureChromium } from '../support/chromium.ts'
 import { env } from '../support/env.ts'
-import { beginning, blockStop, callEnd, startProvider, textDelta } from '../support/provider.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 

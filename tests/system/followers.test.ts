@@ -5,15 +5,23 @@ import { EventBatch, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { createParser } from 'eventsource-parser'
 import { describe, expect, it, vi } from 'vitest'
+import {
+  beginning,
+  blockStop,
+  callEnd,
+  callStart,
+  startProvider,
+  textBlock,
+  textDelta,
+} from '@verbatim/test-kit/provider'
+import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { openApp, queryPath } from '../support/app.ts'
 import type { App } from '../support/app.ts'
+import { claudeAt } from '../support/claude.ts'
 import { openDatabase } from '../support/engine.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { expectIdle } from '../support/leaks.ts'
-import { beginning, blockStop, callEnd, callStart, claudeAt, startProvider } from '../support/provider.ts'
-import { textBlock, textDelta } from '../support/provider.ts'
-import type { ProviderReply } from '../support/provider.ts'
 
 const sessionId = 'session-1'
 

@@ -2,12 +2,13 @@
 import { isVerbatimError, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import { beginning, blockStop, callEnd, saying, startProvider } from '@verbatim/test-kit/provider'
 import { countDocuments, errorOf, jsonBody, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
+import { claudeAt } from '../support/claude.ts'
 import { openDatabase } from '../support/engine.ts'
 import { waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
-import { beginning, blockStop, callEnd, claudeAt, saying, startProvider } from '../support/provider.ts'
 
 const sessionId = 'session-1'
 

@@ -2,20 +2,13 @@
 import { textOf } from '@verbatim/core'
 import type { Message, Page, Run, RunEvent } from '@verbatim/core'
 import { describe, expect, it } from 'vitest'
+import { beginning, providerSecret, saying, startProvider } from '@verbatim/test-kit/provider'
+import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
+import { claudeAt, providerKey, startAimock } from '../support/claude.ts'
 import { answerFrom } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
-import {
-  beginning,
-  claudeAt,
-  providerKey,
-  providerSecret,
-  saying,
-  startAimock,
-  startProvider,
-} from '../support/provider.ts'
-import type { ProviderReply } from '../support/provider.ts'
 
 const sessionId = 'session-1'
 

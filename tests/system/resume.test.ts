@@ -2,15 +2,16 @@
 import { lastSeqOf, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import { beginning, blockStop, callEnd, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
+import type { Provider } from '@verbatim/test-kit/provider'
 import { countDocuments, openApp, queryPath } from '../support/app.ts'
 import type { App } from '../support/app.ts'
+import { claudeAt } from '../support/claude.ts'
 import { startCuttingProxy } from '../support/cutting-proxy.ts'
 import { openDatabase } from '../support/engine.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import type { RawBatch } from '../support/frames.ts'
-import { beginning, blockStop, callEnd, claudeAt, saying, startProvider, textDelta } from '../support/provider.ts'
-import type { Provider } from '../support/provider.ts'
 
 const sessionId = 'session-1'
 const words = Array.from({ length: 20 }, (_, nth) => `${nth} größer 🌍 \n`)

@@ -2,13 +2,14 @@
 import { lastSeqOf, textOf } from '@verbatim/core'
 import type { CancelRunResult, Message, Page, Run, Session } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import { beginning, callStart, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
+import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { openApp } from '../support/app.ts'
+import { claudeAt } from '../support/claude.ts'
 import { openDatabase } from '../support/engine.ts'
 import { expectIdle } from '../support/leaks.ts'
 import { waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
-import { beginning, callStart, claudeAt, saying, startProvider, textDelta } from '../support/provider.ts'
-import type { ProviderReply } from '../support/provider.ts'
 
 const sessionId = 'session-1'
 

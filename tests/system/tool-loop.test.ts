@@ -3,20 +3,12 @@ import { textOf } from '@verbatim/core'
 import { tool } from '@verbatim/core/claude'
 import { expect, it, vi } from 'vitest'
 import { z } from 'zod'
+import { callEnd, callStart, saying, startProvider, textBlock, toolBlock } from '@verbatim/test-kit/provider'
 import { openApp } from '../support/app.ts'
+import { claudeAt, startAimock } from '../support/claude.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
 import { createGate } from '../support/gate.ts'
-import {
-  callEnd,
-  callStart,
-  claudeAt,
-  saying,
-  startAimock,
-  startProvider,
-  textBlock,
-  toolBlock,
-} from '../support/provider.ts'
 
 const weather = tool({
   name: 'get_weather',

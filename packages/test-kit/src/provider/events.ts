@@ -1,0 +1,64 @@
+/** The events of Anthropic's streaming protocol. */
+export interface ProviderEvent {
+  readonly type: string
+  readonly [key: string]: unknown
+}
+
+/** An SSE frame as the provider writes it. */
+export function frameOf(event: ProviderEvent): string {
+  return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
+}
+
+export interface UsageInput {
+  readonly input?: number
+  readonly output?: number
+  readonly cacheRead?: number
+  readonly cacheWrite?: number
+}
+
+/** The provider's `message_start`. */
+export function callStart({ input = 10, cacheRead = 0, cacheWrite = 0 }: UsageInput = {}): ProviderEvent {
+  const usage = {
+    input_tokens: input,
+    output_tokens: 1,
+    cache_read_input_tokens: cacheRead,
+    cache_creation_input_tokens: cacheWrite,
+    service_tier: 'standard',
+  }
+  const nothingYet = { content: [], stop_reason: null, stop_sequence: null }
+  const message = { id: 'msg_1', type: 'message', role: 'assistant', model: 'claude-sonnet-5-5', ...nothingYet, usage }
+  return { type: 'message_start', message }
+}
+
+export function textStart(index = 0): ProviderEvent {
+  return { type: 'content_block_start', index, content_block: { type: 'text', text: '', citations: null } }
+}
+
+export function textDelta(text: string, index = 0): ProviderEvent {
+  return { type: 'content_block_delta', index, delta: { type: 'text_delta', text } }
+}
+
+export function blockStop(index = 0): ProviderEvent {
+  return { type: 'content_block_stop', index }
+}
+
+/** The end of a model call, with its usage. */
+export function callEnd(stopReason = 'end_turn', { output = 5 }: UsageInput = {}): ProviderEvent[] {
+  const delta = { stop_reason: stopReason, stop_sequence: null }
+  return [{ type: 'message_delta', delta, usage: { output_tokens: output } }, { type: 'message_stop' }]
+}
+
+/** A text block that says `words`. */
+export function textBlock(words: readonly string[], index = 0): ProviderEvent[] {
+  return [textStart(index), ...words.map((word) => textDelta(word, index)), blockStop(index)]
+}
+
+export function toolBlock(index: number, call: { id: string; name: string; input: unknown }): ProviderEvent[] {
+  const { id, name, input } = call
+  const delta = { type: 'input_json_delta', partial_json: JSON.stringify(input) }
+  return [
+    { type: 'content_block_start', index, content_block: { type: 'tool_use', id, name, input: {} } },
+    { type: 'content_block_delta', index, delta },
+    blockStop(index),
+  ]
+}

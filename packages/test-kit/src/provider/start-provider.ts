@@ -1,0 +1,107 @@
+/**
+ * A provider for the real SDK: an HTTP server of Anthropic's wire protocol that does what the test says. It can hold an
+ * answer, break a frame, cut at a chosen place, and tell whether its caller has hung up.
+ */
+import { createServer } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { frameOf } from './events.ts'
+import type { ProviderEvent } from './events.ts'
+
+/** The part of a request that tests look at. */
+interface ProviderBody {
+  readonly model: string
+  readonly messages: readonly { readonly role: string; readonly content: readonly Record<string, unknown>[] }[]
+  readonly [key: string]: unknown
+}
+
+/** One request to the provider, and the way to answer it. */
+export interface ProviderCall {
+  readonly headers: IncomingHttpHeaders
+  readonly body: ProviderBody
+  /** Resolves when the connection of the answer is closed; true when the caller did it. */
+  readonly hungUp: Promise<boolean>
+  /** Sends events; the first call opens the stream. */
+  send(...events: ProviderEvent[]): void
+  /** Sends text as it is, well-formed or not. */
+  write(text: string): void
+  /** Ends the body. */
+  end(): void
+  /** Destroys the socket, once everything is out. */
+  cut(): void
+  refuse(status: number, headers?: Record<string, string>): void
+}
+
+export type ProviderReply = (call: ProviderCall) => void | Promise<void>
+
+export interface Provider extends AsyncDisposable {
+  readonly url: string
+  readonly calls: readonly ProviderCall[]
+}
+
+/** Answers the first request with the first reply and so on; one request too many is a 418, which no client retries. */
+export async function startProvider(...replies: readonly ProviderReply[]): Promise<Provider> {
+  return await startProviderOf((_call, nth) => replies[nth] ?? ((call) => call.refuse(418)))
+}
+
+/** Answers each request with what `replyTo` says. */
+export async function startProviderOf(replyTo: (call: ProviderCall, nth: number) => ProviderReply): Promise<Provider> {
+  const calls: ProviderCall[] = []
+  const server = createServer((incoming, response) => {
+    const chunks: Buffer[] = []
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+    incoming.on('end', () => {
+      const call = createCall(incoming, response, Buffer.concat(chunks).toString())
+      calls.push(call)
+      void replyTo(call, calls.length - 1)(call)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo // a TCP server's address is never a string
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+function createCall(incoming: IncomingMessage, response: ServerResponse, text: string): ProviderCall {
+  let wasCut = false
+  const open = () => {
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
+  }
+  const write = (part: string) => {
+    open()
+    response.write(part)
+  }
+  return {
+    headers: incoming.headers,
+    body: JSON.parse(text) as ProviderBody, // what the SDK sent
+    hungUp: new Promise((resolve) => {
+      response.once('close', () => resolve(!wasCut && !response.writableFinished))
+    }),
+    write,
+    send: (...events) => write(events.map(frameOf).join('')),
+    end() {
+      open()
+      response.end()
+    },
+    cut() {
+      open()
+      response.write('', () => {
+        wasCut = true
+        response.socket?.destroy()
+      })
+    },
+    refuse(status, headers = {}) {
+      response.writeHead(status, { 'content-type': 'application/json', ...headers })
+      response.end(JSON.stringify({ type: 'error', error: { type: 'some_error', message: providerSecret } }))
+    },
+  }
+}
+
+/** What the provider says in its refusals; no user may ever see it. */
+export const providerSecret = 'raw words of the provider'
