@@ -20,7 +20,7 @@ const programs = {
   start: ['node', '--min-semi-space-size=16', '--max-semi-space-size=16', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
   torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
-  breakages: ['node', '--conditions=verbatim-source', 'torture/breakages/main.ts'],
+  mutants: ['node', '--conditions=verbatim-source', 'torture/mutants/main.ts'],
   bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],
 }
 

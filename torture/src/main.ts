@@ -5,7 +5,7 @@ import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { makePlan } from './plan/make-plan.ts'
 import { runPlan } from './plan/run-plan.ts'
-import { judge } from './oracle/judge.ts'
+import { checkPlan } from './checker/check-plan.ts'
 import { say, sayFailure, sayPlan, Totals } from './report.ts'
 import { Stage } from './stage.ts'
 import type { PlanOutcome } from './stage.ts'
@@ -75,7 +75,7 @@ async function tortureAtRandom(options: Options, totals: Totals, until = endOf(o
     const plan = makePlan({ seed: seed + at, nodes })
     const outcome = await stage.play(async (world) => {
       const { evidence, injected } = await runPlan(world, plan)
-      return { injected, verdict: await judge(world, evidence) }
+      return { injected, verdict: await checkPlan(world, evidence) }
     })
     if (!tell({ ...plan, ...outcome }, { options, nodes, totals }) && !options.keepGoing) return
   }

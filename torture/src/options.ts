@@ -18,7 +18,7 @@ export interface Options {
   readonly keepGoing: boolean
 }
 
-export const usage = `Tortures Verbatim: real servers, a real MongoDB and many clients, hurt by seeded plans, judged by an oracle.
+export const usage = `Tortures Verbatim: real servers, a real MongoDB and many clients, hurt by seeded plans, judged by a checker.
 
 Usage: npm run torture -- [options]
 

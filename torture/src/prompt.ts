@@ -1,6 +1,6 @@
 /**
- * What a run is to say, as a pure function of its prompt: the agent in the server, the provider in its process and the oracle
- * all derive the same tokens, so that the oracle knows every answer beforehand.
+ * What a run is to say, as a pure function of its prompt: the agent in the server, the provider in its process and the checker
+ * all derive the same tokens, so that the checker knows every answer beforehand.
  */
 import { createRandom } from './random.ts'
 

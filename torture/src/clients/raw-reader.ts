@@ -4,11 +4,11 @@ import type { IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventBatch } from '@verbatim/core'
 import type { Endpoint } from './raw-calls.ts'
-import { ViolationError } from './journal.ts'
-import type { Journal } from './journal.ts'
+import { ViolationError } from './history.ts'
+import type { History } from './history.ts'
 
 export interface RawReaderOptions {
-  readonly journal: Journal
+  readonly history: History
   /** Tried in turn. */
   readonly endpoints: readonly Endpoint[]
   readonly signal: AbortSignal
@@ -28,9 +28,9 @@ const maxSlowBatches = 30
 /** Silence for so long is a dead connection; the server's heartbeat is 300 ms. */
 const idleMs = 1_500
 
-/** Follows the journal's run from where the journal is to the terminal event, whatever happens on the way. Never rejects. */
+/** Follows the history's run from where the history is to the terminal event, whatever happens on the way. Never rejects. */
 export async function readRun(options: RawReaderOptions): Promise<void> {
-  const { journal, signal, endpoints } = options
+  const { history, signal, endpoints } = options
   let drops = 0
   for (let turn = 0; !signal.aborted; turn++) {
     const endpoint = endpoints[turn % endpoints.length]
@@ -43,17 +43,17 @@ export async function readRun(options: RawReaderOptions): Promise<void> {
     })
     if (end === 'violated' || end === 'refused') break
     if (end === 'returned') {
-      if (!journal.hasEnded) journal.violate('the stream was said to be over before the terminal event')
-      else journal.end = 'terminal'
+      if (!history.hasEnded) history.violate('the stream was said to be over before the terminal event')
+      else history.end = 'terminal'
       break
     }
     if (end === 'not_found') {
-      if (wasAcked || journal.lastSeq > 0) journal.violate('a run that was confirmed is not found')
-      else if (options.isAbandoned?.() === true) journal.end = 'not_found'
-      if (journal.violations.length > 0 || journal.end === 'not_found') break
+      if (wasAcked || history.lastSeq > 0) history.violate('a run that was confirmed is not found')
+      else if (options.isAbandoned?.() === true) history.end = 'not_found'
+      if (history.violations.length > 0 || history.end === 'not_found') break
     }
     if (end === 'dropped') drops++
-    journal.note(end)
+    history.note(end)
     await sleep(15 + ((turn * 7) % 40), undefined, { signal }).catch(() => {})
   }
 }
@@ -61,15 +61,15 @@ export async function readRun(options: RawReaderOptions): Promise<void> {
 type ConnectionEnd = 'returned' | 'cut' | 'dropped' | 'silent' | 'not_found' | 'refused' | 'stopped'
 
 async function readOnce(options: RawReaderOptions, endpoint: Endpoint): Promise<ConnectionEnd> {
-  const { journal, signal, dropEvery = 0, slowMs = 0 } = options
-  const { runId } = journal
-  const lastEventId = journal.lastSeq === 0 ? {} : { lastEventId: `${runId}:${journal.lastSeq}` }
+  const { history, signal, dropEvery = 0, slowMs = 0 } = options
+  const { runId } = history
+  const lastEventId = history.lastSeq === 0 ? {} : { lastEventId: `${runId}:${history.lastSeq}` }
   const input = encodeURIComponent(JSON.stringify({ runId, ...lastEventId }))
   const connection = openConnection(endpoint, `/trpc/runs.follow?input=${input}`, signal)
   try {
     let batches = 0
     for await (const frame of framesOf(connection)) {
-      const end = takeFrame(journal, frame)
+      const end = takeFrame(history, frame)
       if (end !== undefined) return end
       if (frame.id === undefined) continue
       batches++
@@ -82,18 +82,18 @@ async function readOnce(options: RawReaderOptions, endpoint: Endpoint): Promise<
   }
 }
 
-function takeFrame(journal: Journal, frame: Frame): ConnectionEnd | undefined {
+function takeFrame(history: History, frame: Frame): ConnectionEnd | undefined {
   switch (frame.event) {
     case 'return':
       return 'returned'
     case 'serialized-error':
-      return takeError(journal, frame.data)
+      return takeError(history, frame.data)
     case undefined: {
       if (frame.data === '') return undefined
-      const batch = JSON.parse(frame.data) as EventBatch // the journal checks what matters
-      journal.add(batch)
-      if (frame.id !== `${journal.runId}:${journal.lastSeq}`)
-        journal.violate(`the cursor ${frame.id} at ${journal.lastSeq}`)
+      const batch = JSON.parse(frame.data) as EventBatch // the history checks what matters
+      history.add(batch)
+      if (frame.id !== `${history.runId}:${history.lastSeq}`)
+        history.violate(`the cursor ${frame.id} at ${history.lastSeq}`)
       return undefined
     }
     default:
@@ -101,10 +101,10 @@ function takeFrame(journal: Journal, frame: Frame): ConnectionEnd | undefined {
   }
 }
 
-function takeError(journal: Journal, data: string): ConnectionEnd {
+function takeError(history: History, data: string): ConnectionEnd {
   const code = /"verbatim":\{"code":"([A-Z_]+)"/.exec(data)?.[1]
   if (code === 'RUN_NOT_FOUND') return 'not_found'
-  journal.violate(`refused at ${journal.lastSeq} with ${code ?? data}`)
+  history.violate(`refused at ${history.lastSeq} with ${code ?? data}`)
   return 'refused'
 }
 

@@ -1,15 +1,15 @@
-/** The client that users have, as one more witness: what its handle yields goes into a journal like any other's. */
+/** The client that users have, as one more witness: what its handle yields goes into a history like any other's. */
 import { createClient } from '@verbatim/client'
 import type { RunHandle, VerbatimClient } from '@verbatim/client'
 import { isVerbatimError } from '@verbatim/core'
 import type { Message } from '@verbatim/core'
-import { Journal, ViolationError } from './journal.ts'
+import { History, ViolationError } from './history.ts'
 import type { Endpoint, StartInput } from './raw-calls.ts'
 
-export interface SdkJournal {
+export interface SdkHistory {
   readonly reader: string
   /** One for each run that it followed: the first, and those that went on from it. */
-  readonly parts: readonly Journal[]
+  readonly parts: readonly History[]
   /** What `run.text` yielded, over all of them. */
   readonly text: string
   /** What `run.message` resolved to, which is the last run's; undefined when the run failed. */
@@ -31,7 +31,7 @@ export async function sendAndRead(
   client: VerbatimClient,
   input: StartInput,
   { signal, onStarted }: { signal: AbortSignal; onStarted: () => void },
-): Promise<SdkJournal> {
+): Promise<SdkHistory> {
   const { sessionId, runId, message, agentId, whenBusy } = input
   const handle = client.chat(sessionId).send(message, { runId, agentId, whenBusy, signal })
   handle.started.then(onStarted, () => {}) // a refused start is what the handle's iterators throw
@@ -39,12 +39,12 @@ export async function sendAndRead(
 }
 
 /** Follows a run that somebody else started. Never rejects. */
-export async function followBySdk(client: VerbatimClient, runId: string, signal: AbortSignal): Promise<SdkJournal> {
+export async function followBySdk(client: VerbatimClient, runId: string, signal: AbortSignal): Promise<SdkHistory> {
   return await readHandle(client.runs.follow(runId, { signal }), 'sdk-follower')
 }
 
-async function readHandle(handle: RunHandle, reader: string): Promise<SdkJournal> {
-  const first = new Journal(handle.id, reader)
+async function readHandle(handle: RunHandle, reader: string): Promise<SdkHistory> {
+  const first = new History(handle.id, reader)
   const parts = [first]
   const [refusedWith, text, message] = await Promise.all([
     readBatches(handle, parts),
@@ -59,7 +59,7 @@ async function readHandle(handle: RunHandle, reader: string): Promise<SdkJournal
 }
 
 /** Puts batches into the last of `parts`, and into a new one when the handle goes on with another run. */
-async function readBatches(handle: RunHandle, parts: Journal[]): Promise<string | undefined> {
+async function readBatches(handle: RunHandle, parts: History[]): Promise<string | undefined> {
   try {
     for await (const batch of handle.batches) partFor(parts, batch).add(batch)
     const last = parts.at(-1)
@@ -71,12 +71,12 @@ async function readBatches(handle: RunHandle, parts: Journal[]): Promise<string 
   }
 }
 
-function partFor(parts: Journal[], { runId }: { runId: string }): Journal {
+function partFor(parts: History[], { runId }: { runId: string }): History {
   const last = parts.at(-1)
   if (last?.runId === runId) return last
   if (last?.hasEnded === true) last.end = 'terminal'
   else last?.violate(`the handle went on with ${runId} before the end`)
-  const next = new Journal(runId, last?.reader ?? '')
+  const next = new History(runId, last?.reader ?? '')
   parts.push(next)
   return next
 }
@@ -86,7 +86,7 @@ async function readText(handle: RunHandle): Promise<string> {
   try {
     for await (const piece of handle.text) text += piece
   } catch {
-    // A run that failed or a handle that was refused: the journal tells which.
+    // A run that failed or a handle that was refused: the history tells which.
   }
   return text
 }

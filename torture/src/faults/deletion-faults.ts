@@ -1,13 +1,13 @@
-/** F25: a session is deleted while its answer is made and read. Judged here, since the oracle wants what this takes away. */
+/** F25: a session is deleted while its answer is made and read. Judged here, since the checker wants what this takes away. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isTerminalEvent } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import type { Document } from 'mongodb'
 import { deleteOnce, startOnce, untilAnswered } from '../clients/raw-calls.ts'
 import type { Answer, StartInput } from '../clients/raw-calls.ts'
-import { Journal } from '../clients/journal.ts'
+import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
-import { difference } from '../oracle/check-run.ts'
+import { difference } from '../checker/check-run.ts'
 import { promptText } from '../prompt.ts'
 import { createRandom } from '../random.ts'
 import type { World } from '../world/world.ts'
@@ -44,12 +44,12 @@ async function deleteInStream(world: World, seed: number, fate: OwnerFate): Prom
   const over = AbortSignal.timeout(patienceMs)
   const started = await untilAnswered(over, async (at) => await startOnce(world.server(at < 3 ? 0 : at).front, input))
   if (started.type !== 'data') return toOutcome(fate, [`the start was answered ${nameOf(started)}`], [])
-  const journals = Array.from({ length: readers }, (_, at) => new Journal(input.runId, `tail-${at}`))
-  const reading = journals.map(async (journal, at) => {
+  const histories = Array.from({ length: readers }, (_, at) => new History(input.runId, `tail-${at}`))
+  const reading = histories.map(async (history, at) => {
     const endpoints = [world.server(at).front, world.server(at + 1).front]
-    await readRun({ journal, endpoints, signal: over })
+    await readRun({ history, endpoints, signal: over })
   })
-  while (!journals.every((journal) => journal.lastSeq > 4) && !over.aborted) await sleep(10)
+  while (!histories.every((history) => history.lastSeq > 4) && !over.aborted) await sleep(10)
   const key = await keyOf(world, input)
   const hurtAt = performance.now()
   await hurt(world, fate)
@@ -60,11 +60,11 @@ async function deleteInStream(world: World, seed: number, fate: OwnerFate): Prom
   await Promise.all(reading)
   // A lease may have been as old as its holder lets it become.
   const mayLapse = fate !== 'lives' && markedAt - hurtAt > world.leases.leaseMs - world.leases.selfFenceMs
-  violations.push(...journals.flatMap((journal) => checkTail(journal, journals, { mayLapse })))
-  violations.push(...(await checkNothingLeft(world, input, journals)))
+  violations.push(...histories.flatMap((history) => checkTail(history, histories, { mayLapse })))
+  violations.push(...(await checkNothingLeft(world, input, histories)))
   await world.heal()
-  violations.push(...(await checkZombie(world, { input, fate }, journals)), ...(await checkRefused(world, input)))
-  return toOutcome(fate, violations, journals)
+  violations.push(...(await checkZombie(world, { input, fate }, histories)), ...(await checkRefused(world, input)))
+  return toOutcome(fate, violations, histories)
 }
 
 function inputOf(seed: number, fate: OwnerFate): StartInput {
@@ -116,20 +116,20 @@ const gone = /^refused at \d+ with SESSION_DELETED$/
  * A tail ends with `run_cancelled`, or, when it comes to the log too late, by being told that the session is deleted. Where the
  * lease of a hurt process lapsed before the deletion came, the run was interrupted by then.
  */
-function checkTail(journal: Journal, journals: readonly Journal[], { mayLapse }: { mayLapse: boolean }): string[] {
-  const found = journal.violations.filter((text) => !gone.test(text)).map((text) => `${journal.reader}: ${text}`)
-  const wasTold = journal.violations.some((text) => gone.test(text))
-  const last = JSON.parse(journal.events.at(-1) ?? 'null') as RunEvent | null
+function checkTail(history: History, histories: readonly History[], { mayLapse }: { mayLapse: boolean }): string[] {
+  const found = history.violations.filter((text) => !gone.test(text)).map((text) => `${history.reader}: ${text}`)
+  const wasTold = history.violations.some((text) => gone.test(text))
+  const last = JSON.parse(history.events.at(-1) ?? 'null') as RunEvent | null
   const isRight = last?.type === 'run_cancelled' || (mayLapse && last?.type === 'run_interrupted')
-  if (journal.end === 'terminal' && !isRight) found.push(`${journal.reader}: ended by ${last?.type}`)
-  if (journal.end !== 'terminal' && !wasTold) found.push(`${journal.reader}: never came to an end`)
-  const longest = journals.toSorted((a, b) => b.lastSeq - a.lastSeq)[0]?.events ?? []
-  const different = difference(journal.reader, journal.events, longest)
+  if (history.end === 'terminal' && !isRight) found.push(`${history.reader}: ended by ${last?.type}`)
+  if (history.end !== 'terminal' && !wasTold) found.push(`${history.reader}: never came to an end`)
+  const longest = histories.toSorted((a, b) => b.lastSeq - a.lastSeq)[0]?.events ?? []
+  const different = difference(history.reader, history.events, longest)
   return different === undefined ? found : [...found, different]
 }
 
 /** The receipt, the keys, and not one document that names the run. */
-async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, journals: readonly Journal[]) {
+async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, histories: readonly History[]) {
   const found: string[] = []
   for (const { name } of await world.db.listCollections({}, { nameOnly: true }).toArray()) {
     const documents = await world.db.collection(name).find().toArray()
@@ -139,7 +139,7 @@ async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, 
   found.push(...(await checkLogs(world)))
   const receipts = await world.db.collection('audit').find({ action: 'session_deleted' }).sort({ _id: 1 }).toArray()
   const counts = receipts.map((receipt) => receipt['counts'] as Document)
-  const whole = journals.find((journal) => journal.end === 'terminal')
+  const whole = histories.find((history) => history.end === 'terminal')
   const isCounted = counts.some(({ runs, messages, events }) => {
     return runs === 1 && messages === 2 && (whole === undefined || events === whole.lastSeq)
   })
@@ -165,10 +165,10 @@ async function checkLogs({ db }: World): Promise<string[]> {
 async function checkZombie(
   world: World,
   { input, fate }: { input: StartInput; fate: OwnerFate },
-  journals: readonly Journal[],
+  histories: readonly History[],
 ): Promise<string[]> {
   await sleep(fate === 'lives' ? settledMs : world.leases.leaseMs + world.leases.selfFenceMs)
-  const found = await checkNothingLeft(world, input, journals)
+  const found = await checkNothingLeft(world, input, histories)
   return found.map((text) => `behind the waking: ${text}`)
 }
 
@@ -187,10 +187,10 @@ async function checkRefused(world: World, input: StartInput): Promise<string[]> 
     .map((name) => `a start was answered ${name}`)
 }
 
-function toOutcome(fate: OwnerFate, violations: readonly string[], journals: readonly Journal[]): Outcome {
-  const events = Math.max(0, ...journals.map((journal) => journal.lastSeq))
-  const cancelled = journals.filter((journal) => {
-    return journal.events.slice(-1).some((text) => isTerminalEvent(JSON.parse(text) as RunEvent))
+function toOutcome(fate: OwnerFate, violations: readonly string[], histories: readonly History[]): Outcome {
+  const events = Math.max(0, ...histories.map((history) => history.lastSeq))
+  const cancelled = histories.filter((history) => {
+    return history.events.slice(-1).some((text) => isTerminalEvent(JSON.parse(text) as RunEvent))
   }).length
   return {
     injected: new Map([[`delete-in-stream (owner ${fate})`, 1]]),
@@ -200,7 +200,7 @@ function toOutcome(fate: OwnerFate, violations: readonly string[], journals: rea
       events,
       ends: {
         [`${fate}: tails that saw the end`]: cancelled,
-        [`${fate}: tails told of the deletion`]: journals.length - cancelled,
+        [`${fate}: tails told of the deletion`]: histories.length - cancelled,
       },
     },
   }

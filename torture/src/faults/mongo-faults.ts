@@ -1,6 +1,6 @@
 /** F5 to F12, F14, F16, F24, F26: what happens to MongoDB, and on the way to it. */
 import { startOnce } from '../clients/raw-calls.ts'
-import { waitUntilEnded } from '../oracle/read-storage.ts'
+import { waitUntilEnded } from '../checker/read-storage.ts'
 import type { FaultPlan } from '../plan/plan.ts'
 import { latenessOf } from '../plan/pulse.ts'
 import { restartWith } from './server-faults.ts'

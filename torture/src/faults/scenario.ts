@@ -1,6 +1,6 @@
 /** What a directed scenario is, and the short way to write one: a plan by hand and what must come of it. */
-import { judge } from '../oracle/judge.ts'
-import type { Verdict } from '../oracle/judge.ts'
+import { checkPlan } from '../checker/check-plan.ts'
+import type { Verdict } from '../checker/check-plan.ts'
 import type { Evidence } from '../plan/evidence.ts'
 import type { FaultPlan, Plan, ReaderPlan, SessionPlan, TurnPlan } from '../plan/plan.ts'
 import { runPlan } from '../plan/run-plan.ts'
@@ -44,7 +44,7 @@ export interface PlanSketch {
   readonly faults?: readonly FaultPlan[]
 }
 
-/** What must come of a scenario beside what the oracle always asks for; answers what is wrong. */
+/** What must come of a scenario beside what the checker always asks for; answers what is wrong. */
 export type Expectation = (verdict: Verdict, evidence: Evidence) => string[]
 
 const plainReader: ReaderPlan = { type: 'raw', via: 0, joinAfterMs: 0, dropEvery: 0, slowMs: 0 }
@@ -78,11 +78,11 @@ function sketchSession(seed: number, random: Random, sketch: PlanSketch): Sessio
   return { sessionId: `d-${random.uuid()}`, turns, overlaps: sketch.overlaps ?? false }
 }
 
-/** Runs a sketched plan and asks the oracle, and `expected` where it is given. */
+/** Runs a sketched plan and asks the checker, and `expected` where it is given. */
 export async function runSketch(world: World, plan: Plan, expected: Expectation = () => []): Promise<Outcome> {
   const { evidence, injected } = await runPlan(world, plan)
   await world.startServers() // one that crashes by itself may have done so behind the healing
-  const verdict = await judge(world, evidence)
+  const verdict = await checkPlan(world, evidence)
   return { injected, verdict: { ...verdict, violations: [...verdict.violations, ...expected(verdict, evidence)] } }
 }
 
@@ -117,7 +117,7 @@ export const someInterrupted: Expectation = ({ ends }) =>
 
 /**
  * Every run was lost, and what went on from it completed. On a machine that was too slow that may have been lost in turn, and
- * rightly not gone on from when it was whole: the oracle has seen to it that it was.
+ * rightly not gone on from when it was whole: the checker has seen to it that it was.
  */
 export const allContinued: Expectation = (verdict, evidence) => {
   const { ends } = verdict

@@ -1,7 +1,7 @@
-/** What is known of a plan once it has run: the oracle's input. */
+/** What is known of a plan once it has run: the checker's input. */
 import type { CancelRunResult, Run } from '@verbatim/core'
-import type { Journal } from '../clients/journal.ts'
-import type { SdkJournal } from '../clients/sdk-reader.ts'
+import type { History } from '../clients/history.ts'
+import type { SdkHistory } from '../clients/sdk-reader.ts'
 import type { Plan, SessionPlan, TurnPlan } from './plan.ts'
 
 export interface RunEvidence {
@@ -24,8 +24,8 @@ export interface RunEvidence {
   readonly cancels: CancelRunResult[]
   /** True when a cancel was sent at all, answered or not. */
   wasCancelSent: boolean
-  readonly journals: Journal[]
-  readonly sdkJournals: SdkJournal[]
+  readonly histories: History[]
+  readonly sdkHistories: SdkHistory[]
 }
 
 export function newEvidence(session: SessionPlan, turn: TurnPlan, retryOf: string | null = null): RunEvidence {
@@ -42,8 +42,8 @@ export function newEvidence(session: SessionPlan, turn: TurnPlan, retryOf: strin
     isAbandoned: false,
     cancels: [],
     wasCancelSent: false,
-    journals: [],
-    sdkJournals: [],
+    histories: [],
+    sdkHistories: [],
   }
 }
 

@@ -74,7 +74,8 @@ async function talk(context: TurnContext, session: SessionPlan, runs: readonly R
 
 /** Resolves when a few events of each of these runs have been read. */
 async function untilStreaming(runs: readonly RunEvidence[]): Promise<void> {
-  const isStreaming = ({ journals }: RunEvidence) => journals.some((journal) => journal.lastSeq > 4 || journal.hasEnded)
+  const isStreaming = ({ histories }: RunEvidence) =>
+    histories.some((history) => history.lastSeq > 4 || history.hasEnded)
   const deadline = performance.now() + slackMs
   while (!runs.every(isStreaming) && performance.now() < deadline) await sleep(10)
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isTerminalEvent } from '@verbatim/core'
 import type { Run, RunEvent } from '@verbatim/core'
 import { promptText } from '../prompt.ts'
-import { Journal } from '../clients/journal.ts'
+import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import { cancelOnce, retryOnce, startAndHangUp, startOnce } from '../clients/raw-calls.ts'
 import type { StartInput } from '../clients/raw-calls.ts'
@@ -38,10 +38,10 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
   const { runId } = run
   if (plan.joinAfterMs > 0) await sleep(plan.joinAfterMs, undefined, { signal }).catch(() => {})
   if (plan.type === 'raw') {
-    const journal = new Journal(runId, `raw-${plan.via}${plan.dropEvery > 0 ? `-drop${plan.dropEvery}` : ''}`)
-    run.journals.push(journal)
+    const history = new History(runId, `raw-${plan.via}${plan.dropEvery > 0 ? `-drop${plan.dropEvery}` : ''}`)
+    run.histories.push(history)
     return await readRun({
-      journal,
+      history,
       endpoints: [world.server(plan.via).front, world.server(plan.via + 1).front],
       signal,
       dropEvery: plan.dropEvery,
@@ -54,7 +54,7 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
   while (!isAcked(run) && !run.isAbandoned && !signal.aborted) await sleep(20)
   if (run.isAbandoned && !isAcked(run)) return
   await using client = openClient(await paths.open(plan.via))
-  run.sdkJournals.push(await followBySdk(client, runId, signal))
+  run.sdkHistories.push(await followBySdk(client, runId, signal))
 }
 
 async function send(context: TurnContext, run: RunEvidence): Promise<void> {
@@ -121,7 +121,7 @@ async function sendBySdk(context: TurnContext, run: RunEvidence, input: StartInp
   await client[Symbol.asyncDispose]()
   // A busy session is told at once; who wants to wait asks again.
   if (seen.refusedWith === 'SESSION_BUSY') return await sendUntilAnswered(context, run, input)
-  run.sdkJournals.push(seen)
+  run.sdkHistories.push(seen)
   if (!run.isSdkAcked) run.isAbandoned = true
 }
 
@@ -129,7 +129,7 @@ async function sendBySdk(context: TurnContext, run: RunEvidence, input: StartInp
 async function retry(context: TurnContext, run: RunEvidence, keeper: ReaderPlan): Promise<void> {
   const { world, signal, violations } = context
   const { session, turn, runId } = run
-  const last = JSON.parse(run.journals[0]?.events.at(-1) ?? 'null') as RunEvent | null
+  const last = JSON.parse(run.histories[0]?.events.at(-1) ?? 'null') as RunEvent | null
   if (turn.retryId === null || last === null || !isTerminalEvent(last)) return
   if (last.type === 'run_completed' || (last.type === 'run_interrupted' && last.continuedBy !== undefined)) return
   const again = newEvidence(session, turn, runId)

@@ -25,7 +25,7 @@ export type FailPointMode = { readonly times: number } | 'alwaysOn'
 export class MongoSet implements AsyncDisposable {
   readonly #set: EmbeddedReplicaSet
   readonly #hung = new Set<number>()
-  /** The harness's own connection: the oracle's, not the servers'. */
+  /** The harness's own connection: the checker's, not the servers'. */
   readonly client: MongoClient
 
   private constructor(set: EmbeddedReplicaSet) {

@@ -1,17 +1,17 @@
-/** The oracle: reads everything again, through every server and past them, and holds it against what was seen and expected. */
+/** The checker: reads everything again, through every server and past them, and holds it against what was seen and expected. */
 import type { ContentBlock, Message } from '@verbatim/core'
 import { isDeepStrictEqual } from 'node:util'
 import { query } from '../clients/raw-calls.ts'
-import { Journal } from '../clients/journal.ts'
+import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import type { Evidence, RunEvidence } from '../plan/evidence.ts'
 import type { World } from '../world/world.ts'
 import { checkContent } from './check-content.ts'
 import {
   checkAbsentRun,
-  checkJournal,
+  checkHistory,
   checkLog,
-  checkSdkJournal,
+  checkSdkHistory,
   checkStoredRun,
   checkTerminal,
   difference,
@@ -40,7 +40,7 @@ const replayWithinMs = 45_000
 /** How long runs may take to end once everything is healed, beside a lease, in milliseconds. */
 const endWithinMs = 30_000
 
-export async function judge(world: World, evidence: Evidence): Promise<Verdict> {
+export async function checkPlan(world: World, evidence: Evidence): Promise<Verdict> {
   const sessionIds = evidence.plan.sessions.map(({ sessionId }) => sessionId)
   const violations = [...evidence.violations]
   if (!(await waitUntilEnded(world, sessionIds, endWithinMs + world.leases.leaseMs))) {
@@ -49,7 +49,7 @@ export async function judge(world: World, evidence: Evidence): Promise<Verdict> 
   const stored = await readStorage(world, sessionIds)
   const answers = evidence.runs.map((run) => ({ run, parts: partsOf(stored, run) }))
   for (const { run, parts } of answers) {
-    const wrong = await judgeAnswer(world, { evidence, stored, run, parts })
+    const wrong = await checkAnswer(world, { evidence, stored, run, parts })
     violations.push(...wrong.map((text) => `run ${run.runId} (${run.turn.agentId}, ${run.turn.start}): ${text}`))
   }
   const parts = answers.flatMap((answer) => answer.parts)
@@ -73,7 +73,7 @@ interface AnswerCase {
   readonly parts: readonly Part[]
 }
 
-async function judgeAnswer(world: World, { evidence, stored, run, parts }: AnswerCase): Promise<string[]> {
+async function checkAnswer(world: World, { evidence, stored, run, parts }: AnswerCase): Promise<string[]> {
   if (parts.length === 0) return checkAbsentRun(run)
   const found: string[] = []
   for (const part of parts) {
@@ -87,8 +87,8 @@ async function judgeAnswer(world: World, { evidence, stored, run, parts }: Answe
   return [
     ...found,
     ...checkSeams(parts),
-    ...run.journals.flatMap((journal) => checkJournal(journal, parts[0]?.found.events ?? [])),
-    ...run.sdkJournals.flatMap((sdk) => checkSdkJournal(sdk, parts)),
+    ...run.histories.flatMap((history) => checkHistory(history, parts[0]?.found.events ?? [])),
+    ...run.sdkHistories.flatMap((sdk) => checkSdkHistory(sdk, parts)),
   ]
 }
 
@@ -113,11 +113,11 @@ async function replays(world: World, runId: string, log: readonly string[]): Pro
       [0, Math.floor(log.length / 2)].map(async (after) => {
         const name = `replay from ${after} through server ${index}`
         const signal = AbortSignal.timeout(replayWithinMs)
-        const journal = new Journal(runId, name, log.slice(0, after))
-        await readRun({ journal, endpoints: [server.front], signal })
+        const history = new History(runId, name, log.slice(0, after))
+        await readRun({ history, endpoints: [server.front], signal })
         return [
-          ...checkJournal(journal, log),
-          ...[difference(name, log, journal.events)].filter((text) => text !== undefined),
+          ...checkHistory(history, log),
+          ...[difference(name, log, history.events)].filter((text) => text !== undefined),
         ]
       }),
     ),

@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isTerminalEvent, statusOfTerminal, textOf } from '@verbatim/core'
 import type { Answer, CancelRunResult, ContentBlock, Run, RunEvent } from '@verbatim/core'
-import type { Journal } from '../clients/journal.ts'
-import type { SdkJournal } from '../clients/sdk-reader.ts'
+import type { History } from '../clients/history.ts'
+import type { SdkHistory } from '../clients/sdk-reader.ts'
 import type { RunEvidence } from '../plan/evidence.ts'
 import { isAcked } from '../plan/evidence.ts'
 import { wasAsked } from './parts.ts'
@@ -17,25 +17,25 @@ export function difference(name: string, given: readonly string[], truth: readon
   return `${name}: at seq ${at + 1} of ${given.length} it has ${excerpt(given)} where the log of ${truth.length} has ${excerpt(truth)}`
 }
 
-/** Every journal is a prefix of the log, and the whole of it when its reader was told that the run is over. */
-export function checkJournal(journal: Journal, log: readonly string[]): string[] {
-  const found = journal.violations.map((text) => `${journal.reader}: ${text}`)
-  const different = difference(journal.reader, journal.events, log)
+/** Every history is a prefix of the log, and the whole of it when its reader was told that the run is over. */
+export function checkHistory(history: History, log: readonly string[]): string[] {
+  const found = history.violations.map((text) => `${history.reader}: ${text}`)
+  const different = difference(history.reader, history.events, log)
   if (different !== undefined) found.push(different)
-  if (journal.end === 'terminal' && journal.events.length !== log.length)
-    found.push(`${journal.reader}: ended at ${journal.events.length} of ${log.length}`)
-  if (journal.end === 'unfinished' && found.length === 0) found.push(`${journal.reader}: never came to the end`)
-  if (journal.end === 'not_found' && log.length > 0 && journal.events.length > 0)
-    found.push(`${journal.reader}: was told in mid-run that there is no run`)
+  if (history.end === 'terminal' && history.events.length !== log.length)
+    found.push(`${history.reader}: ended at ${history.events.length} of ${log.length}`)
+  if (history.end === 'unfinished' && found.length === 0) found.push(`${history.reader}: never came to the end`)
+  if (history.end === 'not_found' && log.length > 0 && history.events.length > 0)
+    found.push(`${history.reader}: was told in mid-run that there is no run`)
   return found
 }
 
 /** What the real client made of an answer: each part, and the whole over their seams. */
-export function checkSdkJournal(sdk: SdkJournal, parts: readonly Part[]): string[] {
-  const found = sdk.parts.flatMap((journal, at) => {
+export function checkSdkHistory(sdk: SdkHistory, parts: readonly Part[]): string[] {
+  const found = sdk.parts.flatMap((history, at) => {
     const part = parts[at]
-    if (part === undefined || part.runId !== journal.runId) return [`${sdk.reader}: followed ${journal.runId}`]
-    return checkJournal(journal, part.found.events)
+    if (part === undefined || part.runId !== history.runId) return [`${sdk.reader}: followed ${history.runId}`]
+    return checkHistory(history, part.found.events)
   })
   if (sdk.refusedWith !== undefined) found.push(`${sdk.reader}: gave up with ${sdk.refusedWith}`)
   if (found.length > 0) return found
@@ -110,7 +110,7 @@ export function checkTerminal({ found: { events: log }, answer }: Part, content:
 export function checkAbsentRun(evidence: RunEvidence): string[] {
   const found: string[] = []
   if (isAcked(evidence)) found.push('a start was confirmed, and the run is not stored')
-  for (const journal of [...evidence.journals, ...evidence.sdkJournals.flatMap(({ parts }) => parts)])
-    if (journal.events.length > 0) found.push(`${journal.reader}: saw a run that is not stored`)
+  for (const history of [...evidence.histories, ...evidence.sdkHistories.flatMap(({ parts }) => parts)])
+    if (history.events.length > 0) found.push(`${history.reader}: saw a run that is not stored`)
   return found
 }

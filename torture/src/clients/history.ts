@@ -7,7 +7,7 @@ export class ViolationError extends Error {
   override readonly name = 'ViolationError'
 }
 
-export type JournalEnd =
+export type HistoryEnd =
   /** The terminal event came, and the stream ended behind it. */
   | 'terminal'
   /** The server says that there is no such run. */
@@ -15,7 +15,7 @@ export type JournalEnd =
   /** The harness had to stop it. */
   | 'unfinished'
 
-export class Journal {
+export class History {
   readonly runId: string
   readonly reader: string
   /** Event `i` has the seq `i + 1`; the JSON text as it was parsed. */
@@ -23,7 +23,7 @@ export class Journal {
   readonly violations: string[] = []
   /** Where it connected, and why it came back. */
   readonly notes: string[] = []
-  end: JournalEnd = 'unfinished'
+  end: HistoryEnd = 'unfinished'
   #hasEnded = false
 
   /** @param seen events that the reader knows already; it goes on behind them */

@@ -1,17 +1,16 @@
-/** Ways to break the engine on purpose, each with the plan that must notice. An edit replaces what occurs exactly once. */
+/** Faults that an engine could have, each with the scenario that must fail. An edit replaces text that occurs exactly once. */
 
 export interface Edit {
   readonly file: string
-  /** A pattern, without groups, where only a part of the text matters. */
+  /** A pattern (without groups) where only a part of the text matters. */
   readonly from: string | RegExp
   readonly to: string
 }
 
-export interface Breakage {
+export interface Mutant {
   readonly name: string
   readonly what: string
   readonly edits: readonly Edit[]
-  /** The directed scenario that must fail. */
   readonly fault: string
 }
 
@@ -19,10 +18,10 @@ const writer = 'packages/core/src/runs/log/append-events.ts'
 const log = 'packages/core/src/mongodb/log/event-log.ts'
 const end = 'packages/core/src/mongodb/transitions/finish-run.ts'
 
-export const breakages: readonly Breakage[] = [
+export const mutants: readonly Mutant[] = [
   {
     name: 'publish-before-commit',
-    what: 'followers see a batch before MongoDB has confirmed it',
+    what: 'followers see a batch before MongoDB confirms it',
     edits: [
       {
         file: writer,
@@ -39,13 +38,13 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'no-fence',
-    what: "another writer's entry at the same seq is taken for one's own",
+    what: 'a writer takes the entry of another writer at the same seq for its own',
     edits: [{ file: log, from: "stored.b === entry.batchId ? 'stored' : 'fenced'", to: "'stored'" }],
     fault: 'zombie',
   },
   {
     name: 'w-1',
-    what: 'writes are confirmed by the primary alone',
+    what: 'the primary alone confirms writes',
     edits: [
       {
         file: 'packages/core/src/mongodb/driver/connect.ts',
@@ -62,7 +61,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'cursor-off-by-one',
-    what: 'who comes back misses an event',
+    what: 'a reader that reconnects misses an event',
     edits: [
       {
         file: 'packages/api/src/routers/runs.ts',
@@ -74,7 +73,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'no-terminal-event',
-    what: 'a run ends without a last event',
+    what: 'a run ends without a terminal event',
     edits: [
       {
         file: end,
@@ -86,7 +85,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'no-heartbeats',
-    what: 'leases are not renewed',
+    what: 'the process does not renew its leases',
     edits: [
       {
         file: 'packages/core/src/runs/lifecycle/renew-leases.ts',
@@ -98,7 +97,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'new-batch-id-on-retry',
-    what: 'an earlier attempt of a write is taken for another writer',
+    what: 'a writer takes its own earlier attempt for another writer',
     edits: [
       {
         file: log,
@@ -110,7 +109,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'doubled-on-retry',
-    what: 'what an earlier attempt of a write has stored is stored again behind it',
+    what: 'a writer stores again what its earlier attempt has stored',
     edits: [
       {
         file: log,
@@ -125,7 +124,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'wrong-order-on-catch-up',
-    what: 'the log is given newest first to who comes late',
+    what: 'a late reader receives the log newest first',
     edits: [
       {
         file: 'packages/core/src/runs/log/follow-run.ts',
@@ -136,8 +135,8 @@ export const breakages: readonly Breakage[] = [
     fault: 'reconnect',
   },
   {
-    name: 'failed-append-taken-for-stored',
-    what: 'an insert that failed as a whole counts as stored (a fault this harness once found)',
+    name: 'failed-append-counts-as-stored',
+    what: 'an insert that failed as a whole counts as stored (the torture once found this fault)',
     edits: [
       { file: 'packages/core/src/mongodb/driver/map-error.ts', from: '    tellsOfDocuments(error) &&\n', to: '' },
     ],
@@ -145,7 +144,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'no-recovery',
-    what: 'nobody ends the runs of a dead process',
+    what: 'no process ends the runs of a dead one',
     edits: [
       {
         file: 'packages/core/src/runs/recovery/recover-runs.ts',
@@ -157,7 +156,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'two-writers-a-session',
-    what: 'a busy session takes another prompt',
+    what: 'a busy session starts another prompt',
     edits: [
       {
         file: 'packages/core/src/mongodb/transitions/session-head.ts',
@@ -175,7 +174,7 @@ export const breakages: readonly Breakage[] = [
   },
   {
     name: 'drain-says-over',
-    what: 'followers of a stopping server are told that the run is over',
+    what: 'a stopping server tells its followers that the run is over',
     edits: [
       {
         file: 'packages/api/src/http/follow-run.ts',
