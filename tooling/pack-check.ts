@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
-const publicPackages = ['engine', 'api', 'client'] as const
+const publicPackages = ['core', 'api', 'client'] as const
 const scratch = mkdtempSync(join(tmpdir(), 'verbatim-pack-'))
 
 type Step = Readonly<{ title: string; cwd?: string }>
