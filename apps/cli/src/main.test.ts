@@ -4,10 +4,19 @@ import type { Socket } from 'node:net'
 import { Session } from '@verbatim/core'
 import { createClient } from '@verbatim/client'
 import type { VerbatimClient } from '@verbatim/client'
+import {
+  beginning,
+  blockStop,
+  callEnd,
+  promptOf,
+  saying,
+  startProviderOf,
+  textDelta,
+} from '@verbatim/test-kit/provider'
+import type { ProviderCall } from '@verbatim/test-kit/provider'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { runCommand } from './testing/run-command.ts'
 import { startFleet } from './testing/start-fleet.ts'
-import { startProvider } from './testing/start-provider.ts'
 import { startServer } from './testing/start-server.ts'
 import type { TestServer } from './testing/start-server.ts'
 
@@ -20,13 +29,14 @@ function gateOf(prompt: string): PromiseWithResolvers<void> {
   return gate
 }
 
-async function* answer(prompt: string, signal: AbortSignal): AsyncGenerator<string> {
-  if (prompt.startsWith('refuse')) throw new Error('No such model')
-  if (!prompt.startsWith('slow')) return yield* ['You said ', JSON.stringify(prompt), '. \u001B[31mRed.']
-  yield 'one '
-  yield 'two '
-  await Promise.race([gateOf(prompt).promise, once(signal, 'abort')])
-  if (!signal.aborted) yield 'three'
+async function answer(call: ProviderCall): Promise<void> {
+  const prompt = promptOf(call)
+  if (prompt.startsWith('refuse')) return call.refuse(400)
+  if (!prompt.startsWith('slow')) return await saying('You said ', JSON.stringify(prompt), '. \u001B[31mRed.')(call)
+  await beginning('one ', 'two ')(call)
+  const hasHungUp = await Promise.race([gateOf(prompt).promise, call.hungUp])
+  if (hasHungUp !== true) call.send(textDelta('three'), blockStop(), ...callEnd())
+  call.end()
 }
 
 describe('the command', () => {
@@ -35,7 +45,7 @@ describe('the command', () => {
   const held = new AsyncDisposableStack()
 
   beforeAll(async () => {
-    const provider = held.use(await startProvider(answer))
+    const provider = held.use(await startProviderOf(() => answer))
     server = held.use(await startServer({ mongoUri: inject('mongoUri'), providerUrl: provider.url }))
     client = held.use(createClient({ url: server.url }))
   })
@@ -48,7 +58,7 @@ describe('the command', () => {
     const command = run(['chat', 'Hello'])
     expect(await command.exitCode).toBe(0)
     expect(command.stdout).toBe('You said "Hello". \u001B[31mRed.\n')
-    expect(command.stderr).toMatch(/scripted-1 · 7 tokens in, 3 out · first token .+ · .+\n/)
+    expect(command.stderr).toMatch(/claude-sonnet-5-5 · 10 tokens in, 5 out · first token .+ · .+\n/)
     expect(command.stderr).toMatch(/verbatim chat --session \S+\n$/)
     for (const moving of ['\u001B', '\r', '⠋']) expect(command.stderr).not.toContain(moving)
   })
@@ -235,7 +245,7 @@ describe('an answer whose process is lost', () => {
 describe('a server with tokens', () => {
   test('is told who calls by --token and by the environment, and turns others away in a sentence', async () => {
     const token = 'the-token-of-ada-0123456789'
-    await using provider = await startProvider(answer)
+    await using provider = await startProviderOf(() => answer)
     await using server = await startServer({
       mongoUri: inject('mongoUri'),
       providerUrl: provider.url,

@@ -1,35 +1,37 @@
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { Anthropic } from '@anthropic-ai/sdk'
+import { listen } from '@verbatim/test-kit/http'
+import {
+  callEnd,
+  callStart,
+  cuttingAfter,
+  providerSecret,
+  refusing,
+  saying,
+  startProvider,
+  streaming,
+  textBlock,
+} from '@verbatim/test-kit/provider'
+import type { ProviderEvent, ProviderReply } from '@verbatim/test-kit/provider'
 import { describe, expect, it, vi } from 'vitest'
 import { isVerbatimError } from '../contract/errors.ts'
-import { AgentEvent } from '../contract/event.ts'
+import type { AgentEvent } from '../contract/event.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
-import { collect, cutAfter, end, frame, openStream, refuse, requestOf, start } from './claude/test-provider.ts'
-import { startTestProvider, stillClock, stream, textBlock } from './claude/test-provider.ts'
-import type { Reply } from './claude/test-provider.ts'
 import { claude } from './claude.ts'
 import type { ClaudeOptionsInput } from './claude.ts'
+import { ask as askAgent, claudeAt, collect, never, requestOf, secretKey } from './testing/ask-agent.ts'
 
 // The SDK takes hold of console.error at its first line, so the spy is there before it.
 const printed = vi.spyOn(console, 'error')
-const never = new AbortController().signal
-const secretKey = 'sk-ant-secret-of-the-test'
-const whole = stream(start, ...textBlock(0, 'Hello'), ...end('end_turn'))
-const begun = [start, ...textBlock(0, 'Hel').slice(0, 2)]
+const start = callStart()
+const whole = saying('Hello')
+const begun = [start, ...textBlock('Hel').slice(0, 2)]
 
-function agentAt(baseURL: string, options: ClaudeOptionsInput = {}) {
-  return claude({ apiKey: secretKey, baseURL, random: () => 0, clock: stillClock, ...options })
-}
-
-async function ask(replies: readonly Reply[], options: ClaudeOptionsInput = {}) {
-  await using provider = await startTestProvider(replies)
-  const outcome = await collect(agentAt(provider.baseURL, options).stream(requestOf('My secret prompt'), never))
-  for (const event of outcome.events) AgentEvent.parse(event)
-  const shown = isVerbatimError(outcome.error) ? outcome.error.toWire() : outcome.error
-  expect(JSON.stringify([outcome.events, shown])).not.toMatch(/sk-ant|secret prompt|raw body|127\.0\.0\.1/)
+async function ask(replies: readonly ProviderReply[], options: ClaudeOptionsInput = {}) {
+  const asked = await askAgent(replies, options)
+  const shown = isVerbatimError(asked.error) ? asked.error.toWire() : asked.error
+  expect(JSON.stringify([asked.events, shown])).not.toMatch(/sk-ant|secret prompt|raw words|127\.0\.0\.1/)
   expect(printed).not.toHaveBeenCalled()
-  return { ...outcome, requests: provider.requests }
+  return asked
 }
 
 function textOfEvents(events: readonly AgentEvent[]) {
@@ -39,33 +41,40 @@ function textOfEvents(events: readonly AgentEvent[]) {
 }
 
 function errorEvent(type: string) {
-  return { type: 'error', error: { type, message: 'raw body of the provider' } }
+  return { type: 'error', error: { type, message: providerSecret } }
 }
 
-const reset: Reply = (response) => void response.socket?.destroy()
+const reset: ProviderReply = (call) => call.reset()
+const broken =
+  (...events: ProviderEvent[]): ProviderReply =>
+  (call) => {
+    call.send(...events)
+    call.write(brokenFrame)
+    call.end()
+  }
 const brokenFrame = 'event: content_block_delta\ndata: {"type":"content_block_delta","ind\n\n'
 
 describe('before the first content', () => {
-  it.each<[string, Reply, { kind: string; providerStatus?: number }]>([
-    ['429', refuse(429), { kind: 'rate_limit', providerStatus: 429 }],
-    ['529', refuse(529), { kind: 'overloaded', providerStatus: 529 }],
-    ['500', refuse(500), { kind: 'server_error', providerStatus: 500 }],
-    ['503', refuse(503), { kind: 'server_error', providerStatus: 503 }],
-    ['408', refuse(408), { kind: 'server_error', providerStatus: 408 }],
+  it.each<[string, ProviderReply, { kind: string; providerStatus?: number }]>([
+    ['429', refusing(429), { kind: 'rate_limit', providerStatus: 429 }],
+    ['529', refusing(529), { kind: 'overloaded', providerStatus: 529 }],
+    ['500', refusing(500), { kind: 'server_error', providerStatus: 500 }],
+    ['503', refusing(503), { kind: 'server_error', providerStatus: 503 }],
+    ['408', refusing(408), { kind: 'server_error', providerStatus: 408 }],
     ['a reset connection', reset, { kind: 'network' }],
-    ['an error event', stream(errorEvent('overloaded_error')), { kind: 'overloaded', providerStatus: 529 }],
+    ['an error event', streaming(errorEvent('overloaded_error')), { kind: 'overloaded', providerStatus: 529 }],
     [
       'an error event behind message_start',
-      stream(start, errorEvent('api_error')),
+      streaming(start, errorEvent('api_error')),
       { kind: 'server_error', providerStatus: 500 },
     ],
-    ['a stream cut behind message_start', cutAfter(start), { kind: 'cut' }],
-    ['an empty stream', stream(), { kind: 'cut' }],
-    ['a stream that ends early', stream(start), { kind: 'cut' }],
-    ['a malformed frame', (response) => void openStream(response).end(brokenFrame), { kind: 'malformed' }],
-    ['an event that breaks the protocol', stream(start, { type: 'content_block_stop' }), { kind: 'malformed' }],
+    ['a stream cut behind message_start', cuttingAfter(start), { kind: 'cut' }],
+    ['an empty stream', streaming(), { kind: 'cut' }],
+    ['a stream that ends early', streaming(start), { kind: 'cut' }],
+    ['a malformed frame', broken(), { kind: 'malformed' }],
+    ['an event that breaks the protocol', streaming(start, { type: 'content_block_stop' }), { kind: 'malformed' }],
   ])('%s is retried, said to be, and leaves nothing else in the log', async (_name, fault, data) => {
-    const { events, error, requests } = await ask([fault, fault, whole])
+    const { events, error, calls } = await ask([fault, fault, whole])
     expect(error).toBeUndefined()
     const error0 = { code: 'PROVIDER_ERROR', message: expect.any(String), retryable: true, data }
     expect(events.slice(0, 2)).toEqual([
@@ -81,34 +90,34 @@ describe('before the first content', () => {
       'message_stop',
     ])
     expect(textOfEvents(events)).toBe('Hello')
-    expect(requests).toHaveLength(3)
+    expect(calls).toHaveLength(3)
   })
 
   it('a provider that is not there is retried until it is', async () => {
     const port = await freePort()
-    const events = agentAt(`http://127.0.0.1:${port}`, { maxRetries: 2 }).stream(requestOf('Hi'), never)
+    const events = claudeAt(`http://127.0.0.1:${port}`, { maxRetries: 2 }).stream(requestOf('Hi'), never)
     const { events: seen, error } = await collect(events)
     expect(seen.map(({ type }) => type)).toEqual(['run_retrying', 'run_retrying'])
     expect(error).toMatchObject({ code: 'PROVIDER_ERROR', data: { kind: 'network' } })
   })
 
   it('retries end after maxRetries, with the last error', async () => {
-    const { events, error, requests } = await ask(Array.from({ length: 9 }, () => refuse(529)))
+    const { events, error, calls } = await ask(Array.from({ length: 9 }, () => refusing(529)))
     expect(events.map((event) => (event.type === 'run_retrying' ? event.attempt : event.type))).toEqual([1, 2, 3, 4])
-    expect(requests).toHaveLength(5)
+    expect(calls).toHaveLength(5)
     expect(error).toMatchObject({ code: 'PROVIDER_ERROR', data: { kind: 'overloaded', providerStatus: 529 } })
   })
 
   it('each model call of a run has retries of its own', async () => {
-    const paused = stream(start, ...textBlock(0, 'Hel'), ...end('pause_turn'))
-    const { events, error } = await ask([refuse(529), paused, refuse(529), whole], { maxRetries: 1 })
+    const paused = streaming(start, ...textBlock('Hel'), ...callEnd('pause_turn'))
+    const { events, error } = await ask([refusing(529), paused, refusing(529), whole], { maxRetries: 1 })
     expect(error).toBeUndefined()
     expect(events.filter(({ type }) => type === 'run_retrying')).toHaveLength(2)
     expect(textOfEvents(events)).toBe('HelHello')
   })
 
   it('waits are random and double their span', async () => {
-    const { events } = await ask([refuse(529), refuse(529), whole], { random: () => 0.1 })
+    const { events } = await ask([refusing(529), refusing(529), whole], { random: () => 0.1 })
     expect(events.slice(0, 2)).toMatchObject([{ delayMs: 50 }, { delayMs: 100 }])
   })
 
@@ -118,20 +127,20 @@ describe('before the first content', () => {
     ['a date', { 'retry-after': 'Mon, 23 Nov 2026 12:00:01 GMT' }, 1_000],
     ['a date that is past', { 'retry-after': 'Mon, 23 Nov 2026 11:00:00 GMT' }, 0],
   ])('retry-after in %s is honoured', async (_unit, headers, delayMs) => {
-    const { events } = await ask([refuse(429, headers), whole])
+    const { events } = await ask([refusing(429, headers), whole])
     expect(events[0]).toMatchObject({ type: 'run_retrying', delayMs, error: { data: { retryAfterMs: delayMs } } })
   })
 
   it('a wait longer than the run would live is not begun', async () => {
-    const { events, error } = await ask([refuse(429, { 'retry-after': '3600' }), whole])
+    const { events, error } = await ask([refusing(429, { 'retry-after': '3600' }), whole])
     expect(events).toEqual([])
     expect(error).toMatchObject({ data: { kind: 'rate_limit', retryAfterMs: 3_600_000 } })
   })
 
   it('a refusal that the provider calls final is not retried', async () => {
-    const { error, requests } = await ask([refuse(429, { 'x-should-retry': 'false' }), whole])
+    const { error, calls } = await ask([refusing(429, { 'x-should-retry': 'false' }), whole])
     expect(error).toMatchObject({ data: { kind: 'limit', providerStatus: 429 } })
-    expect(requests).toHaveLength(1)
+    expect(calls).toHaveLength(1)
   })
 
   it.each([
@@ -143,20 +152,20 @@ describe('before the first content', () => {
     [413, 'too_large', /larger than the provider takes/],
     [418, 'refused', /refused the request/],
   ])('%i fails at once and says which class of problem it was', async (status, kind, message) => {
-    const { events, error, requests } = await ask([refuse(status), whole])
+    const { events, error, calls } = await ask([refusing(status), whole])
     expect(events).toEqual([])
     expect(error).toMatchObject({ code: 'PROVIDER_REFUSED', message: expect.stringMatching(message) })
     expect(error).toMatchObject({ data: { kind, providerStatus: status } })
     expect(error).not.toHaveProperty('cause')
-    expect(requests).toHaveLength(1)
+    expect(calls).toHaveLength(1)
   })
 
   it('an abort ends the wait for a retry', async () => {
-    await using provider = await startTestProvider([refuse(429, { 'retry-after': '30' })])
+    await using provider = await startProvider(refusing(429, { 'retry-after': '30' }))
     const stop = new AbortController()
     const seen: AgentEvent[] = []
     const reading = (async () => {
-      for await (const event of agentAt(provider.baseURL).stream(requestOf('Hi'), stop.signal)) {
+      for await (const event of claudeAt(provider.url).stream(requestOf('Hi'), stop.signal)) {
         seen.push(event)
         stop.abort('enough')
       }
@@ -170,42 +179,42 @@ describe('before the first content', () => {
     vi.stubEnv('ANTHROPIC_AUTH_TOKEN', undefined)
     vi.stubEnv('HOME', '/nonexistent')
     vi.stubEnv('XDG_CONFIG_HOME', '/nonexistent')
-    await using provider = await startTestProvider([])
-    const agent = claude({ baseURL: provider.baseURL })
+    await using provider = await startProvider()
+    const agent = claude({ baseURL: provider.url })
     const { events, error } = await collect(agent.stream(requestOf('Hi'), never))
     vi.unstubAllEnvs()
     expect(events).toEqual([])
     expect(error).toMatchObject({ code: 'PROVIDER_REFUSED', data: { kind: 'client' } })
-    expect(provider.requests).toEqual([])
+    expect(provider.calls).toEqual([])
   })
 })
 
 describe('after the first content', () => {
-  it.each<[string, Reply, { kind: string; providerStatus?: number }]>([
-    ['an error event', stream(...begun, errorEvent('overloaded_error')), { kind: 'overloaded', providerStatus: 529 }],
+  it.each<[string, ProviderReply, { kind: string; providerStatus?: number }]>([
+    [
+      'an error event',
+      streaming(...begun, errorEvent('overloaded_error')),
+      { kind: 'overloaded', providerStatus: 529 },
+    ],
     [
       'an error event of the future',
-      stream(...begun, errorEvent('melted')),
+      streaming(...begun, errorEvent('melted')),
       { kind: 'server_error', providerStatus: 500 },
     ],
-    ['a cut connection', cutAfter(...begun), { kind: 'cut' }],
-    ['a stream that ends without message_stop', stream(...begun), { kind: 'cut' }],
-    [
-      'a malformed frame',
-      (response) => void openStream(response).end(begun.map(frame).join('') + brokenFrame),
-      { kind: 'malformed' },
-    ],
-    ['an event that breaks the protocol', stream(...begun, { type: 'content_block_delta' }), { kind: 'malformed' }],
-    ['a second message_start', stream(...begun, start), { kind: 'malformed' }],
+    ['a cut connection', cuttingAfter(...begun), { kind: 'cut' }],
+    ['a stream that ends without message_stop', streaming(...begun), { kind: 'cut' }],
+    ['a malformed frame', broken(...begun), { kind: 'malformed' }],
+    ['an event that breaks the protocol', streaming(...begun, { type: 'content_block_delta' }), { kind: 'malformed' }],
+    ['a second message_start', streaming(...begun, start), { kind: 'malformed' }],
   ])('%s fails the run and is never retried', async (_name, fault, data) => {
-    const { events, error, requests } = await ask([fault, whole])
+    const { events, error, calls } = await ask([fault, whole])
     expect(textOfEvents(events)).toBe('Hel')
     expect(error).toMatchObject({ code: 'PROVIDER_ERROR', data })
-    expect(requests).toHaveLength(1)
+    expect(calls).toHaveLength(1)
   })
 
   it('what comes behind message_stop no longer matters', async () => {
-    const { events, error } = await ask([cutAfter(...begun, ...textBlock(1, 'lo'), ...end('end_turn'))])
+    const { events, error } = await ask([cuttingAfter(...begun, ...textBlock('lo', 1), ...callEnd())])
     expect(error).toBeUndefined()
     expect(events.at(-1)).toEqual({ type: 'message_stop' })
   })
@@ -213,20 +222,17 @@ describe('after the first content', () => {
 
 describe('a client of the caller', () => {
   it('is used as it is, but its own retries are not', async () => {
-    await using provider = await startTestProvider([refuse(529), whole])
-    const client = new Anthropic({ apiKey: secretKey, baseURL: provider.baseURL, maxRetries: 7, logLevel: 'off' })
+    await using provider = await startProvider(refusing(529), whole)
+    const client = new Anthropic({ apiKey: secretKey, baseURL: provider.url, maxRetries: 7, logLevel: 'off' })
     const agent = claude({ client, random: () => 0 })
     const { events, error } = await collect(agent.stream(requestOf('Hi'), never))
     expect(error).toBeUndefined()
     expect(events[0]).toMatchObject({ type: 'run_retrying', attempt: 1 })
-    expect(provider.requests).toHaveLength(2)
+    expect(provider.calls).toHaveLength(2)
   })
 })
 
 async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
+  await using free = await listen(() => {})
+  return Number(new URL(free.url).port)
 }

@@ -1,28 +1,25 @@
 import { LLMock } from '@copilotkit/aimock'
+import {
+  beginning,
+  callEnd,
+  callStart,
+  saying,
+  startProvider,
+  streaming,
+  textBlock,
+  toolBlock,
+} from '@verbatim/test-kit/provider'
+import type { ProviderEvent } from '@verbatim/test-kit/provider'
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { VerbatimError } from '../contract/errors.ts'
-import { AgentEvent } from '../contract/event.ts'
+import type { AgentEvent } from '../contract/event.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
-import { collect, end, frame, openStream, requestOf, start, startTestProvider } from './claude/test-provider.ts'
-import { stillClock, stream, textBlock, toolBlock } from './claude/test-provider.ts'
-import type { Reply } from './claude/test-provider.ts'
 import { claude, tool } from './claude.ts'
 import type { ClaudeOptionsInput } from './claude.ts'
+import { ask, claudeAt, collect, never, requestOf, secretKey } from './testing/ask-agent.ts'
 
-const never = new AbortController().signal
-const secretKey = 'sk-ant-secret-of-the-test'
-
-function agentAt(baseURL: string, options: ClaudeOptionsInput = {}) {
-  return claude({ apiKey: secretKey, baseURL, random: () => 0, clock: stillClock, ...options })
-}
-
-async function ask(replies: readonly Reply[], options: ClaudeOptionsInput = {}) {
-  await using provider = await startTestProvider(replies)
-  const outcome = await collect(agentAt(provider.baseURL, options).stream(requestOf('Hello'), never))
-  for (const event of outcome.events) AgentEvent.parse(event)
-  return { ...outcome, requests: provider.requests }
-}
+const start = callStart()
 
 function contentOf(events: readonly AgentEvent[]) {
   return reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] }).content
@@ -41,7 +38,7 @@ describe('against aimock', () => {
   it('streams an answer token by token', async () => {
     const server = await startMock()
     server.onMessage(/./, { content: 'Streams are sequences over time.', usage: { input_tokens: 7, output_tokens: 9 } })
-    const { events, error } = await collect(agentAt(server.url).stream(requestOf('What is a stream?'), never))
+    const { events, error } = await collect(claudeAt(server.url).stream(requestOf('What is a stream?'), never))
     expect(error).toBeUndefined()
     expect(contentOf(events)).toEqual([{ type: 'text', text: 'Streams are sequences over time.' }])
     expect(events.filter(({ type }) => type === 'content_block_delta')).toHaveLength(7)
@@ -55,7 +52,7 @@ describe('against aimock', () => {
   it('keeps thinking and its signature', async () => {
     const server = await startMock()
     server.onMessage(/./, { content: 'Four.', reasoning: 'Two and two.', reasoningSignature: 'sig' })
-    const { events } = await collect(agentAt(server.url).stream(requestOf('2 + 2?'), never))
+    const { events } = await collect(claudeAt(server.url).stream(requestOf('2 + 2?'), never))
     expect(contentOf(events)).toEqual([
       { type: 'thinking', thinking: 'Two and two.', signature: 'sig' },
       { type: 'text', text: 'Four.' },
@@ -73,7 +70,7 @@ describe('against aimock', () => {
       input: z.object({ city: z.string() }),
       run: ({ city }) => ({ city, sky: 'snow' }),
     })
-    const agent = agentAt(server.url, { tools: [weather] })
+    const agent = claudeAt(server.url, { tools: [weather] })
     const { events, error } = await collect(agent.stream(requestOf('Weather in Oslo?'), never))
     expect(error).toBeUndefined()
     expect(contentOf(events)).toEqual([
@@ -87,7 +84,7 @@ describe('against aimock', () => {
     const server = await startMock()
     server.onMessage(/./, { content: 'Here.' })
     server.nextRequestError(429, { message: 'slow down', type: 'rate_limit_error' })
-    const { events, error } = await collect(agentAt(server.url).stream(requestOf('Hi'), never))
+    const { events, error } = await collect(claudeAt(server.url).stream(requestOf('Hi'), never))
     expect(error).toBeUndefined()
     expect(events[0]).toMatchObject({
       type: 'run_retrying',
@@ -102,29 +99,31 @@ describe('against aimock', () => {
 describe('the request', () => {
   it('carries the options, and marks the system prompt and the end of the conversation for the cache', async () => {
     const system = 'Be brief.'
-    const { requests } = await ask([stream(start, ...textBlock(0, 'Hi'), ...end('end_turn'))], {
+    const { calls } = await ask([saying('Hi')], {
       system,
       model: 'claude-haiku-5-5',
       maxTokens: 2_000,
       thinking: { type: 'enabled', budget_tokens: 1_024 },
     })
-    expect(requests[0]?.body).toEqual({
+    expect(calls[0]?.body).toEqual({
       stream: true,
       model: 'claude-haiku-5-5',
       max_tokens: 2_000,
       thinking: { type: 'enabled', budget_tokens: 1_024 },
       system: [{ type: 'text', text: system, cache_control: { type: 'ephemeral' } }],
-      messages: [{ role: 'user', content: [{ type: 'text', text: 'Hello', cache_control: { type: 'ephemeral' } }] }],
+      messages: [
+        { role: 'user', content: [{ type: 'text', text: 'My secret prompt', cache_control: { type: 'ephemeral' } }] },
+      ],
     })
-    expect(JSON.stringify(requests[0]?.headers)).toContain(secretKey)
+    expect(JSON.stringify(calls[0]?.headers)).toContain(secretKey)
   })
 
   it('has no cache marks with cache: false', async () => {
-    const { requests } = await ask([stream(start, ...textBlock(0, 'Hi'), ...end('end_turn'))], {
+    const { calls } = await ask([saying('Hi')], {
       system: 'Be brief.',
       cache: false,
     })
-    expect(JSON.stringify(requests[0]?.body)).not.toContain('cache_control')
+    expect(JSON.stringify(calls[0]?.body)).not.toContain('cache_control')
   })
 
   it('shows the model the JSON schema of each tool', async () => {
@@ -134,8 +133,8 @@ describe('the request', () => {
       input: z.object({ a: z.number(), b: z.number().default(1) }),
       run: ({ a, b }) => a + b,
     })
-    const { requests } = await ask([stream(start, ...textBlock(0, 'Hi'), ...end('end_turn'))], { tools: [add] })
-    expect(requests[0]?.body['tools']).toEqual([
+    const { calls } = await ask([saying('Hi')], { tools: [add] })
+    expect(calls[0]?.body['tools']).toEqual([
       {
         name: 'add',
         description: 'Adds two numbers',
@@ -149,17 +148,22 @@ describe('the request', () => {
   })
 
   it('is not made when no user said anything', async () => {
-    await using provider = await startTestProvider([])
+    await using provider = await startProvider()
     const request = { ...requestOf(), messages: [] }
-    const { error } = await collect(agentAt(provider.baseURL).stream(request, never))
+    const { error } = await collect(claudeAt(provider.url).stream(request, never))
     expect(error).toMatchObject({ code: 'INVALID_INPUT' })
-    expect(provider.requests).toEqual([])
+    expect(provider.calls).toEqual([])
   })
 })
 
 describe('the stream', () => {
   it('tells the usage with what was read from and written to the cache', async () => {
-    const { events } = await ask([stream(start, ...textBlock(0, 'Hi'), ...end('end_turn'))])
+    const reply = streaming(
+      callStart({ input: 12, cacheRead: 900, cacheWrite: 40 }),
+      ...textBlock('Hi'),
+      ...callEnd('end_turn', { output: 25 }),
+    )
+    const { events } = await ask([reply])
     expect(
       events.map((event) => ('message' in event ? event.message.usage : 'usage' in event ? event.usage : null)),
     ).toEqual([
@@ -175,34 +179,32 @@ describe('the stream', () => {
   it.each(['max_tokens', 'refusal', 'stop_sequence', 'model_context_window_exceeded', 'a_reason_of_the_future'])(
     'ends normally at stop reason %s and keeps it',
     async (reason) => {
-      const { events, error, requests } = await ask([stream(start, ...textBlock(0, 'Half of'), ...end(reason))])
+      const { events, error, calls } = await ask([streaming(start, ...textBlock('Half of'), ...callEnd(reason))])
       expect(error).toBeUndefined()
       expect(events.at(-2)).toMatchObject({
         type: 'message_delta',
         delta: { stop_reason: reason, stop_sequence: null },
       })
-      expect(requests).toHaveLength(1)
+      expect(calls).toHaveLength(1)
     },
   )
 
   it('leaves out events, deltas and blocks it does not know, and leaves no hole in the indexes', async () => {
     const searchUse = { type: 'server_tool_use', id: 'srvtoolu_1', name: 'web_search', input: {} }
     const { events, error } = await ask([
-      stream(
+      streaming(
         start,
         { type: 'ping' },
-        { type: 'content_block_start', index: 0, content_block: searchUse } as { type: string },
-        { type: 'content_block_delta', index: 0, delta: { type: 'input_json_delta', partial_json: '{}' } } as {
-          type: string
-        },
-        { type: 'content_block_stop', index: 0 } as { type: string },
-        { type: 'content_block_start', index: 1, content_block: { type: 'hologram', data: 1 } } as { type: string },
-        { type: 'content_block_stop', index: 1 } as { type: string },
-        ...textBlock(2, 'Found '),
-        { type: 'weather_report', temperature: 3 } as { type: string },
-        ...textBlock(3, 'it'),
-        { type: 'content_block_delta', index: 3, delta: { type: 'smell_delta', smell: 'rose' } } as { type: string },
-        ...end('end_turn'),
+        { type: 'content_block_start', index: 0, content_block: searchUse },
+        { type: 'content_block_delta', index: 0, delta: { type: 'input_json_delta', partial_json: '{}' } },
+        { type: 'content_block_stop', index: 0 },
+        { type: 'content_block_start', index: 1, content_block: { type: 'hologram', data: 1 } },
+        { type: 'content_block_stop', index: 1 },
+        ...textBlock('Found ', 2),
+        { type: 'weather_report', temperature: 3 },
+        ...textBlock('it', 3),
+        { type: 'content_block_delta', index: 3, delta: { type: 'smell_delta', smell: 'rose' } },
+        ...callEnd(),
       ),
     ])
     expect(error).toBeUndefined()
@@ -217,16 +219,14 @@ describe('the stream', () => {
   it('keeps citations and redacted thinking', async () => {
     const citation = { type: 'char_location', cited_text: 'x', document_index: 0 }
     const { events } = await ask([
-      stream(
+      streaming(
         start,
-        { type: 'content_block_start', index: 0, content_block: { type: 'redacted_thinking', data: 'abc' } } as {
-          type: string
-        },
-        { type: 'content_block_stop', index: 0 } as { type: string },
-        ...textBlock(1, 'As said').slice(0, 2),
-        { type: 'content_block_delta', index: 1, delta: { type: 'citations_delta', citation } } as { type: string },
-        { type: 'content_block_stop', index: 1 } as { type: string },
-        ...end('end_turn'),
+        { type: 'content_block_start', index: 0, content_block: { type: 'redacted_thinking', data: 'abc' } },
+        { type: 'content_block_stop', index: 0 },
+        ...textBlock('As said', 1).slice(0, 2),
+        { type: 'content_block_delta', index: 1, delta: { type: 'citations_delta', citation } },
+        { type: 'content_block_stop', index: 1 },
+        ...callEnd(),
       ),
     ])
     expect(contentOf(events)).toEqual([
@@ -236,17 +236,11 @@ describe('the stream', () => {
   })
 
   it('stops the request at once when the signal aborts, and throws its reason', async () => {
-    const closed = Promise.withResolvers<void>()
-    await using provider = await startTestProvider([
-      (response) => {
-        response.on('close', () => closed.resolve())
-        openStream(response).write([start, ...textBlock(0, 'One ', 'two ').slice(0, 3)].map(frame).join(''))
-      },
-    ])
+    await using provider = await startProvider(beginning('One ', 'two '))
     const stop = new AbortController()
     const reason = new Error('stopped by the test')
     const seen: AgentEvent[] = []
-    const events = agentAt(provider.baseURL).stream(requestOf('Count'), stop.signal)
+    const events = claudeAt(provider.url).stream(requestOf('Count'), stop.signal)
     const reading = (async () => {
       for await (const event of events) {
         seen.push(event)
@@ -254,52 +248,40 @@ describe('the stream', () => {
       }
     })()
     await expect(reading).rejects.toBe(reason)
-    await closed.promise
+    expect(await provider.calls[0]?.hungUp).toBe(true)
     expect(contentOf(seen)).toEqual([{ type: 'text', text: 'One two ' }])
   })
 
   it('stops while it waits for the first byte', async () => {
     const asked = Promise.withResolvers<void>()
-    const closed = Promise.withResolvers<void>()
-    await using provider = await startTestProvider([
-      (response) => {
-        response.on('close', () => closed.resolve())
-        asked.resolve()
-      },
-    ])
+    await using provider = await startProvider(() => asked.resolve())
     const stop = new AbortController()
-    const reading = collect(agentAt(provider.baseURL).stream(requestOf('Hi'), stop.signal))
+    const reading = collect(claudeAt(provider.url).stream(requestOf('Hi'), stop.signal))
     await asked.promise
     stop.abort('enough')
     expect(await reading).toEqual({ events: [], error: 'enough' })
-    await closed.promise
+    expect(await provider.calls[0]?.hungUp).toBe(true)
   })
 
   it('stops the request when its reader leaves', async () => {
-    const closed = Promise.withResolvers<void>()
-    await using provider = await startTestProvider([
-      (response) => {
-        response.on('close', () => closed.resolve())
-        openStream(response).write([start, ...textBlock(0, 'One ').slice(0, 2)].map(frame).join(''))
-      },
-    ])
-    for await (const event of agentAt(provider.baseURL).stream(requestOf('Count'), never)) {
+    await using provider = await startProvider(beginning('One '))
+    for await (const event of claudeAt(provider.url).stream(requestOf('Count'), never)) {
       if (event.type === 'content_block_delta') break
     }
-    await expect(closed.promise).resolves.toBeUndefined()
+    expect(await provider.calls[0]?.hungUp).toBe(true)
   })
 
   it('makes no request when the signal has aborted before', async () => {
-    await using provider = await startTestProvider([])
-    const events = agentAt(provider.baseURL).stream(requestOf('Hi'), AbortSignal.abort('too late'))
+    await using provider = await startProvider()
+    const events = claudeAt(provider.url).stream(requestOf('Hi'), AbortSignal.abort('too late'))
     expect(await collect(events)).toEqual({ events: [], error: 'too late' })
-    expect(provider.requests).toEqual([])
+    expect(provider.calls).toEqual([])
   })
 })
 
 describe('tools', () => {
-  const oneCycle = (...blocks: readonly { type: string }[]) => stream(start, ...blocks, ...end('tool_use'))
-  const done = stream(start, ...textBlock(0, 'Done.'), ...end('end_turn'))
+  const oneCycle = (...blocks: readonly ProviderEvent[]) => streaming(start, ...blocks, ...callEnd('tool_use'))
+  const done = saying('Done.')
   const echo = tool({
     name: 'echo',
     description: 'Says it again',
@@ -331,11 +313,11 @@ describe('tools', () => {
         return 'two'
       },
     })
-    const { events, requests, error } = await ask(
+    const { events, calls, error } = await ask(
       [
         oneCycle(
-          ...textBlock(0, 'Let me see.'),
-          ...toolBlock(1, { id: 'toolu_a', name: 'first', json: '{}' }),
+          ...textBlock('Let me see.'),
+          ...toolBlock(1, { id: 'toolu_a', name: 'first' }),
           ...toolBlock(2, { id: 'toolu_b', name: 'second', json: '' }),
         ),
         done,
@@ -344,8 +326,8 @@ describe('tools', () => {
     )
     expect(error).toBeUndefined()
     expect(resultsOf(events).map(({ content }) => content)).toEqual(['one', 'two'])
-    expect(requests[1]?.body.messages).toEqual([
-      { role: 'user', content: [{ type: 'text', text: 'Hello' }] },
+    expect(calls[1]?.body.messages).toEqual([
+      { role: 'user', content: [{ type: 'text', text: 'My secret prompt' }] },
       {
         role: 'assistant',
         content: [
@@ -389,10 +371,10 @@ describe('tools', () => {
     const ignore = () => {}
     const logger = { info: ignore, error: ignore, warn: (...line: unknown[]) => logged.push(line) }
     const calls = oneCycle(
-      ...toolBlock(0, { id: 'toolu_a', name: 'leaky', json: '{}' }),
-      ...toolBlock(1, { id: 'toolu_b', name: 'polite', json: '{}' }),
-      ...toolBlock(2, { id: 'toolu_c', name: 'unheard_of', json: '{}' }),
-      ...toolBlock(3, { id: 'toolu_d', name: 'echo', json: '{"text":7}' }),
+      ...toolBlock(0, { id: 'toolu_a', name: 'leaky' }),
+      ...toolBlock(1, { id: 'toolu_b', name: 'polite' }),
+      ...toolBlock(2, { id: 'toolu_c', name: 'unheard_of' }),
+      ...toolBlock(3, { id: 'toolu_d', name: 'echo', input: { text: 7 } }),
       ...toolBlock(4, { id: 'toolu_e', name: 'echo', json: '{"text":' }),
     )
     const { events, error } = await ask([calls, done], { tools: [leaky, polite, echo], logger })
@@ -417,7 +399,7 @@ describe('tools', () => {
       input: z.object({}),
       run: (_input, { signal }) => new Promise<string>(() => signal.addEventListener('abort', () => aborted.resolve())),
     })
-    const calls = oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'slow', json: '{}' }))
+    const calls = oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'slow' }))
     const { events } = await ask([calls, done], { tools: [slow], toolTimeoutMs: 20 })
     expect(resultsOf(events)).toMatchObject([{ is_error: true, content: 'The tool did not answer within 20 ms' }])
     await aborted.promise
@@ -425,7 +407,7 @@ describe('tools', () => {
 
   it('that say too much are an error', async () => {
     const chatty = tool({ name: 'chatty', description: 'Talks', input: z.object({}), run: () => 'ä'.repeat(131_073) })
-    const calls = oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'chatty', json: '{}' }))
+    const calls = oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'chatty' }))
     const { events } = await ask([calls, done], { tools: [chatty] })
     expect(resultsOf(events)).toMatchObject([{ is_error: true, content: expect.stringContaining('over 262144 bytes') }])
   })
@@ -437,7 +419,7 @@ describe('tools', () => {
       input: z.object({}),
       run: (_input, { runId, sessionId }) => `${sessionId} ${runId}`,
     })
-    const calls = oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'who', json: '{}' }))
+    const calls = oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'who' }))
     const { events } = await ask([calls, done], { tools: [who] })
     const { sessionId, runId } = requestOf()
     expect(resultsOf(events)[0]?.content).toBe(`${sessionId} ${runId}`)
@@ -456,11 +438,9 @@ describe('tools', () => {
         return new Promise<string>(() => {})
       },
     })
-    await using provider = await startTestProvider([
-      oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'stubborn', json: '{}' })),
-    ])
+    await using provider = await startProvider(oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'stubborn' })))
     const stop = new AbortController()
-    const reading = collect(agentAt(provider.baseURL, { tools: [stubborn] }).stream(requestOf('Go'), stop.signal))
+    const reading = collect(claudeAt(provider.url, { tools: [stubborn] }).stream(requestOf('Go'), stop.signal))
     await running.promise
     stop.abort('cancelled')
     const { events, error } = await reading
@@ -477,13 +457,12 @@ describe('tools', () => {
       input: z.object({}),
       run: (_input, { signal }) => new Promise<string>(() => signal.addEventListener('abort', () => aborted.resolve())),
     })
-    await using provider = await startTestProvider([
-      oneCycle(
-        ...toolBlock(0, { id: 'toolu_a', name: 'echo', json: '{"text":"x"}' }),
-        ...toolBlock(1, { id: 'toolu_b', name: 'endless', json: '{}' }),
-      ),
-    ])
-    for await (const event of agentAt(provider.baseURL, { tools: [echo, endless] }).stream(requestOf('Go'), never)) {
+    const twoCalls = [
+      ...toolBlock(0, { id: 'toolu_a', name: 'echo', input: { text: 'x' } }),
+      ...toolBlock(1, { id: 'toolu_b', name: 'endless' }),
+    ]
+    await using provider = await startProvider(oneCycle(...twoCalls))
+    for await (const event of claudeAt(provider.url, { tools: [echo, endless] }).stream(requestOf('Go'), never)) {
       if (event.type === 'tool_result') break
     }
     await expect(aborted.promise).resolves.toBeUndefined()
@@ -492,25 +471,25 @@ describe('tools', () => {
   it('are asked for at most maxCycles times, and the last call is not run', async () => {
     let runs = 0
     const counted = tool({ name: 'counted', description: 'Counts', input: z.object({}), run: () => String(++runs) })
-    const again = (id: string) => oneCycle(...toolBlock(0, { id, name: 'counted', json: '{}' }))
-    const { error, requests } = await ask([again('toolu_1'), again('toolu_2'), again('toolu_3')], {
+    const again = (id: string) => oneCycle(...toolBlock(0, { id, name: 'counted' }))
+    const { error, calls } = await ask([again('toolu_1'), again('toolu_2'), again('toolu_3')], {
       tools: [counted],
       maxCycles: 3,
     })
     expect(error).toMatchObject({ code: 'PROVIDER_REFUSED', data: { kind: 'max_cycles' } })
-    expect(requests).toHaveLength(3)
+    expect(calls).toHaveLength(3)
     expect(runs).toBe(2)
   })
 
   it('go on after a pause of the provider', async () => {
-    const paused = stream(start, ...textBlock(0, 'First '), ...end('pause_turn'))
-    const { events, requests, error } = await ask([paused, stream(start, ...textBlock(0, 'then.'), ...end('end_turn'))])
+    const paused = streaming(start, ...textBlock('First '), ...callEnd('pause_turn'))
+    const { events, calls, error } = await ask([paused, saying('then.')])
     expect(error).toBeUndefined()
     expect(contentOf(events)).toEqual([
       { type: 'text', text: 'First ' },
       { type: 'text', text: 'then.' },
     ])
-    expect(requests[1]?.body.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user'])
+    expect(calls[1]?.body.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user'])
   })
 
   it('are given back the signed thinking of their cycle unchanged', async () => {
@@ -520,9 +499,9 @@ describe('tools', () => {
       { type: 'content_block_delta', index: 0, delta: { type: 'signature_delta', signature: 'sig' } },
       { type: 'content_block_stop', index: 0 },
     ]
-    const calls = oneCycle(...thinking, ...toolBlock(1, { id: 'toolu_a', name: 'echo', json: '{"text":"x"}' }))
-    const { requests } = await ask([calls, done], { tools: [echo] })
-    expect(requests[1]?.body.messages[1]?.content[0]).toEqual({ type: 'thinking', thinking: 'Hm.', signature: 'sig' })
+    const thinker = oneCycle(...thinking, ...toolBlock(1, { id: 'toolu_a', name: 'echo', input: { text: 'x' } }))
+    const { calls } = await ask([thinker, done], { tools: [echo] })
+    expect(calls[1]?.body.messages[1]?.content[0]).toEqual({ type: 'thinking', thinking: 'Hm.', signature: 'sig' })
   })
 })
 

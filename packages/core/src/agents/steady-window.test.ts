@@ -1,23 +1,12 @@
 import { expect, it } from 'vitest'
 import type { Message } from '../contract/message.ts'
 import { steadyWindow } from './claude/answer-request.ts'
+import { messagesOf } from './testing/ask-agent.ts'
 
 function windowOf(newestSeq: number, size: number): Message[] {
   const from = Math.max(1, newestSeq - size + 1)
-  return Array.from({ length: newestSeq - from + 1 }, (_, at) => ({
-    id: crypto.randomUUID(),
-    sessionId: 's',
-    seq: from + at,
-    role: (from + at) % 2 === 1 ? 'user' : 'assistant',
-    content: [{ type: 'text', text: String(from + at) }],
-    status: 'completed',
-    agentId: null,
-    runId: null,
-    continuationOf: null,
-    retryOf: null,
-    metrics: null,
-    createdAt: '2026-01-01T00:00:00.000Z',
-  }))
+  const texts = Array.from({ length: newestSeq - from + 1 }, (_, at) => String(from + at))
+  return messagesOf(texts, from)
 }
 
 it('keeps the start of a long conversation for several turns, and never gives up more than a quarter of the window', () => {

@@ -23,6 +23,7 @@ export function callStart({ input = 10, cacheRead = 0, cacheWrite = 0 }: UsageIn
     output_tokens: 1,
     cache_read_input_tokens: cacheRead,
     cache_creation_input_tokens: cacheWrite,
+    cache_creation: { ephemeral_5m_input_tokens: cacheWrite, ephemeral_1h_input_tokens: 0 },
     service_tier: 'standard',
   }
   const nothingYet = { content: [], stop_reason: null, stop_sequence: null }
@@ -44,21 +45,26 @@ export function blockStop(index = 0): ProviderEvent {
 
 /** The end of a model call, with its usage. */
 export function callEnd(stopReason = 'end_turn', { output = 5 }: UsageInput = {}): ProviderEvent[] {
-  const delta = { stop_reason: stopReason, stop_sequence: null }
-  return [{ type: 'message_delta', delta, usage: { output_tokens: output } }, { type: 'message_stop' }]
+  const delta = { stop_reason: stopReason, stop_sequence: null, stop_details: null, container: null }
+  const usage = { output_tokens: output, input_tokens: null, server_tool_use: null }
+  return [{ type: 'message_delta', delta, usage }, { type: 'message_stop' }]
 }
 
 /** A text block that says `words`. */
-export function textBlock(words: readonly string[], index = 0): ProviderEvent[] {
-  return [textStart(index), ...words.map((word) => textDelta(word, index)), blockStop(index)]
+export function textBlock(words: string | readonly string[], index = 0): ProviderEvent[] {
+  return [textStart(index), ...[words].flat().map((word) => textDelta(word, index)), blockStop(index)]
 }
 
-export function toolBlock(index: number, call: { id: string; name: string; input: unknown }): ProviderEvent[] {
-  const { id, name, input } = call
-  const delta = { type: 'input_json_delta', partial_json: JSON.stringify(input) }
+/** The call of a tool. `json` is what the model writes, which may be no JSON at all; by default it is `input`. */
+export function toolBlock(
+  index: number,
+  call: { id: string; name: string; input?: unknown; json?: string },
+): ProviderEvent[] {
+  const { id, name, input = {}, json = JSON.stringify(input) } = call
+  const content_block = { type: 'tool_use', id, name, input: {}, caller: { type: 'direct' } }
   return [
-    { type: 'content_block_start', index, content_block: { type: 'tool_use', id, name, input: {} } },
-    { type: 'content_block_delta', index, delta },
+    { type: 'content_block_start', index, content_block },
+    { type: 'content_block_delta', index, delta: { type: 'input_json_delta', partial_json: json } },
     blockStop(index),
   ]
 }

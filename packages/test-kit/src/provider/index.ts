@@ -1,6 +1,6 @@
 /** A fake of Anthropic's Messages API for the real SDK. */
 export { blockStop, callEnd, callStart, frameOf, textBlock, textDelta, textStart, toolBlock } from './events.ts'
 export type { ProviderEvent, UsageInput } from './events.ts'
-export { beginning, saying } from './replies.ts'
-export { providerSecret, startProvider, startProviderOf } from './start-provider.ts'
+export { beginning, cuttingAfter, refusing, saying, streaming } from './replies.ts'
+export { promptOf, providerSecret, startProvider, startProviderOf } from './start-provider.ts'
 export type { Provider, ProviderCall, ProviderReply } from './start-provider.ts'

@@ -2,9 +2,9 @@
  * A provider for the real SDK: an HTTP server of Anthropic's wire protocol that does what the test says. It can hold an
  * answer, break a frame, cut at a chosen place, and tell whether its caller has hung up.
  */
-import { createServer } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { json } from 'node:stream/consumers'
+import { listen } from '../http/listen.ts'
 import { frameOf } from './events.ts'
 import type { ProviderEvent } from './events.ts'
 
@@ -29,6 +29,8 @@ export interface ProviderCall {
   end(): void
   /** Destroys the socket, once everything is out. */
   cut(): void
+  /** Destroys the socket at once, without an answer. */
+  reset(): void
   refuse(status: number, headers?: Record<string, string>): void
 }
 
@@ -47,28 +49,17 @@ export async function startProvider(...replies: readonly ProviderReply[]): Promi
 /** Answers each request with what `replyTo` says. */
 export async function startProviderOf(replyTo: (call: ProviderCall, nth: number) => ProviderReply): Promise<Provider> {
   const calls: ProviderCall[] = []
-  const server = createServer((incoming, response) => {
-    const chunks: Buffer[] = []
-    incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
-    incoming.on('end', () => {
-      const call = createCall(incoming, response, Buffer.concat(chunks).toString())
+  const { url, [Symbol.asyncDispose]: close } = await listen((incoming, response) => {
+    void json(incoming).then(async (body) => {
+      const call = createCall(incoming, response, body as ProviderBody) // what the SDK sent
       calls.push(call)
-      void replyTo(call, calls.length - 1)(call)
+      await replyTo(call, calls.length - 1)(call)
     })
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo // a TCP server's address is never a string
-  return {
-    url: `http://127.0.0.1:${port}`,
-    calls,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  return { url, calls, [Symbol.asyncDispose]: close }
 }
 
-function createCall(incoming: IncomingMessage, response: ServerResponse, text: string): ProviderCall {
+function createCall(incoming: IncomingMessage, response: ServerResponse, body: ProviderBody): ProviderCall {
   let wasCut = false
   const open = () => {
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
@@ -79,7 +70,7 @@ function createCall(incoming: IncomingMessage, response: ServerResponse, text: s
   }
   return {
     headers: incoming.headers,
-    body: JSON.parse(text) as ProviderBody, // what the SDK sent
+    body,
     hungUp: new Promise((resolve) => {
       response.once('close', () => resolve(!wasCut && !response.writableFinished))
     }),
@@ -96,11 +87,20 @@ function createCall(incoming: IncomingMessage, response: ServerResponse, text: s
         response.socket?.destroy()
       })
     },
+    reset() {
+      wasCut = true
+      response.socket?.destroy()
+    },
     refuse(status, headers = {}) {
       response.writeHead(status, { 'content-type': 'application/json', ...headers })
       response.end(JSON.stringify({ type: 'error', error: { type: 'some_error', message: providerSecret } }))
     },
   }
+}
+
+/** The text of the last message that the provider received. */
+export function promptOf({ body }: ProviderCall): string {
+  return (body.messages.at(-1)?.content ?? []).map(({ text = '' }) => text).join('')
 }
 
 /** What the provider says in its refusals; no user may ever see it. */
