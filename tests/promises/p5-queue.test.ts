@@ -318,8 +318,10 @@ describe('cancelling a run that waits', () => {
   it('at the moment when its turn comes has one outcome', async () => {
     await using database = await openDatabase()
     const agent = echoAgent()
-    await using engine = openEngine(database, { agents: [agent], options: fast })
-    await using other = openEngine(database, { agents: [agent], options: fast })
+    // A start in a busy session may be faster than an answer: nothing is refused here.
+    const options = { ...fast, maxQueuedRuns: 100 }
+    await using engine = openEngine(database, { agents: [agent], options })
+    await using other = openEngine(database, { agents: [agent], options })
     const outcomes = new Map<string, { status: string; hasStarted: boolean }>()
     for (let round = 0; round < 12; round++) {
       await start(engine, `round ${round}`, { whenBusy: 'queue' })

@@ -159,9 +159,14 @@ export const mutants: readonly Mutant[] = [
     what: 'a busy session starts another prompt',
     edits: [
       {
-        file: 'packages/core/src/mongodb/transitions/session-head.ts',
-        from: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), ...notDeleted, activeRunId: null }',
-        to: '{ _id: sessionKeyOf(claim.owner, claim.sessionId), ...notDeleted }',
+        file: 'packages/core/src/mongodb/transitions/admit-run.ts',
+        from: "const isIdle = { $eq: ['$activeRunId', null] }",
+        to: 'const isIdle = { $literal: true }',
+      },
+      {
+        file: 'packages/core/src/mongodb/transitions/admit-run.ts',
+        from: 'if (activeRunId === null) return',
+        to: 'if (activeRunId !== undefined) return',
       },
     ],
     fault: 'busy-session',

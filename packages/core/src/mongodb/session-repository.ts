@@ -1,6 +1,6 @@
 /** Sessions and messages in MongoDB. Every filter is built here, from keys that hold the owner (promise P7). */
 import { isDeepStrictEqual } from 'node:util'
-import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
+import { VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
@@ -8,13 +8,13 @@ import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from
 import { majorityBarrier, findLinearizable } from './schema/read-barrier.ts'
 import type { MessageDocument } from './schema/collections.ts'
 import { toMessage, toSession } from './schema/documents.ts'
-import { isDuplicateKey, NotCommittedYetError } from './driver/map-error.ts'
+import { NotCommittedYetError } from './driver/map-error.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import { retryRequest } from './driver/retry.ts'
-import { busyError, claimHead, newSession, notDeleted } from './transitions/session-head.ts'
-import { inTransaction } from './driver/transaction.ts'
+import { admit, newSession, notDeleted, toError } from './transitions/admit-run.ts'
+import { AbortTransition, tryTransition } from './driver/transaction.ts'
 
 export function createSessionRepository(storage: MongoContext): SessionRepository {
   const { sessions, messages } = storage.collections
@@ -108,23 +108,29 @@ async function listMessages(
 async function appendMessage(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Message> {
   const { sessions, messages } = storage.collections
   const document = newMessageDocument(owner, message, storage.clock.now())
-  try {
-    return await inTransaction(storage.client, async (session) => {
-      const claim = { owner, sessionId: message.sessionId, activeRunId: null, title: null, now: document.createdAt }
-      const seq = await claimHead(sessions, claim, session)
-      if (message.expectedHead !== undefined && seq !== message.expectedHead + 1) throw headMoved(seq - 1)
-      await messages.insertOne({ ...document, seq }, { session })
-      return toMessage({ ...document, seq })
-    })
-  } catch (error) {
-    const hasMoved = isVerbatimError(error) && error.code === 'HEAD_MOVED'
-    if (!hasMoved && !isDuplicateKey(error)) throw error
-    // The head may have moved by this very message: an earlier attempt or an earlier call.
-    const same = await findSameMessage(storage, document)
-    if (same !== undefined) return same
-    throw hasMoved ? error : await whyNotAppended(storage, owner, message)
-  }
+  let moved: VerbatimError | undefined
+  const tried = await tryTransition(storage.client, async (session) => {
+    const request = { owner, sessionId: message.sessionId, runId: null, ...ofMessage, now: document.createdAt }
+    const admission = await admit(sessions, request, session)
+    if (admission.type !== 'idle') return toError(admission)
+    const { head: seq } = admission
+    if (message.expectedHead !== undefined && seq !== message.expectedHead + 1) {
+      moved = headMoved(seq - 1)
+      throw new AbortTransition()
+    }
+    await messages.insertOne({ ...document, seq }, { session })
+    return toMessage({ ...document, seq })
+  })
+  if (tried !== undefined && !(tried instanceof Error)) return tried
+  // The head may have moved by this very message: an earlier attempt or an earlier call.
+  const same = await findSameMessage(storage, document)
+  if (same !== undefined) return same
+  // Without a reason, the transaction met one that a majority does not have yet.
+  throw tried ?? moved ?? new NotCommittedYetError()
 }
+
+/** A message asks a session as a run does that will not wait. */
+const ofMessage = { whenBusy: 'reject', maxQueuedRuns: 0, newMessages: 1, title: null } as const
 
 function newMessageDocument(owner: Owner, message: NewMessage, now: Date): Omit<MessageDocument, 'seq'> {
   return {
@@ -156,11 +162,6 @@ async function findSameMessage(
       data: { field: 'messageId' },
     })
   return toMessage(found)
-}
-
-/** The claim met a busy session, or lost a race to make a new one and is to be tried again. */
-async function whyNotAppended(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Error> {
-  return (await busyError(storage.collections.sessions, owner, message.sessionId)) ?? new NotCommittedYetError()
 }
 
 function headMoved(head: number): VerbatimError {

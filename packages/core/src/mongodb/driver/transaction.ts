@@ -1,5 +1,5 @@
 import type { ClientSession, MongoClient } from 'mongodb'
-import { isLostCommit } from './map-error.ts'
+import { isDuplicateKey, isLostCommit } from './map-error.ts'
 
 const maxCommitTries = 3
 
@@ -37,6 +37,27 @@ export async function inTransaction<TResult>(
       clearTimeout(overdue)
     }
   })
+}
+
+/** Thrown inside a transaction to undo it: what it finds does not allow it. */
+export class AbortTransition extends Error {
+  override readonly name = 'AbortTransition'
+}
+
+/**
+ * {@link inTransaction}. Undefined when `body` throws {@link AbortTransition} or meets a key that is taken; the transaction is
+ * undone then, and what it met may not be majority-committed.
+ */
+export async function tryTransition<TResult>(
+  client: MongoClient,
+  body: (session: ClientSession) => Promise<TResult>,
+): Promise<TResult | undefined> {
+  try {
+    return await inTransaction(client, body)
+  } catch (error) {
+    if (error instanceof AbortTransition || isDuplicateKey(error)) return undefined
+    throw error
+  }
 }
 
 /**

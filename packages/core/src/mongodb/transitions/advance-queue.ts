@@ -10,7 +10,7 @@ import type { Offer, OwnedRun } from '../../ports/run-repository.ts'
 import type { Collections, RunDocument } from '../schema/collections.ts'
 import { toOwnedRun } from '../schema/documents.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
-import { notDeleted } from './session-head.ts'
+import { notDeleted } from './admit-run.ts'
 
 export interface Handover {
   readonly owner: Owner

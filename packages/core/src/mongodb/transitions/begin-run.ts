@@ -2,13 +2,10 @@ import type { ClientSession } from 'mongodb'
 import type { OwnedRun, RunBegin } from '../../ports/run-repository.ts'
 import { toOwnedRun } from '../schema/documents.ts'
 import { hasSession } from './finish-run.ts'
-import { userMessageOf } from './insert-run.ts'
-import { isDuplicateKey, NotCommittedYetError } from '../driver/map-error.ts'
+import { userMessageOf } from './store-beginning.ts'
+import { NotCommittedYetError } from '../driver/map-error.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { inTransaction } from '../driver/transaction.ts'
-
-/** Thrown inside the transaction to undo it: somebody else has begun the run, or cancelled it. */
-class NotOursError extends Error {}
+import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 
 /**
  * One attempt of a queued run's first transaction: what `startRun` does at once, only now. Safe to repeat with the same batch
@@ -19,12 +16,8 @@ export async function beginRun(
   queued: OwnedRun,
   begin: RunBegin,
 ): Promise<OwnedRun | undefined> {
-  try {
-    return await inTransaction(storage.client, (session) => insertTurn(storage, { queued, begin }, session))
-  } catch (error) {
-    if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    return await whoBeganIt(storage, queued, begin)
-  }
+  const begun = await tryTransition(storage.client, (session) => insertTurn(storage, { queued, begin }, session))
+  return begun ?? (await whoBeganIt(storage, queued, begin))
 }
 
 async function insertTurn(
@@ -43,13 +36,13 @@ async function insertTurn(
     },
     { session, returnDocument: 'before' },
   )
-  if (run === null) throw new NotOursError()
+  if (run === null) throw new AbortTransition()
   const claimed = await collections.sessions.findOneAndUpdate(
     { _id: run.s, activeRunId: run.id },
     { $inc: { head: 1 }, $set: { updatedAt: now } },
     { session, returnDocument: 'after', projection: { head: 1 } },
   )
-  if (claimed === null) throw new NotOursError()
+  if (claimed === null) throw new AbortTransition()
   const message = userMessageOf(queued.owner, run, { prompt: run.prompt ?? [], seq: claimed.head, createdAt: now })
   await collections.messages.insertOne(message, { session })
   await collections.runEvents.insertOne({ _id: { r: run._id, n: 2 }, b: begin.batchId, e: [begin.event] }, { session })

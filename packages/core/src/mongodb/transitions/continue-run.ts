@@ -1,10 +1,9 @@
 import type { LinkedRun, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
 import { toOwnedRun } from '../schema/documents.ts'
-import { hasLanded, NotOursError, storeEnd } from './finish-run.ts'
-import { insertRun, newRunDocument, userMessageOf } from './insert-run.ts'
-import { isDuplicateKey } from '../driver/map-error.ts'
+import { tryTransition } from '../driver/transaction.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { inTransaction } from '../driver/transaction.ts'
+import { hasLanded, storeEnd } from './finish-run.ts'
+import { newRunDocument, storeBeginning } from './store-beginning.ts'
 
 /**
  * One attempt to end a run and start the one that goes on from it, in one transaction: a crash leaves both or neither, so no
@@ -15,23 +14,16 @@ export async function continueRun(
   owned: OwnedRun,
   { end, next, now }: { end: RunEnd; next: LinkedRun; now: Date },
 ): Promise<OwnedRun | 'fenced'> {
-  const { runs, runEvents, messages } = storage.collections
   const { owner } = owned
   // The end's own id: both are one write, and one answer tells whether it landed.
-  const startId = end.batchId
-  const lease = { processId: next.processId, ms: next.leaseMs }
-  const run = { ...newRunDocument(owner, { ...next, startId }, now), lease }
-  try {
-    await inTransaction(storage.client, async (session) => {
-      const { head: seq } = await storeEnd(storage, { owned, end, continuedBy: next.runId }, session)
-      const message = userMessageOf(owner, run, { prompt: next.prompt, seq, createdAt: now })
-      await messages.insertOne(message, { session })
-      await insertRun(runs, run, session)
-      await runEvents.insertOne({ _id: { r: run._id, n: 1 }, b: startId, e: [next.startedEvent] }, { session })
-    })
-  } catch (error) {
-    if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    if (!(await hasLanded(storage, { owned, end, isContinued: true }))) return 'fenced'
-  }
-  return toOwnedRun(run)
+  const run = newRunDocument(owner, { ...next, startId: end.batchId }, now)
+  const stored = await tryTransition(storage.client, async (session) => {
+    const { head: seq } = await storeEnd(storage, { owned, end, continuedBy: next.runId }, session)
+    const lease = { processId: next.processId, ms: next.leaseMs }
+    const message = { prompt: next.prompt, seq }
+    await storeBeginning(storage, { owner, run, lease, message, event: next.startedEvent }, session)
+    return true
+  })
+  const isStored = stored ?? (await hasLanded(storage, { owned, end, isContinued: true }))
+  return isStored ? toOwnedRun(run) : 'fenced'
 }

@@ -4,7 +4,7 @@ import type { Owner } from '../../contract/principal.ts'
 import type { Tombstone, SessionKey } from '../../ports/deletion-repository.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
-import { notDeleted } from './session-head.ts'
+import { notDeleted } from './admit-run.ts'
 import { keysOfRuns, stopRuns } from './stop-runs.ts'
 import { inTransaction } from '../driver/transaction.ts'
 

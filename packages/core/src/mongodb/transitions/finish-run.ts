@@ -4,13 +4,10 @@ import type { FinishOutcome, Offer, OwnedRun, RunEnd } from '../../ports/run-rep
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
 import { findOffered, advanceQueue, keepBusy } from './advance-queue.ts'
 import type { AdvancedQueue } from './advance-queue.ts'
-import { isDuplicateKey, NotCommittedYetError } from '../driver/map-error.ts'
+import { NotCommittedYetError } from '../driver/map-error.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { inTransaction } from '../driver/transaction.ts'
-
-/** Thrown inside the transaction to undo it: the run is not this writer's any more, or has ended. */
-export class NotOursError extends Error {}
+import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 
 interface Finish {
   readonly owned: OwnedRun
@@ -20,17 +17,12 @@ interface Finish {
 
 /** One attempt of the last transaction of a turn; safe to repeat with the same end. */
 export async function finishRun(storage: MongoContext, finish: Finish): Promise<FinishOutcome> {
-  try {
-    const { next } = await inTransaction(storage.client, (session) => storeEnd(storage, finish, session))
-    return { type: 'stored', next }
-  } catch (error) {
-    if (!(error instanceof NotOursError) && !isDuplicateKey(error)) throw error
-    if (!(await hasLanded(storage, finish))) return { type: 'fenced' }
-    const { owner, run } = finish.owned
-    const sessionKey = sessionKeyOf(owner, run.sessionId)
-    const next = await findOffered(storage.collections, { owner, sessionKey, offer: finish.offer })
-    return { type: 'stored', next }
-  }
+  const stored = await tryTransition(storage.client, (session) => storeEnd(storage, finish, session))
+  if (stored !== undefined) return { type: 'stored', next: stored.next }
+  if (!(await hasLanded(storage, finish))) return { type: 'fenced' }
+  const { owner, run } = finish.owned
+  const sessionKey = sessionKeyOf(owner, run.sessionId)
+  return { type: 'stored', next: await findOffered(storage.collections, { owner, sessionKey, offer: finish.offer }) }
 }
 
 /** The session goes to the next that waits, or to the run that goes on from this one. */
@@ -61,14 +53,14 @@ export async function storeEnd(
     },
     { session },
   )
-  if (ended.matchedCount === 0) throw new NotOursError()
+  if (ended.matchedCount === 0) throw new AbortTransition()
   const entry = { _id: { r: key, n: firstSeqOf(end) }, b: end.batchId, e: [...(end.before ?? []), end.event] }
   await collections.runEvents.insertOne(entry, { session })
   const handover = { owner, sessionKey: sessionKeyOf(owner, run.sessionId), from: run.id, now }
   const released = isContinued
     ? await keepBusy(collections, { ...handover, to: ending.continuedBy, addsMessages: 2 }, session)
     : await advanceQueue(collections, { ...handover, addsMessage: true, offer: ending.offer }, session)
-  if (released === undefined) throw new NotOursError()
+  if (released === undefined) throw new AbortTransition()
   const seq = isContinued ? released.head - 1 : released.head
   await collections.messages.insertOne(assistantMessage(owned, end, { seq, createdAt: now }), { session })
   return released

@@ -1,73 +1,115 @@
 import type { ClientSession } from 'mongodb'
-import { VerbatimError } from '../../contract/errors.ts'
 import { textOf } from '../../contract/content-block.ts'
+import { VerbatimError } from '../../contract/errors.ts'
 import type { Owner } from '../../contract/principal.ts'
+import type { RunKey } from '../../ports/event-log.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
+import { NotCommittedYetError } from '../driver/map-error.ts'
+import { tryTransition } from '../driver/transaction.ts'
 import type { RunDocument } from '../schema/collections.ts'
 import { toOwnedRun, toRun } from '../schema/documents.ts'
-import { insertRun, newRunDocument, userMessageOf } from './insert-run.ts'
-import type { NewRunDocument, Start } from './insert-run.ts'
-import { isDuplicateKey, NotCommittedYetError } from '../driver/map-error.ts'
-import { runKeyOf } from '../schema/owner-keys.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { queueRun } from './queue-run.ts'
-import { busyError, claimHead } from './session-head.ts'
-import { inTransaction } from '../driver/transaction.ts'
+import { admit, isRefusal, toError } from './admit-run.ts'
+import type { Refusal } from './admit-run.ts'
+import { keysOfRuns, stopRuns } from './stop-runs.ts'
+import { newRunDocument, storeBeginning } from './store-beginning.ts'
+import type { NewRunDocument, Start } from './store-beginning.ts'
 
 const maxTitleLength = 80
 
+interface Starting {
+  readonly owner: Owner
+  readonly start: Start
+  readonly run: NewRunDocument
+}
+
 /** One attempt of the first transaction of a turn; safe to repeat with the same `startId`. */
 export async function startRun(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
-  const lease = { processId: start.offer.processId, ms: start.leaseMs }
-  const run = { ...newRunDocument(owner, start, storage.clock.now()), lease }
-  try {
-    await inTransaction(storage.client, (session) => insertTurn(storage, { owner, start, run }, session))
-    return { type: 'started', owned: toOwnedRun(run) }
-  } catch (error) {
-    if (!isDuplicateKey(error)) throw error
-    return await whyNotStarted(storage, owner, start)
-  }
+  const run = newRunDocument(owner, start, storage.clock.now())
+  const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, { owner, start, run }, session))
+  if (tried === undefined) return await outcomeOfStored(storage, run._id, start)
+  return tried.type === 'refused' ? outcomeOfRefused(tried, start) : tried
 }
 
-async function insertTurn(
-  { collections }: MongoContext,
-  { owner, start, run }: { owner: Owner; start: Start; run: NewRunDocument },
+/** A session that takes nothing in, and what there is of the run. Both are committed, so no caller learns of what is not durable. */
+export interface Refused {
+  readonly type: 'refused'
+  readonly refusal: Refusal
+  readonly found: RunDocument | null
+}
+
+async function admitAndStore(
+  storage: MongoContext,
+  { owner, start, run }: Starting,
   session: ClientSession,
-): Promise<void> {
-  const claim = {
-    owner,
-    sessionId: start.sessionId,
-    activeRunId: start.runId,
-    title: titleOf(start),
-    now: run.createdAt,
+): Promise<StartOutcome | Refused> {
+  const { sessions, runs } = storage.collections
+  const { sessionId, runId, whenBusy, maxQueuedRuns } = start
+  const request = { owner, sessionId, runId, whenBusy, maxQueuedRuns, newMessages: 1, title: titleOf(start) } as const
+  const admission = await admit(sessions, { ...request, now: run.createdAt }, session)
+  if (isRefusal(admission)) {
+    return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
   }
-  const seq = await claimHead(collections.sessions, claim, session)
-  await insertRun(collections.runs, run, session)
-  const message = userMessageOf(owner, run, { prompt: start.prompt, seq, createdAt: run.createdAt })
-  await collections.messages.insertOne(message, { session })
-  await collections.runEvents.insertOne(
-    { _id: { r: run._id, n: 1 }, b: start.startId, e: [start.startedEvent] },
-    { session },
-  )
+  switch (admission.type) {
+    case 'idle': {
+      const lease = { processId: start.offer.processId, ms: start.leaseMs }
+      const message = { prompt: start.prompt, seq: admission.head }
+      await storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, session)
+      return { type: 'started', owned: toOwnedRun(run) }
+    }
+    case 'queued':
+      return await storeWaiting(storage, { owner, start, run }, { replaced: [], session })
+    case 'replaced': {
+      const replaced = keysOfRuns(owner, admission.before)
+      const isRunning = await stopRuns(storage, replaced, { now: run.createdAt, session })
+      return await storeWaiting(storage, { owner, start, run }, { replaced, isNext: !isRunning, session })
+    }
+  }
 }
 
-async function whyNotStarted(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
-  const { runs, sessions } = storage.collections
-  const found = await runs.findOne({ _id: runKeyOf(owner, start.runId) })
-  if (found?.startId === start.startId) return outcomeOfFound(found, start)
-  // A deleted session says so here, whatever there was in it.
-  const busy = await busyError(sessions, owner, start.sessionId)
-  if (found !== null) return outcomeOfFound(found, start)
-  if (start.whenBusy === 'reject') {
-    // A session that is busy with this run is one whose commit has not reached a majority yet.
-    if (busy !== undefined && busy.data.activeRunId !== start.runId) throw busy
-  } else {
-    const queued = await queueRun(storage, owner, start)
-    if (queued !== undefined) return { type: 'queued', ...queued }
+async function storeWaiting(
+  storage: MongoContext,
+  { owner, start, run }: Starting,
+  { replaced, isNext = false, session }: { replaced: readonly RunKey[]; isNext?: boolean; session: ClientSession },
+): Promise<StartOutcome> {
+  const queued: NewRunDocument = { ...run, status: 'queued', prompt: [...start.prompt] }
+  const lease = isNext ? { lease: { processId: start.offer.processId, ms: start.offer.offerMs } } : {}
+  await storeBeginning(storage, { owner, run: queued, ...lease, event: start.queuedEvent }, session)
+  if (isNext) {
+    // No run is being made, so it is this run's turn at once.
+    const { sessions } = storage.collections
+    await sessions.updateOne({ _id: run.s }, { $set: { activeRunId: run.id, queue: [] } }, { session })
   }
-  // Lost a race to make the session, or the session has become idle since: the next attempt finds the way free. It also may be
-  // this very run that the transaction met, when a majority does not have it yet.
-  throw new NotCommittedYetError()
+  return {
+    type: 'queued',
+    key: run._id,
+    run: toRun(queued),
+    replaced,
+    next: isNext ? toOwnedRun(queued) : undefined,
+  }
+}
+
+/** @throws VerbatimError `SESSION_DELETED`, `SESSION_BUSY`, `RUN_ID_REUSED` */
+export function outcomeOfRefused(
+  { refusal, found }: Refused,
+  start: Pick<Start, 'inputHash' | 'startId'>,
+): StartOutcome {
+  // A deleted session says so, whatever is left in it; but the run of an earlier attempt of this start is to be driven to its end.
+  if (found !== null && (refusal.type !== 'deleted' || found.startId === start.startId)) {
+    return outcomeOfFound(found, start)
+  }
+  throw toError(refusal)
+}
+
+/** The run whose keys the transaction met. @throws NotCommittedYetError when a majority does not have it yet */
+export async function outcomeOfStored(
+  { collections }: MongoContext,
+  key: RunKey,
+  start: Pick<Start, 'inputHash' | 'startId'>,
+): Promise<StartOutcome> {
+  const found = await collections.runs.findOne({ _id: key })
+  if (found === null) throw new NotCommittedYetError()
+  return outcomeOfFound(found, start)
 }
 
 /** The run of this id, made by an earlier attempt or an earlier call. @throws VerbatimError `RUN_ID_REUSED` */
@@ -85,7 +127,7 @@ export function outcomeOfFound(found: RunDocument, start: Pick<Start, 'inputHash
   return { type: 'existing', run: toRun(found) }
 }
 
-/** The first line of the first prompt names the session until somebody renames it. */
+/** The first line of the first prompt names the session until a caller renames it. */
 function titleOf(start: Start): string {
   const [line = ''] = textOf(start.prompt).trim().split('\n', 1)
   return line.trim().slice(0, maxTitleLength).toWellFormed()

@@ -2,16 +2,41 @@ import type { ClientSession } from 'mongodb'
 import type { ContentBlock } from '../../contract/content-block.ts'
 import type { Owner } from '../../contract/principal.ts'
 import { firstFence } from '../../ports/run-repository.ts'
+import type { RunEvent } from '../../contract/event.ts'
 import type { LinkedRun, NewRun, RepeatedRun } from '../../ports/run-repository.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
+import type { MongoContext } from '../schema/mongo-context.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 
 /** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has stored the run. */
 export type Start = NewRun & { readonly startId: string }
 
-/** A run before its insert; `renewedAt` of its lease, if it has one, is the database's to write. */
-export type NewRunDocument = Omit<RunDocument, 'lease'> & {
+/** A run before its insert. */
+export type NewRunDocument = Omit<RunDocument, 'lease'>
+
+export interface Beginning {
+  readonly owner: Owner
+  readonly run: NewRunDocument
+  /** Absent while the run waits; the database writes when it was renewed. */
   readonly lease?: { readonly processId: string; readonly ms: number }
+  /** The user message, when the transaction inserts it. */
+  readonly message?: { readonly prompt: readonly ContentBlock[]; readonly seq: number }
+  /** The event at seq 1. */
+  readonly event: RunEvent
+}
+
+/** Stores a run that begins or waits: its document, its user message, its first event. The keys of all three refuse a second beginning. */
+export async function storeBeginning(
+  { collections }: Pick<MongoContext, 'collections'>,
+  { owner, run, lease, message, event }: Beginning,
+  session: ClientSession,
+): Promise<void> {
+  await insertRun(collections.runs, { run, lease }, session)
+  if (message !== undefined) {
+    const document = userMessageOf(owner, run, { ...message, createdAt: run.createdAt })
+    await collections.messages.insertOne(document, { session })
+  }
+  await collections.runEvents.insertOne({ _id: { r: run._id, n: 1 }, b: run.startId, e: [event] }, { session })
 }
 
 type RunSeed = Pick<
@@ -20,7 +45,7 @@ type RunSeed = Pick<
 > &
   Partial<Pick<LinkedRun, 'continuationOf' | 'continuationUsage'> & Pick<RepeatedRun, 'retryOf'>>
 
-/** A run that begins at once, or waits when it has a `prompt` to keep. */
+/** A run that begins at once. */
 export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunDocument {
   const { continuationOf, continuationUsage, retryOf } = start
   return {
@@ -51,9 +76,9 @@ export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunD
 }
 
 /** An upsert only because its `$currentDate` is the database's clock, which leases are measured by. */
-export async function insertRun(
+async function insertRun(
   runs: Collections['runs'],
-  { _id, startId, lease, ...rest }: NewRunDocument,
+  { run: { _id, startId, ...rest }, lease }: { run: NewRunDocument; lease: Beginning['lease'] },
   session: ClientSession,
 ): Promise<void> {
   const update =

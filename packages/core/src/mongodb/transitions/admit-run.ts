@@ -1,0 +1,137 @@
+/**
+ * Admission: one statement on the session document decides what becomes of a run or a message, and writes the decision (P5).
+ * The session's `queue` is the order, so admission is first come, first served by the order of commits, whatever the clocks say.
+ * The statement holds no text of the caller's: MongoDB logs a statement that meets another transaction.
+ */
+import type { ClientSession } from 'mongodb'
+import { VerbatimError } from '../../contract/errors.ts'
+import type { RunId, SessionId } from '../../contract/identifiers.ts'
+import type { Owner } from '../../contract/principal.ts'
+import type { WhenBusy } from '../../contract/run.ts'
+import type { Collections, SessionDocument } from '../schema/collections.ts'
+import { sessionKeyOf } from '../schema/owner-keys.ts'
+
+/** A filter that a deleted session does not match. */
+export const notDeleted = { deletedAt: { $exists: false } } as const
+
+export interface AdmissionRequest {
+  readonly owner: Owner
+  readonly sessionId: SessionId
+  /** The run that makes the session busy, or waits in it; null for a message without a run. */
+  readonly runId: RunId | null
+  readonly whenBusy: WhenBusy
+  /** How many runs may wait in the session. */
+  readonly maxQueuedRuns: number
+  /** How many messages the transaction inserts when the session is idle. */
+  readonly newMessages: 0 | 1
+  /** The title of a session that the admission makes. */
+  readonly title: string | null
+  readonly now: Date
+}
+
+/** A session before its admission. */
+type Admitting = Pick<SessionDocument, 'head' | 'activeRunId' | 'queue' | 'deletedAt'>
+
+/** What the session answers; only the first three have changed it. */
+export type Admission =
+  /** The session was idle, or new. `head` is the seq of the newest message, the one to insert included. */
+  | { readonly type: 'idle'; readonly head: number }
+  | { readonly type: 'queued' }
+  /** The run comes next. The runs of `before` are to be stopped in the same transaction. */
+  | { readonly type: 'replaced'; readonly before: Admitting }
+  | { readonly type: 'busy' | 'full'; readonly activeRunId: RunId }
+  /** The run has the session, or waits in it already. */
+  | { readonly type: 'present' }
+  | { readonly type: 'deleted' }
+
+/** An admission that has changed nothing. */
+export type Refusal = Extract<Admission, { type: 'busy' | 'full' | 'present' | 'deleted' }>
+
+/** Admits the request to its session, making the session when it is new. */
+export async function admit(
+  sessions: Collections['sessions'],
+  request: AdmissionRequest,
+  session: ClientSession,
+): Promise<Admission> {
+  const _id = sessionKeyOf(request.owner, request.sessionId)
+  const before = await sessions.findOneAndUpdate({ _id }, admissionUpdate(request), {
+    session,
+    returnDocument: 'before',
+    projection: { head: 1, activeRunId: 1, queue: 1, deletedAt: 1 },
+  })
+  if (before !== null) return admissionOf(before, request)
+  const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
+  const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
+  await sessions.insertOne({ _id, ...made }, { session })
+  return { type: 'idle', head }
+}
+
+/** {@link admissionOf} for the database: the same decision, written. */
+function admissionUpdate({ runId, whenBusy, maxQueuedRuns, newMessages, now }: AdmissionRequest) {
+  const run = { $literal: runId }
+  const waiting = { $ifNull: ['$queue', []] }
+  const isClosed = { $ne: [{ $type: '$deletedAt' }, 'missing'] }
+  const isIdle = { $eq: ['$activeRunId', null] }
+  const isPresent = { $or: [{ $eq: ['$activeRunId', run] }, { $in: [run, waiting] }] }
+  const write = (fields: object) => ({ $mergeObjects: ['$$ROOT', fields, { updatedAt: now }] })
+  const asBefore = '$$ROOT'
+  const isFull = { $gte: [{ $size: waiting }, maxQueuedRuns] }
+  const ifBusy = {
+    reject: asBefore,
+    queue: { $cond: [isFull, asBefore, write({ queue: { $concatArrays: [waiting, [run]] } })] },
+    replace: write({ queue: [run] }),
+  }
+  const ifTaken = { $cond: [isPresent, asBefore, ifBusy[whenBusy]] }
+  const ifIdle = write({ head: { $add: ['$head', newMessages] }, activeRunId: run })
+  return [{ $replaceWith: { $cond: [isClosed, asBefore, { $cond: [isIdle, ifIdle, ifTaken] }] } }]
+}
+
+function admissionOf(before: Admitting, { runId, whenBusy, maxQueuedRuns, newMessages }: AdmissionRequest): Admission {
+  const { head, activeRunId, queue = [], deletedAt } = before
+  if (deletedAt !== undefined) return { type: 'deleted' }
+  if (activeRunId === null) return { type: 'idle', head: head + newMessages }
+  if (runId !== null && [activeRunId, ...queue].includes(runId)) return { type: 'present' }
+  switch (whenBusy) {
+    case 'reject':
+      return { type: 'busy', activeRunId }
+    case 'queue':
+      return queue.length < maxQueuedRuns ? { type: 'queued' } : { type: 'full', activeRunId }
+    case 'replace':
+      return { type: 'replaced', before }
+  }
+}
+
+/** The fields of a session that never change, and its first title. */
+export function newSession(owner: Owner, sessionId: SessionId, title: string | null) {
+  return {
+    tenantId: owner.tenantId,
+    ownerId: owner.ownerId,
+    id: sessionId,
+    title,
+    v: 1,
+  } as const satisfies Partial<SessionDocument>
+}
+
+export function isRefusal(admission: Admission): admission is Refusal {
+  return admission.type !== 'idle' && admission.type !== 'queued' && admission.type !== 'replaced'
+}
+
+/** Why the session takes nothing in. */
+export function toError(refusal: Exclude<Admission, { type: 'idle' }>): Error {
+  switch (refusal.type) {
+    case 'deleted':
+      return new VerbatimError('SESSION_DELETED')
+    case 'full':
+      return new VerbatimError('SESSION_BUSY', 'As many prompts wait in this session as may; wait for an answer', {
+        data: { activeRunId: refusal.activeRunId, kind: 'queue_full' },
+      })
+    case 'busy':
+      return new VerbatimError(
+        'SESSION_BUSY',
+        'A run is active in this session; follow it, cancel it or wait for its end',
+        { data: { activeRunId: refusal.activeRunId } },
+      )
+    default:
+      return new Error('A session names a run that is not stored')
+  }
+}
