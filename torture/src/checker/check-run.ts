@@ -1,112 +1,116 @@
-/** Is what everybody saw of one run the same, whole, and what was expected? */
+/** Did every reader see the same run, whole, and does the stored run agree with it? */
 import { isDeepStrictEqual } from 'node:util'
 import { isTerminalEvent, statusOfTerminal, textOf } from '@verbatim/core'
-import type { Answer, CancelRunResult, ContentBlock, Run, RunEvent } from '@verbatim/core'
+import type { Answer, RunEvent } from '@verbatim/core'
+import { parseEvents } from '../clients/history.ts'
 import type { History } from '../clients/history.ts'
 import type { SdkHistory } from '../clients/sdk-reader.ts'
 import type { RunEvidence } from '../plan/evidence.ts'
 import { isAcked } from '../plan/evidence.ts'
-import { wasAsked } from './parts.ts'
+import { hasStarted } from './parts.ts'
 import type { Part } from './parts.ts'
+import type { Stored, StoredRun } from './read-storage.ts'
 
-/** Where the first difference is and what is there, for a person to read. */
-export function difference(name: string, given: readonly string[], truth: readonly string[]): string | undefined {
-  const at = given.findIndex((event, index) => event !== truth[index])
-  if (at === -1) return undefined
+/** The first difference and what stands there. */
+export function difference(name: string, seen: readonly string[], log: readonly string[]): string[] {
+  const at = seen.findIndex((event, index) => event !== log[index])
+  if (at === -1) return []
   const excerpt = (events: readonly string[]) => (events[at] ?? '(nothing)').slice(0, 300)
-  return `${name}: at seq ${at + 1} of ${given.length} it has ${excerpt(given)} where the log of ${truth.length} has ${excerpt(truth)}`
+  return [
+    `${name}: at seq ${at + 1} of ${seen.length} it has ${excerpt(seen)} where the log of ${log.length} has ${excerpt(log)}`,
+  ]
 }
 
-/** Every history is a prefix of the log, and the whole of it when its reader was told that the run is over. */
-export function checkHistory(history: History, log: readonly string[]): string[] {
-  const found = history.violations.map((text) => `${history.reader}: ${text}`)
-  const different = difference(history.reader, history.events, log)
-  if (different !== undefined) found.push(different)
-  if (history.end === 'terminal' && history.events.length !== log.length)
-    found.push(`${history.reader}: ended at ${history.events.length} of ${log.length}`)
-  if (history.end === 'unfinished' && found.length === 0) found.push(`${history.reader}: never came to the end`)
-  if (history.end === 'not_found' && log.length > 0 && history.events.length > 0)
-    found.push(`${history.reader}: was told in mid-run that there is no run`)
+/** Every history is a prefix of the log, and the whole log when the server said that the run is over. */
+export function checkHistory({ reader, violations, events, end }: History, log: readonly string[]): string[] {
+  const found = [...violations.map((text) => `${reader}: ${text}`), ...difference(reader, events, log)]
+  if (end === 'terminal' && events.length !== log.length)
+    found.push(`${reader}: ended at ${events.length} of ${log.length}`)
+  if (end === 'unfinished' && found.length === 0) found.push(`${reader}: never came to the end`)
+  if (end === 'not_found' && log.length > 0 && events.length > 0)
+    found.push(`${reader}: received "not found" in the middle of the run`)
   return found
 }
 
-/** What the real client made of an answer: each part, and the whole over their seams. */
+/** What the real client made of an answer: each part, and the whole across the seams. */
 export function checkSdkHistory(sdk: SdkHistory, parts: readonly Part[]): string[] {
   const found = sdk.parts.flatMap((history, at) => {
     const part = parts[at]
-    if (part === undefined || part.runId !== history.runId) return [`${sdk.reader}: followed ${history.runId}`]
-    return checkHistory(history, part.found.events)
+    if (part?.runId !== history.runId) return [`${sdk.reader}: followed ${history.runId}`]
+    return checkHistory(history, part.stored.events)
   })
   if (sdk.refusedWith !== undefined) found.push(`${sdk.reader}: gave up with ${sdk.refusedWith}`)
   if (found.length > 0) return found
   if (sdk.parts.length !== parts.length)
     found.push(`${sdk.reader}: read ${sdk.parts.length} of ${parts.length} parts of the answer`)
   if (sdk.text !== parts.map(({ answer }) => textOf(answer.content)).join(''))
-    found.push(`${sdk.reader}: its text is not the message's`)
+    found.push(`${sdk.reader}: its text is not the text of the message`)
   const last = parts.at(-1)
-  if (last === undefined || last.answer.status === 'failed' || !wasAsked(last)) return found
-  const brief = (of: Pick<Answer, 'content' | 'status' | 'metrics'> | undefined) => {
-    return { content: of?.content, status: of?.status, metrics: of?.metrics }
-  }
-  // An answer's status may be one that no stored message has; then they differ, which is to be told.
+  if (last === undefined || last.answer.status === 'failed' || !hasStarted(last)) return found
+  // A stream may end with a status that no stored message has: that is a difference as well.
+  const brief = (of: Pick<Answer, 'content' | 'status' | 'metrics'> | undefined) =>
+    [of?.content, of?.status, of?.metrics] as const
   if (!isDeepStrictEqual(brief(sdk.message), brief(last.answer)))
-    found.push(`${sdk.reader}: its message is not what was streamed`)
+    found.push(`${sdk.reader}: its message is not the streamed one`)
   return found
 }
 
-/** One beginning, one end, nothing behind it. A run that had to wait begins with `run_queued`. */
+/** One start, one end, nothing after the end. The log of a run that waited begins with `run_queued`. */
 export function checkLog(log: readonly string[]): string[] {
-  const events = log.map((text) => JSON.parse(text) as RunEvent)
+  const events = parseEvents(log)
   const found: string[] = []
   const waited = events[0]?.type === 'run_queued'
-  const second = events[waited ? 1 : 0]
-  const wasDropped = waited && second?.type === 'run_cancelled'
-  if (wasDropped && second.messageId !== null) found.push('a prompt that was never asked has an answer')
-  if (!wasDropped && second?.type !== 'run_started') found.push(`the log begins with ${second?.type ?? 'nothing'}`)
+  const first = events[waited ? 1 : 0]
+  const wasDropped = waited && first?.type === 'run_cancelled'
+  if (wasDropped && first.messageId !== null) found.push('a prompt that left the queue unstarted has an answer')
+  if (!wasDropped && first?.type !== 'run_started') found.push(`the log begins with ${first?.type ?? 'nothing'}`)
   const count = (type: RunEvent['type']) => events.filter((event) => event.type === type).length
   if (count('run_started') > 1) found.push('the run started twice')
   if (count('run_queued') > 1) found.push('the run was queued twice')
-  const terminals = events.filter(isTerminalEvent)
-  if (terminals.length !== 1) found.push(`${terminals.length} terminal events`)
+  const terminals = events.filter(isTerminalEvent).length
+  if (terminals !== 1) found.push(`${terminals} terminal events`)
   const last = events.at(-1)
   if (last !== undefined && !isTerminalEvent(last)) found.push(`the log ends with ${last.type} at ${log.length}`)
   return found
 }
 
-/** What callers were told of a run. */
-export interface Told {
-  readonly acks: readonly Run[]
-  readonly cancels: readonly CancelRunResult[]
-}
-
-/** The stored run against its log and against what callers were told. */
-export function checkStoredRun({ found: { run, events: log }, answer }: Part, { acks, cancels }: Told): string[] {
+/** The stored run and message agree with the log and with what servers answered about the run. */
+export function checkStored(part: Part, storage: Stored): string[] {
+  const { asked, at, runId, answer, stored } = part
+  const { run, events } = stored
   const found: string[] = []
   if (run['status'] !== answer.status) found.push(`stored as ${run['status']}, streamed as ${answer.status}`)
-  if (run['lastSeq'] !== log.length) found.push(`stored with lastSeq ${run['lastSeq']} of ${log.length}`)
+  const [last] = parseEvents(events.slice(-1)).filter(isTerminalEvent)
+  if (last === undefined || statusOfTerminal(last) !== answer.status) found.push(`the log ends with ${last?.type}`)
+  if (run['lastSeq'] !== events.length) found.push(`stored with lastSeq ${run['lastSeq']} of ${events.length}`)
   if (!isDeepStrictEqual(run['metrics'], answer.metrics)) found.push('its metrics are not those of the terminal event')
+  // Callers started the first part alone, so servers answered about no other.
+  if (at === 0) found.push(...checkAnswers(asked, stored))
+  const messages = storage.sessions.get(asked.session.sessionId)?.messages ?? []
+  const message = messages.find((one) => one['runId'] === runId && one['role'] === 'assistant')
+  if (!isDeepStrictEqual(message?.['content'] ?? [], answer.content)) found.push('its message is not the streamed one')
+  if (hasStarted(part) && !isDeepStrictEqual(message?.['metrics'], answer.metrics))
+    found.push("the message's metrics are not the run's")
+  return found
+}
+
+/** What servers answered about a run agrees with what is stored. */
+function checkAnswers({ acks, cancels }: RunEvidence, { run, events }: StoredRun): string[] {
+  const found: string[] = []
   for (const ack of acks)
     if (ack.messageId !== run['messageId'] || ack.userMessageId !== run['userMessageId'] || ack.id !== run['id'])
       found.push('a start was answered with another run')
-  for (const told of cancels) {
-    const hadEnd = told.status !== 'running' && told.status !== 'queued'
-    if (hadEnd && told.status !== run['status'])
-      found.push(`a cancel was told ${told.status}, and the run is ${run['status']}`)
-    if (told.finalSeq !== null && told.finalSeq !== log.length)
-      found.push(`a cancel was told seq ${told.finalSeq}, and the log has ${log.length}`)
+  for (const { status, finalSeq } of cancels) {
+    const isEnd = status !== 'running' && status !== 'queued'
+    if (isEnd && status !== run['status'])
+      found.push(`a cancel was answered ${status}, and the run is ${run['status']}`)
+    if (finalSeq !== null && finalSeq !== events.length)
+      found.push(`a cancel was answered with seq ${finalSeq}, and the log has ${events.length}`)
   }
   return found
 }
 
-export function checkTerminal({ found: { events: log }, answer }: Part, content: readonly ContentBlock[]): string[] {
-  const last = JSON.parse(log.at(-1) ?? 'null') as RunEvent | null
-  if (last === null || !isTerminalEvent(last)) return ['no terminal event']
-  return statusOfTerminal(last) === answer.status && isDeepStrictEqual(content, answer.content)
-    ? []
-    : ['the message is not what was streamed']
-}
-
-/** A run that is not stored: nobody may have been told of it. */
+/** A run that is not stored: no server may have confirmed it, and no reader may have seen it. */
 export function checkAbsentRun(evidence: RunEvidence): string[] {
   const found: string[] = []
   if (isAcked(evidence)) found.push('a start was confirmed, and the run is not stored')

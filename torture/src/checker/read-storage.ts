@@ -1,4 +1,4 @@
-/** What MongoDB holds of a plan's sessions, all as of one point in time, read past our own code. */
+/** What MongoDB holds of a plan's sessions at one point in time, read without the engine's code. */
 import type { Document } from 'mongodb'
 import type { World } from '../world/world.ts'
 
@@ -7,7 +7,7 @@ export interface StoredRun {
   readonly run: Document
   /** Event `i` has the seq `i + 1`, up to the first hole. */
   readonly events: readonly string[]
-  /** What the log and the archive together lack, or contradict one another in; undefined when they are whole. */
+  /** What log and archive lack or contradict one another in; undefined when they are whole. */
   readonly hole: string | undefined
 }
 
@@ -22,7 +22,7 @@ export interface Stored {
   readonly runs: ReadonlyMap<string, StoredRun>
 }
 
-/** Waits until no run of these sessions is running or waits for its turn; false when that does not happen within `withinMs`. */
+/** Waits until no run of these sessions is running or queued; false when that does not happen within `withinMs`. */
 export async function waitUntilEnded(world: World, sessionIds: readonly string[], withinMs: number): Promise<boolean> {
   const deadline = performance.now() + withinMs
   const runs = world.db.collection('runs')
@@ -59,26 +59,27 @@ export async function readStorage(world: World, sessionIds: readonly string[]): 
   })
 }
 
-/** Archive and log may overlap in the last entry, which then must say the same. */
+/** Archive and log may both hold the last entry, which then must be the same. */
 function joinEntries(entries: readonly Document[]): Pick<StoredRun, 'events' | 'hole'> {
   const events: string[] = []
+  const outline = () =>
+    entries
+      .map(partsOf)
+      .map(({ n, e }) => `${n}+${e.length}`)
+      .join(' ')
   for (const entry of entries) {
-    const { n } = (entry as unknown as { _id: { n: number } })._id
-    const found = ((entry['e'] ?? []) as unknown[]).map((event) => JSON.stringify(event))
+    const { n, e } = partsOf(entry)
     if (n > events.length + 1)
-      return { events, hole: `${events.length + 1} to ${n - 1} are missing; the entries are ${outlineOf(entries)}` }
-    for (const [at, text] of found.entries()) {
-      const known = events[n + at - 1]
-      if (known === undefined) events.push(text)
-      else if (known !== text)
-        return { events, hole: `two entries hold ${n + at}; the entries are ${outlineOf(entries)}` }
+      return { events, hole: `${events.length + 1} to ${n - 1} are missing; the entries are ${outline()}` }
+    for (const [at, event] of e.entries()) {
+      const text = JSON.stringify(event)
+      const known = (events[n + at - 1] ??= text)
+      if (known !== text) return { events, hole: `two entries hold ${n + at}; the entries are ${outline()}` }
     }
   }
   return { events, hole: undefined }
 }
 
-function outlineOf(entries: readonly Document[]): string {
-  return entries
-    .map((entry) => `${(entry as unknown as { _id: { n: number } })._id.n}+${(entry['e'] as unknown[]).length}`)
-    .join(' ')
+function partsOf(entry: Document): { readonly n: number; readonly e: readonly unknown[] } {
+  return { n: (entry['_id'] as { n: number }).n, e: (entry['e'] ?? []) as unknown[] }
 }

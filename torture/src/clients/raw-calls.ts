@@ -1,23 +1,23 @@
-/** Calls of the API by bare node:http, one socket each, so that nothing between the harness and the wire retries or pools. */
+/** API calls over bare node:http, one socket each: nothing between the harness and the wire retries or pools. */
+import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
-import type { ClientRequest } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CancelRunResult, DeleteSessionResult, Run, WireError } from '@verbatim/core'
 import type { WhenBusy } from '@verbatim/core'
 
-/** An address that answers; clients try them in turn. */
+/** An address of a server. */
 export interface Endpoint {
   readonly port: number
 }
 
 export type Answer<TData> =
   | { readonly type: 'data'; readonly data: TData }
-  /** The server said no. */
   | { readonly type: 'refused'; readonly error: WireError }
-  /** No answer came: whether the call was heard is not known. */
+  /** The connection ended without an answer: the server may or may not have done what the call asks. */
   | { readonly type: 'lost' }
 
-/** Of a client that gives up on a call, in milliseconds. */
 const callTimeoutMs = 6_500
 
 export interface StartInput {
@@ -28,110 +28,98 @@ export interface StartInput {
   readonly whenBusy?: WhenBusy
 }
 
-/** @param timeoutMs for how long an answer is waited for */
-export async function startOnce(
-  endpoint: Endpoint,
-  input: StartInput,
-  timeoutMs: number = callTimeoutMs,
-): Promise<Answer<Run>> {
-  return await post(endpoint, 'runs.start', input, (data) => Run.parse(data), timeoutMs)
+export async function startOnce(endpoint: Endpoint, input: StartInput, timeoutMs?: number): Promise<Answer<Run>> {
+  return await post(open(endpoint, '/trpc/runs.start', { timeoutMs }), input, Run)
 }
 
 export async function retryOnce(endpoint: Endpoint, runId: string, newRunId: string): Promise<Answer<Run>> {
-  return await post(endpoint, 'runs.retry', { runId, newRunId }, (data) => Run.parse(data))
+  return await post(open(endpoint, '/trpc/runs.retry'), { runId, newRunId }, Run)
 }
 
 export async function cancelOnce(endpoint: Endpoint, runId: string): Promise<Answer<CancelRunResult>> {
-  return await post(endpoint, 'runs.cancel', { runId }, (data) => CancelRunResult.parse(data))
+  return await post(open(endpoint, '/trpc/runs.cancel'), { runId }, CancelRunResult)
 }
 
 export async function deleteOnce(endpoint: Endpoint, sessionId: string): Promise<Answer<DeleteSessionResult>> {
-  return await post(endpoint, 'sessions.delete', { sessionId }, (data) => DeleteSessionResult.parse(data))
+  return await post(open(endpoint, '/trpc/sessions.delete'), { sessionId }, DeleteSessionResult)
 }
 
-/** Sends a start and hangs up `afterMs` later, without looking at the answer. */
+/** Sends a start and hangs up `afterMs` later, without a look at the answer. */
 export async function startAndHangUp(endpoint: Endpoint, input: StartInput, afterMs: number): Promise<void> {
-  const request = open(endpoint, 'POST', '/trpc/runs.start')
-  request.on('error', () => {})
+  const request = open(endpoint, '/trpc/runs.start')
   request.end(JSON.stringify(input))
   await sleep(afterMs)
   request.destroy()
 }
 
-/** Repeats a call until its answer is one that does not pass by itself, or `signal` aborts; answers the last one. */
+/** Repeats a call until it succeeds, the server refuses it for good, or `signal` aborts; resolves to the last answer. */
 export async function untilAnswered<TData>(
   signal: AbortSignal,
   call: (tries: number) => Promise<Answer<TData>>,
 ): Promise<Answer<TData>> {
   for (let tries = 0; ; tries++) {
     const answer = await call(tries)
-    const passes = answer.type === 'lost' || (answer.type === 'refused' && answer.error.retryable)
-    if (!passes || signal.aborted) return answer
+    const isTransient = answer.type === 'lost' || (answer.type === 'refused' && answer.error.retryable)
+    if (!isTransient || signal.aborted) return answer
     await sleep(50)
   }
 }
 
-/** A query, repeated in turn over `endpoints` until one answers. */
+/** Repeats a query, at one endpoint after the other, until one answers. */
 export async function query(endpoints: readonly Endpoint[], path: string, input: unknown): Promise<unknown> {
-  const deadline = performance.now() + 20_000
-  for (let tries = 0; ; tries++) {
+  const signal = AbortSignal.timeout(20_000)
+  const url = `/trpc/${path}?input=${encodeURIComponent(JSON.stringify(input))}`
+  const answer = await untilAnswered(signal, async (tries) => {
     const endpoint = endpoints[tries % endpoints.length]
     if (endpoint === undefined) throw new Error('No endpoint')
-    const answer = await get(endpoint, `/trpc/${path}?input=${encodeURIComponent(JSON.stringify(input))}`)
-    if (answer.type === 'data') return answer.data
-    if (performance.now() > deadline) throw new Error(`${path} was not answered: ${JSON.stringify(answer)}`)
-    await sleep(50)
-  }
-}
-
-async function post<TData>(
-  endpoint: Endpoint,
-  path: string,
-  ...[input, parse, timeoutMs = callTimeoutMs]: [unknown, (data: unknown) => TData, number?]
-): Promise<Answer<TData>> {
-  const request = open(endpoint, 'POST', `/trpc/${path}`)
-  request.end(JSON.stringify(input))
-  return await answerOf(request, parse, timeoutMs)
-}
-
-async function get(endpoint: Endpoint, path: string): Promise<Answer<unknown>> {
-  const request = open(endpoint, 'GET', path)
-  request.end()
-  return await answerOf(request, (data) => data, callTimeoutMs)
-}
-
-function open({ port }: Endpoint, method: string, path: string): ClientRequest {
-  const headers = method === 'POST' ? { 'content-type': 'application/json' } : {}
-  return httpRequest({ host: '127.0.0.1', port, path, method, headers, agent: false })
-}
-
-async function answerOf<TData>(
-  request: ClientRequest,
-  parse: (data: unknown) => TData,
-  timeoutMs: number,
-): Promise<Answer<TData>> {
-  const text = await textOf(request, timeoutMs)
-  if (text === undefined) return { type: 'lost' }
-  const body = JSON.parse(text) as { result?: { data: unknown }; error?: { data?: { verbatim?: unknown } } }
-  if (body.result !== undefined) return { type: 'data', data: parse(body.result.data) }
-  return { type: 'refused', error: WireError.parse(body.error?.data?.verbatim) }
-}
-
-async function textOf(request: ClientRequest, timeoutMs: number): Promise<string | undefined> {
-  return await new Promise((resolve) => {
-    const timer = setTimeout(() => request.destroy(), timeoutMs)
-    const settle = (text: string | undefined) => {
-      clearTimeout(timer)
-      resolve(text)
-    }
-    request.on('error', () => settle(undefined))
-    request.on('close', () => settle(undefined))
-    request.on('response', (response) => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', (chunk: string) => (text += chunk))
-      response.on('end', () => settle(response.complete ? text : undefined))
-      response.on('error', () => settle(undefined))
-    })
+    const request = open(endpoint, url, { method: 'GET' })
+    request.end()
+    return await answerOf(request, { parse: (data) => data })
   })
+  if (answer.type !== 'data') throw new Error(`No server answered ${path}: ${JSON.stringify(answer)}`)
+  return answer.data
+}
+
+interface RequestOptions {
+  readonly timeoutMs?: number | undefined
+  readonly method?: 'GET' | 'POST'
+}
+
+function open({ port }: Endpoint, path: string, options: RequestOptions = {}): ClientRequest {
+  const { timeoutMs = callTimeoutMs, method = 'POST' } = options
+  const headers = method === 'POST' ? { 'content-type': 'application/json' } : {}
+  const signal = AbortSignal.timeout(timeoutMs)
+  const request = httpRequest({ host: '127.0.0.1', port, path, method, headers, agent: false, signal })
+  return request.on('error', () => {}) // `answerOf` reports it
+}
+
+interface Parser<TData> {
+  parse(data: unknown): TData
+}
+
+async function post<TData>(request: ClientRequest, input: unknown, parser: Parser<TData>): Promise<Answer<TData>> {
+  request.end(JSON.stringify(input))
+  return await answerOf(request, parser)
+}
+
+interface WireAnswer {
+  readonly result?: { readonly data: unknown }
+  readonly error?: { readonly data?: { readonly verbatim?: unknown } }
+}
+
+async function answerOf<TData>(request: ClientRequest, parser: Parser<TData>): Promise<Answer<TData>> {
+  const body = await bodyOf(request)
+  if (body === undefined) return { type: 'lost' }
+  const { result, error } = JSON.parse(body) as WireAnswer // parsed below
+  if (result !== undefined) return { type: 'data', data: parser.parse(result.data) }
+  return { type: 'refused', error: WireError.parse(error?.data?.verbatim) }
+}
+
+async function bodyOf(request: ClientRequest): Promise<string | undefined> {
+  try {
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    return await text(response)
+  } catch {
+    return undefined
+  }
 }

@@ -1,6 +1,7 @@
-/** A reader by bare node:http with cursor logic of its own, written from docs/protocol.md and not from our client. */
+/** A reader over bare node:http with its own cursor logic, written from docs/protocol.md and not from our client. */
+import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventBatch } from '@verbatim/core'
 import type { Endpoint } from './raw-calls.ts'
@@ -12,23 +13,23 @@ export interface RawReaderOptions {
   /** Tried in turn. */
   readonly endpoints: readonly Endpoint[]
   readonly signal: AbortSignal
-  /** Hangs up after so many batches and comes back elsewhere, a dozen times; 0 for never. */
+  /** Hangs up after this many batches and reconnects elsewhere, at most `maxDrops` times; 0 for never. */
   readonly dropEvery?: number
-  /** Reads nothing for so long behind each of its first batches, in milliseconds. */
+  /** Pauses for this long after each of its first batches, in milliseconds. */
   readonly slowMs?: number
-  /** Whether the run's start has been confirmed: then "not found" is a lie. */
+  /** Whether a server has confirmed the run's start: "not found" is then wrong. */
   readonly wasAcked?: () => boolean
-  /** Whether nobody will confirm the start any more: then "not found" is an answer. */
+  /** Whether no caller asks about the start any more: "not found" is then an answer. */
   readonly isAbandoned?: () => boolean
 }
 
 const maxDrops = 12
 const maxSlowBatches = 30
 
-/** Silence for so long is a dead connection; the server's heartbeat is 300 ms. */
+/** After this silence the connection counts as dead; the server sends a heartbeat every 300 ms. */
 const idleMs = 1_500
 
-/** Follows the history's run from where the history is to the terminal event, whatever happens on the way. Never rejects. */
+/** Follows the run from the end of the history to the terminal event, whatever happens on the way. Never rejects. */
 export async function readRun(options: RawReaderOptions): Promise<void> {
   const { history, signal, endpoints } = options
   let drops = 0
@@ -43,32 +44,39 @@ export async function readRun(options: RawReaderOptions): Promise<void> {
     })
     if (end === 'violated' || end === 'refused') break
     if (end === 'returned') {
-      if (!history.hasEnded) history.violate('the stream was said to be over before the terminal event')
-      else history.end = 'terminal'
+      if (history.hasEnded) history.end = 'terminal'
+      else history.violate('the server ended the stream before the terminal event')
       break
     }
     if (end === 'not_found') {
-      if (wasAcked || history.lastSeq > 0) history.violate('a run that was confirmed is not found')
+      if (wasAcked || history.lastSeq > 0) history.violate('the server does not find a run that it has confirmed')
       else if (options.isAbandoned?.() === true) history.end = 'not_found'
       if (history.violations.length > 0 || history.end === 'not_found') break
     }
     if (end === 'dropped') drops++
-    history.note(end)
     await sleep(15 + ((turn * 7) % 40), undefined, { signal }).catch(() => {})
   }
 }
 
 type ConnectionEnd = 'returned' | 'cut' | 'dropped' | 'silent' | 'not_found' | 'refused' | 'stopped'
 
-async function readOnce(options: RawReaderOptions, endpoint: Endpoint): Promise<ConnectionEnd> {
+async function readOnce(options: RawReaderOptions, { port }: Endpoint): Promise<ConnectionEnd> {
   const { history, signal, dropEvery = 0, slowMs = 0 } = options
-  const { runId } = history
-  const lastEventId = history.lastSeq === 0 ? {} : { lastEventId: `${runId}:${history.lastSeq}` }
-  const input = encodeURIComponent(JSON.stringify({ runId, ...lastEventId }))
-  const connection = openConnection(endpoint, `/trpc/runs.follow?input=${input}`, signal)
+  const { runId, lastSeq } = history
+  const input = { runId, ...(lastSeq > 0 && { lastEventId: `${runId}:${lastSeq}` }) }
+  const silence = new AbortController()
+  const watchdog = setTimeout(() => silence.abort(), idleMs)
+  const request = httpRequest({
+    host: '127.0.0.1',
+    port,
+    path: `/trpc/runs.follow?input=${encodeURIComponent(JSON.stringify(input))}`,
+    agent: false,
+    headers: { accept: 'text/event-stream' },
+    signal: AbortSignal.any([signal, silence.signal]),
+  })
   try {
     let batches = 0
-    for await (const frame of framesOf(connection)) {
+    for await (const frame of framesOf(request, watchdog)) {
       const end = takeFrame(history, frame)
       if (end !== undefined) return end
       if (frame.id === undefined) continue
@@ -76,29 +84,21 @@ async function readOnce(options: RawReaderOptions, endpoint: Endpoint): Promise<
       if (dropEvery > 0 && batches % dropEvery === 0) return 'dropped'
       if (slowMs > 0 && batches < maxSlowBatches) await sleep(slowMs, undefined, { signal }).catch(() => {})
     }
-    return connection.end
+    if (signal.aborted) return 'stopped'
+    return silence.signal.aborted ? 'silent' : 'cut'
   } finally {
-    connection.close()
+    clearTimeout(watchdog)
+    request.destroy()
   }
 }
 
-function takeFrame(history: History, frame: Frame): ConnectionEnd | undefined {
-  switch (frame.event) {
-    case 'return':
-      return 'returned'
-    case 'serialized-error':
-      return takeError(history, frame.data)
-    case undefined: {
-      if (frame.data === '') return undefined
-      const batch = JSON.parse(frame.data) as EventBatch // the history checks what matters
-      history.add(batch)
-      if (frame.id !== `${history.runId}:${history.lastSeq}`)
-        history.violate(`the cursor ${frame.id} at ${history.lastSeq}`)
-      return undefined
-    }
-    default:
-      return undefined
-  }
+function takeFrame(history: History, { event, id, data = '' }: Frame): ConnectionEnd | undefined {
+  if (event === 'return') return 'returned'
+  if (event === 'serialized-error') return takeError(history, data)
+  if (event !== undefined || data === '') return undefined
+  history.add(JSON.parse(data) as EventBatch) // the history checks what matters
+  if (id !== `${history.runId}:${history.lastSeq}`) history.violate(`the cursor is ${id} at ${history.lastSeq}`)
+  return undefined
 }
 
 function takeError(history: History, data: string): ConnectionEnd {
@@ -108,89 +108,31 @@ function takeError(history: History, data: string): ConnectionEnd {
   return 'refused'
 }
 
-interface Connection extends AsyncIterable<string> {
-  readonly end: ConnectionEnd
-  close(): void
-}
-
-/** Chunks of one answer; ends when it ends, whatever ends it. */
-function openConnection({ port }: Endpoint, path: string, signal: AbortSignal): Connection {
-  let end: ConnectionEnd = 'cut'
-  const request = httpRequest({ host: '127.0.0.1', port, path, agent: false, headers: { accept: 'text/event-stream' } })
-  const watchdog = setTimeout(() => finish('silent'), idleMs)
-  const stop = () => finish('stopped')
-  function finish(reason: ConnectionEnd): void {
-    end = reason
-    request.destroy()
-  }
-  signal.addEventListener('abort', stop, { once: true })
-  const opened = new Promise<IncomingMessage | undefined>((resolve) => {
-    request.on('error', () => resolve(undefined))
-    request.on('close', () => resolve(undefined))
-    request.on('response', resolve)
-  })
-  request.end()
-  if (signal.aborted) stop()
-  return {
-    get end() {
-      return end
-    },
-    close() {
-      clearTimeout(watchdog)
-      signal.removeEventListener('abort', stop)
-      request.destroy()
-    },
-    async *[Symbol.asyncIterator]() {
-      const response = await opened
-      if (response?.statusCode !== 200) return
-      try {
-        for await (const chunk of response.setEncoding('utf8')) {
-          watchdog.refresh()
-          yield chunk as string
-          watchdog.refresh()
-        }
-      } catch {
-        // A cut, by them or by us: `end` says which.
-      }
-    },
-  }
-}
-
 interface Frame {
-  event: string | undefined
-  id: string | undefined
-  data: string
+  readonly event: string | undefined
+  readonly id: string | undefined
+  readonly data: string | undefined
 }
 
-async function* framesOf(chunks: AsyncIterable<string>): AsyncGenerator<Frame, void, void> {
+/** The frames of one response; returns when the connection ends, for whatever reason. */
+async function* framesOf(request: ClientRequest, watchdog: NodeJS.Timeout): AsyncGenerator<Frame, void, void> {
   let rest = ''
-  let frame: Frame = { event: undefined, id: undefined, data: '' }
-  for await (const chunk of chunks) {
-    const lines = (rest + chunk).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) {
-      if (line !== '') setField(frame, line)
-      else {
-        yield frame
-        frame = { event: undefined, id: undefined, data: '' }
+  request.on('error', () => {}).end()
+  try {
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    if (response.statusCode !== 200) return
+    for await (const chunk of response.setEncoding('utf8')) {
+      watchdog.refresh()
+      const frames = (rest + chunk).split('\n\n')
+      rest = frames.pop() ?? ''
+      for (const frame of frames) {
+        // Not `.` and `$`: they stop at U+2028, which answers contain.
+        const field = (name: string) => new RegExp(`(?:^|\\n)${name}: ?([^\\n]*)`).exec(frame)?.[1]
+        yield { event: field('event'), id: field('id'), data: field('data') }
       }
+      watchdog.refresh()
     }
-  }
-}
-
-function setField(frame: Frame, line: string): void {
-  const colon = line.indexOf(':')
-  const value = line.slice(colon + 1).replace(/^ /, '')
-  switch (line.slice(0, colon)) {
-    case 'event':
-      frame.event = value
-      return
-    case 'id':
-      frame.id = value
-      return
-    case 'data':
-      frame.data += value
-      return
-    default:
+  } catch {
+    // The connection is gone; the caller's signals say why.
   }
 }

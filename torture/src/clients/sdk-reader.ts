@@ -1,4 +1,4 @@
-/** The client that users have, as one more witness: what its handle yields goes into a history like any other's. */
+/** The real client as one more reader: what its handle yields goes into a history as well. */
 import { createClient } from '@verbatim/client'
 import type { RunHandle, VerbatimClient } from '@verbatim/client'
 import { isVerbatimError } from '@verbatim/core'
@@ -8,13 +8,13 @@ import type { Endpoint, StartInput } from './raw-calls.ts'
 
 export interface SdkHistory {
   readonly reader: string
-  /** One for each run that it followed: the first, and those that went on from it. */
+  /** One for each run that it followed: the first one and its continuations. */
   readonly parts: readonly History[]
-  /** What `run.text` yielded, over all of them. */
+  /** What `run.text` yielded, over all parts. */
   readonly text: string
-  /** What `run.message` resolved to, which is the last run's; undefined when the run failed. */
+  /** What `run.message` resolved to: the message of the last part; undefined when the run failed. */
   readonly message: Message | undefined
-  /** Why the handle gave up, if it did. */
+  /** The code with which the handle gave up. */
   readonly refusedWith: string | undefined
 }
 
@@ -34,11 +34,11 @@ export async function sendAndRead(
 ): Promise<SdkHistory> {
   const { sessionId, runId, message, agentId, whenBusy } = input
   const handle = client.chat(sessionId).send(message, { runId, agentId, whenBusy, signal })
-  handle.started.then(onStarted, () => {}) // a refused start is what the handle's iterators throw
+  handle.started.then(onStarted, () => {}) // the handle's iterators throw a refusal as well
   return await readHandle(handle, 'sdk-sender')
 }
 
-/** Follows a run that somebody else started. Never rejects. */
+/** Follows a run that another client started. Never rejects. */
 export async function followBySdk(client: VerbatimClient, runId: string, signal: AbortSignal): Promise<SdkHistory> {
   return await readHandle(client.runs.follow(runId, { signal }), 'sdk-follower')
 }
@@ -58,7 +58,7 @@ async function readHandle(handle: RunHandle, reader: string): Promise<SdkHistory
   return { reader, parts, text, message, refusedWith }
 }
 
-/** Puts batches into the last of `parts`, and into a new one when the handle goes on with another run. */
+/** Adds batches to the last of `parts`, or to a new one when the handle goes on with a continuation. */
 async function readBatches(handle: RunHandle, parts: History[]): Promise<string | undefined> {
   try {
     for await (const batch of handle.batches) partFor(parts, batch).add(batch)
@@ -86,7 +86,7 @@ async function readText(handle: RunHandle): Promise<string> {
   try {
     for await (const piece of handle.text) text += piece
   } catch {
-    // A run that failed or a handle that was refused: the history tells which.
+    // `readBatches` reports why the handle fails.
   }
   return text
 }

@@ -124,8 +124,7 @@ function checkTail(history: History, histories: readonly History[], { mayLapse }
   if (history.end === 'terminal' && !isRight) found.push(`${history.reader}: ended by ${last?.type}`)
   if (history.end !== 'terminal' && !wasTold) found.push(`${history.reader}: never came to an end`)
   const longest = histories.toSorted((a, b) => b.lastSeq - a.lastSeq)[0]?.events ?? []
-  const different = difference(history.reader, history.events, longest)
-  return different === undefined ? found : [...found, different]
+  return [...found, ...difference(history.reader, history.events, longest)]
 }
 
 /** The receipt, the keys, and not one document that names the run. */
