@@ -1,6 +1,4 @@
 /** The real server on a real socket: createApi on node:http over an engine on the real MongoDB. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createApi } from '@verbatim/api'
 import type { Api, ApiInput, ApiOptionsInput } from '@verbatim/api'
 import { createClient } from '@verbatim/client'
@@ -8,6 +6,8 @@ import type { ClientOptions, VerbatimClient } from '@verbatim/client'
 import { VerbatimError, WireError } from '@verbatim/core'
 import type { Agent, Engine, EngineOptionsInput } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
+import { json, query, serve } from '@verbatim/test-kit/http'
+import type { Site } from '@verbatim/test-kit/http'
 import { openDatabase, openEngine } from './engine.ts'
 
 export interface AppInput {
@@ -19,13 +19,10 @@ export interface AppInput {
 }
 
 /** A server. Bearer tokens are user ids, or `tenant/user`; `ada` calls unless a call says otherwise. */
-export interface App extends AsyncDisposable {
-  readonly url: string
+export interface App extends Site {
   readonly engine: Engine
   readonly api: Api
   readonly database: TestDatabase
-  /** A call as `user`, or as nobody when null. */
-  fetch(path: string, init?: RequestInit & { user?: string | null }): Promise<Response>
   /** A client of Ada's, closed with the server. */
   client(options?: Partial<ClientOptions>): VerbatimClient
   /** Calls a procedure; answers its result. @throws VerbatimError what the server said */
@@ -37,35 +34,25 @@ export async function openApp({ agents, options = {}, api: apiOptions, database:
   const database = shared ?? (await openDatabase())
   const engine = openEngine(database, { agents, options })
   const api = createApi({ engine, authenticate, reconnectMs: 5, metrics: 'public', ...apiOptions })
-  const server = createServer(api.nodeHandler)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}` // a TCP server has one
+  const site = await serve(api)
   const clients: VerbatimClient[] = []
-  const call: App['fetch'] = async (path, { user = 'ada', ...init } = {}) => {
-    const headers = new Headers(init.headers)
-    if (user !== null) headers.set('authorization', `Bearer ${user}`)
-    return await fetch(url + path, { ...init, headers })
-  }
   return {
-    url,
+    ...site,
     engine,
     api,
     database,
-    fetch: call,
     client(more) {
       const retry = { baseDelayMs: 5, maxDelayMs: 20 }
-      const client = createClient({ url, token: () => 'ada', retry, ...more })
+      const client = createClient({ url: site.url, token: () => 'ada', retry, ...more })
       clients.push(client)
       return client
     },
-    query: async (path, input, user) => await resultOf(await call(queryPath(path, input), userOf(user))),
+    query: async (path, input, user) => await resultOf(await site.fetch(query(path, input), userOf(user))),
     mutate: async (path, input, user) =>
-      await resultOf(await call(`/trpc/${path}`, { ...jsonBody(input), ...userOf(user) })),
+      await resultOf(await site.fetch(`/trpc/${path}`, { ...json(input), ...userOf(user) })),
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.close()
-      await api.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      await site[Symbol.asyncDispose]()
       await engine.close()
       if (shared === undefined) await database[Symbol.asyncDispose]()
     },
@@ -80,16 +67,6 @@ const authenticate: ApiInput['authenticate'] = ({ headers }) => {
   const [, tenantId, userId] = /^Bearer (?:(\w+)\/)?(\w+)$/.exec(headers.get('authorization') ?? '') ?? []
   if (userId === undefined) return null
   return tenantId === undefined ? { userId } : { userId, tenantId }
-}
-
-/** The path of a query, and of a follow. */
-export function queryPath(path: string, input: unknown): string {
-  return `/trpc/${path}?input=${encodeURIComponent(JSON.stringify(input))}`
-}
-
-/** A POST with a JSON body. */
-export function jsonBody(body: unknown, headers: Record<string, string> = {}) {
-  return { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
 }
 
 /** The error that a response holds, in tRPC's shape or the plain one. */

@@ -1,17 +1,9 @@
 /** Following over raw HTTP: what a client in any language does, without ours. */
 import { EventBatch, isTerminalEvent, lastSeqOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
-import { EventSourceParserStream } from 'eventsource-parser/stream'
-import type { EventSourceMessage } from 'eventsource-parser/stream'
 import { expect } from 'vitest'
-import { queryPath } from './app.ts'
+import { query, readFrames } from '@verbatim/test-kit/http'
 import type { App } from './app.ts'
-
-/** The events of a stream as they arrive. Leaving the loop drops the connection. */
-async function* readStream(response: Response): AsyncGenerator<EventSourceMessage, void, void> {
-  if (response.body === null) throw new Error('No body to read')
-  yield* response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())
-}
 
 export interface RawBatch {
   readonly id: string
@@ -41,11 +33,11 @@ export async function followRaw(app: App, runId: string, input: RawFollowInput =
   const { lastEventId, onBatch, user = 'ada' } = input
   const { maxBatches = Number.POSITIVE_INFINITY, untilSeq = Number.POSITIVE_INFINITY } = input
   const headers: Record<string, string> = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
-  const response = await app.fetch(queryPath('runs.follow', { runId }), { headers, user })
+  const response = await app.fetch(query('runs.follow', { runId }), { headers, user })
   const batches: RawBatch[] = []
   let hasReturned = false
   let seq = lastEventId === undefined ? 0 : Number(lastEventId.split(':')[1])
-  for await (const { event, id, data } of readStream(response)) {
+  for await (const { event, id, data = '' } of readFrames(response)) {
     if (event === 'serialized-error') throw new Error(data)
     if (event === 'return') hasReturned = true
     if (id === undefined) continue

@@ -2,6 +2,7 @@
 import { RunMetrics, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import { json } from '@verbatim/test-kit/http'
 import {
   beginning,
   blockStop,
@@ -12,7 +13,7 @@ import {
   textDelta,
 } from '@verbatim/test-kit/provider'
 import type { ProviderReply } from '@verbatim/test-kit/provider'
-import { jsonBody, openApp } from '../support/app.ts'
+import { openApp } from '../support/app.ts'
 import { claudeAt, startAimock } from '../support/claude.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
@@ -184,7 +185,7 @@ describe('a prompt of 20 KB', () => {
         await app.mutate('runs.start', { runId, sessionId: 'session-1', message: prompt })
       } else {
         const body = { sessionId: 'session-1', message: prompt }
-        await (await app.fetch(way, jsonBody(body, { 'idempotency-key': runId }))).text()
+        await (await app.fetch(way, json(body, { 'idempotency-key': runId }))).text()
       }
       const { events } = await followRaw(app, runId)
       expect(events.at(-1)?.type).toBe('run_completed')

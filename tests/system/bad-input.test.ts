@@ -1,8 +1,9 @@
 /** Whatever is wrong with a prompt is told by a typed 400-class error that names the field, and nothing of it is stored. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { json } from '@verbatim/test-kit/http'
 import { saying, startProviderOf } from '@verbatim/test-kit/provider'
 import type { Provider } from '@verbatim/test-kit/provider'
-import { countDocuments, errorOf, jsonBody, openApp } from '../support/app.ts'
+import { countDocuments, errorOf, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { claudeAt } from '../support/claude.ts'
 
@@ -46,10 +47,10 @@ interface BadCase {
   readonly init: (way: Way) => RequestInit
 }
 
-const withField = (field: string, value: unknown) => (way: Way) => jsonBody({ ...way.body(), [field]: value })
+const withField = (field: string, value: unknown) => (way: Way) => json({ ...way.body(), [field]: value })
 const raw = (body: BodyInit, type = 'application/json') => ({ method: 'POST', headers: { 'content-type': type }, body })
 const without = (field: string) => (way: Way) =>
-  jsonBody(Object.fromEntries(Object.entries(way.body()).filter(([name]) => name !== field)))
+  json(Object.fromEntries(Object.entries(way.body()).filter(([name]) => name !== field)))
 
 const badPrompts: [string, unknown][] = [
   ['an empty prompt', ''],
@@ -160,7 +161,7 @@ describe.each(ways)('$path', (way) => {
   it.each(badRunIds)('refuses the run id %j, and stores nothing', async (runId) => {
     const before = await countDocuments(app.database)
     const init =
-      way.runIdField === 'runId' ? withField('runId', runId)(way) : jsonBody(way.body(), { [way.runIdField]: runId })
+      way.runIdField === 'runId' ? withField('runId', runId)(way) : json(way.body(), { [way.runIdField]: runId })
     const response = await call(init)
     const error = await errorOf(response)
     expect([response.status, error.code, error.data]).toEqual([400, 'INVALID_INPUT', { field: way.runIdField }])
@@ -169,7 +170,7 @@ describe.each(ways)('$path', (way) => {
 
   it('refuses nobody’s prompt before it looks at it', async () => {
     const before = await countDocuments(app.database)
-    const response = await app.fetch(way.path, { ...jsonBody({ message: 7 }), user: null })
+    const response = await app.fetch(way.path, { ...json({ message: 7 }), user: null })
     expect([response.status, (await errorOf(response)).code]).toEqual([401, 'UNAUTHENTICATED'])
     expect(await countDocuments(app.database)).toEqual(before)
   })
@@ -184,7 +185,7 @@ describe('behind all of it', () => {
     expect(app.engine.stats().runsStarted).toBe(0)
     for (const [nth, way] of ways.entries()) {
       const sessionId = `session-${nth}`
-      const response = await app.fetch(way.path, jsonBody({ ...way.body(), sessionId }))
+      const response = await app.fetch(way.path, json({ ...way.body(), sessionId }))
       expect(response.status).toBe(200)
       await response.text()
     }

@@ -3,9 +3,10 @@ import { EventSourceParserStream } from 'eventsource-parser/stream'
 import { textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import { json } from '@verbatim/test-kit/http'
 import { beginning, blockStop, callEnd, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
 import type { ProviderCall } from '@verbatim/test-kit/provider'
-import { errorOf, jsonBody, openApp } from '../support/app.ts'
+import { errorOf, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { claudeAt, startAimock } from '../support/claude.ts'
 import { openDatabase } from '../support/engine.ts'
@@ -60,13 +61,13 @@ describe('POST /chat/stream', () => {
     mock.onMessage('Explain', { content: 'Await is a pause — größer 🌍.\n' })
     mock.onMessage('again', { content: 'As I said.' })
     await using app = await openApp({ agents: [claudeAt(mock.url)] })
-    const first = await app.fetch('/chat/stream', jsonBody(question))
+    const first = await app.fetch('/chat/stream', json(question))
     expect(first.status).toBe(200)
     expect(first.headers.get('content-type')).toBe('text/plain; charset=utf-8')
     expect(await first.text()).toBe('Await is a pause — größer 🌍.\n')
     const runId = first.headers.get('x-run-id')!
     expect(await app.query<Run>('runs.get', { runId })).toMatchObject({ sessionId, status: 'completed' })
-    const second = await app.fetch('/chat/stream', jsonBody({ ...question, message: 'Say it again' }))
+    const second = await app.fetch('/chat/stream', json({ ...question, message: 'Say it again' }))
     expect(await second.text()).toBe('As I said.')
     expect(JSON.stringify(mock.getLastRequest()?.body)).toContain('Await is a pause')
     const stored = await answerOf(app)
@@ -77,7 +78,7 @@ describe('POST /chat/stream', () => {
   it('sends each word before the provider has thought of the next', async () => {
     await using provider = await startProvider(beginning('First'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const response = await app.fetch('/chat/stream', jsonBody(question))
+    const response = await app.fetch('/chat/stream', json(question))
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
     expect((await reader.read()).value).toBe('First')
     for (const word of [' second', ' third']) {
@@ -97,10 +98,10 @@ describe('POST /chat/stream', () => {
       },
     )
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const refused = await app.fetch('/chat/stream', jsonBody(question))
+    const refused = await app.fetch('/chat/stream', json(question))
     expect(refused.status).toBe(502)
     expect(await errorOf(refused)).toMatchObject({ code: 'PROVIDER_REFUSED', data: { kind: 'credentials' } })
-    const half = await app.fetch('/chat/stream', jsonBody(question))
+    const half = await app.fetch('/chat/stream', json(question))
     expect(half.status).toBe(200)
     await expect(half.text()).rejects.toThrow('terminated')
     const stored = await answerOf(app)
@@ -111,7 +112,7 @@ describe('POST /chat/stream', () => {
     await using provider = await startProvider(beginning('Left '))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const key = crypto.randomUUID()
-    const init = jsonBody(question, { 'idempotency-key': key })
+    const init = json(question, { 'idempotency-key': key })
     const left = await app.fetch('/chat/stream', init)
     await left.body!.cancel()
     await vi.waitFor(() => expect(app.engine.stats()).toMatchObject({ followers: 0, runsActive: 1 }), waitOptions)
@@ -127,7 +128,7 @@ describe('POST /chat/sse', () => {
     await using mock = await startAimock()
     mock.onMessage(/./, { content: 'Tokens, one by one.', usage: { input_tokens: 11, output_tokens: 6 } })
     await using app = await openApp({ agents: [claudeAt(mock.url)] })
-    const response = await app.fetch('/chat/sse', jsonBody(question))
+    const response = await app.fetch('/chat/sse', json(question))
     expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/)
     const runId = response.headers.get('x-run-id')!
     const received = await readAll(response)
@@ -147,7 +148,7 @@ describe('POST /chat/sse', () => {
       call.cut()
     })
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const received = await readAll(await app.fetch('/chat/sse', jsonBody(question)))
+    const received = await readAll(await app.fetch('/chat/sse', json(question)))
     expect(textIn(received)).toBe('So far')
     const stored = await answerOf(app)
     expect(received.at(-1)?.frame).toMatchObject({ type: 'error', code: 'PROVIDER_ERROR', messageId: stored.id })
@@ -163,7 +164,7 @@ describe('GET /chat/sse/:runId', () => {
     await using maker = await openApp(input)
     await using other = await openApp(input)
     const words = Array.from({ length: 10 }, (_, nth) => `w${nth + 1} `)
-    const response = await maker.fetch('/chat/sse', jsonBody(question))
+    const response = await maker.fetch('/chat/sse', json(question))
     const runId = response.headers.get('x-run-id')!
     const resumed: { before: string; rest: Promise<Received[]> }[] = []
     const received: Received[] = []
@@ -201,7 +202,7 @@ describe('GET /chat/sse/:runId', () => {
     let first: Received | undefined
     {
       await using maker = await openApp(input)
-      const response = await maker.fetch('/chat/sse', jsonBody(question))
+      const response = await maker.fetch('/chat/sse', json(question))
       runId = response.headers.get('x-run-id')!
       const received = await readAll(response)
       first = received[0]

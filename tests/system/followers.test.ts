@@ -5,6 +5,7 @@ import { EventBatch, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { createParser } from 'eventsource-parser'
 import { describe, expect, it, vi } from 'vitest'
+import { query } from '@verbatim/test-kit/http'
 import {
   beginning,
   blockStop,
@@ -15,7 +16,7 @@ import {
   textDelta,
 } from '@verbatim/test-kit/provider'
 import type { ProviderReply } from '@verbatim/test-kit/provider'
-import { openApp, queryPath } from '../support/app.ts'
+import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { claudeAt } from '../support/claude.ts'
 import { openDatabase } from '../support/engine.ts'
@@ -135,7 +136,7 @@ async function collect(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
 function openUnread(app: App, runId: string): Socket {
   const socket = connect(Number(new URL(app.url).port), '127.0.0.1')
   socket.pause()
-  const path = queryPath('runs.follow', { runId })
+  const path = query('runs.follow', { runId })
   // HTTP/1.0: the body is not chunked, and ends with the connection.
   socket.write(`GET ${path} HTTP/1.0\r\nhost: x\r\nauthorization: Bearer ada\r\n\r\n`)
   return socket

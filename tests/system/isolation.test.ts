@@ -7,7 +7,8 @@ import { textOf } from '@verbatim/core'
 import type { Message, Page, Run, Session } from '@verbatim/core'
 import { scriptedAgent } from '@verbatim/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { jsonBody, openApp, queryPath } from '../support/app.ts'
+import { json, query } from '@verbatim/test-kit/http'
+import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { manualAgent } from '../support/agents.ts'
 import type { HandAgent } from '../support/agents.ts'
@@ -64,14 +65,14 @@ type Attack = (user: string | null) => Promise<Response>
 
 /** Everything there is to call, with the ids of Ada's things, ended and going on. A procedure without a row fails a test. */
 function everyAttack(): Record<string, Attack[]> {
-  const query =
+  const procedure =
     (path: string, input: unknown): Attack =>
     async (user) =>
-      await app.fetch(queryPath(path, input), { user })
+      await app.fetch(query(path, input), { user })
   const post =
     (path: string, input: unknown, headers: Record<string, string> = {}): Attack =>
     async (user) =>
-      await app.fetch(path, { ...jsonBody(input, headers), user })
+      await app.fetch(path, { ...json(input, headers), user })
   const get =
     (path: string, headers: Record<string, string> = {}): Attack =>
     async (user) =>
@@ -82,21 +83,21 @@ function everyAttack(): Record<string, Attack[]> {
   const chat = { sessionId, message: 'What do you remember?' }
   return {
     'sessions.create': sessions.map((id) => post('/trpc/sessions.create', { sessionId: id, title: 'Mine' })),
-    'sessions.get': sessions.map((id) => query('sessions.get', { sessionId: id })),
-    'sessions.list': [query('sessions.list', {})],
+    'sessions.get': sessions.map((id) => procedure('sessions.get', { sessionId: id })),
+    'sessions.list': [procedure('sessions.list', {})],
     'sessions.update': sessions.map((id) => post('/trpc/sessions.update', { sessionId: id, title: 'Mine' })),
     'sessions.delete': sessions.map((id) => post('/trpc/sessions.delete', { sessionId: id })),
-    'messages.list': sessions.map((id) => query('messages.list', { sessionId: id })),
+    'messages.list': sessions.map((id) => procedure('messages.list', { sessionId: id })),
     'messages.get': [ended.messageId, ended.userMessageId].map((messageId) =>
-      query('messages.get', { sessionId, messageId }),
+      procedure('messages.get', { sessionId, messageId }),
     ),
     'messages.append': [undefined, ended.messageId].map((messageId) =>
       post('/trpc/messages.append', { sessionId, role: 'user', content: 'I was here', messageId }),
     ),
     'runs.start': runs.map(({ id }) => post('/trpc/runs.start', { ...chat, runId: id })),
-    'runs.follow': runs.map(({ id }) => query('runs.follow', { runId: id, lastEventId: `${id}:1` })),
-    'runs.get': runs.map(({ id }) => query('runs.get', { runId: id })),
-    'runs.list': sessions.map((id) => query('runs.list', { sessionId: id })),
+    'runs.follow': runs.map(({ id }) => procedure('runs.follow', { runId: id, lastEventId: `${id}:1` })),
+    'runs.get': runs.map(({ id }) => procedure('runs.get', { runId: id })),
+    'runs.list': sessions.map((id) => procedure('runs.list', { sessionId: id })),
     'runs.cancel': runs.map(({ id }) => post('/trpc/runs.cancel', { runId: id })),
     'runs.retry': runs.map(({ id }) => post('/trpc/runs.retry', { runId: id, newRunId: crypto.randomUUID() })),
     'POST /chat/stream': [post('/chat/stream', chat), ...byKey.map((key) => post('/chat/stream', chat, key))],

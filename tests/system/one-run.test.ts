@@ -2,8 +2,9 @@
 import { isVerbatimError, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import { json } from '@verbatim/test-kit/http'
 import { beginning, blockStop, callEnd, saying, startProvider } from '@verbatim/test-kit/provider'
-import { countDocuments, errorOf, jsonBody, openApp } from '../support/app.ts'
+import { countDocuments, errorOf, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { claudeAt } from '../support/claude.ts'
 import { openDatabase } from '../support/engine.ts'
@@ -68,7 +69,7 @@ describe('the same run id', () => {
       await using provider = await startProvider(saying('All ', 'of ', 'it.'))
       await using app = await openApp({ agents: [claudeAt(provider.url)] })
       const runId = crypto.randomUUID()
-      const init = jsonBody({ sessionId, message: 'Hello' }, { 'idempotency-key': runId })
+      const init = json({ sessionId, message: 'Hello' }, { 'idempotency-key': runId })
       const answers = await Promise.all(
         Array.from({ length: 32 }, async () => {
           const response = await insist(async () => await fetchSurely(app, path, init))
@@ -97,12 +98,12 @@ describe('the same run id', () => {
     const refuseAll = async () => {
       const before = await countDocuments(app.database)
       for (const other of others) {
-        const response = await app.fetch('/trpc/runs.start', jsonBody(other))
+        const response = await app.fetch('/trpc/runs.start', json(other))
         const error = await errorOf(response)
         expect([response.status, error.code, error.retryable]).toEqual([409, 'RUN_ID_REUSED', false])
       }
       const { runId, ...chat } = { ...input, message: 'Other' }
-      const response = await app.fetch('/chat/sse', jsonBody(chat, { 'idempotency-key': runId }))
+      const response = await app.fetch('/chat/sse', json(chat, { 'idempotency-key': runId }))
       expect([response.status, (await errorOf(response)).code]).toEqual([409, 'RUN_ID_REUSED'])
       expect(await countDocuments(app.database)).toEqual(before)
     }
@@ -139,9 +140,9 @@ describe('a second prompt on a busy session', () => {
     const before = await countDocuments(app.database)
     const chat = { sessionId, message: 'Second' }
     const responses = await Promise.all([
-      app.fetch('/trpc/runs.start', jsonBody({ ...chat, runId: crypto.randomUUID() })),
-      app.fetch('/chat/stream', jsonBody(chat)),
-      app.fetch('/chat/sse', jsonBody(chat)),
+      app.fetch('/trpc/runs.start', json({ ...chat, runId: crypto.randomUUID() })),
+      app.fetch('/chat/stream', json(chat)),
+      app.fetch('/chat/sse', json(chat)),
     ])
     for (const response of responses) {
       const error = await errorOf(response)

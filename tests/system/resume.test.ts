@@ -2,12 +2,12 @@
 import { lastSeqOf, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
+import { query, startCuttingProxy } from '@verbatim/test-kit/http'
 import { beginning, blockStop, callEnd, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
 import type { Provider } from '@verbatim/test-kit/provider'
-import { countDocuments, openApp, queryPath } from '../support/app.ts'
+import { countDocuments, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { claudeAt } from '../support/claude.ts'
-import { startCuttingProxy } from '../support/cutting-proxy.ts'
 import { openDatabase } from '../support/engine.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
@@ -154,7 +154,10 @@ describe('the real client', () => {
   it('shows the uninterrupted answer over connections that are cut behind every batch', async () => {
     await using provider = await startProvider(beginning())
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    await using proxy = await startCuttingProxy(app.url, () => ({ batches: 1 }))
+    await using proxy = await startCuttingProxy(
+      () => app.url,
+      () => ({ batches: 1 }),
+    )
     const run = app.client({ url: proxy.url }).chat(sessionId).send('Count')
     const events: RunEvent[] = []
     const reading = (async () => {
@@ -174,10 +177,13 @@ describe('the real client', () => {
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const runId = await startRun(app)
     const { events: whole } = await followRaw(app, runId)
-    const stream = await (await app.fetch(queryPath('runs.follow', { runId }))).arrayBuffer()
+    const stream = await (await app.fetch(query('runs.follow', { runId }))).arrayBuffer()
     // To try every byte would take long; these lie all over the frames.
     for (let bytes = 3; bytes < stream.byteLength - 10; bytes += 61) {
-      await using proxy = await startCuttingProxy(app.url, (nth) => (nth === 0 ? { bytes } : undefined))
+      await using proxy = await startCuttingProxy(
+        () => app.url,
+        (nth) => (nth === 0 ? { bytes } : undefined),
+      )
       const run = app.client({ url: proxy.url }).runs.follow(runId)
       const events: RunEvent[] = []
       for await (const event of run) events.push(event)

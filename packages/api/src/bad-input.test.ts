@@ -1,7 +1,8 @@
 /** What is wrong with a request is told by a typed 4xx; nothing of it reaches the engine. */
+import { json, query } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { outcomeOf } from './testing/outcome-of.ts'
-import { json, openTestApi, query } from './testing/serve-test-api.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
 let app: TestApi

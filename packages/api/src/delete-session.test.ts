@@ -1,8 +1,8 @@
 import type { RunEvent } from '@verbatim/core'
+import { allFrames, json, query } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
 import { outcomeOf } from './testing/outcome-of.ts'
-import { allFrames } from './testing/read-frames.ts'
-import { json, openTestApi, query } from './testing/serve-test-api.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
 
 const sessionId = 'session-1'
 

@@ -1,9 +1,9 @@
 import { connect } from 'node:net'
+import { allFrames, json, query } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createApi } from './create-api.ts'
 import { outcomeOf } from './testing/outcome-of.ts'
-import { allFrames } from './testing/read-frames.ts'
-import { authenticateByName, json, openTestApi, query } from './testing/serve-test-api.ts'
+import { authenticateByName, openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
 let app: TestApi

@@ -4,10 +4,11 @@ import { initTRPC, isTrackedEnvelope } from '@trpc/server'
 import { createHTTPHandler } from '@trpc/server/adapters/standalone'
 import { EventSource } from 'eventsource'
 import superjson from 'superjson'
+import { listen } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import type { ApiContext } from './context.ts'
 import { createAppRouter } from './create-router.ts'
-import { listen, openTestApi } from './testing/serve-test-api.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
 interface TeamContext {
@@ -44,7 +45,7 @@ async function serveTeam() {
       return { user: id === undefined ? null : { id, company: 'acme' } }
     },
   })
-  const { server, url } = await listen(handler)
+  const { url, [Symbol.asyncDispose]: close } = await listen(handler)
   const clientOf = (user: string | undefined) => {
     const headers: Record<string, string> = user === undefined ? {} : { authorization: user }
     const eventSourceOptions = {
@@ -62,13 +63,7 @@ async function serveTeam() {
       ],
     })
   }
-  return {
-    clientOf,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  return { clientOf, [Symbol.asyncDispose]: close }
 }
 
 describe("under a team's root with superjson", () => {

@@ -1,6 +1,7 @@
+import { json } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
 import { outcomeOf } from './testing/outcome-of.ts'
-import { json, openTestApi } from './testing/serve-test-api.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
 
 describe('runs.retry', () => {
   it('answers the prompt of a cancelled run again, once for each new id', async () => {

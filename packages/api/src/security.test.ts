@@ -1,11 +1,11 @@
 /** Nobody sees another's session (P7), nothing is public by oversight, faults are masked. */
 import { errorTable } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
+import { allFrames, json, query } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { canary } from './testing/prompted-agent.ts'
 import { outcomeOf } from './testing/outcome-of.ts'
-import { allFrames } from './testing/read-frames.ts'
-import { json, openTestApi, query } from './testing/serve-test-api.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
 let app: TestApi

@@ -2,9 +2,9 @@
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { EventBatch, fromCursor } from '@verbatim/core'
+import { allFrames, query } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
-import { allFrames } from './testing/read-frames.ts'
-import { openTestApi, query } from './testing/serve-test-api.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
 const frames = 240

@@ -1,7 +1,7 @@
 /** `whenBusy` on the wire: tRPC and plain HTTP. */
+import { allFrames, json, query } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
-import { allFrames } from './testing/read-frames.ts'
-import { json, openTestApi, query } from './testing/serve-test-api.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
 const sessionId = 's'

@@ -1,11 +1,8 @@
 /** A handle, a chat and a run on a page go on when the process that answers is lost: real engines, API, sockets and MongoDB. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { createApi } from '@verbatim/api'
 import { continuationPrompt, textOf, VerbatimError } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import { createEngine } from '@verbatim/core/server'
-import type { Agent, Engine } from '@verbatim/core/server'
+import type { Agent } from '@verbatim/core/server'
 import { createGate, openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
 import type { Gate } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
@@ -13,24 +10,11 @@ import { createClient } from './create-client.ts'
 import { newRunId } from './ids.ts'
 import { chatStore } from './stores/chat-store.ts'
 import { runStore } from './stores/run-store.ts'
+import { serveEngine } from './testing/serve-engine.ts'
 
 const leases = { heartbeatMs: 200, selfFenceMs: 12_000, leaseMs: 15_000, recoveryMs: 30, pollMs: 50 }
 /** The one whose runs are taken over notices it by its heartbeat, and each test waits for that. */
 const losing = { ...leases, selfFenceMs: 3_000, recoveryMs: 600_000 }
-
-async function serve(engine: Engine) {
-  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
-  const server = createServer(api.nodeHandler)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      await api.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
-}
 
 /**
  * A server whose answers are taken over: the client stays with it throughout, so it follows as a process that is not lost. Its
@@ -41,7 +25,7 @@ async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; p
   const held = createGate()
   const speaker: Agent = { ...scriptedAgent(['One, two, ', held]), onCrash: policy }
   const front = createEngine({ ...database.storage, agents: [speaker] }, losing)
-  const site = await serve(front)
+  const site = await serveEngine(front)
   const client = createClient({ url: site.url, retry: { baseDelayMs: 5, maxDelayMs: 20 } })
   const closing: (() => Promise<void>)[] = []
   return {
@@ -239,7 +223,7 @@ describe('runs.retry', () => {
   it('gives a handle of the new run, the same for the same new id; what is refused comes through it', async () => {
     await using database = await openTestDatabase(inject('mongoUri'))
     await using engine = createEngine({ ...database.storage, agents: [failsOnce()] }, leases)
-    await using site = await serve(engine)
+    await using site = await serveEngine(engine)
     await using client = createClient({ url: site.url })
     const failed = client.chat('s').send('Question')
     await expect(failed.message).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })

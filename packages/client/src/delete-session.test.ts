@@ -1,10 +1,8 @@
 /** Deleting a session, against the real API, the real engine and a real MongoDB. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { createApi } from '@verbatim/api'
 import { createGate, openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
+import { serveEngine } from './testing/serve-engine.ts'
 
 const sessionId = 'session-1'
 
@@ -12,17 +10,13 @@ async function openClient() {
   const gate = createGate()
   const agents = [scriptedAgent(() => ['Well, ', gate, 'then.'])]
   const { engine, ...test } = await openTestEngine({ uri: inject('mongoUri'), agents, options: { pollMs: 100 } })
-  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
-  const server = createServer(api.nodeHandler)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const client = createClient({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+  const site = await serveEngine(engine)
+  const client = createClient({ url: site.url })
   return {
     client,
     async [Symbol.asyncDispose]() {
       client.close()
-      await api.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      await site[Symbol.asyncDispose]()
       await test[Symbol.asyncDispose]()
     },
   }

@@ -1,19 +1,17 @@
 /** The client against the real API, the real engine and a real MongoDB. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
-import { createApi } from '@verbatim/api'
 import type { ApiInput } from '@verbatim/api'
 import { textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
-import type { Agent, Engine } from '@verbatim/core/server'
+import type { Agent } from '@verbatim/core/server'
 import { openTestEngine } from '@verbatim/core/testing'
+import { startCuttingProxy } from '@verbatim/test-kit/http'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 import type { ClientOptions, VerbatimClient } from './create-client.ts'
 import { newRunId } from './ids.ts'
 import { chatStore } from './stores/chat-store.ts'
-import { startCuttingProxy } from './testing/cutting-proxy.ts'
+import { serveEngine } from './testing/serve-engine.ts'
 
 const words = Array.from({ length: 40 }, (_, index) => `word${index} größer 🌍 `)
 
@@ -52,18 +50,8 @@ function connect(url: string, options: Partial<ClientOptions> = {}): VerbatimCli
   return client
 }
 
-async function serve(engine: Engine = test.engine, options: Partial<ApiInput> = {}) {
-  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5, ...options })
-  const server = createServer(api.nodeHandler)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      await api.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+async function serve(options: Partial<ApiInput> = {}) {
+  return await serveEngine(test.engine, options)
 }
 
 async function collect<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
@@ -148,7 +136,10 @@ describe('a prompt', () => {
 describe('a run that is followed', () => {
   it('over connections that are cut after every single batch is the same as uncut', async () => {
     await using server = await serve()
-    await using proxy = await startCuttingProxy(() => server.url, { maxBatches: 1 })
+    await using proxy = await startCuttingProxy(
+      () => server.url,
+      () => ({ batches: 1 }),
+    )
     const uncut = connect(server.url).chat(newSession()).send('Say 40')
     const whole = await collect(uncut)
     const again = connect(proxy.url).runs.follow(uncut.id)
@@ -158,7 +149,10 @@ describe('a run that is followed', () => {
 
   it('live, over connections that are cut after every single batch, loses nothing', async () => {
     await using server = await serve()
-    await using proxy = await startCuttingProxy(() => server.url, { maxBatches: 1 })
+    await using proxy = await startCuttingProxy(
+      () => server.url,
+      () => ({ batches: 1 }),
+    )
     const cut = connect(proxy.url).chat(newSession()).send('Say 40')
     const [cutEvents, wholeEvents] = await Promise.all([
       collect(cut),
@@ -214,7 +208,7 @@ describe('a run that is followed', () => {
   })
 
   it('belongs to its owner: another user’s follow is refused', async () => {
-    await using server = await serve(test.engine, {
+    await using server = await serve({
       authenticate: ({ headers }) => ({ userId: headers.get('authorization') ?? 'nobody' }),
     })
     const run = connect(server.url, { token: () => 'ada' })
@@ -227,7 +221,7 @@ describe('a run that is followed', () => {
 
   it('goes on with a new token when the old one has run out', async () => {
     const valid = new Set(['Bearer one'])
-    await using server = await serve(test.engine, {
+    await using server = await serve({
       authenticate: ({ headers }) => (valid.has(headers.get('authorization') ?? '') ? { userId: 'ada' } : null),
     })
     await using proxy = await startCuttingProxy(() => server.url)

@@ -1,13 +1,11 @@
 /** Prompts to a busy session, against the real API, the real engine and a real MongoDB. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { createApi } from '@verbatim/api'
 import { textOf } from '@verbatim/core'
 import { createGate, openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 import { chatStore } from './stores/chat-store.ts'
 import type { ChatStore } from './stores/chat-store.ts'
+import { serveEngine } from './testing/serve-engine.ts'
 
 const sessionId = 'session-1'
 
@@ -20,10 +18,7 @@ async function openTabs() {
     agents: [agent],
     options: { pollMs: 100 },
   })
-  const api = createApi({ engine, authenticate: () => ({ userId: 'ada' }), reconnectMs: 5 })
-  const server = createServer(api.nodeHandler)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { url, [Symbol.asyncDispose]: closeServer } = await serveEngine(engine)
   const [tab, otherTab] = [createClient({ url }), createClient({ url })]
   return {
     gate,
@@ -32,9 +27,7 @@ async function openTabs() {
     async [Symbol.asyncDispose]() {
       tab.close()
       otherTab.close()
-      await api.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      await closeServer()
       await test[Symbol.asyncDispose]()
     },
   }

@@ -1,9 +1,8 @@
-import { createServer } from 'node:http'
-import type { RequestListener, Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { LogFields, Engine, EngineOptionsInput } from '@verbatim/core/server'
 import { openTestEngine } from '@verbatim/core/testing'
 import type { TestEngine } from '@verbatim/core/testing'
+import { json, serve } from '@verbatim/test-kit/http'
+import type { Site } from '@verbatim/test-kit/http'
 import { inject } from 'vitest'
 import { createApi } from '../create-api.ts'
 import type { Api, ApiInput } from '../create-api.ts'
@@ -15,16 +14,12 @@ interface LoggedLine extends LogFields {
 }
 
 /** The real engine on the real MongoDB behind a real socket. Bearer tokens are user ids; `ops` may read metrics. */
-export interface TestApi extends AsyncDisposable {
-  readonly url: string
+export interface TestApi extends Site {
   readonly engine: Engine
   readonly database: TestEngine['database']
   readonly api: Api
   readonly agent: PromptedAgent
-  readonly server: Server
   readonly logged: LoggedLine[]
-  /** A call as `user`, or as nobody when null. */
-  fetch(path: string, init?: RequestInit & { user?: string | null }): Promise<Response>
   /** Starts a run of `alice` and answers its id. */
   startRun(message: string, sessionId?: string): Promise<string>
 }
@@ -43,32 +38,23 @@ export async function openTestApi({
   const testEngine = await openTestEngine({ uri: inject('mongoUri'), agents: [agent], logger, options })
   const engine = wrapEngine(testEngine.engine)
   const api = createApi({ engine, logger, authenticate: authenticateByName, ...input })
-  const { server, url } = await listen(api.nodeHandler)
-  const call: TestApi['fetch'] = async (path, { user = 'alice', ...init } = {}) => {
-    const headers = new Headers(init.headers)
-    if (user !== null) headers.set('authorization', `Bearer ${user}`)
-    return await fetch(url + path, { ...init, headers })
-  }
+  const site = await serve(api, { user: 'alice' })
   return {
-    url,
+    ...site,
     engine,
     database: testEngine.database,
     api,
     agent,
-    server,
     logged,
-    fetch: call,
     async startRun(message, sessionId = `s-${crypto.randomUUID()}`) {
       const runId = crypto.randomUUID()
-      const response = await call('/trpc/runs.start', json({ runId, sessionId, message }))
+      const response = await site.fetch('/trpc/runs.start', json({ runId, sessionId, message }))
       if (response.status !== 200) throw new Error(await response.text())
       return runId
     },
     async [Symbol.asyncDispose]() {
       agent.release()
-      await api.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      await site[Symbol.asyncDispose]()
       await testEngine[Symbol.asyncDispose]()
     },
   }
@@ -77,23 +63,6 @@ export async function openTestApi({
 export const authenticateByName: ApiInput['authenticate'] = ({ headers }) => {
   const userId = /^Bearer (\S+)$/.exec(headers.get('authorization') ?? '')?.[1]
   return userId === undefined ? null : { userId, scopes: userId === 'ops' ? ['verbatim:metrics'] : [] }
-}
-
-export async function listen(handler: RequestListener): Promise<{ server: Server; url: string }> {
-  const server = createServer(handler)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo // a TCP server has one
-  return { server, url: `http://127.0.0.1:${port}` }
-}
-
-/** A POST with a JSON body. */
-export function json(body: unknown, headers: Record<string, string> = {}) {
-  return { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
-}
-
-/** A tRPC query's path. */
-export function query(path: string, input: unknown): string {
-  return `/trpc/${path}?input=${encodeURIComponent(JSON.stringify(input))}`
 }
 
 function recordingLogger() {

@@ -3,11 +3,10 @@
  * what it answers is what the test says. The end-to-end tests run the real server instead.
  */
 /// <reference types="node" />
-import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { lastSeqOf } from '@verbatim/core'
 import type { EventBatch, WireError } from '@verbatim/core'
+import { listen } from '@verbatim/test-kit/http'
 
 /** One request as it came. */
 interface WireRequest {
@@ -37,7 +36,7 @@ export async function startWireServer(handlers: Record<string, Handler> = {}): P
   const table = new Map(Object.entries(handlers))
   const requests: WireRequest[] = []
   let openStreams = 0
-  const server = createServer((incoming, response) => {
+  const server = await listen((incoming, response) => {
     void (async () => {
       const request = await readRequest(incoming, requests)
       requests.push(request)
@@ -51,10 +50,8 @@ export async function startWireServer(handlers: Record<string, Handler> = {}): P
       await handler(request, response)
     })()
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
   return {
-    url: `http://127.0.0.1:${port}`,
+    ...server,
     requests,
     to: (path) => requests.filter((request) => request.path === path),
     get openStreams() {
@@ -62,10 +59,6 @@ export async function startWireServer(handlers: Record<string, Handler> = {}): P
     },
     on: (path, handler) => void table.set(path, handler),
     handlerOf: (path) => table.get(path) ?? (() => {}),
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
   }
 }
 

@@ -19,7 +19,7 @@ export async function* readFrames(response: Response): AsyncGenerator<WireFrame,
   }
 }
 
-/** The blocks up to the first that is as wanted, which is the last one. */
+/** The blocks up to the first that `isLast` accepts, which is the last one. */
 export async function framesUntil(response: Response, isLast: (frame: WireFrame) => boolean): Promise<WireFrame[]> {
   const frames: WireFrame[] = []
   for await (const frame of readFrames(response)) {

@@ -1,7 +1,7 @@
 /** A proxy before a server that cuts event streams where a test wants them cut; everything else passes. */
-import { createServer, request as sendRequest } from 'node:http'
+import { request as sendRequest } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { listen } from './listen.ts'
 
 /** How much of an event stream passes before its socket is destroyed. */
 export interface Cut {
@@ -11,41 +11,53 @@ export interface Cut {
 
 export interface CuttingProxy extends AsyncDisposable {
   readonly url: string
+  /** Event streams that were opened so far. */
+  readonly streams: number
   /** Event streams that were cut so far. */
   readonly cuts: number
+  /** Cuts every open event stream now. */
+  cut(): void
 }
 
-/** @param cutOf where to cut the nth event stream, from 0; undefined to let it pass */
+/**
+ * @param target where each request goes
+ * @param cutOf where to cut the nth event stream, from 0; undefined to let it pass
+ */
 export async function startCuttingProxy(
-  target: string,
-  cutOf: (nth: number) => Cut | undefined,
+  target: () => string,
+  cutOf: (nth: number) => Cut | undefined = () => undefined,
 ): Promise<CuttingProxy> {
+  const open = new Set<ServerResponse>()
   let streams = 0
   let cuts = 0
-  const server = createServer((incoming, outgoing) => {
+  const server = await listen((incoming, outgoing) => {
     const { method = 'GET', headers, url = '/' } = incoming
-    const upstream = sendRequest(target + url, { method, headers }, (answer) => {
+    const upstream = sendRequest(target() + url, { method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
       const isStream = answer.headers['content-type']?.startsWith('text/event-stream') === true
+      if (isStream) open.add(outgoing)
       const cut = isStream ? cutOf(streams++) : undefined
       if (cut === undefined) answer.pipe(outgoing)
       else passUntil(answer, outgoing, { ...cut, onCut: () => cuts++ })
       answer.on('error', () => outgoing.destroy())
     })
     upstream.on('error', () => outgoing.destroy())
-    outgoing.on('close', () => upstream.destroy())
+    outgoing.on('close', () => {
+      open.delete(outgoing)
+      upstream.destroy()
+    })
     incoming.pipe(upstream)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, // a TCP server has one
+    url: server.url,
+    get streams() {
+      return streams
+    },
     get cuts() {
       return cuts
     },
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
+    cut: () => open.forEach((response) => response.destroy()),
+    [Symbol.asyncDispose]: server[Symbol.asyncDispose],
   }
 }
 
@@ -60,7 +72,7 @@ function passUntil(answer: IncomingMessage, outgoing: ServerResponse, cut: Cut &
     passed = all
     if (end === undefined) return void outgoing.write(rest)
     onCut()
-    // Written out first: what is cut off is exactly what lies behind the cut.
+    // Written out first: what is cut off is exactly what comes after the cut.
     outgoing.write(rest, () => outgoing.destroy())
     answer.destroy()
   })
