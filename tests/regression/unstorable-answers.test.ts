@@ -23,7 +23,11 @@ function toolUse(input: never): AgentEvent {
 const numbers = `[${'1,'.repeat(299_999)}1]`
 
 const odd: [string, AgentEvent[], string][] = [
-  ['a NUL in a key', [toolUse({ 'a\0b': 1 } as never)], 'INTERNAL'],
+  [
+    'JSON that is nested 257 levels deep',
+    [toolUse(JSON.parse(`${'['.repeat(257)}${']'.repeat(257)}`) as never)],
+    'INTERNAL',
+  ],
   ['an endless number', [toolUse({ a: Number.POSITIVE_INFINITY } as never)], 'INTERNAL'],
   [
     'a skipped block index',

@@ -77,7 +77,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: end,
-        from: '  await collections.runEvents.insertOne(entry, { session })\n',
+        from: '  await collections.runEvents.insertOne(toEventsDocument(entry), { session })\n',
         to: '  void entry\n',
       },
     ],
@@ -174,7 +174,13 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'message-is-not-the-stream',
     what: 'the stored message lacks its last block',
-    edits: [{ file: end, from: 'content: [...end.content]', to: 'content: end.content.slice(0, -1)' }],
+    edits: [
+      {
+        file: end,
+        from: 'content: toStoredContent(end.content)',
+        to: 'content: toStoredContent(end.content.slice(0, -1))',
+      },
+    ],
     fault: 'late-cancel',
   },
   {

@@ -1,21 +1,26 @@
 /** Content blocks as Anthropic's Messages API names them, so that history goes back to the model unchanged. */
 import { z } from 'zod'
 
-const maxJsonDepth = 32
+/** JSON of any keys and any order. Deeper than this it is refused: what walks or prints JSON is recursive. */
+const maxJsonDepth = 256
 
-/** JSON that a database gives back as it was: no key it would refuse or drop, no endless number, not too deep. */
-export const JsonValue = z.json().refine((value) => isStorable(value), 'Must be JSON that can be stored')
-export type JsonValue = z.infer<typeof JsonValue>
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
+
+/** Checked in place, never copied: a copy by assignment loses the key `__proto__`. */
+export const JsonValue = z.custom<JsonValue>((value) => isJson(value), 'Must be JSON')
 
 /** @internal */
-export function isStorable(value: unknown, depthLeft = maxJsonDepth): boolean {
+export function isJson(value: unknown, depthLeft = maxJsonDepth): value is JsonValue {
   if (typeof value === 'number') return Number.isFinite(value) // 1e400 parses, and is no JSON any more
-  if (typeof value !== 'object' || value === null) return true
+  if (typeof value !== 'object' || value === null) return ['string', 'boolean', 'object'].includes(typeof value)
   if (depthLeft === 0) return false
-  return Object.entries(value).every(
-    ([key, inner]) =>
-      key !== '__proto__' && !key.includes('\0') && key.isWellFormed() && isStorable(inner, depthLeft - 1),
-  )
+  if (!Array.isArray(value) && !isPlainObject(value)) return false
+  return Object.values(value).every((inner) => isJson(inner, depthLeft - 1))
+}
+
+function isPlainObject(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 /** Text of the user or the model. */

@@ -2,7 +2,7 @@
  * Events become an answer here and nowhere else: the server stores what this returns, the client shows it (promise P4).
  * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
  */
-import { isStorable } from './content-block.ts'
+import { isJson } from './content-block.ts'
 import type { ContentBlock, JsonValue } from './content-block.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
@@ -155,11 +155,11 @@ function finishToolInput(draft: Draft, at: number): void {
   draft.partialJson = ''
 }
 
-/** The input as JSON; kept as text when the model wrote broken JSON, or JSON that a database could not hold. */
+/** The input as JSON; kept as text when the model wrote broken JSON, or JSON that is nested too deep. */
 function parseToolInput(text: string): JsonValue {
   try {
-    const input = JSON.parse(text, wellFormed) as JsonValue // JSON.parse yields nothing but JSON
-    return isStorable(input) ? input : { malformed: text }
+    const input: unknown = JSON.parse(text, wellFormed)
+    return isJson(input) ? input : { malformed: text }
   } catch {
     return { malformed: text }
   }

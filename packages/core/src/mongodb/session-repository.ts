@@ -8,6 +8,7 @@ import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from
 import { majorityBarrier, findLinearizable } from './schema/read-barrier.ts'
 import type { MessageDocument } from './schema/collections.ts'
 import { toMessage, toSession } from './schema/documents.ts'
+import { fromStoredContent, toStoredContent } from './schema/stored-json.ts'
 import { NotCommittedYetError } from './driver/map-error.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
@@ -140,7 +141,7 @@ function newMessageDocument(owner: Owner, message: NewMessage, now: Date): Omit<
     id: message.messageId,
     sessionId: message.sessionId,
     role: message.role,
-    content: [...message.content],
+    content: toStoredContent(message.content),
     status: 'completed',
     agentId: null,
     runId: null,
@@ -156,7 +157,8 @@ async function findSameMessage(
 ): Promise<Message | undefined> {
   const found = await findLinearizable(collections, () => collections.messages.findOne({ _id: document._id }))
   if (found === null) return undefined
-  const isSame = found.role === document.role && isDeepStrictEqual(found.content, document.content)
+  const isSame =
+    found.role === document.role && isDeepStrictEqual(toMessage(found).content, fromStoredContent(document.content))
   if (!isSame)
     throw new VerbatimError('MESSAGE_ID_REUSED', 'This message id holds another message; make a new id', {
       data: { field: 'messageId' },

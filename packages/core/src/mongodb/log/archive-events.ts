@@ -1,7 +1,7 @@
 import { isTerminalEvent } from '../../contract/event.ts'
-import type { RunEvent } from '../../contract/event.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ArchiveDocument, Collections } from '../schema/collections.ts'
+import type { StoredEvent } from '../schema/stored-json.ts'
 import { isOnlyDuplicates } from '../driver/map-error.ts'
 
 /**
@@ -45,7 +45,7 @@ export function entriesOf(key: RunKey, before: number = Number.MAX_SAFE_INTEGER)
 function createPartBuilder(parts: ArchiveDocument[], newPart: (firstSeq: number) => ArchiveDocument) {
   let nextSeq = 1
   let bytes = 0
-  return (firstSeq: number, events: readonly RunEvent[]): boolean => {
+  return (firstSeq: number, events: readonly StoredEvent[]): boolean => {
     if (firstSeq !== nextSeq) return false
     const added = JSON.stringify(events).length
     if (parts.length === 0 || bytes + added > maxPartBytes) {

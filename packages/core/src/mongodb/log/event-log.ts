@@ -12,7 +12,9 @@ import { archiveEvents } from './archive-events.ts'
 import { majorityBarrier } from '../schema/read-barrier.ts'
 import type { Collections, EventsDocument } from '../schema/collections.ts'
 import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from '../driver/map-error.ts'
+import { toEventsDocument } from '../schema/documents.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
+import { fromStoredEvents } from '../schema/stored-json.ts'
 import { longAttemptMs, retryRequest, retryUntil } from '../driver/retry.ts'
 
 export function createEventLog(collections: Collections): EventLog {
@@ -31,7 +33,7 @@ type Events = Collections['runEvents']
 
 async function appendOnce(runEvents: Events, entries: readonly LogEntry[]): Promise<AppendOutcome[]> {
   try {
-    await runEvents.insertMany(entries.map(toDocument), { ordered: false })
+    await runEvents.insertMany(entries.map(toEventsDocument), { ordered: false })
     return entries.map(() => 'stored')
   } catch (error) {
     if (!isOnlyDuplicates(error)) throw error
@@ -47,10 +49,6 @@ async function whoseEntry(runEvents: Events, entry: LogEntry): Promise<AppendOut
   const stored = await runEvents.findOne({ _id: { r: entry.key, n: entry.firstSeq } }, { projection: { b: 1 } })
   if (stored === null) throw new NotCommittedYetError()
   return stored.b === entry.batchId ? 'stored' : 'fenced'
-}
-
-function toDocument(entry: LogEntry): EventsDocument {
-  return { _id: { r: entry.key, n: entry.firstSeq }, b: entry.batchId, e: [...entry.events] }
 }
 
 interface ReadRange {
@@ -152,7 +150,7 @@ async function readArchive(
     .limit(1)
     .toArray()
   if (part === undefined) return []
-  const rest = batchAfter({ firstSeq: part._id.n, events: part.e }, after)
+  const rest = batchAfter({ firstSeq: part._id.n, events: fromStoredEvents(part.e) }, after)
   return rest === undefined ? [] : sliced(rest, maxBatches)
 }
 
@@ -166,5 +164,5 @@ function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatc
 }
 
 function toBatch(document: Pick<EventsDocument, '_id' | 'e'>): EventBatch {
-  return { firstSeq: document._id.n, events: document.e }
+  return { firstSeq: document._id.n, events: fromStoredEvents(document.e) }
 }

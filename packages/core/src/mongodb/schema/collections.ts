@@ -1,8 +1,6 @@
 /** The shapes of what is stored (an overview is in docs/architecture.md) and the indexes that `migrate` makes. */
 import type { Collection, CreateCollectionOptions, Db, IndexDescription } from 'mongodb'
-import type { ContentBlock } from '../../contract/content-block.ts'
 import type { WireError } from '../../contract/errors.ts'
-import type { RunEvent } from '../../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
 import type { MessageRole, MessageStatus } from '../../contract/message.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
@@ -11,6 +9,7 @@ import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ContinuationUsage } from '../../ports/run-repository.ts'
 import type { MessageKey } from './owner-keys.ts'
+import type { StoredBlock, StoredEvent } from './stored-json.ts'
 
 export interface SessionDocument {
   _id: SessionKey
@@ -56,7 +55,7 @@ export interface MessageDocument {
   id: MessageId
   sessionId: SessionId
   role: MessageRole
-  content: ContentBlock[]
+  content: StoredBlock[]
   status: MessageStatus
   agentId: AgentId | null
   runId: RunId | null
@@ -84,7 +83,7 @@ export interface RunDocument {
   userMessageId: MessageId
   messageId: MessageId
   /** While the run is queued; then the user message has it. */
-  prompt?: ContentBlock[]
+  prompt?: StoredBlock[]
   /**
    * Whose the run is: to write when it is running, to begin when it is queued and its turn has come; absent while it waits.
    * Written by the database's clock only; lapsed when it was not renewed for `ms`.
@@ -116,13 +115,13 @@ export interface EventsDocument {
   /** Id of the batch, see `LogEntry`. */
   b: string
   /** Empty once the run is deleted: then only the key is kept, which no zombie may take. */
-  e: RunEvent[]
+  e: StoredEvent[]
 }
 
 /** Events of an ended run, as many as fit; `n` is the first one's seq. The same events under the same seqs as in the log. */
 export interface ArchiveDocument {
   _id: { r: RunKey; n: number }
-  e: RunEvent[]
+  e: StoredEvent[]
   expiresAt: Date
 }
 

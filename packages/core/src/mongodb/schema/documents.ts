@@ -4,8 +4,10 @@ import { VerbatimError } from '../../contract/errors.ts'
 import { ownerOf } from '../../contract/principal.ts'
 import type { Run } from '../../contract/run.ts'
 import type { Session } from '../../contract/session.ts'
+import type { LogEntry } from '../../ports/event-log.ts'
 import type { ContinuationUsage, OwnedRun } from '../../ports/run-repository.ts'
-import type { MessageDocument, RunDocument, SessionDocument } from './collections.ts'
+import type { EventsDocument, MessageDocument, RunDocument, SessionDocument } from './collections.ts'
+import { fromStoredContent, toStoredEvents } from './stored-json.ts'
 
 /** @throws VerbatimError `SESSION_DELETED` */
 export function toSession(document: SessionDocument): Session {
@@ -20,13 +22,18 @@ export function toSession(document: SessionDocument): Session {
   }
 }
 
+/** One commit's events of one run, as they are stored. */
+export function toEventsDocument({ key, firstSeq, batchId, events }: LogEntry): EventsDocument {
+  return { _id: { r: key, n: firstSeq }, b: batchId, e: toStoredEvents(events) }
+}
+
 export function toMessage(document: MessageDocument): Message {
   return {
     id: document.id,
     sessionId: document.sessionId,
     seq: document.seq,
     role: document.role,
-    content: document.content,
+    content: fromStoredContent(document.content),
     status: document.status,
     agentId: document.agentId,
     runId: document.runId,

@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongodb'
 import type { OwnedRun, RunBegin } from '../../ports/run-repository.ts'
-import { toOwnedRun } from '../schema/documents.ts'
+import { toEventsDocument, toOwnedRun } from '../schema/documents.ts'
+import { fromStoredContent } from '../schema/stored-json.ts'
 import { hasSession } from './finish-run.ts'
 import { userMessageOf } from './store-beginning.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
@@ -43,9 +44,16 @@ async function insertTurn(
     { session, returnDocument: 'after', projection: { head: 1 } },
   )
   if (claimed === null) throw new AbortTransition()
-  const message = userMessageOf(queued.owner, run, { prompt: run.prompt ?? [], seq: claimed.head, createdAt: now })
+  const message = userMessageOf(queued.owner, run, {
+    prompt: fromStoredContent(run.prompt ?? []),
+    seq: claimed.head,
+    createdAt: now,
+  })
   await collections.messages.insertOne(message, { session })
-  await collections.runEvents.insertOne({ _id: { r: run._id, n: 2 }, b: begin.batchId, e: [begin.event] }, { session })
+  await collections.runEvents.insertOne(
+    toEventsDocument({ key: run._id, firstSeq: 2, batchId: begin.batchId, events: [begin.event] }),
+    { session },
+  )
   return toOwnedRun({ ...run, status: 'running' })
 }
 

@@ -7,7 +7,7 @@ import type { Run } from '../../contract/run.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { Offer, OwnedRun } from '../../ports/run-repository.ts'
 import type { Collections, RunDocument } from '../schema/collections.ts'
-import { toRun } from '../schema/documents.ts'
+import { toEventsDocument, toRun } from '../schema/documents.ts'
 import { findOffered, advanceQueue } from './advance-queue.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
@@ -39,11 +39,12 @@ export async function endQueuedRuns(
     { session },
   )
   const events = ended.map(({ key, batchId }) => ({
-    _id: { r: key, n: secondSeq },
-    b: batchId,
-    e: [{ type: 'run_cancelled' as const, messageId: null, metrics: noMetrics }],
+    key,
+    firstSeq: secondSeq,
+    batchId,
+    events: [{ type: 'run_cancelled' as const, messageId: null, metrics: noMetrics }],
   }))
-  await runEvents.insertMany(events, { session })
+  await runEvents.insertMany(events.map(toEventsDocument), { session })
 }
 
 interface Cancelled {

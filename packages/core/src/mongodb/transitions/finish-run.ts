@@ -5,7 +5,9 @@ import type { Collections, MessageDocument, RunDocument } from '../schema/collec
 import { findOffered, advanceQueue, keepBusy } from './advance-queue.ts'
 import type { AdvancedQueue } from './advance-queue.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
+import { toEventsDocument } from '../schema/documents.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import { toStoredContent } from '../schema/stored-json.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 
@@ -54,8 +56,8 @@ export async function storeEnd(
     { session },
   )
   if (ended.matchedCount === 0) throw new AbortTransition()
-  const entry = { _id: { r: key, n: firstSeqOf(end) }, b: end.batchId, e: [...(end.before ?? []), end.event] }
-  await collections.runEvents.insertOne(entry, { session })
+  const entry = { key, firstSeq: firstSeqOf(end), batchId: end.batchId, events: [...(end.before ?? []), end.event] }
+  await collections.runEvents.insertOne(toEventsDocument(entry), { session })
   const handover = { owner, sessionKey: sessionKeyOf(owner, run.sessionId), from: run.id, now }
   const released = isContinued
     ? await keepBusy(collections, { ...handover, to: ending.continuedBy, addsMessages: 2 }, session)
@@ -114,7 +116,7 @@ function assistantMessage(
     id: run.messageId,
     sessionId: run.sessionId,
     role: 'assistant',
-    content: [...end.content],
+    content: toStoredContent(end.content),
     status: end.status,
     agentId: run.agentId,
     runId: run.id,

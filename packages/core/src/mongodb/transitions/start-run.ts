@@ -9,6 +9,7 @@ import { tryTransition } from '../driver/transaction.ts'
 import type { RunDocument } from '../schema/collections.ts'
 import { toOwnedRun, toRun } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
+import { toStoredContent } from '../schema/stored-json.ts'
 import { admit, isRefusal, toError } from './admit-run.ts'
 import type { Refusal } from './admit-run.ts'
 import { keysOfRuns, stopRuns } from './stop-runs.ts'
@@ -72,7 +73,7 @@ async function storeWaiting(
   { owner, start, run }: Starting,
   { replaced, isNext = false, session }: { replaced: readonly RunKey[]; isNext?: boolean; session: ClientSession },
 ): Promise<StartOutcome> {
-  const queued: NewRunDocument = { ...run, status: 'queued', prompt: [...start.prompt] }
+  const queued: NewRunDocument = { ...run, status: 'queued', prompt: toStoredContent(start.prompt) }
   const lease = isNext ? { lease: { processId: start.offer.processId, ms: start.offer.offerMs } } : {}
   await storeBeginning(storage, { owner, run: queued, ...lease, event: start.queuedEvent }, session)
   if (isNext) {

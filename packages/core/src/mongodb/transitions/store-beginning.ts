@@ -6,7 +6,9 @@ import type { RunEvent } from '../../contract/event.ts'
 import type { LinkedRun, NewRun, RepeatedRun } from '../../ports/run-repository.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
+import { toEventsDocument } from '../schema/documents.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import { toStoredContent } from '../schema/stored-json.ts'
 
 /** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has stored the run. */
 export type Start = NewRun & { readonly startId: string }
@@ -36,7 +38,10 @@ export async function storeBeginning(
     const document = userMessageOf(owner, run, { ...message, createdAt: run.createdAt })
     await collections.messages.insertOne(document, { session })
   }
-  await collections.runEvents.insertOne({ _id: { r: run._id, n: 1 }, b: run.startId, e: [event] }, { session })
+  await collections.runEvents.insertOne(
+    toEventsDocument({ key: run._id, firstSeq: 1, batchId: run.startId, events: [event] }),
+    { session },
+  )
 }
 
 type RunSeed = Pick<
@@ -105,7 +110,7 @@ export function userMessageOf(
     id: run.userMessageId,
     sessionId: run.sessionId,
     role: 'user',
-    content: [...at.prompt],
+    content: toStoredContent(at.prompt),
     status: 'completed',
     agentId: null,
     runId: run.id,
