@@ -1,8 +1,9 @@
-import { createMongoStorage } from '@verbatim/core/mongodb'
+import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
 import { scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
+import { holdFailPoint } from '../support/fail-point.ts'
 
 describe('readiness', () => {
   it('is refused while an index that order depends on is missing, and given when it is made again', async () => {
@@ -42,4 +43,35 @@ describe('readiness', () => {
       message: expect.stringContaining('messages'),
     })
   })
+
+  it.each([
+    ['create', 13, 'run_events with a clustered index', 'readWrite'],
+    ['create', 59, 'run_events with a clustered index', 'use MongoDB 6'],
+    ['create', 115, 'run_events with a clustered index', 'use MongoDB 6'],
+    ['create', 72, 'run_events with a clustered index', 'use MongoDB 6'],
+    ['createIndexes', 13, 'sessions.owner_newest', 'readWrite'],
+    ['createIndexes', 8_000, 'sessions.owner_newest', 'readWrite'],
+    ['createIndexes', 59, 'sessions.owner_newest', 'use MongoDB 6'],
+    ['createIndexes', 67, 'sessions.owner_newest', 'use MongoDB 6'],
+    ['createIndexes', 115, 'sessions.owner_newest', 'use MongoDB 6'],
+    ['buildInfo', 59, 'buildInfo', 'use MongoDB 6'],
+  ] as const)(
+    'names what a server that answers %s with code %i lacks, and the remedy',
+    async (...[command, errorCode, what, remedy]) => {
+      await using database = await openDatabase()
+      if (command === 'create') await database.client.db(database.databaseName).dropCollection('run_events')
+      const appName = `refuses-${crypto.randomUUID()}`
+      const uri = new URL(database.uri)
+      uri.searchParams.set('appName', appName)
+      await using client = createMongoClient(String(uri))
+      const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
+      await using failPoint = await holdFailPoint()
+      const clustered = command === 'create' ? { namespace: `${database.databaseName}.run_events` } : {}
+      await failPoint.set(2, { failCommands: [command], appName, errorCode, ...clustered })
+      await expect(storage.migrate()).rejects.toMatchObject({
+        code: 'UNSUPPORTED_DEPLOYMENT',
+        message: expect.stringMatching(new RegExp(`${what}.*${remedy}`)),
+      })
+    },
+  )
 })

@@ -1,7 +1,8 @@
 import { MongoServerError } from 'mongodb'
-import type { Db } from 'mongodb'
+import type { Db, IndexDescription } from 'mongodb'
 import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 import { collectionPlans } from './collections.ts'
+import { isTransient } from '../driver/map-error.ts'
 import { retryRequest, tryOnce } from '../driver/retry.ts'
 
 /** An index of a collection that is large already takes its time, in milliseconds. */
@@ -12,18 +13,21 @@ const maxTries = 5
 
 const namespaceExists = 48
 /** The index is there with other options, its name is another index's, or what is stored breaks its uniqueness. */
-const indexRefusals = new Set<number | string | undefined>([85, 86, 11_000])
+const conflicts = new Set<number | string | undefined>([85, 86, 11_000])
+/** Unauthorized, and what Atlas answers in its place. */
+const forbidden = new Set<number | string | undefined>([13, 8_000])
 const oldestMajorVersion = 6
 
 /**
  * Makes the collections and indexes that are missing; run it once at start, any number of processes at a time.
  *
- * @throws VerbatimError `UNAVAILABLE`; `UNSUPPORTED_DEPLOYMENT` when MongoDB is a standalone server, is older than 6, or refuses an index.
+ * @throws VerbatimError `UNAVAILABLE`; `UNSUPPORTED_DEPLOYMENT` when MongoDB is a standalone server, is older than 6, or refuses a
+ * collection or an index; the message says which, and what to do.
  */
 export async function migrate(db: Db): Promise<void> {
   for (let tries = 1; ; tries++) {
     // Says within 5 s that there is no database; what follows may take long.
-    await retryRequest(() => requireReplicaSet(db))
+    await retryRequest(() => requireReplicaSet(db)).catch(rethrowRefusal('the commands hello and buildInfo'))
     try {
       return await tryOnce(() => makeWhatIsMissing(db), { withinMs: indexBuildMs })
     } catch (error) {
@@ -33,13 +37,26 @@ export async function migrate(db: Db): Promise<void> {
 }
 
 async function makeWhatIsMissing(db: Db): Promise<void> {
-  for (const plan of collectionPlans) {
-    await db.createCollection(plan.name, plan.options).catch(ignoreExisting)
-    if (plan.indexes.length === 0) continue
-    await db
-      .collection(plan.name)
-      .createIndexes([...plan.indexes])
-      .catch(rethrowRefusal(plan.name))
+  for (const { name, options, indexes } of collectionPlans) {
+    const isClustered = options.clusteredIndex !== undefined
+    const collection = isClustered ? `the collection ${name} with a clustered index` : `the collection ${name}`
+    await db.createCollection(name, options).catch(ignoreExisting).catch(rethrowRefusal(collection))
+    if (indexes.length > 0) await createIndexes(db, name, indexes)
+  }
+}
+
+/** All at once, which reads a large collection once; after a refusal one by one, which tells the index that was refused. */
+async function createIndexes(db: Db, name: string, indexes: readonly IndexDescription[]): Promise<void> {
+  try {
+    await db.collection(name).createIndexes([...indexes])
+  } catch (error) {
+    if (isTransient(error)) throw error
+    for (const index of indexes) {
+      await db
+        .collection(name)
+        .createIndexes([index])
+        .catch(rethrowRefusal(`the index ${name}.${index.name}`))
+    }
   }
 }
 
@@ -64,13 +81,16 @@ function ignoreExisting(error: unknown): void {
   if (!(error instanceof MongoServerError && error.code === namespaceExists)) throw error
 }
 
-function rethrowRefusal(collection: string): (error: unknown) => never {
+/** @param what that MongoDB was asked to make */
+function rethrowRefusal(what: string): (error: unknown) => never {
   return (error) => {
-    if (!(error instanceof MongoServerError && indexRefusals.has(error.code))) throw error
-    throw new VerbatimError(
-      'UNSUPPORTED_DEPLOYMENT',
-      `MongoDB refuses an index of the collection ${collection}: drop the one that is in its way, or remove the doubled documents`,
-      { cause: error },
-    )
+    if (!(error instanceof MongoServerError) || isTransient(error)) throw error
+    throw new VerbatimError('UNSUPPORTED_DEPLOYMENT', `MongoDB refuses ${what}: ${remedyOf(error)}`, { cause: error })
   }
+}
+
+function remedyOf({ code, codeName }: MongoServerError): string {
+  if (conflicts.has(code)) return 'drop the index that conflicts with it, or remove the duplicate documents'
+  if (forbidden.has(code)) return 'grant the user the role readWrite on this database'
+  return `the server does not support it (${codeName ?? code}); use MongoDB ${oldestMajorVersion} or later, or MongoDB Atlas`
 }
