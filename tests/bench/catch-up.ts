@@ -52,9 +52,7 @@ async function measureLog({ server, client, databaseName, events, perBatch }: Lo
   const plainPath = `/plain-log?perBatch=${perBatch}&lastSeq=${events}`
   const path = followPath(runId, `${runId}:1`)
   const cursorSeconds = await medianOf(async () => await readCursor(client, { databaseName, key }))
-  const plain = await middleOf(
-    async () => await majorityBarrier(server, { path: plainPath, lastId: `plain:${events}` }),
-  )
+  const plain = await middleOf(async () => await followToEnd(server, { path: plainPath, lastId: `plain:${events}` }))
   const row = (source: string, caught: Caught) => ({
     source,
     'events a commit': perBatch,
@@ -66,9 +64,9 @@ async function measureLog({ server, client, databaseName, events, perBatch }: Lo
     'of a raw cursor': source === 'log' ? round(cursorSeconds / caught.seconds) : '',
   })
   const lastId = `${runId}:${events + 2}`
-  const fromLog = await middleOf(async () => await majorityBarrier(server, { path, lastId }))
+  const fromLog = await middleOf(async () => await followToEnd(server, { path, lastId }))
   await archiveLog(eventLog, key)
-  const fromArchive = await middleOf(async () => await majorityBarrier(server, { path, lastId }))
+  const fromArchive = await middleOf(async () => await followToEnd(server, { path, lastId }))
   return [row('log', fromLog), row('archive', fromArchive), row('plain SSE, from memory', plain)]
 }
 
@@ -85,10 +83,7 @@ async function archiveLog(eventLog: EventLog, key: RunKey): Promise<void> {
 }
 
 /** One connection from its request to the frame with `lastId`. */
-async function majorityBarrier(
-  server: BenchServer,
-  { path, lastId }: { path: string; lastId: string },
-): Promise<Caught> {
+async function followToEnd(server: BenchServer, { path, lastId }: { path: string; lastId: string }): Promise<Caught> {
   const before = await server.useCollected()
   const most = watchMemory(server)
   const startMs = wallClockMs()

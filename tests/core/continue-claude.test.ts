@@ -1,12 +1,20 @@
 /** A lost answer of a real `claude()` goes on: what the provider is asked then is a request that it takes. */
-import { createServer } from 'node:http'
-import type { ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { continuationPrompt, textOf, unknownOutcome } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { claude, tool } from '@verbatim/core/claude'
 import type { ClaudeOptionsInput } from '@verbatim/core/claude'
 import type { Engine } from '@verbatim/core/server'
+import {
+  callEnd,
+  callStart,
+  refusing,
+  startProviderOf,
+  streaming,
+  textBlock,
+  thinkingBlock,
+  toolBlock,
+} from '@verbatim/test-kit/provider'
+import type { ProviderEvent } from '@verbatim/test-kit/provider'
 import { expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
@@ -26,11 +34,6 @@ interface Block {
 interface Turn {
   readonly role: string
   readonly content: readonly Block[]
-}
-
-interface ProviderEvent {
-  readonly type: string
-  readonly [key: string]: unknown
 }
 
 /** What the Messages API refuses with a 400, as far as a history can do it. */
@@ -63,91 +66,31 @@ function complaintsAboutBlock(
 }
 
 /**
- * The provider's wire protocol on a real socket. Refuses what the real one would; the n-th good request is answered with the
- * n-th reply, and a reply that does not end with `message_stop` stays open, as a model that goes on would.
+ * Refuses what the real provider would; the n-th request is answered with the n-th reply, and a reply that does not end with
+ * `message_stop` stays open, as a model that goes on would.
  */
-async function startProvider(replies: readonly (readonly ProviderEvent[])[]) {
-  const asked: Turn[][] = []
+async function startStrictProvider(replies: readonly (readonly ProviderEvent[])[]) {
   const complaints: string[] = []
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => {
-      const { messages } = JSON.parse(Buffer.concat(chunks).toString()) as { messages: Turn[] }
-      const wrong = complaintsAbout(messages)
-      complaints.push(...wrong)
-      asked.push(messages)
-      if (wrong.length > 0) response.writeHead(400).end()
-      else reply(response, replies[asked.length - 1] ?? [])
-    })
+  const provider = await startProviderOf(({ body }, nth) => {
+    const wrong = complaintsAbout(body.messages as unknown as readonly Turn[])
+    complaints.push(...wrong)
+    const events = replies[nth] ?? []
+    if (wrong.length > 0) return refusing(400)
+    return events.at(-1)?.type === 'message_stop' ? streaming(...events) : (call) => call.send(...events)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo // a TCP server has one
-  return {
-    baseURL: `http://127.0.0.1:${port}`,
-    asked,
-    complaints,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  const asked = () => provider.calls.map(({ body }) => body.messages as unknown as readonly Turn[])
+  return { ...provider, asked, complaints }
 }
 
-function reply(response: ServerResponse, events: readonly ProviderEvent[]): void {
-  response.writeHead(200, { 'content-type': 'text/event-stream' })
-  for (const event of events) response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
-  if (events.at(-1)?.type === 'message_stop') response.end()
-}
-
-const begin: ProviderEvent = {
-  type: 'message_start',
-  message: {
-    id: 'm',
-    type: 'message',
-    role: 'assistant',
-    content: [],
-    model: 'claude-sonnet-5-5',
-    usage: { input_tokens: 5 },
-  },
-}
-
-function block(index: number, content_block: object, ...deltas: object[]): ProviderEvent[] {
-  return [
-    { type: 'content_block_start', index, content_block },
-    ...deltas.map((delta) => ({ type: 'content_block_delta', index, delta })),
-    { type: 'content_block_stop', index },
-  ]
-}
-
-function text(index: number, said: string): ProviderEvent[] {
-  return block(index, { type: 'text', text: '' }, { type: 'text_delta', text: said })
-}
-
-function thinking(index: number, thought: string, signature: string): ProviderEvent[] {
-  const delta = { type: 'thinking_delta', thinking: thought }
-  return block(index, { type: 'thinking', thinking: '' }, delta, { type: 'signature_delta', signature })
-}
-
-function payment(index: number, id: string, json = '{"euros":5}'): ProviderEvent[] {
-  return block(
-    index,
-    { type: 'tool_use', id, name: 'pay', input: {} },
-    { type: 'input_json_delta', partial_json: json },
-  )
-}
-
-function end(stop_reason: string): ProviderEvent[] {
-  const delta = { stop_reason, stop_sequence: null }
-  return [{ type: 'message_delta', delta, usage: { output_tokens: 7 } }, { type: 'message_stop' }]
-}
+const begin = callStart()
+const payment = (index: number, id: string, json = '{"euros":5}') => toolBlock(index, { id, name: 'pay', json })
 
 /** All but the end of the last block. */
 function cut(events: readonly ProviderEvent[]): ProviderEvent[] {
   return events.slice(0, -1)
 }
 
-const rest = [begin, ...text(0, 'the rest'), ...end('end_turn')]
+const rest = [begin, ...textBlock('the rest'), ...callEnd()]
 
 /**
  * Runs a prompt at a process that is lost once its log holds `lostBehind` events (or `lostWhen` resolves), and lets another one
@@ -162,9 +105,9 @@ async function continueAfter(
   }: ClaudeOptionsInput & { lostWhen?: Promise<void>; lostBehind?: number } = {},
 ) {
   await using database = await openDatabase()
-  await using provider = await startProvider(replies)
+  await using provider = await startStrictProvider(replies)
   const newAgent = () =>
-    claude({ apiKey: 'k', baseURL: provider.baseURL, maxRetries: 0, onCrash: 'continue', ...agentOptions })
+    claude({ apiKey: 'k', baseURL: provider.url, maxRetries: 0, onCrash: 'continue', ...agentOptions })
   const options = { ...shortLeases, recoveryMs: 30 }
   await using lost = openCrashableEngine(database, { agents: [newAgent()], options })
   const runId = await startRun(lost.engine, { message: 'Go' })
@@ -173,7 +116,7 @@ async function continueAfter(
   await using taker = openEngine(database, { agents: [newAgent()], options })
   const events = await followBoth(taker, runId)
   expect(provider.complaints).toEqual([])
-  return { asked: provider.asked, events, answers: events.map(answerFrom), taker }
+  return { asked: provider.asked(), events, answers: events.map(answerFrom), taker }
 }
 
 async function eventsCommitted(engine: Engine, count: number): Promise<void> {
@@ -188,7 +131,7 @@ async function followBoth(engine: Engine, runId: string): Promise<RunEvent[][]> 
 }
 
 it('goes on from text that was cut: the model sees its own words, then a user message', async () => {
-  const { asked, answers } = await continueAfter([cut([begin, ...text(0, 'One, two, ')]), rest])
+  const { asked, answers } = await continueAfter([cut([begin, ...textBlock('One, two, ')]), rest])
   expect(asked[1]).toMatchObject([
     { role: 'user', content: [{ type: 'text', text: 'Go' }] },
     { role: 'assistant', content: [{ type: 'text', text: 'One, two, ' }] },
@@ -201,7 +144,7 @@ it('goes on from text that was cut: the model sees its own words, then a user me
 })
 
 it('goes on from thinking that was cut: unsigned, it is left out', async () => {
-  const unsigned = [begin, ...thinking(0, 'Let me see', 'sig')].slice(0, -2)
+  const unsigned = [begin, ...thinkingBlock(0, 'Let me see', 'sig')].slice(0, -2)
   const { asked, answers } = await continueAfter([unsigned, rest])
   expect(asked[1]?.map(({ role }) => role)).toEqual(['user'])
   expect(answers[0]?.content).toEqual([{ type: 'thinking', thinking: 'Let me see', signature: '' }])
@@ -209,7 +152,7 @@ it('goes on from thinking that was cut: unsigned, it is left out', async () => {
 
 it('goes on from text behind whole thinking: signed, it is kept as it was', async () => {
   const { asked } = await continueAfter([
-    cut([begin, ...thinking(0, 'Let me see', 'signed'), ...text(1, 'I think')]),
+    cut([begin, ...thinkingBlock(0, 'Let me see', 'signed'), ...textBlock('I think', 1)]),
     rest,
   ])
   expect(asked[1]?.[1]?.content).toMatchObject([
@@ -228,7 +171,7 @@ function payTool(run: (paid: number) => Promise<string>, idempotent = false) {
 
 it('goes on from tool input that was cut: the call is left out, and its tool has not run', async () => {
   const { count, tools } = payTool(async () => 'paid')
-  const half = cut([begin, ...text(0, 'I pay. '), ...payment(1, 'toolu_1', '{"eur')])
+  const half = cut([begin, ...textBlock('I pay. '), ...payment(1, 'toolu_1', '{"eur')])
   const { asked, answers } = await continueAfter([half, rest], { tools })
   expect(asked[1]?.[1]?.content).toMatchObject([{ type: 'text', text: 'I pay. ' }])
   expect([count.paid, answers[1]?.status]).toEqual([0, 'completed'])
@@ -244,7 +187,7 @@ function hangingTool(idempotent = false) {
   return { ...made, lostWhen: called.promise }
 }
 
-const asksToPay = [begin, ...text(0, 'I pay. '), ...payment(1, 'toolu_1'), ...end('tool_use')]
+const asksToPay = [begin, ...textBlock('I pay. '), ...payment(1, 'toolu_1'), ...callEnd('tool_use')]
 
 it('goes on from a tool that was running: its outcome is told as unknown, and it does not run again', async () => {
   const { count, ...given } = hangingTool()
@@ -265,7 +208,7 @@ it('goes on from a tool that was running: its outcome is told as unknown, and it
 
 it('does not run that tool again even when the model asks for the same call once more', async () => {
   const { count, ...given } = hangingTool()
-  const again = [begin, ...payment(0, 'toolu_2'), ...end('tool_use')]
+  const again = [begin, ...payment(0, 'toolu_2'), ...callEnd('tool_use')]
   const { answers } = await continueAfter([asksToPay, again, rest], given)
   expect(count.paid).toBe(1)
   expect(answers[1]?.content).toMatchObject([
@@ -277,17 +220,17 @@ it('does not run that tool again even when the model asks for the same call once
 
 it('runs it for another input, and again when the tool says that this does no harm', async () => {
   const other = hangingTool()
-  const another = [begin, ...payment(0, 'toolu_2', '{"euros":6}'), ...end('tool_use')]
+  const another = [begin, ...payment(0, 'toolu_2', '{"euros":6}'), ...callEnd('tool_use')]
   await continueAfter([asksToPay, another, rest], { tools: other.tools, lostWhen: other.lostWhen })
   const harmless = hangingTool(true)
-  const again = [begin, ...payment(0, 'toolu_2'), ...end('tool_use')]
+  const again = [begin, ...payment(0, 'toolu_2'), ...callEnd('tool_use')]
   await continueAfter([asksToPay, again, rest], { tools: harmless.tools, lostWhen: harmless.lostWhen })
   expect([other.count.paid, harmless.count.paid]).toEqual([2, 2])
 })
 
 it('keeps the results of tools that had answered, and goes on behind them', async () => {
   const { count, tools } = payTool(async () => 'receipt 1')
-  const half = cut([begin, ...text(0, 'Done, ')])
+  const half = cut([begin, ...textBlock('Done, ')])
   const { asked } = await continueAfter([asksToPay, half, rest], {
     tools,
     lostBehind: asksToPay.length + 1 + half.length,
@@ -304,10 +247,10 @@ it('keeps the results of tools that had answered, and goes on behind them', asyn
 
 it('lets a person decide to make the call again: the next turn is an ordinary one', async () => {
   await using database = await openDatabase()
-  const again = [begin, ...payment(0, 'toolu_2'), ...end('tool_use')]
-  await using provider = await startProvider([asksToPay, rest, again, rest])
+  const again = [begin, ...payment(0, 'toolu_2'), ...callEnd('tool_use')]
+  await using provider = await startStrictProvider([asksToPay, rest, again, rest])
   const { count, tools, lostWhen } = hangingTool()
-  const newAgent = () => claude({ apiKey: 'k', baseURL: provider.baseURL, onCrash: 'continue', tools })
+  const newAgent = () => claude({ apiKey: 'k', baseURL: provider.url, onCrash: 'continue', tools })
   const options = { ...shortLeases, recoveryMs: 30 }
   await using lost = openCrashableEngine(database, { agents: [newAgent()], options })
   const runId = await startRun(lost.engine, { message: 'Pay' })

@@ -5,12 +5,14 @@ import { describe, expect, it, vi } from 'vitest'
 import { json } from '@verbatim/test-kit/http'
 import {
   beginning,
-  blockStop,
   callEnd,
   callStart,
+  saying,
   startProvider,
+  streaming,
   textBlock,
   textDelta,
+  textStart,
 } from '@verbatim/test-kit/provider'
 import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { openApp } from '../support/app.ts'
@@ -67,18 +69,15 @@ describe('an answer', () => {
       provider.calls[0]!.send(textDelta(word))
       await vi.waitFor(() => expect(shown).toEqual(words.slice(0, index + 1)), waitOptions)
     }
-    provider.calls[0]!.send(blockStop(), ...callEnd())
-    provider.calls[0]!.end()
+    provider.calls[0]!.finish()
     await reading
     expect(textOf((await run.message).content)).toBe('Slow and steady wins.')
   })
 
   it('is counted: tokens with those of the cache, cycles, model, stop reason and times', async () => {
-    await using provider = await startProvider((call) => {
-      call.send(callStart({ input: 12, cacheRead: 900, cacheWrite: 40 }), ...textBlock(['Hi ', 'there']))
-      call.send(...callEnd('max_tokens', { output: 25 }))
-      call.end()
-    })
+    const cut = callEnd('max_tokens', { output: 25 })
+    const started = callStart({ input: 12, cacheRead: 900, cacheWrite: 40 })
+    await using provider = await startProvider(streaming(started, ...textBlock(['Hi ', 'there']), ...cut))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat('session-1').send('Hello')
     const { metrics } = await run.message
@@ -109,11 +108,10 @@ describe('an answer', () => {
     const slow: ProviderReply = async (call) => {
       call.send(callStart())
       await new Promise((resolve) => setTimeout(resolve, 150))
-      call.send(...textBlock(['Late ']).slice(0, 2))
+      call.send(textStart(), textDelta('Late '))
       await shown.pass()
       await new Promise((resolve) => setTimeout(resolve, 150))
-      call.send(...textBlock(['words']).slice(1), ...callEnd())
-      call.end()
+      call.finish('words')
     }
     await using provider = await startProvider(slow)
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
@@ -175,10 +173,7 @@ describe('a prompt of 20 KB', () => {
     'comes through %s to the provider as it was sent',
     async (way) => {
       const answer = [prompt.slice(0, 9_999), prompt.slice(9_999)] // cut inside a surrogate pair or not, all the same
-      await using provider = await startProvider((call) => {
-        call.send(callStart(), ...textBlock(answer), ...callEnd())
-        call.end()
-      })
+      await using provider = await startProvider(saying(...answer))
       await using app = await openApp({ agents: [claudeAt(provider.url)] })
       const runId = crypto.randomUUID()
       if (way === 'runs.start') {

@@ -8,7 +8,7 @@ import { openTestDatabase } from '@verbatim/core/testing'
 import { chromium } from 'playwright-core'
 import type { Page } from 'playwright-core'
 import { expect, inject, it } from 'vitest'
-import { beginning, blockStop, callEnd, startProvider, textDelta } from '@verbatim/test-kit/provider'
+import { beginning, startProvider, textDelta } from '@verbatim/test-kit/provider'
 import { ensureChromium } from '../support/chromium.ts'
 import { env } from '../support/env.ts'
 
@@ -115,8 +115,7 @@ it(
       const [call] = provider.calls
       call!.send(...deltasOf(secondHalf))
       await expect.poll(wordsShown).toEqual(wordsOf(firstHalf + secondHalf))
-      call!.send(blockStop(), ...callEnd())
-      call!.end()
+      call!.finish()
       await page.getByTestId('metrics').waitFor({ timeout: 60_000 })
       expect(starts).toHaveLength(1)
       expect(provider.calls).toHaveLength(1)

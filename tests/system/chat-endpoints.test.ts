@@ -4,7 +4,16 @@ import { textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
 import { json } from '@verbatim/test-kit/http'
-import { beginning, blockStop, callEnd, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
+import {
+  beginning,
+  callStart,
+  cuttingAfter,
+  refusing,
+  saying,
+  startProvider,
+  textDelta,
+  textStart,
+} from '@verbatim/test-kit/provider'
 import type { ProviderCall } from '@verbatim/test-kit/provider'
 import { errorOf, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
@@ -50,11 +59,6 @@ function say(call: ProviderCall | undefined, ...words: string[]): void {
   call!.send(...words.map((word) => textDelta(word)))
 }
 
-function finish(call: ProviderCall | undefined): void {
-  call!.send(blockStop(), ...callEnd())
-  call!.end()
-}
-
 describe('POST /chat/stream', () => {
   it('answers the provider’s text, makes the session, and remembers it at the second prompt', async () => {
     await using mock = await startAimock()
@@ -85,17 +89,14 @@ describe('POST /chat/stream', () => {
       say(provider.calls[0], word)
       expect((await reader.read()).value).toBe(word)
     }
-    finish(provider.calls[0])
+    provider.calls[0]!.finish()
     expect((await reader.read()).done).toBe(true)
   })
 
   it('answers a provider that refuses with its status, and cuts the text of one that breaks off', async () => {
     await using provider = await startProvider(
-      (call) => call.refuse(401),
-      async (call) => {
-        await beginning('Half an ')(call)
-        call.cut()
-      },
+      refusing(401),
+      cuttingAfter(callStart(), textStart(), textDelta('Half an ')),
     )
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const refused = await app.fetch('/chat/stream', json(question))
@@ -117,7 +118,7 @@ describe('POST /chat/stream', () => {
     await left.body!.cancel()
     await vi.waitFor(() => expect(app.engine.stats()).toMatchObject({ followers: 0, runsActive: 1 }), waitOptions)
     say(provider.calls[0], 'alone')
-    finish(provider.calls[0])
+    provider.calls[0]!.finish()
     expect(await (await app.fetch('/chat/stream', init)).text()).toBe('Left alone')
     expect(provider.calls).toHaveLength(1)
   })
@@ -143,10 +144,8 @@ describe('POST /chat/sse', () => {
   })
 
   it('ends with the error of a provider that breaks off, behind the text so far', async () => {
-    await using provider = await startProvider(async (call) => {
-      await beginning('So ', 'far')(call)
-      call.cut()
-    })
+    const soFar = [callStart(), textStart(), textDelta('So '), textDelta('far')]
+    await using provider = await startProvider(cuttingAfter(...soFar))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const received = await readAll(await app.fetch('/chat/sse', json(question)))
     expect(textIn(received)).toBe('So far')
@@ -176,7 +175,7 @@ describe('GET /chat/sse/:runId', () => {
       const rest = other.fetch(`/chat/sse/${runId}`, { headers }).then(readAll)
       resumed.push({ before: textIn(received), rest })
       const word = words.shift()
-      if (word === undefined) finish(provider.calls[0])
+      if (word === undefined) provider.calls[0]!.finish()
       else say(provider.calls[0], word)
     }
     const whole = textIn(received)

@@ -5,17 +5,8 @@ import { EventBatch, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { createParser } from 'eventsource-parser'
 import { describe, expect, it, vi } from 'vitest'
+import { beginning, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
 import { query } from '@verbatim/test-kit/http'
-import {
-  beginning,
-  blockStop,
-  callEnd,
-  callStart,
-  startProvider,
-  textBlock,
-  textDelta,
-} from '@verbatim/test-kit/provider'
-import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { claudeAt } from '../support/claude.ts'
@@ -58,8 +49,7 @@ describe('followers of one run', () => {
       for await (const text of run.text) return expect(text).toBe('One ')
     }, waitOptions)
     const second = join()
-    call!.send(textDelta('two '), textDelta('three.'), blockStop(), ...callEnd())
-    call!.end()
+    call!.finish('two ', 'three.')
     const [whole, ...others] = await Promise.all([...first, ...second])
     expect(textOf(answerFrom(whole ?? []).content)).toBe('One two three.')
     expect(others).toHaveLength(7)
@@ -76,8 +66,7 @@ describe('followers of one run', () => {
     await vi.waitFor(() => expect(app.engine.stats().followers).toBe(1), waitOptions)
     await app.mutate('runs.start', { runId, sessionId, message: 'Talk' })
     await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
-    provider.calls[0]!.send(textDelta('bird'), blockStop(), ...callEnd())
-    provider.calls[0]!.end()
+    provider.calls[0]!.finish('bird')
     expect(textOf(answerFrom((await early).events).content)).toBe('Early bird')
   })
 })
@@ -86,10 +75,7 @@ describe('a follower that is slower than the run', () => {
   const piece = 'x'.repeat(32 * 1024)
   const pieces = Array.from({ length: 220 }, (_, nth) => `${nth} ${piece} `)
   /** About 7 MB: more than all buffers between us and a reader hold. */
-  const talkALot: ProviderReply = (call) => {
-    call.send(callStart(), ...textBlock(pieces), ...callEnd())
-    call.end()
-  }
+  const talkALot = saying(...pieces)
 
   it('holds nobody up, is held back itself, and gets everything once it reads', async () => {
     await using provider = await startProvider(talkALot)

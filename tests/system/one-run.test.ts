@@ -3,7 +3,7 @@ import { isVerbatimError, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
 import { json } from '@verbatim/test-kit/http'
-import { beginning, blockStop, callEnd, saying, startProvider } from '@verbatim/test-kit/provider'
+import { beginning, saying, startProvider } from '@verbatim/test-kit/provider'
 import { countDocuments, errorOf, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { claudeAt } from '../support/claude.ts'
@@ -109,8 +109,7 @@ describe('the same run id', () => {
     }
     await followRaw(app, input.runId, { untilSeq: 4 }) // until all of its beginning is stored
     await refuseAll()
-    provider.calls[0]!.send(blockStop(), ...callEnd())
-    provider.calls[0]!.end()
+    provider.calls[0]!.finish()
     await followRaw(app, input.runId)
     await refuseAll()
     expect(provider.calls).toHaveLength(1)
@@ -153,8 +152,7 @@ describe('a second prompt on a busy session', () => {
     expect(await countDocuments(app.database)).toEqual(before)
     // The named run is one that can be followed.
     const following = app.client().runs.follow(active.id)
-    provider.calls[0]!.send(blockStop(), ...callEnd())
-    provider.calls[0]!.end()
+    provider.calls[0]!.finish()
     expect(textOf((await following.message).content)).toBe('Busy')
     expect(textOf((await app.client().chat(sessionId).send('Second').message).content)).toBe('Free.')
     expect(await messagesOf(app)).toEqual(['user: First', 'assistant: Busy', 'user: Second', 'assistant: Free.'])

@@ -2,7 +2,17 @@
 import { textOf } from '@verbatim/core'
 import type { Message, Page, Run, RunEvent } from '@verbatim/core'
 import { describe, expect, it } from 'vitest'
-import { beginning, providerSecret, saying, startProvider } from '@verbatim/test-kit/provider'
+import {
+  callStart,
+  cuttingAfter,
+  providerSecret,
+  refusing,
+  saying,
+  startProvider,
+  streaming,
+  textDelta,
+  textStart,
+} from '@verbatim/test-kit/provider'
 import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
@@ -49,7 +59,7 @@ describe('before the first token', () => {
   })
 
   it('the retry is visible while it waits, not when it is over', async () => {
-    await using provider = await startProvider((call) => call.refuse(429, { 'retry-after': '30' }))
+    await using provider = await startProvider(refusing(429, { 'retry-after': '30' }))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat(sessionId).send('Hello')
     for await (const event of run) if (event.type === 'run_retrying') await run.cancel()
@@ -59,8 +69,7 @@ describe('before the first token', () => {
   })
 
   it('an overload without end fails the run with its last error, after five attempts', async () => {
-    const overloaded: ProviderReply = (call) => call.refuse(529)
-    await using provider = await startProvider(...Array.from({ length: 9 }, () => overloaded))
+    await using provider = await startProvider(...Array.from({ length: 9 }, () => refusing(529)))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const { events, run, answer } = await turn(app)
     const retry = 'run_retrying'
@@ -110,51 +119,18 @@ describe('before the first token', () => {
 })
 
 describe('after the first token', () => {
-  const say = beginning('So far ', 'so good')
+  const said = [callStart(), textStart(), textDelta('So far '), textDelta('so good')]
+  const unreadable: ProviderReply = (call) => {
+    call.send(...said)
+    call.write('event: content_block_delta\ndata: {"type":"content_block_delta","ind\n\n')
+    call.end()
+  }
   const faults: [string, ProviderReply, { kind: string; providerStatus?: number }][] = [
-    [
-      'an error event',
-      async (call) => {
-        await say(call)
-        call.send(errorEvent)
-        call.end()
-      },
-      { kind: 'overloaded', providerStatus: 529 },
-    ],
-    [
-      'a cut connection',
-      async (call) => {
-        await say(call)
-        call.cut()
-      },
-      { kind: 'cut' },
-    ],
-    [
-      'a stream that ends without its end',
-      async (call) => {
-        await say(call)
-        call.end()
-      },
-      { kind: 'cut' },
-    ],
-    [
-      'a malformed frame',
-      async (call) => {
-        await say(call)
-        call.write('event: content_block_delta\ndata: {"type":"content_block_delta","ind\n\n')
-        call.end()
-      },
-      { kind: 'malformed' },
-    ],
-    [
-      'an event that breaks the protocol',
-      async (call) => {
-        await say(call)
-        call.send({ type: 'content_block_delta', index: 7, delta: { type: 'text_delta', text: 'lost' } })
-        call.end()
-      },
-      { kind: 'malformed' },
-    ],
+    ['an error event', streaming(...said, errorEvent), { kind: 'overloaded', providerStatus: 529 }],
+    ['a cut connection', cuttingAfter(...said), { kind: 'cut' }],
+    ['a stream that ends without its end', streaming(...said), { kind: 'cut' }],
+    ['a malformed frame', unreadable, { kind: 'malformed' }],
+    ['an event that breaks the protocol', streaming(...said, textDelta('lost', 7)), { kind: 'malformed' }],
   ]
 
   it.each(faults)('%s fails the run once, and what was said is kept', async (_name, fault, data) => {
@@ -183,21 +159,8 @@ describe('after the first token', () => {
     ])
   })
 
-  it('aimock’s cut in mid-answer ends the same way', async () => {
-    await using mock = await startAimock()
-    mock.onMessage(/./, { content: 'The first part, and the second part.' }, { truncateAfterChunks: 5, latency: 5 })
-    await using app = await openApp({ agents: [claudeAt(mock.url)] })
-    const { run, answer } = await turn(app)
-    expect(run).toMatchObject({ status: 'failed', error: { code: 'PROVIDER_ERROR', data: { kind: 'cut' } } })
-    expect('The first part, and the second part.').toContain(textOf(answer.content))
-    expect(textOf(answer.content).length).toBeGreaterThanOrEqual(6)
-  })
-
   it('the real client throws the run’s error behind the text it has shown, and the partial message is there', async () => {
-    await using provider = await startProvider(async (call) => {
-      await say(call)
-      call.cut()
-    })
+    await using provider = await startProvider(cuttingAfter(...said))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const client = app.client()
     const run = client.chat(sessionId).send('Hello')

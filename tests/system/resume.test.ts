@@ -3,7 +3,7 @@ import { lastSeqOf, textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
 import { query, startCuttingProxy } from '@verbatim/test-kit/http'
-import { beginning, blockStop, callEnd, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
+import { beginning, saying, startProvider, textDelta } from '@verbatim/test-kit/provider'
 import type { Provider } from '@verbatim/test-kit/provider'
 import { countDocuments, openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
@@ -44,8 +44,7 @@ async function speakInStep({ provider, app, runId, haveSeen }: InStep): Promise<
       await vi.waitFor(() => expect(haveSeen(lastSeqOf(batch))).toBe(true), { ...waitOptions, interval: 2 })
       const word = left.shift()
       if (word !== undefined) return call!.send(textDelta(word))
-      call!.send(blockStop(), ...callEnd())
-      call!.end()
+      call!.finish()
     },
   })
   expect(hasReturned).toBe(true)

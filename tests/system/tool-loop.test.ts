@@ -3,7 +3,7 @@ import { textOf } from '@verbatim/core'
 import { tool } from '@verbatim/core/claude'
 import { expect, it, vi } from 'vitest'
 import { z } from 'zod'
-import { callEnd, callStart, saying, startProvider, textBlock, toolBlock } from '@verbatim/test-kit/provider'
+import { callEnd, callStart, saying, startProvider, streaming, textBlock, toolBlock } from '@verbatim/test-kit/provider'
 import { openApp } from '../support/app.ts'
 import { claudeAt, startAimock } from '../support/claude.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
@@ -78,22 +78,16 @@ it('counts every call of a tool, and the time inside it', async () => {
       return word
     },
   })
-  const asking = (id: string, word: string) => toolBlock(1, { id, name: 'look_up', input: { word } })
-  const cycle = (words: string[], id: string, word: string) => [
-    callStart({ input: 10 }),
-    ...textBlock(words),
-    ...asking(id, word),
-    ...callEnd('tool_use', { output: 4 }),
-  ]
+  const cycle = (said: string, id: string, word: string) =>
+    streaming(
+      callStart({ input: 10 }),
+      ...textBlock(said),
+      ...toolBlock(1, { id, name: 'look_up', input: { word } }),
+      ...callEnd('tool_use', { output: 4 }),
+    )
   await using provider = await startProvider(
-    (call) => {
-      call.send(...cycle(['Let me see. '], 'toolu_1', 'one'))
-      call.end()
-    },
-    (call) => {
-      call.send(...cycle(['And. '], 'toolu_2', 'two'))
-      call.end()
-    },
+    cycle('Let me see. ', 'toolu_1', 'one'),
+    cycle('And. ', 'toolu_2', 'two'),
     saying('Found ', 'one.'),
   )
   await using app = await openApp({ agents: [claudeAt(provider.url, { tools: [lookUp] })] })
@@ -128,11 +122,11 @@ it('shows what was said before a tool while the tool still runs', async () => {
       return 'waited'
     },
   })
-  await using provider = await startProvider((call) => {
-    const asking = toolBlock(1, { id: 'toolu_1', name: 'wait', input: {} })
-    call.send(callStart(), ...textBlock(['One moment. ']), ...asking, ...callEnd('tool_use'))
-    call.end()
-  }, saying('Done.'))
+  const asking = toolBlock(1, { id: 'toolu_1', name: 'wait' })
+  await using provider = await startProvider(
+    streaming(callStart(), ...textBlock('One moment. '), ...asking, ...callEnd('tool_use')),
+    saying('Done.'),
+  )
   await using app = await openApp({ agents: [claudeAt(provider.url, { tools: [wait] })] })
   const run = app.client().chat('session-1').send('Wait')
   // The model's call is over and the tool is held: only what is not held back gets here.

@@ -1,4 +1,4 @@
-import { LLMock } from '@copilotkit/aimock'
+import { describe, expect, it } from 'vitest'
 import {
   beginning,
   callEnd,
@@ -7,10 +7,10 @@ import {
   startProvider,
   streaming,
   textBlock,
+  thinkingBlock,
   toolBlock,
 } from '@verbatim/test-kit/provider'
 import type { ProviderEvent } from '@verbatim/test-kit/provider'
-import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { VerbatimError } from '../contract/errors.ts'
 import type { AgentEvent } from '../contract/event.ts'
@@ -24,77 +24,6 @@ const start = callStart()
 function contentOf(events: readonly AgentEvent[]) {
   return reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] }).content
 }
-
-describe('against aimock', () => {
-  let mock: LLMock | undefined
-  afterEach(async () => await mock?.stop())
-
-  async function startMock() {
-    mock = new LLMock({ port: 0, host: '127.0.0.1', chunkSize: 5 })
-    await mock.start()
-    return mock
-  }
-
-  it('streams an answer token by token', async () => {
-    const server = await startMock()
-    server.onMessage(/./, { content: 'Streams are sequences over time.', usage: { input_tokens: 7, output_tokens: 9 } })
-    const { events, error } = await collect(claudeAt(server.url).stream(requestOf('What is a stream?'), never))
-    expect(error).toBeUndefined()
-    expect(contentOf(events)).toEqual([{ type: 'text', text: 'Streams are sequences over time.' }])
-    expect(events.filter(({ type }) => type === 'content_block_delta')).toHaveLength(7)
-    expect(events[0]).toEqual({
-      type: 'message_start',
-      message: { model: 'claude-sonnet-5-5', usage: { input_tokens: 7, output_tokens: 9 } },
-    })
-    expect(events.at(-1)).toEqual({ type: 'message_stop' })
-  })
-
-  it('keeps thinking and its signature', async () => {
-    const server = await startMock()
-    server.onMessage(/./, { content: 'Four.', reasoning: 'Two and two.', reasoningSignature: 'sig' })
-    const { events } = await collect(claudeAt(server.url).stream(requestOf('2 + 2?'), never))
-    expect(contentOf(events)).toEqual([
-      { type: 'thinking', thinking: 'Two and two.', signature: 'sig' },
-      { type: 'text', text: 'Four.' },
-    ])
-  })
-
-  it('runs a tool and answers with what it said', async () => {
-    const server = await startMock()
-    const toolCalls = [{ name: 'get_weather', arguments: '{"city":"Oslo"}', id: 'toolu_1' }]
-    server.on({ hasToolResult: false }, { toolCalls })
-    server.on({ toolResultContains: 'snow' }, { content: 'It snows in Oslo.' })
-    const weather = tool({
-      name: 'get_weather',
-      description: 'The weather of a city',
-      input: z.object({ city: z.string() }),
-      run: ({ city }) => ({ city, sky: 'snow' }),
-    })
-    const agent = claudeAt(server.url, { tools: [weather] })
-    const { events, error } = await collect(agent.stream(requestOf('Weather in Oslo?'), never))
-    expect(error).toBeUndefined()
-    expect(contentOf(events)).toEqual([
-      { type: 'tool_use', id: 'toolu_1', name: 'get_weather', input: { city: 'Oslo' } },
-      { type: 'tool_result', tool_use_id: 'toolu_1', content: '{"city":"Oslo","sky":"snow"}', is_error: false },
-      { type: 'text', text: 'It snows in Oslo.' },
-    ])
-  })
-
-  it('asks again after the rate limit and says so', async () => {
-    const server = await startMock()
-    server.onMessage(/./, { content: 'Here.' })
-    server.nextRequestError(429, { message: 'slow down', type: 'rate_limit_error' })
-    const { events, error } = await collect(claudeAt(server.url).stream(requestOf('Hi'), never))
-    expect(error).toBeUndefined()
-    expect(events[0]).toMatchObject({
-      type: 'run_retrying',
-      attempt: 1,
-      delayMs: 1_000, // aimock's retry-after is one second
-      error: { code: 'PROVIDER_ERROR', data: { kind: 'rate_limit', providerStatus: 429, retryAfterMs: 1_000 } },
-    })
-    expect(contentOf(events)).toEqual([{ type: 'text', text: 'Here.' }])
-  })
-})
 
 describe('the request', () => {
   it('carries the options, and marks the system prompt and the end of the conversation for the cache', async () => {
@@ -493,14 +422,12 @@ describe('tools', () => {
   })
 
   it('are given back the signed thinking of their cycle unchanged', async () => {
-    const thinking = [
-      { type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '', signature: '' } },
-      { type: 'content_block_delta', index: 0, delta: { type: 'thinking_delta', thinking: 'Hm.' } },
-      { type: 'content_block_delta', index: 0, delta: { type: 'signature_delta', signature: 'sig' } },
-      { type: 'content_block_stop', index: 0 },
-    ]
-    const thinker = oneCycle(...thinking, ...toolBlock(1, { id: 'toolu_a', name: 'echo', input: { text: 'x' } }))
-    const { calls } = await ask([thinker, done], { tools: [echo] })
+    const thinker = oneCycle(
+      ...thinkingBlock(0, 'Hm.', 'sig'),
+      ...toolBlock(1, { id: 'toolu_a', name: 'echo', input: { text: 'x' } }),
+    )
+    const { calls, events } = await ask([thinker, done], { tools: [echo] })
+    expect(contentOf(events)[0]).toEqual({ type: 'thinking', thinking: 'Hm.', signature: 'sig' })
     expect(calls[1]?.body.messages[1]?.content[0]).toEqual({ type: 'thinking', thinking: 'Hm.', signature: 'sig' })
   })
 })

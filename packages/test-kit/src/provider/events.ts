@@ -55,6 +55,15 @@ export function textBlock(words: string | readonly string[], index = 0): Provide
   return [textStart(index), ...[words].flat().map((word) => textDelta(word, index)), blockStop(index)]
 }
 
+export function thinkingBlock(index: number, thinking: string, signature: string): ProviderEvent[] {
+  return [
+    { type: 'content_block_start', index, content_block: { type: 'thinking', thinking: '', signature: '' } },
+    { type: 'content_block_delta', index, delta: { type: 'thinking_delta', thinking } },
+    { type: 'content_block_delta', index, delta: { type: 'signature_delta', signature } },
+    blockStop(index),
+  ]
+}
+
 /** The call of a tool. `json` is what the model writes, which may be no JSON at all; by default it is `input`. */
 export function toolBlock(
   index: number,

@@ -1,5 +1,15 @@
 /** A fake of Anthropic's Messages API for the real SDK. */
-export { blockStop, callEnd, callStart, frameOf, textBlock, textDelta, textStart, toolBlock } from './events.ts'
+export {
+  blockStop,
+  callEnd,
+  callStart,
+  frameOf,
+  textBlock,
+  textDelta,
+  textStart,
+  thinkingBlock,
+  toolBlock,
+} from './events.ts'
 export type { ProviderEvent, UsageInput } from './events.ts'
 export { beginning, cuttingAfter, refusing, saying, streaming } from './replies.ts'
 export { promptOf, providerSecret, startProvider, startProviderOf } from './start-provider.ts'

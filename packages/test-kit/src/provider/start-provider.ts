@@ -5,7 +5,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { listen } from '../http/listen.ts'
-import { frameOf } from './events.ts'
+import { blockStop, callEnd, frameOf, textDelta } from './events.ts'
 import type { ProviderEvent } from './events.ts'
 
 /** The part of a request that tests look at. */
@@ -22,11 +22,13 @@ export interface ProviderCall {
   /** Resolves when the connection of the answer is closed; true when the caller did it. */
   readonly hungUp: Promise<boolean>
   /** Sends events; the first call opens the stream. */
-  send(...events: ProviderEvent[]): void
+  send(...events: readonly ProviderEvent[]): void
   /** Sends text as it is, well-formed or not. */
   write(text: string): void
   /** Ends the body. */
   end(): void
+  /** Says `words` in the text block that is open, and ends the answer as a model does. */
+  finish(...words: string[]): void
   /** Destroys the socket, once everything is out. */
   cut(): void
   /** Destroys the socket at once, without an answer. */
@@ -68,6 +70,11 @@ function createCall(incoming: IncomingMessage, response: ServerResponse, body: P
     open()
     response.write(part)
   }
+  const send = (...events: readonly ProviderEvent[]) => write(events.map(frameOf).join(''))
+  const end = () => {
+    open()
+    response.end()
+  }
   return {
     headers: incoming.headers,
     body,
@@ -75,10 +82,11 @@ function createCall(incoming: IncomingMessage, response: ServerResponse, body: P
       response.once('close', () => resolve(!wasCut && !response.writableFinished))
     }),
     write,
-    send: (...events) => write(events.map(frameOf).join('')),
-    end() {
-      open()
-      response.end()
+    send,
+    end,
+    finish(...words) {
+      send(...words.map((word) => textDelta(word)), blockStop(), ...callEnd())
+      end()
     },
     cut() {
       open()
