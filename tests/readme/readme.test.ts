@@ -26,7 +26,7 @@ it('shows exactly the programs that are compiled here', async () => {
 })
 
 it.each([
-  ['engine', ['core.ts']],
+  ['core', ['core.ts']],
   ['api', ['api-serve.ts', 'api-mount.ts']],
   ['client', ['client-start.ts', 'client-resume.ts', 'client-react.tsx']],
 ])('shows in the README of packages/%s what is compiled here, in programs that have the rest', async (name, files) => {
