@@ -198,6 +198,6 @@ export const mutants: readonly Mutant[] = [
         to: '    interruptedBy: () => returnFrame,\n',
       },
     ],
-    fault: 'drain-hand-over',
+    fault: 'drain-at-once',
   },
 ]

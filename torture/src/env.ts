@@ -1,2 +1,2 @@
-/** The process environment, for what finds mongod: read here and nowhere else. */
+/** The process environment, from which the harness finds mongod. No other file reads it. */
 export const processEnvironment: Readonly<Record<string, string | undefined>> = process.env

@@ -1,4 +1,4 @@
-/** The command: random plans, or directed scenarios, on one world; the exit code tells whether the promises held. */
+/** The command: runs random plans or directed scenarios; the exit code says whether the promises held. */
 import type { Scenario } from './faults/scenario.ts'
 import { faultsWithoutScenario, scenarios } from './faults/scenarios.ts'
 import { readOptions, usage } from './options.ts'
@@ -7,8 +7,8 @@ import { makePlan } from './plan/make-plan.ts'
 import { runPlan } from './plan/run-plan.ts'
 import { checkPlan } from './checker/check-plan.ts'
 import { say, sayFailure, sayPlan, Totals } from './report.ts'
+import type { PlanReport } from './report.ts'
 import { Stage } from './stage.ts'
-import type { PlanOutcome } from './stage.ts'
 
 async function main(args: readonly string[]): Promise<number> {
   const options = readOptions(args)
@@ -34,19 +34,19 @@ async function main(args: readonly string[]): Promise<number> {
     else if (options.fault === undefined) await tortureAtRandom(options, totals)
     else await tortureByName(options, chooseScenarios(options), totals)
   } finally {
-    // Also when the harness cannot go on: what hundreds of plans showed is told.
+    // Also when the harness fails, after perhaps hundreds of plans.
     sayTotals()
   }
   return totals.failures === 0 ? 0 : 1
 }
 
-/** Seeds of plans on three nodes are so far from those on one. */
+/** Keeps the seeds of plans on three nodes apart from those on one. */
 const seedsApart = 1_000_000_000
 
-/** When the parts of a slice end, in minutes from its start; a part that is late takes from the next one's time. */
+/** The ends of a slice's parts, in minutes from its start; a late part shortens the next one. */
 const sliceEnds = { oneNode: 3.5, threeNodes: 5, scenarios: 7 } as const
 
-/** What CI runs: some of everything, with other seeds each time, in about seven minutes. */
+/** What CI runs: a part of everything, with new seeds each time. */
 async function tortureSlice(options: Options, totals: Totals): Promise<void> {
   say(`A slice with the seed ${options.seed}`)
   const { seed, keepGoing } = options
@@ -57,7 +57,7 @@ async function tortureSlice(options: Options, totals: Totals): Promise<void> {
   await tortureAtRandom({ ...random, nodes: 1 }, totals, until('oneNode'))
   if (mayGoOn()) await tortureAtRandom({ ...random, nodes: 3, seed: seed + seedsApart }, totals, until('threeNodes'))
   const third = scenarios.filter(({ slow }, at) => slow !== true && at % 3 === seed % 3)
-  // A machine that is slow plays fewer of them, for the slice has an end: which ones is up to the seed as well.
+  // A slow machine has no time for all of them; the seed decides which come first.
   const first = Math.floor(seed / 3) % third.length
   const turned = [...third.slice(first), ...third.slice(0, first)]
   if (mayGoOn()) await tortureByName({ ...options, nodes: 1 }, turned, totals, until('scenarios'))
@@ -67,7 +67,7 @@ function endOf({ minutes }: Options): number {
   return performance.now() + minutes * 60_000
 }
 
-/** @param until no plan begins behind it, by `performance.now()` */
+/** @param until no plan begins after it, by `performance.now()` */
 async function tortureAtRandom(options: Options, totals: Totals, until = endOf(options)): Promise<void> {
   const { seeds, seed, nodes } = options
   await using stage = new Stage(nodes)
@@ -77,11 +77,11 @@ async function tortureAtRandom(options: Options, totals: Totals, until = endOf(o
       const { evidence, injected } = await runPlan(world, plan)
       return { injected, verdict: await checkPlan(world, evidence) }
     })
-    if (!tell({ ...plan, ...outcome }, { options, nodes, totals }) && !options.keepGoing) return
+    if (!report({ ...plan, ...outcome }, { options, nodes, totals }) && !options.keepGoing) return
   }
 }
 
-/** Scenarios of one number of nodes share a world; those of the first one's come first. */
+/** Scenarios with the same number of nodes share a world. */
 async function tortureByName(
   options: Options,
   chosen: readonly Scenario[],
@@ -98,7 +98,7 @@ async function tortureByName(
         break
       }
       const outcome = await stage.play(async (world) => await run(world, seed, until))
-      if (!tell({ name, seed, profile: '', ...outcome }, { options, nodes, totals }) && !options.keepGoing) return
+      if (!report({ name, seed, profile: '', ...outcome }, { options, nodes, totals }) && !options.keepGoing) return
     }
   }
 }
@@ -106,32 +106,29 @@ async function tortureByName(
 function chooseScenarios({ fault = '', slow }: Options): Scenario[] {
   if (fault === 'all') return scenarios.filter((scenario) => slow || scenario.slow !== true)
   const named = scenarios.filter(({ name, covers }) => name === fault || covers.split(' ').includes(fault))
-  if (named.length === 0) throw new Error(`There is no fault ${fault}; --fault list shows their names`)
+  if (named.length === 0) throw new Error(`There is no fault ${fault}; --fault list shows the names`)
   return named
 }
 
-interface Telling {
+interface ReportContext {
   readonly options: Options
   readonly nodes: number
   readonly totals: Totals
 }
 
-/** Answers whether all was well. */
-function tell(
-  report: PlanOutcome & { readonly name: string; readonly seed: number; readonly profile: string },
-  { options, nodes, totals }: Telling,
-): boolean {
-  totals.add(report)
-  const isWell = report.verdict.violations.length === 0
-  if (!isWell || !options.slice) sayPlan(report)
-  if (!isWell) sayFailure(report, nodes)
+/** Returns whether the checker found no violation. */
+function report(outcome: PlanReport, { options, nodes, totals }: ReportContext): boolean {
+  totals.add(outcome)
+  const isWell = outcome.verdict.violations.length === 0
+  if (!isWell || !options.slice) sayPlan(outcome)
+  if (!isWell) sayFailure(outcome, nodes)
   return isWell
 }
 
 main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {
-    process.stderr.write(`The torture cannot go on: ${error instanceof Error ? error.stack : String(error)}\n`)
+    process.stderr.write(`The torture failed: ${error instanceof Error ? error.stack : String(error)}\n`)
     process.exit(2)
   },
 )

@@ -1,42 +1,42 @@
 import { parseArgs } from 'node:util'
 
 export interface Options {
-  /** How many random plans. */
+  /** The number of random plans. */
   readonly seeds: number
   /** Ends the series early, in minutes; Infinity for never. */
   readonly minutes: number
-  /** The first plan's seed; the others' follow. */
+  /** The seed of the first plan; each further plan has the next seed. */
   readonly seed: number
   readonly nodes: 1 | 3
-  /** A directed scenario by its name, `all`, or undefined for random plans. */
+  /** A directed scenario, a fault, `all`, or undefined for random plans. */
   readonly fault: string | undefined
-  /** Some of everything, as CI does. */
+  /** A part of everything, as CI runs it. */
   readonly slice: boolean
-  /** With `all`: the slow scenarios as well. */
+  /** With `all`: also the slow scenarios. */
   readonly slow: boolean
-  /** Goes on behind a failure. */
+  /** Goes on after a failure. */
   readonly keepGoing: boolean
 }
 
-export const usage = `Tortures Verbatim: real servers, a real MongoDB and many clients, hurt by seeded plans, judged by a checker.
+export const usage = `Tortures Verbatim: seeded plans inject faults into real servers and a real MongoDB; a checker compares what clients saw.
 
 Usage: npm run torture -- [options]
 
-  --seeds N      random plans to run [20; with --minutes no end]
-  --minutes M    begin no plan behind this time
+  --seeds N      random plans to run [20; no limit with --minutes]
+  --minutes M    begin no plan after this time
   --seed S       seed of the first plan; the next ones have S + 1, S + 2, … [a new one each time]
   --nodes 1|3    nodes of the MongoDB replica set [1]
-  --fault NAME   a directed scenario in place of random plans; "all" for all, "list" to see their names
-  --slice        what CI runs: random plans on one node and on three, a third of the scenarios; about seven minutes
+  --fault NAME   directed scenarios instead of random plans: a name, a fault such as F9, or "all"; "list" shows them
+  --slice        as in CI: random plans on one node and on three, and a third of the scenarios; about seven minutes
   --slow         with "all": also the scenarios that take a minute
-  --keep-going   go on behind a plan that failed
+  --keep-going   go on after a plan that failed
   --help         this text
 
-Exit code 0: nothing was lost, doubled, reordered or left hanging. 1: something was; the seed is printed.
+Exit code 0: nothing was lost, doubled, reordered or left hanging. 1: the checker found a violation, and prints its seed.
 2: the harness itself failed.
 `
 
-/** @throws one sentence when an option is wrong */
+/** @throws an error of one sentence when an option is wrong */
 export function readOptions(args: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...args].filter((arg) => arg !== '--'),

@@ -1,13 +1,13 @@
 /**
- * What a run is to say, as a pure function of its prompt: the agent in the server, the provider in its process and the checker
- * all derive the same tokens, so that the checker knows every answer beforehand.
+ * The script of an answer is a pure function of its prompt. The agent in the server, the provider in its process and the checker
+ * all derive it, so the checker knows every answer beforehand.
  */
 import { createRandom } from './random.ts'
 
-/** What a provider does in the middle of an answer. With `cut` and `error` the run fails, with the tokens before it. */
+/** What a provider does in the middle of an answer. After `cut` and `error` the run fails and keeps the tokens so far. */
 export type ProviderFault = 'none' | 'cut' | 'error' | 'overloaded' | ToolFault
 
-/** The provider asks for a tool behind half of the answer, and this is what the tool does. */
+/** What the tool does that the provider calls in the middle of an answer. */
 export type ToolFault = 'tool-throws' | 'tool-late' | 'tool-huge' | 'tool-lost'
 
 export interface PromptSpec {
@@ -27,21 +27,8 @@ export interface Script {
   readonly inputTokens: number
 }
 
-const words = [
-  'the ',
-  'run ',
-  'goes on, ',
-  'λ → μ ',
-  '言葉',
-  '\n',
-  'a "quoted" ',
-  'naïve ',
-  '\u2028',
-  '0',
-  '</p> ',
-  'e\u0301 ',
-]
-const pairs = ['😀', '👩‍💻', '𝔘']
+const words = 'the |run |goes on, |λ → μ |言葉|\n|a "quoted" |naïve |\u2028|0|</p> |e\u0301 '.split('|')
+const pairs = ['😀', '👩‍💻', '𝔘'].map((text) => [text.slice(0, 1), text.slice(1)])
 
 export function promptText({ seed, runId, tokens, paceMs, fault }: PromptSpec): string {
   return `torture seed=${seed} run=${runId} tokens=${tokens} pace=${paceMs} fault=${fault}`
@@ -58,28 +45,25 @@ export function scriptOf({ seed, runId, tokens, paceMs }: PromptSpec): Script {
   const random = createRandom(`${seed}/${runId}`)
   const said: string[] = []
   while (said.length < tokens) {
-    // A character in two halves, as a model's own tokens may cut it.
-    if (random.chance(0.08)) said.push(...halvesOf(random.pick(pairs)))
+    // A character in two halves, as the tokens of a model may split it.
+    if (random.chance(0.08)) said.push(...random.pick(pairs))
     else said.push(`${random.pick(words)}${said.length} `)
   }
   const thinking = random.chance(0.3) ? ['Let me ', 'see.'] : []
-  // Bursts and silences: mostly at once, now and then a real pause.
+  // Mostly bursts, and now and then a real pause.
   const pausesMs = said.map(() => (random.chance(0.25) ? random.int(0, paceMs * 3) : random.int(0, paceMs)))
   return { thinking, tokens: said, pausesMs, inputTokens: random.int(1, 500) }
 }
 
-/** The script behind what was said of it already: what a run says that goes on from a lost one. */
+/** The script after `said`: what a continuation says. */
 export function scriptLeft(spec: PromptSpec, said: string): Script {
   const script = scriptOf(spec)
   if (said === '') return script
   let length = 0
-  let at = 0
-  for (let token = script.tokens[0]; token !== undefined; token = script.tokens[++at]) {
-    if (length + token.length > said.length) break
-    length += token.length
-  }
+  const at = script.tokens.findIndex((token) => (length += token.length) > said.length)
+  if (at === -1) return { ...script, thinking: [], tokens: [], pausesMs: [] }
   const [first = '', ...rest] = script.tokens.slice(at)
-  const tokens = first === '' ? [] : [first.slice(said.length - length), ...rest]
+  const tokens = [first.slice(said.length - length), ...rest]
   return { ...script, thinking: [], tokens, pausesMs: script.pausesMs.slice(at) }
 }
 
@@ -91,19 +75,15 @@ export function isToolFault(fault: ProviderFault): fault is ToolFault {
   return fault.startsWith('tool-')
 }
 
-/** Model calls of a run: with a tool there is one more, behind its result. */
+/** Model calls of a run: a tool result needs one more. */
 export function modelCallsOf({ fault }: PromptSpec): number {
   return isToolFault(fault) ? 2 : 1
 }
 
-/** How many tokens come before a provider's fault; never half a character. */
+/** The number of tokens before a provider's fault; never half a character. */
 export function tokensBeforeFault(spec: PromptSpec): number {
   const { tokens } = scriptOf(spec)
   if (spec.fault === 'none' || spec.fault === 'overloaded') return tokens.length
   const half = Math.floor(tokens.length / 2)
   return /[\ud800-\udbff]$/.test(tokens[half - 1] ?? '') ? half - 1 : half
-}
-
-function halvesOf(text: string): [string, string] {
-  return [text.slice(0, 1), text.slice(1)]
 }

@@ -1,4 +1,4 @@
-/** One source of randomness for a plan, so that its seed is the plan. */
+/** The one source of randomness of a plan: the seed decides everything. */
 
 export interface Random {
   /** From 0 (included) to 1 (excluded). */
@@ -7,7 +7,7 @@ export interface Random {
   int(from: number, to: number): number
   chance(probability: number): boolean
   pick<TItem>(items: readonly TItem[]): TItem
-  /** A generator of its own for `name`: what is drawn from it does not move what is drawn here. */
+  /** An independent generator for `name`: its draws do not change the draws here. */
   fork(name: string): Random
   uuid(): string
 }

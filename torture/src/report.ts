@@ -1,7 +1,9 @@
-/** What is printed: a line for each plan, the evidence of a failure, and the totals. */
+/** The output: a line for each plan, the evidence of a failure, and the totals. */
+import { merge } from './faults/scenario.ts'
+import type { Outcome } from './faults/scenario.ts'
 import type { PlanOutcome } from './stage.ts'
 
-interface PlanReport extends PlanOutcome {
+export interface PlanReport extends PlanOutcome {
   readonly name: string
   readonly seed: number
   readonly profile: string
@@ -12,54 +14,38 @@ export function say(text: string): void {
 }
 
 export function sayPlan({ name, seed, profile, seconds, injected, verdict }: PlanReport): void {
-  const isOk = verdict.violations.length === 0
-  const faults = listOf(injected) || 'no fault'
-  const ends = Object.entries(verdict.ends)
-    .map(([end, count]) => `${count} ${end}`)
-    .join(', ')
+  const { violations, runs, ends, events } = verdict
   say(
-    `${isOk ? 'ok  ' : 'FAIL'} ${name} seed ${seed} ${profile} ${seconds.toFixed(1)} s: ` +
-      `${verdict.runs} runs (${ends}), ${verdict.events} events; ${faults}`,
+    `${violations.length === 0 ? 'ok  ' : 'FAIL'} ${name} seed ${seed} ${profile} ${seconds.toFixed(1)} s: ` +
+      `${runs} runs (${listOf(ends)}), ${events} events; ${listOf(Object.fromEntries(injected)) || 'no fault'}`,
   )
 }
 
 const maxViolations = 12
 
 export function sayFailure({ name, seed, seconds, verdict, logged }: PlanReport, nodes: number): void {
-  say(`\n${name}, seed ${seed}: ${verdict.violations.length} violations`)
-  for (const text of verdict.violations.slice(0, maxViolations)) say(`  - ${text}`)
-  const lateS = ((verdict.slowMs ?? 0) / 1_000).toFixed(1)
+  const { violations, slowMs = 0, wasSlow } = verdict
+  say(`\n${name}, seed ${seed}: ${violations.length} violations`)
+  for (const text of violations.slice(0, maxViolations)) say(`  - ${text}`)
+  const lateS = (slowMs / 1_000).toFixed(1)
   say(
-    `  MongoDB or the machine was late for ${lateS} of ${seconds.toFixed(1)} s${verdict.wasSlow ? ', too much for leases' : ''}`,
+    `  MongoDB or the machine was late by ${lateS} of ${seconds.toFixed(1)} s${wasSlow ? ', too much for leases' : ''}`,
   )
-  if (logged.length > 0)
-    say(
-      `  what the servers logged last:\n${logged
-        .slice(-12)
-        .map((line) => `    ${line}`)
-        .join('\n')}`,
-    )
+  if (logged.length > 0) say('  the last log lines of the servers:')
+  for (const line of logged.slice(-12)) say(`    ${line}`)
   const which = name === 'random' ? '--seeds 1' : `--fault ${name}`
   say(`  again: npm run torture -- ${which} --seed ${seed} --nodes ${nodes}\n`)
 }
 
 export class Totals {
-  readonly #faults = new Map<string, number>()
-  readonly #ends = new Map<string, number>()
+  readonly #outcomes: Outcome[] = []
   readonly #seconds: number[] = []
-  #failed: string[] = []
-  #runs = 0
-  #events = 0
-  #slow = 0
+  readonly #failed: string[] = []
   #unplayed = 0
 
   add({ name, seed, seconds, injected, verdict }: PlanReport): void {
-    for (const [kind, count] of injected) this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count)
-    for (const [end, count] of Object.entries(verdict.ends)) this.#ends.set(end, (this.#ends.get(end) ?? 0) + count)
+    this.#outcomes.push({ injected, verdict })
     this.#seconds.push(seconds)
-    this.#runs += verdict.runs
-    this.#events += verdict.events
-    if (verdict.wasSlow === true) this.#slow++
     if (verdict.violations.length > 0) this.#failed.push(`${name} ${seed}`)
   }
 
@@ -73,37 +59,44 @@ export class Totals {
   }
 
   sayBriefly(): void {
-    const minutes = this.#seconds.reduce((sum, one) => sum + one, 0) / 60
-    const faults = [...this.#faults.values()].reduce((sum, one) => sum + one, 0)
+    const { injected, verdict } = merge(this.#outcomes)
+    const faults = [...injected.values()].reduce((sum, one) => sum + one, 0)
     say(
-      `Torture: ${this.#seconds.length} plans in ${minutes.toFixed(1)} min, ${this.#runs} runs, ${this.#events} events, ` +
-        `${faults} faults of ${this.#faults.size} kinds${this.#left}; ${this.#result}`,
+      `Torture: ${this.#seconds.length} plans in ${this.#minutes} min, ${verdict.runs} runs, ${verdict.events} events, ` +
+        `${faults} faults of ${injected.size} kinds${this.#left}; ${this.#result}`,
     )
   }
 
-  /** What was not proved, for want of time or of a machine that keeps up. */
+  say(): void {
+    const { injected, verdict } = merge(this.#outcomes)
+    const sorted = this.#seconds.toSorted((a, b) => a - b)
+    const p = (q: number) => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0).toFixed(1)
+    say(`\n${sorted.length} plans in ${this.#minutes} min (p50 ${p(0.5)} s, p95 ${p(0.95)} s, max ${p(1)} s)`)
+    say(`${verdict.runs} runs (${listOf(verdict.ends)}), ${verdict.events} events${this.#left}`)
+    say('Injected faults:')
+    for (const [kind, count] of [...injected].toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      say(`  ${kind.padEnd(36)} ${String(count).padStart(6)}`)
+    say(this.#result)
+  }
+
+  get #minutes(): string {
+    return (this.#seconds.reduce((sum, one) => sum + one, 0) / 60).toFixed(1)
+  }
+
+  /** What the series did not prove because of the time or the machine. */
   get #left(): string {
-    const slow = this.#slow === 0 ? '' : `, in ${this.#slow} plans MongoDB or the machine was too slow for leases`
+    const { length } = this.#outcomes.filter(({ verdict }) => verdict.wasSlow === true)
+    const slow = length === 0 ? '' : `, in ${length} plans MongoDB or the machine was too slow for leases`
     return this.#unplayed === 0 ? slow : `${slow}, no time for ${this.#unplayed} scenarios`
   }
 
   get #result(): string {
     return this.failures === 0 ? 'nothing lost, doubled, reordered or hanging' : `FAILED: ${this.#failed.join('; ')}`
   }
-
-  say(): void {
-    const sorted = this.#seconds.toSorted((a, b) => a - b)
-    const p = (q: number) => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0).toFixed(1)
-    const total = sorted.reduce((sum, one) => sum + one, 0)
-    say(`\n${sorted.length} plans in ${(total / 60).toFixed(1)} min (p50 ${p(0.5)} s, p95 ${p(0.95)} s, max ${p(1)} s)`)
-    say(`${this.#runs} runs (${listOf(this.#ends)}), ${this.#events} events${this.#left}`)
-    say('Faults injected:')
-    for (const [kind, count] of [...this.#faults].toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      say(`  ${kind.padEnd(36)} ${String(count).padStart(6)}`)
-    say(this.#result)
-  }
 }
 
-function listOf(counts: ReadonlyMap<string, number>): string {
-  return [...counts].map(([kind, count]) => `${kind} ${count}`).join(', ')
+function listOf(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(([kind, count]) => `${count} ${kind}`)
+    .join(', ')
 }

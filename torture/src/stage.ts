@@ -1,18 +1,18 @@
-/** Where plans are played: one world for all of them, and a new one when the harness itself came to grief in the old one. */
+/** The world on which plans run: one world for all plans, and a new one after the harness itself failed. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from './faults/scenario.ts'
 import { World } from './world/world.ts'
 
 export interface PlanOutcome extends Outcome {
   readonly seconds: number
-  /** What the servers said while it ran, newest last. */
+  /** The log lines of the servers, newest last. */
   readonly logged: readonly string[]
 }
 
-/** The longest scenario takes a minute, and five on a very busy machine: what takes longer has hung, which is a finding. */
+/** The longest scenario takes a minute, and five on a very busy machine. A longer one hangs, which is a violation. */
 const playWithinMs = 480_000
 
-/** A port that was free a moment ago can be taken when it is needed. */
+/** Another process may take a free port before a world does. */
 const openAttempts = 3
 
 export class Stage implements AsyncDisposable {
@@ -23,7 +23,7 @@ export class Stage implements AsyncDisposable {
     this.#nodes = nodes
   }
 
-  /** Never rejects for what happens while playing: an error is a violation, so that its seed is told. */
+  /** Never rejects because of the plan: an error is a violation, so that its seed is printed. */
   async play(run: (world: World) => Promise<Outcome>): Promise<PlanOutcome> {
     this.#world ??= await openWorld(this.#nodes)
     const world = this.#world
@@ -43,7 +43,7 @@ export class Stage implements AsyncDisposable {
   async #leave(): Promise<void> {
     const world = this.#world
     this.#world = undefined
-    // A world that hangs ends with this process: its children see to that.
+    // The children of a world that hangs end with this process.
     await Promise.race([world?.[Symbol.asyncDispose]().catch(() => {}), sleep(30_000)])
   }
 }
@@ -62,9 +62,9 @@ async function withinTime(playing: Promise<Outcome>): Promise<Outcome> {
   const over = new AbortController()
   const late = async () => {
     await sleep(playWithinMs, undefined, { signal: over.signal })
-    throw new Error(`It was not over within ${playWithinMs} ms`)
+    throw new Error(`The plan did not end within ${playWithinMs} ms`)
   }
-  playing.catch(() => {}) // it may fail when nobody waits for it any more
+  playing.catch(() => {}) // it may fail after the race below
   try {
     return await Promise.race([playing, late()])
   } finally {
@@ -76,6 +76,6 @@ function failed(error: unknown): Outcome {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return {
     injected: new Map(),
-    verdict: { violations: [`the harness could not go on: ${text}`], runs: 0, events: 0, ends: {} },
+    verdict: { violations: [`the harness failed: ${text}`], runs: 0, events: 0, ends: {} },
   }
 }

@@ -1,7 +1,5 @@
-/** F25: a session is deleted while its answer is made and read. Judged here, since the checker wants what this takes away. */
+/** F25: a session is deleted while its answer streams. It has its own checks, since the checker needs the deleted data. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isTerminalEvent } from '@verbatim/core'
-import type { RunEvent } from '@verbatim/core'
 import type { Document } from 'mongodb'
 import { deleteOnce, startOnce, untilAnswered } from '../clients/raw-calls.ts'
 import type { Answer, StartInput } from '../clients/raw-calls.ts'
@@ -14,19 +12,19 @@ import type { World } from '../world/world.ts'
 import { merge } from './scenario.ts'
 import type { Outcome, Scenario } from './scenario.ts'
 
-/** What happens to the process that makes the answer, right before the deletion. */
+/** What happens to the writing process directly before the deletion. */
 type OwnerFate = 'lives' | 'killed' | 'stopped'
 
 const readers = 10
 
-/** How long everything may take, in milliseconds. */
-const patienceMs = 60_000
+/** The time for all calls and readers, in milliseconds. */
+const withinMs = 60_000
 
 export const deletionFaults: readonly Scenario[] = [
   {
     name: 'delete-in-stream',
     covers: 'F25',
-    what: 'a session is deleted while 10 tails read; its owner lives, is killed, or sleeps and wakes up behind the purge',
+    what: 'a session is deleted while 10 readers follow; its process lives, dies, or sleeps until after the purge',
     async run(world, seed) {
       const outcomes: Outcome[] = []
       for (const fate of ['lives', 'killed', 'stopped'] as const) outcomes.push(await deleteInStream(world, seed, fate))
@@ -36,34 +34,38 @@ export const deletionFaults: readonly Scenario[] = [
 ]
 
 async function deleteInStream(world: World, seed: number, fate: OwnerFate): Promise<Outcome> {
-  // A lease has to lapse only where its holder is hurt.
+  // Short leases only where the process dies or sleeps: there the lease must expire.
   await world.use(fate === 'lives' ? 'patient' : 'short', 300)
   await world.heal()
   for (const server of world.servers) server.clearLog()
   const input = inputOf(seed, fate)
-  const over = AbortSignal.timeout(patienceMs)
+  const over = AbortSignal.timeout(withinMs)
   const started = await untilAnswered(over, async (at) => await startOnce(world.server(at < 3 ? 0 : at).front, input))
-  if (started.type !== 'data') return toOutcome(fate, [`the start was answered ${nameOf(started)}`], [])
-  const histories = Array.from({ length: readers }, (_, at) => new History(input.runId, `tail-${at}`))
+  if (started.type !== 'data') return toOutcome(fate, [`the start was answered ${codeOf(started)}`], [])
+  const histories = Array.from({ length: readers }, (_, at) => new History(input.runId, `reader-${at}`))
   const reading = histories.map(async (history, at) => {
     const endpoints = [world.server(at).front, world.server(at + 1).front]
     await readRun({ history, endpoints, signal: over })
   })
   while (!histories.every((history) => history.lastSeq > 4) && !over.aborted) await sleep(10)
-  const key = await keyOf(world, input)
+  const session = await world.db.collection('sessions').findOne({ id: input.sessionId })
   const hurtAt = performance.now()
-  await hurt(world, fate)
-  const [violations, markedAt] = await Promise.all([
+  if (fate === 'killed') await world.server(0).kill()
+  if (fate === 'stopped') world.server(0).hang()
+  const [violations, deletedAt] = await Promise.all([
     untilPurged(world, input.sessionId, over),
-    untilMarked(world, key, over),
+    untilDeleted(world, session, over),
   ])
   await Promise.all(reading)
-  // A lease may have been as old as its holder lets it become.
-  const mayLapse = fate !== 'lives' && markedAt - hurtAt > world.leases.leaseMs - world.leases.selfFenceMs
-  violations.push(...histories.flatMap((history) => checkTail(history, histories, { mayLapse })))
+  // At the fault the lease may be as old as its process lets it become.
+  const mayExpire = fate !== 'lives' && deletedAt - hurtAt > world.leases.leaseMs - world.leases.selfFenceMs
+  violations.push(...histories.flatMap((history) => checkReader(history, histories, { mayExpire })))
   violations.push(...(await checkNothingLeft(world, input, histories)))
   await world.heal()
-  violations.push(...(await checkZombie(world, { input, fate }, histories)), ...(await checkRefused(world, input)))
+  // A process that slept until after the purge writes nothing: this is longer than its leases and writes last.
+  await sleep(fate === 'lives' ? settledMs : world.leases.leaseMs + world.leases.selfFenceMs)
+  const late = await checkNothingLeft(world, input, histories)
+  violations.push(...late.map((text) => `after the process woke up: ${text}`), ...(await checkRefused(world, input)))
   return toOutcome(fate, violations, histories)
 }
 
@@ -74,28 +76,18 @@ function inputOf(seed: number, fate: OwnerFate): StartInput {
   return { runId, sessionId, message, agentId: 'seeded' }
 }
 
-async function hurt(world: World, fate: OwnerFate): Promise<void> {
-  if (fate === 'killed') await world.server(0).kill()
-  if (fate === 'stopped') world.server(0).hang()
-}
-
-function nameOf(answer: Answer<unknown>): string {
+function codeOf(answer: Answer<unknown>): string {
   return answer.type === 'refused' ? answer.error.code : answer.type
 }
 
-async function keyOf({ db }: World, { sessionId }: StartInput): Promise<string> {
-  const session = await db.collection('sessions').findOne({ id: sessionId })
-  return String(session?._id)
-}
-
-/** When the deletion was stored, by the harness's clock, or a little later. */
-async function untilMarked({ db }: World, key: string, over: AbortSignal): Promise<number> {
-  const marked = { _id: key as never, deletedAt: { $exists: true } }
-  while ((await db.collection('sessions').countDocuments(marked)) === 0 && !over.aborted) await sleep(10)
+/** Waits for the tombstone; returns the time by the harness's clock. */
+async function untilDeleted({ db }: World, session: Document | null, over: AbortSignal): Promise<number> {
+  const tombstone = { _id: session?.['_id'] as never, deletedAt: { $exists: true } }
+  while ((await db.collection('sessions').countDocuments(tombstone)) === 0 && !over.aborted) await sleep(10)
   return performance.now()
 }
 
-/** Through the server that does not make the answer. */
+/** Deletes through the server that does not write the answer. */
 async function untilPurged(world: World, sessionId: string, over: AbortSignal): Promise<string[]> {
   let last: Answer<unknown> = { type: 'lost' }
   while (!over.aborted) {
@@ -107,27 +99,26 @@ async function untilPurged(world: World, sessionId: string, over: AbortSignal): 
   return [`the session was never purged: ${JSON.stringify(last)}`]
 }
 
-/** Behind the end of a run whose process lived, in milliseconds. */
+/** A living process does nothing more after this time, in milliseconds. */
 const settledMs = 2_500
 
 const gone = /^refused at \d+ with SESSION_DELETED$/
 
 /**
- * A tail ends with `run_cancelled`, or, when it comes to the log too late, by being told that the session is deleted. Where the
- * lease of a hurt process lapsed before the deletion came, the run was interrupted by then.
+ * A reader ends with `run_cancelled`, or with SESSION_DELETED when it comes to the log too late. If the lease expired before the
+ * deletion, the run was already interrupted.
  */
-function checkTail(history: History, histories: readonly History[], { mayLapse }: { mayLapse: boolean }): string[] {
-  const found = history.violations.filter((text) => !gone.test(text)).map((text) => `${history.reader}: ${text}`)
-  const wasTold = history.violations.some((text) => gone.test(text))
-  const last = JSON.parse(history.events.at(-1) ?? 'null') as RunEvent | null
-  const isRight = last?.type === 'run_cancelled' || (mayLapse && last?.type === 'run_interrupted')
-  if (history.end === 'terminal' && !isRight) found.push(`${history.reader}: ended by ${last?.type}`)
-  if (history.end !== 'terminal' && !wasTold) found.push(`${history.reader}: never came to an end`)
+function checkReader(history: History, histories: readonly History[], { mayExpire }: { mayExpire: boolean }): string[] {
+  const { reader, violations, last, end } = history
+  const found = violations.filter((text) => !gone.test(text)).map((text) => `${reader}: ${text}`)
+  const isRight = last?.type === 'run_cancelled' || (mayExpire && last?.type === 'run_interrupted')
+  if (end === 'terminal' && !isRight) found.push(`${reader}: ended by ${last?.type}`)
+  if (end !== 'terminal' && !violations.some((text) => gone.test(text))) found.push(`${reader}: never came to an end`)
   const longest = histories.toSorted((a, b) => b.lastSeq - a.lastSeq)[0]?.events ?? []
-  return [...found, ...difference(history.reader, history.events, longest)]
+  return [...found, ...difference(reader, history.events, longest)]
 }
 
-/** The receipt, the keys, and not one document that names the run. */
+/** The audit holds a receipt, and no document names the run or the session. */
 async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, histories: readonly History[]) {
   const found: string[] = []
   for (const { name } of await world.db.listCollections({}, { nameOnly: true }).toArray()) {
@@ -146,34 +137,23 @@ async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, 
   return found
 }
 
-/** Events name no run, so a deleted run's are found by its key: one entry, without events, is what fences a zombie. */
+/** A deleted run's log holds one entry without events, which fences a zombie. Events name no run, so its key finds them. */
 async function checkLogs({ db }: World): Promise<string[]> {
   const deleted = await db.collection('runs').find({ status: 'deleted' }).toArray()
   const found: string[] = []
   for (const { _id } of deleted) {
     const entries = await db.collection('run_events').find({ '_id.r': _id }).toArray()
-    const sizes = entries.map((entry) => (entry['e'] as unknown[]).length)
+    const sizes = entries.map(({ e }) => (e as unknown[]).length)
     if (sizes.length !== 1 || sizes[0] !== 0) found.push(`a deleted log has entries of ${sizes.join(', ')} events`)
     const archives = await db.collection('run_archives').countDocuments({ '_id.r': _id })
     if (archives > 0) found.push(`a deleted run has ${archives} archives`)
   }
-  return deleted.length > 0 ? found : ['no run is marked as deleted']
+  return deleted.length > 0 ? found : ['no run has the status deleted']
 }
 
-/** Whatever a process that slept through it all still does: longer than its leases and writes hold. */
-async function checkZombie(
-  world: World,
-  { input, fate }: { input: StartInput; fate: OwnerFate },
-  histories: readonly History[],
-): Promise<string[]> {
-  await sleep(fate === 'lives' ? settledMs : world.leases.leaseMs + world.leases.selfFenceMs)
-  const found = await checkNothingLeft(world, input, histories)
-  return found.map((text) => `behind the waking: ${text}`)
-}
-
-/** The same start again, a new one, and both through every server. */
+/** Every server refuses the same start and a new one. */
 async function checkRefused(world: World, input: StartInput): Promise<string[]> {
-  const over = AbortSignal.timeout(patienceMs)
+  const over = AbortSignal.timeout(withinMs)
   const starts = [input, { ...input, runId: crypto.randomUUID() }]
   const answers = await Promise.all(
     world.servers.flatMap(({ front }) =>
@@ -181,16 +161,14 @@ async function checkRefused(world: World, input: StartInput): Promise<string[]> 
     ),
   )
   return answers
-    .map(nameOf)
-    .filter((name) => name !== 'SESSION_DELETED')
-    .map((name) => `a start was answered ${name}`)
+    .map(codeOf)
+    .filter((code) => code !== 'SESSION_DELETED')
+    .map((code) => `a start after the deletion was answered ${code}`)
 }
 
 function toOutcome(fate: OwnerFate, violations: readonly string[], histories: readonly History[]): Outcome {
   const events = Math.max(0, ...histories.map((history) => history.lastSeq))
-  const cancelled = histories.filter((history) => {
-    return history.events.slice(-1).some((text) => isTerminalEvent(JSON.parse(text) as RunEvent))
-  }).length
+  const ended = histories.filter(({ hasEnded }) => hasEnded).length
   return {
     injected: new Map([[`delete-in-stream (owner ${fate})`, 1]]),
     verdict: {
@@ -198,8 +176,8 @@ function toOutcome(fate: OwnerFate, violations: readonly string[], histories: re
       runs: 1,
       events,
       ends: {
-        [`${fate}: tails that saw the end`]: cancelled,
-        [`${fate}: tails told of the deletion`]: histories.length - cancelled,
+        [`${fate}: readers that saw the end`]: ended,
+        [`${fate}: readers that were refused`]: histories.length - ended,
       },
     },
   }

@@ -1,4 +1,4 @@
-/** What a directed scenario is, and the short way to write one: a plan by hand and what must come of it. */
+/** A directed scenario: a plan written by hand and the result that it expects. */
 import { checkPlan } from '../checker/check-plan.ts'
 import type { Verdict } from '../checker/check-plan.ts'
 import type { Evidence } from '../plan/evidence.ts'
@@ -16,18 +16,18 @@ export interface Outcome {
 
 export interface Scenario {
   readonly name: string
-  /** Of the list of faults, F1 to F26; parted by blanks. */
+  /** The faults of the list, F1 to F26, separated by spaces. */
   readonly covers: string
   readonly what: string
-  /** Of the replica set. @default what the command says */
+  /** Of the replica set. @default the command's option */
   readonly nodes?: 1 | 3
-  /** Takes a minute or more: only when it is named, or with `--slow`. */
+  /** Takes a minute or more, so it runs only by its name or with `--slow`. */
   readonly slow?: boolean
-  /** @param until by `performance.now()`: a scenario of many plans begins none behind it, but for its first */
+  /** @param until after this time (by `performance.now()`) a scenario of many plans begins no further one */
   readonly run: (world: World, seed: number, until: number) => Promise<Outcome>
 }
 
-/** How a scenario's plan differs from the usual one. */
+/** What a scenario's plan changes in the default one. */
 export interface PlanSketch {
   readonly profile?: Plan['profile']
   readonly graceMs?: number
@@ -44,12 +44,23 @@ export interface PlanSketch {
   readonly faults?: readonly FaultPlan[]
 }
 
-/** What must come of a scenario beside what the checker always asks for; answers what is wrong. */
+/** What a scenario expects beyond the checker; returns what is wrong. */
 export type Expectation = (verdict: Verdict, evidence: Evidence) => string[]
+
+const plainTurn = {
+  agentId: 'seeded',
+  start: 'repeated',
+  whenBusy: 'reject',
+  delayMs: 0,
+  via: 0,
+  hangUpAfterMs: 0,
+  cancel: null,
+  retryId: null,
+} as const
 
 const plainReader: ReaderPlan = { type: 'raw', via: 0, joinAfterMs: 0, dropEvery: 0, slowMs: 0 }
 
-/** Every run by one reader at each server and one real client. */
+/** One reader at each server and one real client read every run. */
 const usualReaders: readonly Partial<ReaderPlan>[] = [{ via: 0 }, { via: 1 }, { via: 1, type: 'sdk' }]
 
 export function sketchPlan(name: string, seed: number, sketch: PlanSketch): Plan {
@@ -63,30 +74,29 @@ function sketchSession(seed: number, random: Random, sketch: PlanSketch): Sessio
   const readers = (sketch.readers ?? usualReaders).map((reader) => ({ ...plainReader, ...reader }))
   const turns = Array.from({ length: sketch.turns ?? 1 }, (): TurnPlan => {
     const prompt = { seed, runId: random.uuid(), tokens: 60, paceMs: 20, fault: 'none' as const, ...sketch.prompt }
-    const usual = {
-      agentId: 'seeded',
-      start: 'repeated',
-      whenBusy: 'reject',
-      delayMs: 0,
-      via: 0,
-      hangUpAfterMs: 0,
-      cancel: null,
-      retryId: null,
-    } as const
-    return { ...usual, ...sketch.turn, prompt, readers }
+    return { ...plainTurn, ...sketch.turn, prompt, readers }
   })
   return { sessionId: `d-${random.uuid()}`, turns, overlaps: sketch.overlaps ?? false }
 }
 
-/** Runs a sketched plan and asks the checker, and `expected` where it is given. */
+/** Runs a plan, and asks the checker and `expected`. */
 export async function runSketch(world: World, plan: Plan, expected: Expectation = () => []): Promise<Outcome> {
   const { evidence, injected } = await runPlan(world, plan)
-  await world.startServers() // one that crashes by itself may have done so behind the healing
+  await world.startServers() // a server that crashes by itself may do so after the healing
   const verdict = await checkPlan(world, evidence)
-  return { injected, verdict: { ...verdict, violations: [...verdict.violations, ...expected(verdict, evidence)] } }
+  return withFound({ injected, verdict }, expected(verdict, evidence))
 }
 
-/** A scenario that is no more than a plan. */
+/** Adds violations that the checker cannot know, and what the scenario itself injected. */
+export function withFound(
+  { injected, verdict }: Outcome,
+  found: readonly string[],
+  own?: Outcome['injected'],
+): Outcome {
+  return { injected: own ?? injected, verdict: { ...verdict, violations: [...verdict.violations, ...found] } }
+}
+
+/** A scenario that consists of one plan. */
 export function planned(
   about: Pick<Scenario, 'name' | 'covers' | 'what'> & { nodes?: 1 | 3 },
   sketch: PlanSketch,
@@ -98,12 +108,12 @@ export function planned(
   }
 }
 
-/** Runs that were interrupted on a machine that was too slow for their leases: how they would have ended is not known. */
+/** Interrupted runs on a machine that was too slow for their leases: how they would have ended is unknown. */
 export function excused({ ends }: Verdict, { wasSlow }: Evidence): number {
   return wasSlow ? (ends['interrupted'] ?? 0) : 0
 }
 
-/** Every run of the plan completed, whatever was done to it. */
+/** Every run of the plan completed. */
 export const allComplete: Expectation = (verdict, evidence) => {
   const { ends } = verdict
   return (ends['completed'] ?? 0) + excused(verdict, evidence) === evidence.runs.length
@@ -111,39 +121,39 @@ export const allComplete: Expectation = (verdict, evidence) => {
     : [`not all of ${evidence.runs.length} runs completed: ${JSON.stringify(ends)}`]
 }
 
-/** At least one run was interrupted: otherwise the scenario did not do what it says. */
+/** At least one run was interrupted, so the scenario did what it says. */
 export const someInterrupted: Expectation = ({ ends }) =>
   (ends['interrupted'] ?? 0) > 0 ? [] : [`no run was interrupted: ${JSON.stringify(ends)}`]
 
 /**
- * Every run was lost, and what went on from it completed. On a machine that was too slow that may have been lost in turn, and
- * rightly not gone on from when it was whole: the checker has seen to it that it was.
+ * Every run was lost, and its continuation completed. On a machine that was too slow the continuation may be lost as well; the
+ * engine then continues it only if it was not whole, which the checker tests.
  */
 export const allContinued: Expectation = (verdict, evidence) => {
-  const { ends } = verdict
-  const { length } = evidence.runs
-  return (ends['continued'] ?? 0) >= length && (ends['completed'] ?? 0) + excused(verdict, evidence) === length
-    ? []
-    : [`not every run was continued, and completed: ${JSON.stringify(ends)}`]
+  const found = allComplete(verdict, evidence)
+  if ((verdict.ends['continued'] ?? 0) < evidence.runs.length) found.push('not every run was continued')
+  return found
 }
 
-/** Several outcomes as one. */
 export function merge(outcomes: readonly Outcome[]): Outcome {
-  const injected = new Map<string, number>()
-  const ends: Record<string, number> = {}
-  for (const outcome of outcomes) {
-    for (const [kind, count] of outcome.injected) injected.set(kind, (injected.get(kind) ?? 0) + count)
-    for (const [end, count] of Object.entries(outcome.verdict.ends)) ends[end] = (ends[end] ?? 0) + count
-  }
+  const verdicts = outcomes.map(({ verdict }) => verdict)
+  const sum = (of: (verdict: Verdict) => number) => verdicts.reduce((total, verdict) => total + of(verdict), 0)
   return {
-    injected,
+    injected: countAll(outcomes.flatMap(({ injected }) => [...injected])),
     verdict: {
-      violations: outcomes.flatMap(({ verdict }) => verdict.violations),
-      runs: outcomes.reduce((sum, { verdict }) => sum + verdict.runs, 0),
-      events: outcomes.reduce((sum, { verdict }) => sum + verdict.events, 0),
-      ends,
-      slowMs: outcomes.reduce((sum, { verdict }) => sum + (verdict.slowMs ?? 0), 0),
-      wasSlow: outcomes.some(({ verdict }) => verdict.wasSlow === true),
+      violations: verdicts.flatMap(({ violations }) => violations),
+      runs: sum(({ runs }) => runs),
+      events: sum(({ events }) => events),
+      ends: Object.fromEntries(countAll(verdicts.flatMap(({ ends }) => Object.entries(ends)))),
+      slowMs: sum(({ slowMs = 0 }) => slowMs),
+      wasSlow: verdicts.some(({ wasSlow }) => wasSlow === true),
     },
   }
+}
+
+/** The sum for each name. */
+function countAll(counts: readonly (readonly [string, number])[]): Map<string, number> {
+  const sums = new Map<string, number>()
+  for (const [name, count] of counts) sums.set(name, (sums.get(name) ?? 0) + count)
+  return sums
 }

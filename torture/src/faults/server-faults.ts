@@ -1,30 +1,36 @@
-/** F1 to F4, F20, F21: what happens to the processes that write runs. */
-import {
-  allComplete,
-  allContinued,
-  excused,
-  merge,
-  planned,
-  runSketch,
-  sketchPlan,
-  someInterrupted,
-} from './scenario.ts'
+/** F1 to F4, F20, F21: faults of the processes that write runs. */
+import { allComplete, allContinued, excused, merge, planned, runSketch } from './scenario.ts'
+import { sketchPlan, someInterrupted, withFound } from './scenario.ts'
 import type { Outcome, Scenario } from './scenario.ts'
 import type { CrashPoint } from '../server/server-config.ts'
+import type { FaultPlan } from '../plan/plan.ts'
 import type { World } from '../world/world.ts'
 
-const crashPoints = [1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((call): CrashPoint[] => [
-  { call, when: 'before' },
-  { call, when: 'after' },
-])
+/** The process crashes before or after each of its first calls of the database. */
+const crashPoints = Array.from({ length: 18 }, (_, at): CrashPoint => {
+  return { call: 1 + Math.floor(at / 2), when: at % 2 === 0 ? 'before' : 'after' }
+})
 
-/** An answer of several seconds: a harness that comes late with its kill still comes in the middle of it. */
+/** An answer of several seconds, so that a late kill still comes in the middle of it. */
 const longAnswer = { tokens: 400, paceMs: 20 }
+
+const killOwner: FaultPlan = { atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }
+const stopOwner: FaultPlan = { atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }
+
+/** Leases that outlive the scenario, so that only the fault itself loses a run. */
+const continued = { profile: 'patient', turn: { agentId: 'continuing' }, prompt: { tokens: 300, paceMs: 15 } } as const
+
+/** Longer than a lease, with readers at the server that sleeps. */
+const watched = {
+  sessions: 5,
+  prompt: { tokens: 800, paceMs: 8 },
+  readers: [{ via: 0 }, { via: 0 }, { via: 1 }],
+}
 
 export const serverFaults: readonly Scenario[] = [
   planned(
-    { name: 'kill-owner', covers: 'F1', what: 'SIGKILL of the process that writes, in mid-answer' },
-    { prompt: longAnswer, faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }] },
+    { name: 'kill-owner', covers: 'F1', what: 'SIGKILL of the writing process in the middle of an answer' },
+    { prompt: longAnswer, faults: [killOwner] },
     someInterrupted,
   ),
   planned(
@@ -39,7 +45,7 @@ export const serverFaults: readonly Scenario[] = [
     someInterrupted,
   ),
   planned(
-    { name: 'kill-in-slow-commit', covers: 'F1 F11', what: 'SIGKILL while MongoDB takes its time with a commit' },
+    { name: 'kill-in-slow-commit', covers: 'F1 F11', what: 'SIGKILL during a slow commit' },
     {
       prompt: { tokens: 400, paceMs: 10 },
       faults: [
@@ -50,24 +56,22 @@ export const serverFaults: readonly Scenario[] = [
     someInterrupted,
   ),
   planned(
-    { name: 'kill-and-continue', covers: 'F1', what: 'SIGKILL of the process that writes: another one says the rest' },
     {
-      // Leases that do not lapse by themselves: whatever is lost was lost by the kill.
-      profile: 'patient',
-      turn: { agentId: 'continuing' },
-      prompt: { tokens: 300, paceMs: 15 },
-      faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }],
+      name: 'kill-and-continue',
+      covers: 'F1',
+      what: 'SIGKILL of the writing process: another one continues the answer',
     },
+    { ...continued, faults: [killOwner] },
     allContinued,
   ),
   planned(
-    { name: 'queue-through-kill', covers: 'F1 P5', what: 'prompts wait in their session while its process is killed' },
+    { name: 'queue-through-kill', covers: 'F1 P5', what: 'SIGKILL of a process whose sessions hold queued prompts' },
     {
       sessions: 2,
       turns: 4,
       overlaps: true,
       turn: { whenBusy: 'queue', delayMs: 30 },
-      faults: [{ atMs: 250, kind: 'server-kill', server: 0, backAfterMs: 800 }],
+      faults: [killOwner],
     },
     someInterrupted,
   ),
@@ -86,91 +90,67 @@ export const serverFaults: readonly Scenario[] = [
       const completed = ends['completed'] ?? 0
       return completed <= 2 && completed + excused(verdict, evidence) >= 2
         ? []
-        : [`not all but the last were replaced: ${JSON.stringify(ends)}`]
+        : [`the last prompt did not replace all others: ${JSON.stringify(ends)}`]
     },
   ),
   planned(
-    { name: 'drain', covers: 'F2', what: 'SIGTERM with time enough: answers end, followers go elsewhere, exit code 0' },
     {
-      profile: 'patient',
-      graceMs: 10_000,
-      faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }],
+      name: 'drain',
+      covers: 'F2',
+      what: 'SIGTERM with a long grace period: answers complete, followers reconnect, exit code 0',
     },
+    { profile: 'patient', graceMs: 10_000, faults: [stopOwner] },
     allComplete,
   ),
   planned(
-    { name: 'drain-hand-over', covers: 'F2', what: 'SIGTERM without time: answers are handed over, exit code 0' },
     {
-      prompt: longAnswer,
-      graceMs: 0,
-      faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }],
+      name: 'drain-at-once',
+      covers: 'F2',
+      what: 'SIGTERM without a grace period: the process releases its runs, exit code 0',
     },
+    { prompt: longAnswer, graceMs: 0, faults: [stopOwner] },
     someInterrupted,
   ),
   planned(
-    {
-      name: 'drain-and-continue',
-      covers: 'F2',
-      what: 'SIGTERM without time: another process says the rest, exit code 0',
-    },
-    {
-      profile: 'patient',
-      graceMs: 0,
-      turn: { agentId: 'continuing' },
-      prompt: { tokens: 300, paceMs: 15 },
-      faults: [{ atMs: 300, kind: 'server-term', server: 0, backAfterMs: 0 }],
-    },
+    { name: 'drain-and-continue', covers: 'F2', what: 'SIGTERM: another process continues the answers, exit code 0' },
+    { ...continued, graceMs: 0, faults: [stopOwner] },
     allContinued,
   ),
   planned(
-    {
-      name: 'zombie',
-      covers: 'F3',
-      what: 'SIGSTOP past the lease, then SIGCONT: the zombie must not write or show more',
-    },
-    {
-      sessions: 5,
-      prompt: { tokens: 800, paceMs: 8 },
-      readers: [{ via: 0 }, { via: 0 }, { via: 1 }],
-      faults: [{ atMs: 600, kind: 'server-hang', server: 0, forMs: 4_000 }],
-    },
+    { name: 'zombie', covers: 'F3', what: 'SIGSTOP past the lease, then SIGCONT: the zombie writes and shows nothing' },
+    { ...watched, faults: [{ atMs: 600, kind: 'server-hang', server: 0, forMs: 4_000 }] },
     someInterrupted,
   ),
   planned(
-    { name: 'blocked-loop', covers: 'F4', what: 'an event loop that is busy for longer than the lease' },
-    {
-      sessions: 5,
-      prompt: { tokens: 800, paceMs: 8 },
-      readers: [{ via: 0 }, { via: 0 }, { via: 1 }],
-      faults: [{ atMs: 600, kind: 'server-block', server: 0, forMs: 4_000 }],
-    },
+    { name: 'blocked-loop', covers: 'F4', what: 'an event loop that blocks for longer than the lease' },
+    { ...watched, faults: [{ atMs: 600, kind: 'server-block', server: 0, forMs: 4_000 }] },
     someInterrupted,
   ),
   planned(
-    { name: 'long-run', covers: 'P3', what: 'an answer that takes longer than a lease, without any fault' },
+    { name: 'long-run', covers: 'P3', what: 'an answer that takes longer than a lease, without a fault' },
     { profile: 'patient', sessions: 2, prompt: { tokens: 400, paceMs: 40 } },
     allComplete,
   ),
   {
     name: 'clock-skew',
     covers: 'F20',
-    what: 'one server an hour ahead, the other an hour behind: no lease is taken early',
+    what: 'one clock an hour fast, the other an hour slow: no server claims a lease early',
     async run(world, seed) {
       await world.use('patient', 300)
       const hourMs = 3_600_000
-      await restartWith(world, [{ clockSkewMs: hourMs }, { clockSkewMs: -hourMs }])
+      await world.restartServers([{ clockSkewMs: hourMs }, { clockSkewMs: -hourMs }])
       const outcome = await runSketch(world, sketchPlan('clock-skew', seed, { profile: 'patient' }), allComplete)
       await world.restartServers()
-      return { ...outcome, injected: new Map([['clock-skew', 2]]) }
+      return withFound(outcome, [], new Map([['clock-skew', 2]]))
     },
   },
   {
     name: 'crash-at-every-await',
     covers: 'F21',
-    what: 'the process ends at its n-th call of the database, before and after it, for every n',
+    what: 'the process crashes before and after its nth call of the database, for every n',
     async run(world, seed, until) {
       const outcomes: Outcome[] = []
-      // Each seed begins elsewhere: where there is no time for all of them, others come next time.
+      // Each seed begins at another point, so a slice without time for all of them tests others the next time.
       for (let at = 0; at < crashPoints.length && (at === 0 || performance.now() < until); at++) {
         const crash = crashPoints[(seed + at) % crashPoints.length]
         if (crash !== undefined) outcomes.push(await crashAt(world, seed, crash))
@@ -183,22 +163,10 @@ export const serverFaults: readonly Scenario[] = [
 
 async function crashAt(world: World, seed: number, crash: CrashPoint): Promise<Outcome> {
   await world.use('short', 300)
-  await restartWith(world, [{ crashAt: crash }, {}])
+  await world.restartServers([{ crashAt: crash }, {}])
   const sketch = { sessions: 1, prompt: { tokens: 5, paceMs: 60 }, turn: { via: 0 } } as const
   const plan = sketchPlan(`crash-at-every-await/${crash.call}-${crash.when}`, seed, sketch)
   const outcome = await runSketch(world, plan)
   const violations = outcome.verdict.violations.map((text) => `crash ${crash.when} call ${crash.call}: ${text}`)
   return { injected: new Map([['crash-at-await', 1]]), verdict: { ...outcome.verdict, violations } }
-}
-
-type Special = Parameters<World['servers'][number]['start']>[0]
-
-/** Replaces the servers by such with settings of their own. */
-export async function restartWith(world: World, specials: readonly Special[]): Promise<void> {
-  await Promise.all(
-    world.servers.map(async (server, at) => {
-      await server.kill()
-      await server.start(specials[at] ?? {})
-    }),
-  )
 }

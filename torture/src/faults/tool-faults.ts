@@ -1,8 +1,8 @@
-/** F23: what tools do wrong, and what becomes of them when their process is lost. */
+/** F23: faults of tools, and the loss of a process while its tool runs. */
 import { unknownOutcome } from '@verbatim/core'
 import type { ToolFault } from '../prompt.ts'
 import type { FaultPlan } from '../plan/plan.ts'
-import { allComplete, allContinued, merge, runSketch, sketchPlan } from './scenario.ts'
+import { allComplete, allContinued, merge, runSketch, sketchPlan, withFound } from './scenario.ts'
 import type { Expectation, Outcome, Scenario } from './scenario.ts'
 import type { World } from '../world/world.ts'
 
@@ -10,7 +10,7 @@ export const toolFaults: readonly Scenario[] = [
   {
     name: 'tools',
     covers: 'F23',
-    what: 'tools that throw, come too late or answer too much: the answer goes on behind them',
+    what: 'tools that throw, are late or return too much: the answer goes on',
     async run(world, seed) {
       const outcomes: Outcome[] = []
       for (const fault of ['tool-throws', 'tool-late', 'tool-huge'] as const)
@@ -21,7 +21,7 @@ export const toolFaults: readonly Scenario[] = [
   {
     name: 'tool-lost',
     covers: 'F23 F1',
-    what: 'SIGKILL while a tool runs: the answer is continued, the model asks again, and the tool is not run twice',
+    what: 'SIGKILL while a tool runs: the continuation does not run the tool again',
     async run(world, seed) {
       const faults: FaultPlan[] = [{ atMs: 0, kind: 'server-kill', server: 0, backAfterMs: 100 }]
       return await useTool(world, seed, { fault: 'tool-lost', faults, expected: allContinued })
@@ -37,7 +37,7 @@ interface ToolCase {
 
 async function useTool(world: World, seed: number, { fault, faults = [], expected }: ToolCase): Promise<Outcome> {
   const plan = sketchPlan(`tools/${fault}`, seed, {
-    // Leases that do not lapse by themselves: what is lost is lost while its tool runs.
+    // Leases that outlive the scenario, so that a run is lost only while its tool runs.
     profile: 'patient',
     sessions: 2,
     turn: { agentId: fault === 'tool-lost' ? 'slow-tooling' : 'tooling' },
@@ -46,14 +46,12 @@ async function useTool(world: World, seed: number, { fault, faults = [], expecte
     faults,
   })
   const outcome = await runSketch(world, plan, expected)
-  const violations = [...outcome.verdict.violations]
-  for (const { turns } of plan.sessions)
-    for (const { prompt } of turns) violations.push(...(await checkCalls(world, prompt.runId, fault)))
-  const injected = new Map([...outcome.injected, [fault, plan.sessions.length]])
-  return { injected, verdict: { ...outcome.verdict, violations } }
+  const prompts = plan.sessions.flatMap(({ turns }) => turns.map(({ prompt }) => prompt))
+  const found = await Promise.all(prompts.map(async ({ runId }) => await checkCalls(world, runId, fault)))
+  return withFound(outcome, found.flat(), new Map([...outcome.injected, [fault, prompts.length]]))
 }
 
-/** The tool ran once; where it was lost, the answer of the run that called it says so. */
+/** The tool ran once; if it was lost, its result says that the outcome is unknown. */
 async function checkCalls(world: World, runId: string, fault: ToolFault): Promise<string[]> {
   const found: string[] = []
   const calls = await world.db.collection('tool_calls').find({ run: runId }).toArray()

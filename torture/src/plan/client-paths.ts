@@ -1,4 +1,4 @@
-/** The ways of real clients into the fleet: each an address of its own, behind which is a server that lives. */
+/** The addresses of real clients: each has its own proxy, which connects to a server that runs. */
 import { TcpProxy } from '../world/tcp-proxy.ts'
 import type { World } from '../world/world.ts'
 
@@ -11,19 +11,19 @@ export class ClientPaths implements AsyncDisposable {
     this.#world = world
   }
 
-  /** A way that leads to server `via`, or to another while that is down. */
+  /** A proxy to server `via`, or to the other one while that is down. */
   async open(via: number): Promise<TcpProxy> {
-    const world = this.#world
     const proxy = await TcpProxy.start(() =>
-      [0, 1].flatMap((at) =>
-        world.server(via + this.#turn + at).isRunning ? [world.server(via + this.#turn + at).front.port] : [],
-      ),
+      [0, 1]
+        .map((at) => this.#world.server(via + this.#turn + at))
+        .filter(({ isRunning }) => isRunning)
+        .map(({ front }) => front.port),
     )
     this.#proxies.push(proxy)
     return proxy
   }
 
-  /** Every client loses its connection and comes back at another server. */
+  /** Every client loses its connection and reconnects to the other server. */
   move(): void {
     this.#turn++
     for (const proxy of this.#proxies) proxy.cut()

@@ -1,4 +1,4 @@
-/** What is known of a plan once it has run: the checker's input. */
+/** What clients saw of a plan: the checker's input. */
 import type { CancelRunResult, Run } from '@verbatim/core'
 import type { History } from '../clients/history.ts'
 import type { SdkHistory } from '../clients/sdk-reader.ts'
@@ -8,21 +8,21 @@ export interface RunEvidence {
   readonly session: SessionPlan
   readonly turn: TurnPlan
   readonly runId: string
-  /** The run whose prompt this one answers again. */
+  /** The run that this one retries. */
   readonly retryOf: string | null
-  /** The run that answered this one's prompt again. */
+  /** The retry of this run. */
   retriedBy: RunEvidence | undefined
-  /** Answers to starts, in the order they came. */
+  /** Answers to starts, in their order. */
   readonly acks: Run[]
-  /** When the start was first sent, and when it was first confirmed, by the harness's one clock. */
+  /** The times of the first start and of its first confirmation, by the harness's clock. */
   sentAtMs: number
   ackedAtMs: number
-  /** True when the real client's start was confirmed. */
+  /** Whether a server confirmed the real client's start. */
   isSdkAcked: boolean
-  /** True when nobody asks about the start any more. */
+  /** Whether no client asks about the start any more. */
   isAbandoned: boolean
   readonly cancels: CancelRunResult[]
-  /** True when a cancel was sent at all, answered or not. */
+  /** Whether a cancel was sent, answered or not. */
   wasCancelSent: boolean
   readonly histories: History[]
   readonly sdkHistories: SdkHistory[]
@@ -50,11 +50,11 @@ export function newEvidence(session: SessionPlan, turn: TurnPlan, retryOf: strin
 export interface Evidence {
   readonly plan: Plan
   readonly runs: readonly RunEvidence[]
-  /** Whether MongoDB was so slow that a process could lose its leases without a fault of the plan's. */
+  /** Whether MongoDB was so slow that a process could lose its leases without a fault of the plan. */
   readonly wasSlow: boolean
-  /** For how long MongoDB or the harness itself was late, in milliseconds. */
+  /** How late MongoDB or the harness itself was in total, in milliseconds. */
   readonly slowMs: number
-  /** What was seen to be wrong while it ran. */
+  /** What the clients themselves found to be wrong. */
   readonly violations: string[]
 }
 
@@ -70,7 +70,7 @@ export function noteAcked(run: RunEvidence): void {
   run.ackedAtMs = Math.min(run.ackedAtMs, performance.now())
 }
 
-/** Whether `run` is known to have been admitted before `other`: it was confirmed before the other was sent at all. */
+/** Whether `run` was certainly admitted before `other`: a server confirmed it before a client sent the other. */
 export function wasAdmittedBefore(run: RunEvidence, other: RunEvidence): boolean {
   return run.ackedAtMs < other.sentAtMs
 }

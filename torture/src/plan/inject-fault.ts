@@ -1,27 +1,28 @@
-/** Does to the world what a fault says, and undoes it when its time is over. */
+/** Injects a fault into the world, and ends it when its time is over. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Document } from 'mongodb'
 import type { MongoSet } from '../world/mongo-set.ts'
 import { rollOver } from '../world/roll-over.ts'
 import type { World } from '../world/world.ts'
-import type { FailHow, Fault, NodeChoice } from './plan.ts'
+import type { FailHow, Fault, NodeChoice, WireFault } from './plan.ts'
 
 /** Resolves when the fault is over. */
 export async function injectFault(world: World, fault: Fault, moveClients: () => void): Promise<void> {
+  const { mongo } = world
   switch (fault.kind) {
     case 'server-kill':
-      await world.server(fault.server).kill()
+    case 'server-term': {
+      const server = world.server(fault.server)
+      await (fault.kind === 'server-kill' ? server.kill() : server.terminate())
       await sleep(fault.backAfterMs)
-      return await world.server(fault.server).start()
-    case 'server-term':
-      await world.server(fault.server).terminate()
-      await sleep(fault.backAfterMs)
-      return await world.server(fault.server).start()
+      return await server.start()
+    }
     case 'server-hang':
       world.server(fault.server).hang()
       await sleep(fault.forMs)
       return world.server(fault.server).wake()
     case 'server-block':
-      return world.server(fault.server).block(fault.forMs)
+      return world.server(fault.server).send({ type: 'block', ms: fault.forMs })
     case 'clients-move':
       return moveClients()
     case 'front-cut':
@@ -33,62 +34,49 @@ export async function injectFault(world: World, fault: Fault, moveClients: () =>
       return await injectWireFault(world, fault)
     case 'mongod-kill':
     case 'mongod-abort':
-    case 'mongod-disk-full':
-      return await endMongod(world.mongo, fault)
+    case 'mongod-disk-full': {
+      const node = await nodeOf(mongo, fault.node)
+      if (fault.kind === 'mongod-disk-full') await mongo.fillDisk(node)
+      else await mongo.kill(node, fault.kind === 'mongod-kill' ? 'SIGKILL' : 'SIGABRT')
+      await sleep(fault.backAfterMs)
+      return await mongo.restart(node)
+    }
     case 'mongod-hang': {
-      const node = await nodeOf(world.mongo, fault.node)
-      await world.mongo.hang(node)
+      const node = await nodeOf(mongo, fault.node)
+      await mongo.hang(node)
       await sleep(fault.forMs)
-      return await world.mongo.wake(node)
+      return await mongo.wake(node)
     }
     case 'history-lost':
-      world.server(fault.server).hang()
-      await rollOver(world)
-      world.server(fault.server).wake()
-      if ((await world.db.collection('runs').countDocuments({ status: 'running' })) === 0)
-        throw new Error('Nothing is left to follow')
-      return world.server(fault.server + 1).front.cut()
+      return await loseHistory(world, fault.server)
     case 'step-down':
-      return await world.mongo.stepDown()
+      return await mongo.stepDown()
     case 'lose-unreplicated':
-      return await loseUnreplicated(world.mongo, fault)
+      return await loseUnreplicated(mongo, fault)
     case 'fail-commands':
-      return await failCommands(world.mongo, fault)
+      return await failCommands(mongo, fault)
   }
 }
-
-type WireFault = Extract<Fault, { kind: `front-${string}` | `back-${string}` }>
 
 async function injectWireFault(world: World, fault: WireFault): Promise<void> {
   const { front, back } = world.server(fault.server)
   const proxy = fault.kind.startsWith('front') ? front : back
   if (proxy === undefined) return
-  switch (fault.kind) {
-    case 'front-cut':
-    case 'back-cut':
-      return proxy.cut()
-    case 'front-blackhole':
-    case 'back-blackhole':
-      proxy.blackhole(true)
-      await sleep(fault.forMs)
-      return proxy.blackhole(false)
-    case 'front-delay':
-    case 'back-delay':
-      proxy.delay(fault.delayMs)
-      await sleep(fault.forMs)
-      return proxy.delay(0)
-  }
+  if (!('forMs' in fault)) return proxy.cut()
+  if ('delayMs' in fault) proxy.delay(fault.delayMs)
+  else proxy.blackhole(true)
+  await sleep(fault.forMs)
+  if ('delayMs' in fault) proxy.delay(0)
+  else proxy.blackhole(false)
 }
 
-async function endMongod(
-  mongo: MongoSet,
-  { kind, node: choice, backAfterMs }: Extract<Fault, { kind: 'mongod-kill' | 'mongod-abort' | 'mongod-disk-full' }>,
-): Promise<void> {
-  const node = await nodeOf(mongo, choice)
-  if (kind === 'mongod-disk-full') await mongo.fillDisk(node)
-  else await mongo.kill(node, kind === 'mongod-kill' ? 'SIGKILL' : 'SIGABRT')
-  await sleep(backAfterMs)
-  return await mongo.restart(node)
+async function loseHistory(world: World, server: number): Promise<void> {
+  world.server(server).hang()
+  await rollOver(world)
+  world.server(server).wake()
+  const running = await world.db.collection('runs').countDocuments({ status: 'running' })
+  if (running === 0) throw new Error('No run is left to follow')
+  world.server(server + 1).front.cut()
 }
 
 async function loseUnreplicated(
@@ -101,7 +89,7 @@ async function loseUnreplicated(
   await sleep(aloneMs)
   await mongo.kill(primary)
   await Promise.all(secondaries.map(async (index) => await mongo.wake(index)))
-  await sleep(backAfterMs) // the others elect one of them: what only the dead one had is rolled back when it returns
+  await sleep(backAfterMs) // the others elect a primary, so the returning node rolls back what only it has
   await mongo.restart(primary)
 }
 
@@ -112,23 +100,22 @@ async function nodeOf(mongo: MongoSet, choice: NodeChoice): Promise<number> {
 
 async function failCommands(
   mongo: MongoSet,
-  { how, commands, times }: { how: FailHow; commands: readonly string[]; times: number },
+  { how, commands, times }: Extract<Fault, { kind: 'fail-commands' }>,
 ): Promise<void> {
-  const failCommands_ = [...commands]
+  if (how.type === 'applied-then-cut')
+    return await mongo.fail('onPrimaryTransactionalWrite', times, { closeConnection: true })
+  await mongo.fail('failCommand', times, { failCommands: commands, ...failureOf(how) })
+}
+
+function failureOf(how: Exclude<FailHow, { type: 'applied-then-cut' }>): Document {
   switch (how.type) {
     case 'close':
-      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, closeConnection: true })
+      return { closeConnection: true }
     case 'code':
-      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, errorCode: how.code })
-    case 'write-concern': {
-      const writeConcernError = { code: how.code, codeName: 'Injected', errmsg: 'injected' }
-      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, writeConcernError })
-    }
-    case 'block': {
-      const block = { blockConnection: true, blockTimeMS: how.ms }
-      return await mongo.fail('failCommand', { times }, { failCommands: failCommands_, ...block })
-    }
-    case 'applied-then-cut':
-      return await mongo.fail('onPrimaryTransactionalWrite', { times }, { closeConnection: true })
+      return { errorCode: how.code }
+    case 'write-concern':
+      return { writeConcernError: { code: how.code, codeName: 'Injected', errmsg: 'injected' } }
+    case 'block':
+      return { blockConnection: true, blockTimeMS: how.ms }
   }
 }

@@ -1,38 +1,20 @@
-/** A seed becomes a plan: the same seed, the same plan. What the processes make of it is up to the machine. */
+/** Makes a plan from a seed. The same seed makes the same plan; how it runs depends on the machine. */
 import type { Random } from '../random.ts'
 import { createRandom } from '../random.ts'
 import type { PromptSpec, ProviderFault } from '../prompt.ts'
 import type { ProfileName } from '../world/world.ts'
 import { isDeadly } from './plan.ts'
-import type {
-  CancelPlan,
-  FailHow,
-  Fault,
-  FaultPlan,
-  Plan,
-  ReaderPlan,
-  SessionPlan,
-  StartStyle,
-  TurnPlan,
-} from './plan.ts'
+import type { CancelPlan, FailHow, Fault, FaultPlan, Plan, ReaderPlan, SessionPlan, TurnPlan } from './plan.ts'
 
 export interface PlanOptions {
   readonly seed: number
   readonly nodes: 1 | 3
 }
 
-/** Faults come within so long of the plan's start, in milliseconds. */
+/** Faults come within this time from the plan's start, in milliseconds. */
 const faultWindowMs = 1_100
 
-const startStyles: readonly StartStyle[] = [
-  'repeated',
-  'repeated',
-  'duplicate',
-  'answer_lost',
-  'abandoned',
-  'sdk',
-  'sdk',
-]
+const startStyles = ['repeated', 'repeated', 'duplicate', 'answer_lost', 'abandoned', 'sdk', 'sdk'] as const
 
 export function makePlan({ seed, nodes }: PlanOptions): Plan {
   const random = createRandom(seed)
@@ -50,7 +32,7 @@ export function makePlan({ seed, nodes }: PlanOptions): Plan {
 }
 
 function pickProfile(random: Random, faults: readonly FaultPlan[]): ProfileName {
-  // Where nothing dies every run must complete, if only leases are long enough; where something does, long leases cost time.
+  // Without a deadly fault every run must complete if leases are long enough; with one, long leases cost time.
   const isMild = faults.every((fault) => !isDeadly(fault))
   if (isMild && random.chance(0.6)) return 'patient'
   return random.chance(0.15) ? 'archiving' : 'short'
@@ -165,7 +147,7 @@ function fails(random: Random, how: FailHow, commands: readonly string[]): Fault
 function makeFaults(random: Random, nodes: 1 | 3): FaultPlan[] {
   const families = [serverFaults, serverFaults, wireFaults, failPoints, mongoFaults]
   const all = nodes === 1 ? [...families, backFaults] : [...families, mongoFaults, secondaryFaults]
-  // One in twelve is calm: what happens without a fault must be right as well.
+  // One plan in twelve has no fault.
   const count = random.chance(1 / 12) ? 0 : random.int(1, 4)
   const made = Array.from({ length: count }, () => ({
     atMs: random.int(20, faultWindowMs),

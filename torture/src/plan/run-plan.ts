@@ -1,4 +1,4 @@
-/** Runs a plan on a world: prompts and faults at once, then healing, then waiting for the ends. */
+/** Runs a plan on a world: prompts and faults at the same time, then the healing, then the wait for the ends. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { World } from '../world/world.ts'
 import { ClientPaths } from './client-paths.ts'
@@ -11,9 +11,9 @@ import { feelPulse } from './pulse.ts'
 import { takeTurn } from './take-turn.ts'
 import type { TurnContext } from './take-turn.ts'
 
-/** How long everything may take to end once nothing is broken any more, beside a lease, in milliseconds. */
+/** Everything ends within this time and a lease after the healing, in milliseconds. */
 const slackMs = 45_000
-/** The machine's slowness is not the engine's: by so much of it at most everything may take longer, in milliseconds. */
+/** The machine's lateness prolongs that time by at most this, in milliseconds. */
 const maxGivenMs = 120_000
 
 export interface PlanRun {
@@ -37,7 +37,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
     runs: session.turns.map((turn) => newEvidence(session, turn)),
   }))
   const talking = Promise.all(sessions.map(async ({ session, runs }) => await talk(context, session, runs)))
-  talking.catch(() => {}) // awaited below, behind the faults
+  talking.catch(() => {}) // awaited below, after the faults
   const first = sessions.flatMap(({ runs }) => runs.slice(0, 1))
   if (plan.faultsFrom === 'streaming') await untilStreaming(first)
   if (plan.faultsFrom === 'tools') await untilToolsCalled(world, first)
@@ -45,13 +45,13 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   await world.heal()
   const healedAt = performance.now()
   const slowBeforeMs = pulse.slowMs
-  const waitOptions = setInterval(() => {
+  const deadline = setInterval(() => {
     const givenMs = Math.min(pulse.slowMs - slowBeforeMs, maxGivenMs)
     if (performance.now() - healedAt > slackMs + world.leases.leaseMs + givenMs) over.abort()
   }, 100)
   await talking
-  if (over.signal.aborted) violations.push('hanging: not everything had ended in time after everything was healed')
-  clearInterval(waitOptions)
+  if (over.signal.aborted) violations.push('hanging: not everything ended in time after the healing')
+  clearInterval(deadline)
   over.abort()
   for (const exit of world.exits) if (exit !== 0) violations.push(`a drained server ended with ${exit}`)
   const asked = sessions.flatMap(({ runs }) => runs)
@@ -61,7 +61,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   return { evidence: { plan, runs, wasSlow, slowMs, violations }, injected }
 }
 
-/** The turns of a session, one behind the other, or on top of one another. */
+/** The turns of a session, one after the other or overlapping. */
 async function talk(context: TurnContext, session: SessionPlan, runs: readonly RunEvidence[]): Promise<void> {
   const turns: Promise<void>[] = []
   for (const run of runs) {
@@ -72,37 +72,35 @@ async function talk(context: TurnContext, session: SessionPlan, runs: readonly R
   await Promise.all(turns)
 }
 
-/** Resolves when a few events of each of these runs have been read. */
+/** Waits until readers have a few events of each run. */
 async function untilStreaming(runs: readonly RunEvidence[]): Promise<void> {
   const isStreaming = ({ histories }: RunEvidence) =>
     histories.some((history) => history.lastSeq > 4 || history.hasEnded)
-  const deadline = performance.now() + slackMs
-  while (!runs.every(isStreaming) && performance.now() < deadline) await sleep(10)
+  await untilTrue(async () => runs.every(isStreaming))
 }
 
-/** Resolves when each of these runs has called its tool. */
+/** Waits until each run has called its tool. */
 async function untilToolsCalled({ db }: World, runs: readonly RunEvidence[]): Promise<void> {
   const ofRuns = { run: { $in: runs.map(({ runId }) => runId) } }
+  await untilTrue(async () => (await db.collection('tool_calls').distinct('run', ofRuns)).length === runs.length)
+}
+
+async function untilTrue(condition: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + slackMs
-  while (
-    (await db.collection('tool_calls').distinct('run', ofRuns)).length < runs.length &&
-    performance.now() < deadline
-  )
-    await sleep(10)
+  while (!(await condition()) && performance.now() < deadline) await sleep(10)
 }
 
 async function injectAll(context: TurnContext, faults: readonly FaultPlan[], injected: Map<string, number>) {
   await Promise.all(
     faults.map(async (fault) => {
       await sleep(fault.atMs)
-      const label = labelOf(fault)
-      try {
-        await injectFault(context.world, fault, () => context.paths.move())
-        injected.set(label, (injected.get(label) ?? 0) + 1)
-      } catch {
-        // Two faults can be in each other's way: a fail point cannot be set on a mongod that was just killed.
-        injected.set(`${label} (not possible)`, (injected.get(`${label} (not possible)`) ?? 0) + 1)
-      }
+      // One fault can prevent another: a mongod that was just killed takes no fail point.
+      const isDone = await injectFault(context.world, fault, () => context.paths.move()).then(
+        () => true,
+        () => false,
+      )
+      const label = isDone ? labelOf(fault) : `${labelOf(fault)} (not possible)`
+      injected.set(label, (injected.get(label) ?? 0) + 1)
     }),
   )
 }

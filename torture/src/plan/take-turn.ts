@@ -1,7 +1,7 @@
-/** One prompt of a plan: sent as the plan says, read by all its readers, cancelled if it is to be. */
+/** Sends one prompt of a plan, reads its answer with all readers, and cancels or retries it if the plan says so. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isTerminalEvent } from '@verbatim/core'
-import type { Run, RunEvent } from '@verbatim/core'
+import type { Run } from '@verbatim/core'
 import { promptText } from '../prompt.ts'
 import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
@@ -17,12 +17,12 @@ import type { CancelPlan, ReaderPlan } from './plan.ts'
 export interface TurnContext {
   readonly world: World
   readonly paths: ClientPaths
-  /** Aborts when the plan's time is over. */
+  /** Aborts at the end of the plan's time. */
   readonly signal: AbortSignal
   readonly violations: string[]
 }
 
-/** Resolves when the run has ended and everybody has read it; `onEnded` is called when the first reader has. */
+/** Resolves when every reader has read the run to its end; calls `onEnded` when the first one has. */
 export async function takeTurn(context: TurnContext, run: RunEvidence, onEnded: () => void): Promise<void> {
   const { turn } = run
   const keeper: ReaderPlan = { type: 'raw', via: turn.via, joinAfterMs: 0, dropEvery: 0, slowMs: 0 }
@@ -50,7 +50,7 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
       isAbandoned: () => run.isAbandoned,
     })
   }
-  // The client gives up on a run that is not there, so it joins one that is.
+  // The client gives up on a run that does not exist yet, so it joins after the start.
   while (!isAcked(run) && !run.isAbandoned && !signal.aborted) await sleep(20)
   if (run.isAbandoned && !isAcked(run)) return
   await using client = openClient(await paths.open(plan.via))
@@ -92,22 +92,22 @@ function takeAck(run: RunEvidence, ack: Run): void {
   noteAcked(run)
 }
 
-/** What passes by itself; anything else is a refusal that no plan provokes. */
-const passing = new Set(['SESSION_BUSY', 'UNAVAILABLE'])
+/** Refusals that a plan provokes; the client repeats the call. */
+const transient = new Set(['SESSION_BUSY', 'UNAVAILABLE'])
 
 async function sendUntilAnswered(context: TurnContext, run: RunEvidence, input: StartInput): Promise<void> {
   const { world, signal, violations } = context
   for (let tries = 0; !signal.aborted; tries++) {
     const answer = await startOnce(world.server(run.turn.via + tries).front, input)
     if (answer.type === 'data') return takeAck(run, answer.data)
-    if (answer.type === 'refused' && !passing.has(answer.error.code)) {
+    if (answer.type === 'refused' && !transient.has(answer.error.code)) {
       violations.push(`a start was refused with ${answer.error.code}: ${answer.error.message}`)
       run.isAbandoned = true
       return
     }
     await sleep(40, undefined, { signal }).catch(() => {})
   }
-  violations.push(`the start of ${run.runId} was never answered`)
+  violations.push(`no server answered the start of ${run.runId}`)
   run.isAbandoned = true
 }
 
@@ -119,18 +119,18 @@ async function sendBySdk(context: TurnContext, run: RunEvidence, input: StartInp
   }
   const seen = await sendAndRead(client, input, { signal: context.signal, onStarted })
   await client[Symbol.asyncDispose]()
-  // A busy session is told at once; who wants to wait asks again.
+  // The real client does not repeat a start that a busy session refuses.
   if (seen.refusedWith === 'SESSION_BUSY') return await sendUntilAnswered(context, run, input)
   run.sdkHistories.push(seen)
   if (!run.isSdkAcked) run.isAbandoned = true
 }
 
-/** Asks for another answer when the first reader was told that the run ended without one, and nothing goes on from it. */
+/** Retries a run that ended without an answer and without a continuation. */
 async function retry(context: TurnContext, run: RunEvidence, keeper: ReaderPlan): Promise<void> {
   const { world, signal, violations } = context
   const { session, turn, runId } = run
-  const last = JSON.parse(run.histories[0]?.events.at(-1) ?? 'null') as RunEvent | null
-  if (turn.retryId === null || last === null || !isTerminalEvent(last)) return
+  const last = run.histories[0]?.last
+  if (turn.retryId === null || last === undefined || !isTerminalEvent(last)) return
   if (last.type === 'run_completed' || (last.type === 'run_interrupted' && last.continuedBy !== undefined)) return
   const again = newEvidence(session, turn, runId)
   run.retriedBy = again
@@ -139,9 +139,9 @@ async function retry(context: TurnContext, run: RunEvidence, keeper: ReaderPlan)
   for (let tries = 0; !isAcked(again) && !again.isAbandoned && !signal.aborted; tries++) {
     const answer = await retryOnce(world.server(turn.via + tries).front, runId, again.runId)
     if (answer.type === 'data') takeAck(again, answer.data)
-    else if (answer.type === 'refused' && !passing.has(answer.error.code)) {
+    else if (answer.type === 'refused' && !transient.has(answer.error.code)) {
       again.isAbandoned = true
-      // Another prompt of the session may have come behind it; where there is none, the refusal is wrong.
+      // The refusal is right if another prompt of the session came after the run.
       if (answer.error.code !== 'RUN_NOT_RETRYABLE' || session.turns.length === 1)
         violations.push(`a retry was refused with ${answer.error.code}: ${answer.error.message}`)
     } else await sleep(40, undefined, { signal }).catch(() => {})

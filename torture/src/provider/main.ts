@@ -1,4 +1,4 @@
-/** A provider in a process of its own that speaks Anthropic's streaming protocol and answers what the prompt's seed leads to. */
+/** A provider in its own process: it speaks Anthropic's streaming protocol and answers with the script of the prompt. */
 import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,7 +8,7 @@ import type { PromptSpec } from '../prompt.ts'
 
 process.on('disconnect', () => process.exit(1))
 
-/** Runs whose first call was refused already. */
+/** Runs whose first call it has refused. */
 const refused = new Set<string>()
 
 const server = createServer((request, response) => {
@@ -34,30 +34,30 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 }
 
 function promptOf(body: string): PromptSpec {
-  // The last prompt in the conversation; JSON escapes leave its characters as they are.
+  // The last prompt of the conversation; JSON escapes none of its characters.
   const prompts = body.match(/torture seed=\d+ run=\S+ tokens=\d+ pace=\d+ fault=[\w-]+/g) ?? []
   return parsePrompt(prompts.at(-1) ?? '')
 }
 
-/** What one model call says: tokens of the script, and the call of a tool behind them. */
+/** What one model call says: tokens of the script, and then perhaps a tool call. */
 interface Saying {
   readonly from: number
   readonly to: number
-  /** Id of the call. */
+  /** Id of the tool call. */
   readonly toolUse: string | undefined
 }
 
 /**
- * With a tool's fault half of the answer comes before the call and half behind its result. A run that goes on from a lost one
- * makes the same call again, as models do: it is for the agent not to let it happen.
+ * With a tool fault, half of the answer comes before the tool call and half after its result. A continuation makes the same call
+ * again, as models do; the agent must not run it.
  */
 function sayingOf(spec: PromptSpec, body: string): Saying {
   const half = tokensBeforeFault(spec)
   if (!isToolFault(spec.fault)) return { from: 0, to: half, toolUse: undefined }
   const callId = (count: number) => `toolu_${count}_${spec.runId}`
   if (!body.includes(callId(1))) return { from: 0, to: half, toolUse: callId(1) }
-  const isLinked = body.includes(continuationPrompt)
-  if (isLinked && !body.includes(callId(2))) return { from: half, to: half, toolUse: callId(2) }
+  const isContinuation = body.includes(continuationPrompt)
+  if (isContinuation && !body.includes(callId(2))) return { from: half, to: half, toolUse: callId(2) }
   return { from: half, to: scriptOf(spec).tokens.length, toolUse: undefined }
 }
 

@@ -1,7 +1,7 @@
 import type { MongoStorage } from '@verbatim/core/mongodb'
 import type { CrashPoint } from './server-config.ts'
 
-/** What a run's own progress calls; what every process calls all the time is left out, so that the count means something. */
+/** The calls that a run's own progress makes; periodic calls do not count, so that the nth call is always the same one. */
 const counted = {
   runRepository: ['startRun', 'finishRun', 'renewLeases', 'releaseLeases', 'requestCancel'],
   sessionRepository: ['listMessages'],
@@ -10,7 +10,7 @@ const counted = {
 
 type AnyCall = (...args: never[]) => unknown
 
-/** The same storage, whose n-th call ends the process as a power cut would. */
+/** The same storage, but its nth call ends the process as a power cut does. */
 export function crashAt(storage: MongoStorage, point: CrashPoint | null): MongoStorage {
   if (point === null) return storage
   let calls = 0

@@ -1,6 +1,6 @@
 /**
- * One real server process: engine, API and node:http. It loads everything first and waits for its configuration, so that a
- * killed one can be replaced at once. It ends when the harness does.
+ * One real server process: engine, API and node:http. It loads its code first and then waits for its configuration, so that it
+ * can replace a killed process at once. It ends with the harness.
  */
 import { createServer } from 'node:http'
 import { claude } from '@verbatim/core/claude'
@@ -23,7 +23,7 @@ process.on('message', (message: ToServer) => {
 })
 process.on('unhandledRejection', die)
 process.on('uncaughtException', die)
-tell({ type: 'warm' })
+report({ type: 'warm' })
 
 async function start(config: ServerConfig): Promise<void> {
   graceMs = config.graceMs
@@ -64,9 +64,9 @@ async function start(config: ServerConfig): Promise<void> {
     }
     stop().catch(die)
   })
-  // Last: whoever hears it may send SIGTERM at once.
+  // Last, because the harness may send SIGTERM at once.
   const address = server.address()
-  tell({ type: 'listening', port: typeof address === 'object' && address !== null ? address.port : 0 })
+  report({ type: 'listening', port: typeof address === 'object' && address !== null ? address.port : 0 })
 }
 
 const logger: Logger = {
@@ -76,10 +76,10 @@ const logger: Logger = {
 }
 
 function log(level: 'warn' | 'error', fields: LogFields, message: string): void {
-  tell({ type: 'log', level, text: `${message} ${JSON.stringify(fields)}` })
+  report({ type: 'log', level, text: `${message} ${JSON.stringify(fields)}` })
 }
 
-function tell(message: FromServer): void {
+function report(message: FromServer): void {
   if (process.connected) process.send?.(message)
 }
 
@@ -96,6 +96,6 @@ function block(ms: number): void {
 }
 
 function die(error: unknown): void {
-  tell({ type: 'log', level: 'error', text: `died: ${error instanceof Error ? error.stack : String(error)}` })
+  report({ type: 'log', level: 'error', text: `died: ${error instanceof Error ? error.stack : String(error)}` })
   setImmediate(() => process.exit(2))
 }

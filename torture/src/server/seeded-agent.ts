@@ -5,22 +5,22 @@ import type { Agent } from '@verbatim/core/server'
 import { expectedText, parsePrompt, scriptLeft } from '../prompt.ts'
 import type { Script } from '../prompt.ts'
 
-/** Says what its prompt's seed and run id lead to, at the pace they lead to. */
+/** Streams the script of its prompt. */
 export const seededAgent: Agent = {
   id: 'seeded',
   stream: ({ messages }, signal) => speak(scriptFor(messages), signal),
 }
 
-/** The same, but when its process is lost another one says the rest. */
+/** The same, but another process continues a lost run. */
 export const continuingAgent: Agent = { ...seededAgent, id: 'continuing', onCrash: 'continue' }
 
-/** What is left to say of the newest prompt of a person's, going by nothing but the history. */
+/** The rest of the script, from the history alone: the newest prompt of a person, and what its parts have said. */
 function scriptFor(messages: readonly Message[]): Script {
   const at = messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)
   const spec = parsePrompt(textOf(messages[at]?.content ?? []))
   const parts = messages.slice(at + 1).filter(({ role }) => role === 'assistant')
   const said = parts.map(({ content }) => textOf(content)).join('')
-  if (!expectedText(spec).startsWith(said)) throw new Error('The history is not what was said')
+  if (!expectedText(spec).startsWith(said)) throw new Error('The history holds another answer')
   return scriptLeft(spec, said)
 }
 

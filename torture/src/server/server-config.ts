@@ -1,4 +1,4 @@
-/** What a server process is told when it is to start. */
+/** What a server process gets at its start. */
 export interface ServerConfig {
   readonly mongoUri: string
   readonly databaseName: string
@@ -8,7 +8,7 @@ export interface ServerConfig {
   readonly graceMs: number
   /** Added to the engine's clock, in milliseconds. */
   readonly clockSkewMs: number
-  /** Ends the process with SIGKILL at the n-th call of its storage, before or after the call. */
+  /** Ends the process with SIGKILL before or after the nth call of its storage. */
   readonly crashAt: CrashPoint | null
 }
 
@@ -27,9 +27,9 @@ export interface CrashPoint {
 
 export type ToServer =
   | { readonly type: 'start'; readonly config: ServerConfig }
-  /** How long runs may go on behind SIGTERM. */
+  /** The time that runs get after SIGTERM. */
   | { readonly type: 'grace'; readonly ms: number }
-  /** Keeps the event loop busy. */
+  /** Blocks the event loop. */
   | { readonly type: 'block'; readonly ms: number }
 
 export type FromServer =

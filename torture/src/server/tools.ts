@@ -1,4 +1,4 @@
-/** Tools that go wrong, each in the way its name says; every call is recorded, so that none can be made twice unseen. */
+/** Tools that fail as their names say. Each records its calls, so that the checker sees a second one. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tool } from '@verbatim/core/claude'
 import type { Tool, ToolContext } from '@verbatim/core/claude'
@@ -6,12 +6,12 @@ import type { Db } from 'mongodb'
 import { z } from 'zod'
 import type { ToolFault } from '../prompt.ts'
 
-/** For every tool of the agent, in milliseconds. */
+/** Of the agent, in milliseconds. */
 export const toolTimeoutMs = 2_000
 
-/** Long enough to be killed in however late the kill comes, in milliseconds. */
+/** So slow that even a late kill comes while the tool runs, in milliseconds. */
 const slowMs = 25_000
-/** For the agent whose tool is killed, in milliseconds. */
+/** Of the agent whose process dies while its tool runs, in milliseconds. */
 export const slowToolTimeoutMs = 30_000
 
 const behaviours: Readonly<Record<ToolFault, (signal: AbortSignal) => Promise<string> | string>> = {
@@ -20,14 +20,14 @@ const behaviours: Readonly<Record<ToolFault, (signal: AbortSignal) => Promise<st
   },
   'tool-late': async (signal) => await sleep(60_000, 'too late', { signal }),
   'tool-huge': () => 'x'.repeat(300 * 1024),
-  'tool-lost': async (signal) => await sleep(slowMs, 'nobody was lost', { signal }),
+  'tool-lost': async (signal) => await sleep(slowMs, 'not lost', { signal }),
 }
 
 export function createTools(db: Db): Tool[] {
   return Object.entries(behaviours).map(([name, behave]) =>
     tool({
       name,
-      description: `Goes wrong: ${name}`,
+      description: `Fails: ${name}`,
       input: z.object({ run: z.string() }),
       async run({ run }, { runId, signal }: ToolContext) {
         await db.collection('tool_calls').insertOne({ run, by: runId, name })

@@ -1,4 +1,4 @@
-/** The MongoDB under torture: a replica set of one or three nodes that can be killed, hung, stepped down and made to fail. */
+/** The MongoDB under torture: a replica set of one or three nodes. */
 import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -10,22 +10,19 @@ import { processEnvironment } from '../env.ts'
 
 const run = promisify(execFile)
 
-/** How long an election may take, in milliseconds. */
+/** An election ends within this time, in milliseconds. */
 const primaryWithinMs = 30_000
 
-/** How long a node may find its port taken, in milliseconds. */
+/** A restarted node gets its port within this time, in milliseconds. */
 const restartWithinMs = 30_000
 
-/** How often a node is told what to do, when it closes the connection instead of answering. */
-const maxTells = 10
-
-/** How many commands fail, or until when. */
-export type FailPointMode = { readonly times: number } | 'alwaysOn'
+/** Attempts of a command when the node closes the connection instead of an answer. */
+const maxAttempts = 10
 
 export class MongoSet implements AsyncDisposable {
   readonly #set: EmbeddedReplicaSet
   readonly #hung = new Set<number>()
-  /** The harness's own connection: the checker's, not the servers'. */
+  /** The connection of the harness; servers have their own. */
   readonly client: MongoClient
 
   private constructor(set: EmbeddedReplicaSet) {
@@ -41,10 +38,9 @@ export class MongoSet implements AsyncDisposable {
     })
   }
 
-  /** @param oplogSizeMB of the replication log; a small one soon forgets what change streams have not read */
   static async start(nodes: 1 | 3, oplogSizeMB?: number): Promise<MongoSet> {
-    // A killed process leaves its open transaction behind, and with it the session's document locked, for as long as this
-    // (60 s by MongoDB's default): a plan cannot wait so long.
+    // The open transaction of a killed process locks the session's document for this long. MongoDB's default is 60 s, which is
+    // too long for a plan.
     const setParameters = { enableTestCommands: 1, transactionLifetimeLimitSeconds: 3 }
     const small = oplogSizeMB === undefined ? {} : { oplogSizeMB }
     const options = { env: processEnvironment, nodes, electionTimeoutMillis: 2_000, setParameters, ...small }
@@ -63,14 +59,14 @@ export class MongoSet implements AsyncDisposable {
     return this.#set.members[index]?.port ?? 0
   }
 
-  /** Asked by the one connection that is open: a new one for each look would be a load of its own on a busy machine. */
+  /** Asks over the open connection: a new one for each question would be a load on a busy machine. */
   async primary(): Promise<number> {
     const deadline = performance.now() + primaryWithinMs
     while (performance.now() < deadline) {
       const hello = await this.client
         .db('admin')
         .command({ hello: 1 })
-        .catch(() => undefined) // whoever was asked is gone
+        .catch(() => undefined) // the node is gone
       const index = this.#set.members.findIndex(({ host }) => host === hello?.['me'])
       if (hello?.['isWritablePrimary'] === true && index >= 0) return index
       await sleep(50)
@@ -84,20 +80,15 @@ export class MongoSet implements AsyncDisposable {
   }
 
   /**
-   * From now on no file of the node's can be written past its first byte, which is what it sees of a disk without room (Linux
-   * only). Resolves when that has ended it. @throws when it lives on
+   * Limits every file of the node to one byte, which looks like a full disk to it (Linux only). Resolves when the node has ended.
+   * @throws when it goes on
    */
   async fillDisk(index: number): Promise<void> {
     const pid = this.#set.members[index]?.pid() ?? 0
     await run('prlimit', ['--pid', String(pid), '--fsize=1'])
     const deadline = performance.now() + 20_000
     while (this.#isUp(index) && performance.now() < deadline) await sleep(20)
-    if (this.#isUp(index)) throw new Error('mongod goes on without a disk')
-  }
-
-  /** A clean shutdown; a primary steps down first. */
-  async stop(index: number): Promise<void> {
-    await this.#set.stopMember(index)
+    if (this.#isUp(index)) throw new Error('mongod goes on with a full disk')
   }
 
   async restart(index: number): Promise<void> {
@@ -106,7 +97,7 @@ export class MongoSet implements AsyncDisposable {
       try {
         await this.#set.restart(index)
       } catch (error) {
-        // Its port is free while it is down, and somebody's connection may have been given it.
+        // While the node is down, another connection may get its port.
         if (!/port_taken/.test(String(error)) || performance.now() > deadline) throw error
         await sleep(250)
       }
@@ -123,24 +114,24 @@ export class MongoSet implements AsyncDisposable {
     if (this.#isUp(index)) await this.#set.kill(index, 'SIGCONT')
   }
 
-  /** The primary steps down; with one node it is asked back after a second, with three another takes over. */
+  /** The primary steps down. A single node becomes primary again after a second; of three nodes another takes over. */
   async stepDown(): Promise<void> {
     const index = await this.primary()
     const isAlone = this.nodes === 1
     const command = { replSetStepDown: 5, secondaryCatchUpPeriodSecs: isAlone ? 0 : 2, force: isAlone }
-    await this.#admin(index, (admin) => admin.command(command)).catch(() => {}) // it may close our connection as well
+    await this.#admin(index, (admin) => admin.command(command)).catch(() => {}) // a step-down may close this connection as well
     if (!isAlone) return
     await sleep(700)
-    await this.#admin(index, (admin) => admin.command({ replSetFreeze: 0 })).catch(() => {}) // it has come back already
+    await this.#admin(index, (admin) => admin.command({ replSetFreeze: 0 })).catch(() => {}) // it is primary again already
   }
 
-  /** Makes commands of the servers fail on the primary; the harness's own go through. */
-  async fail(name: string, mode: FailPointMode, data: Document): Promise<void> {
-    const command = { configureFailPoint: name, mode, data: { ...data, appName: 'verbatim' } }
-    await this.#tell(await this.primary(), command)
+  /** Makes commands of the servers fail on the primary, but not those of the harness. */
+  async fail(name: string, times: number, data: Document): Promise<void> {
+    const command = { configureFailPoint: name, mode: { times }, data: { ...data, appName: 'verbatim' } }
+    await this.#command(await this.primary(), command)
   }
 
-  /** Everything runs and answers again, and no fail point is left. */
+  /** Makes every node run and answer again, without fail points. */
   async heal(): Promise<void> {
     for (const index of this.#hung) await this.wake(index)
     for (let index = 0; index < this.nodes; index++) await this.restart(index)
@@ -148,7 +139,7 @@ export class MongoSet implements AsyncDisposable {
     await Promise.all(
       Array.from({ length: this.nodes }, async (_, index) => {
         for (const name of ['failCommand', 'onPrimaryTransactionalWrite']) {
-          await this.#tell(index, { configureFailPoint: name, mode: 'off' })
+          await this.#command(index, { configureFailPoint: name, mode: 'off' })
         }
       }),
     )
@@ -164,14 +155,14 @@ export class MongoSet implements AsyncDisposable {
     return this.#set.members[index]?.isRunning() ?? false
   }
 
-  /** A node that is elected, steps down or rolls back closes its connections: it is told again. */
-  async #tell(index: number, command: Document): Promise<void> {
+  /** Repeats a command: a node that changes its state or rolls back closes its connections. */
+  async #command(index: number, command: Document): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
         await this.#admin(index, (admin) => admin.command(command))
         return
       } catch (error) {
-        if (!(error instanceof MongoNetworkError) || tries === maxTells) throw error
+        if (!(error instanceof MongoNetworkError) || tries === maxAttempts) throw error
         await sleep(200)
       }
     }

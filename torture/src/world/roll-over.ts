@@ -3,35 +3,35 @@ import { MongoServerError } from 'mongodb'
 import type { ResumeToken } from 'mongodb'
 import type { World } from './world.ts'
 
-/** MongoDB's code for a change stream that cannot go on: what it has not read is not kept any more. */
+/** MongoDB's code for a change stream that cannot resume: the oplog no longer holds its resume token. */
 const changeStreamHistoryLost = 286
 const megabytesAtOnce = 8
-/** Far past what the log may hold; it is cut once a minute. */
+/** Far more than the oplog may hold; MongoDB truncates it once a minute. */
 const fillingMegabytes = 320
 const withinMs = 100_000
 
-/** Writes until MongoDB's oplog has forgotten where it was, and proves it by asking for that place: about a minute. */
+/** Writes until the oplog has lost a resume token of now, and proves the loss with a change stream: about a minute. */
 export async function rollOver(world: World): Promise<void> {
   const filler = world.mongo.client.db('torture_filler').collection('filler')
-  const place = await placeNow(world)
+  const token = await tokenOfNow(world)
   const blob = Buffer.alloc(1024 * 1024)
   const deadline = performance.now() + withinMs
   for (let megabytes = 0; performance.now() < deadline; megabytes += megabytesAtOnce) {
     if (megabytes < fillingMegabytes) await filler.insertMany(Array.from({ length: megabytesAtOnce }, () => ({ blob })))
     else await sleep(500)
-    if (await isForgotten(world, place)) return void (await filler.drop())
+    if (await isLost(world, token)) return void (await filler.drop())
   }
-  throw new Error('The oplog keeps everything')
+  throw new Error('The oplog did not roll over')
 }
 
-async function placeNow(world: World): Promise<ResumeToken> {
+async function tokenOfNow(world: World): Promise<ResumeToken> {
   await using stream = world.db.watch()
   await stream.tryNext()
   return stream.resumeToken
 }
 
-async function isForgotten(world: World, place: ResumeToken): Promise<boolean> {
-  await using stream = world.db.watch([], { startAfter: place, maxAwaitTimeMS: 1 })
+async function isLost(world: World, token: ResumeToken): Promise<boolean> {
+  await using stream = world.db.watch([], { startAfter: token, maxAwaitTimeMS: 1 })
   try {
     await stream.tryNext()
     return false

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { FromServer, ServerConfig, ToServer } from '../server/server-config.ts'
 import { exitOf, isRunning, messageOf, startProgram } from './child-process.ts'
 
-/** A server process. It is spawned warm (code loaded, nothing opened) and started when it is needed. */
+/** A server process. It spawns warm (its code loaded, nothing open) and starts on request. */
 export class ServerProcess {
   readonly #child: ChildProcess
   readonly #warm: Promise<true>
@@ -10,13 +10,13 @@ export class ServerProcess {
   #isKilled = false
   #wasHurt = false
   #isStopping = false
-  /** What the engine reported, newest last. */
+  /** The log lines of the engine, newest last. */
   readonly logged: string[] = []
 
   private constructor(child: ChildProcess) {
     this.#child = child
     this.#warm = messageOf(child, (message) => ((message as FromServer).type === 'warm' ? true : undefined))
-    this.#warm.catch(() => {}) // told again by start()
+    this.#warm.catch(() => {}) // start() throws it
     child.on('message', (message: FromServer) => {
       if (message.type !== 'log') return
       this.logged.push(message.text)
@@ -28,7 +28,7 @@ export class ServerProcess {
     return new ServerProcess(startProgram('server/main.ts'))
   }
 
-  /** True once it was asked to stop. */
+  /** True after SIGTERM. */
   get isStopping(): boolean {
     return this.#isStopping
   }
@@ -37,35 +37,23 @@ export class ServerProcess {
     return isRunning(this.#child)
   }
 
-  get pid(): number {
-    return this.#child.pid ?? 0
-  }
-
-  /** Whether it was killed or hung while it stopped: how it ends is then our doing. */
+  /** Whether another fault killed or stopped it during its shutdown, which then explains how it ended. */
   get wasHurt(): boolean {
     return this.#wasHurt
   }
 
-  /** Opens the engine and listens; answers the port. */
+  /** Opens the engine and listens; resolves to the port. */
   async start(config: ServerConfig): Promise<number> {
     await this.#warm
-    const listening = messageOf(this.#child, (message) => {
-      const told = message as FromServer
-      return told.type === 'listening' ? told.port : undefined
-    })
-    this.#tell({ type: 'start', config })
+    const listening = messageOf(this.#child, (message) => (message as { port?: number }).port)
+    this.send({ type: 'start', config })
     return await listening.catch((error: unknown) => {
       throw new Error(`A server could not start: ${this.logged.join('; ')}`, { cause: error })
     })
   }
 
-  /** How long runs may go on behind SIGTERM. */
-  grace(ms: number): void {
-    this.#tell({ type: 'grace', ms })
-  }
-
-  block(ms: number): void {
-    this.#tell({ type: 'block', ms })
+  send(message: ToServer): void {
+    if (this.#child.connected) this.#child.send(message)
   }
 
   hang(): void {
@@ -85,23 +73,19 @@ export class ServerProcess {
     await exitOf(this.#child)
   }
 
-  /** SIGTERM; answers the exit code, or that it had to be killed because it did not end. */
+  /** Sends SIGTERM; resolves to the exit code, or to `late` when the process did not end and was killed. */
   async terminate(withinMs: number): Promise<number | null | 'late'> {
-    // What hurt it before is over; but one that was just killed may not have ended yet.
+    // An earlier fault is over by now, except a SIGSTOP, and a SIGKILL whose process has not ended yet.
     this.#wasHurt = this.#isHung || this.#isKilled
     this.#isStopping = true
     this.#child.kill('SIGTERM')
     let isLate = false
-    const waitOptions = setTimeout(() => {
+    const timer = setTimeout(() => {
       isLate = true
       this.#child.kill('SIGKILL')
     }, withinMs)
     const code = await exitOf(this.#child)
-    clearTimeout(waitOptions)
+    clearTimeout(timer)
     return isLate ? 'late' : code
-  }
-
-  #tell(message: ToServer): void {
-    if (this.#child.connected) this.#child.send(message)
   }
 }

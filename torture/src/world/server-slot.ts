@@ -1,19 +1,27 @@
-/** A place in the fleet: one server process at a time behind an address that stays, and its own way to MongoDB. */
-import type { CrashPoint, ServerConfig } from '../server/server-config.ts'
+/** A place for one server process at a time: its address stays the same, and its connection to MongoDB has a proxy. */
+import type { CrashPoint, ServerConfig, ToServer } from '../server/server-config.ts'
 import type { ServerProcess } from './server-process.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 
-/** An exit code (null when it died of a signal), or `late` when it did not end. */
+/** An exit code (null after a signal), or `late` when the process did not end. */
 export type ServerExit = number | null | 'late'
 
-/** How long a server may take to stop, beside what it gives its runs, in milliseconds. */
+/** A server stops within this time and its grace period, in milliseconds. */
 const stopWithinMs = 30_000
 
+/** What one server gets that the others do not. */
+export interface SpecialStart {
+  readonly crashAt?: CrashPoint
+  readonly clockSkewMs?: number
+  /** Added to the connection string. */
+  readonly mongoOptions?: string
+}
+
 export interface SlotDeps {
-  /** Hands out a process whose code is loaded. */
+  /** A process whose code is loaded. */
   readonly spare: () => ServerProcess
   readonly config: () => ServerConfig
-  /** How a server ended that was asked to stop, and then left alone. */
+  /** Called with the end of a server that stopped on request, without another fault. */
   readonly onExit: (how: ServerExit) => void
 }
 
@@ -24,9 +32,9 @@ export class ServerSlot {
   #starting: Promise<void> | undefined
   #ending: Promise<unknown> | undefined
   #logged: string[] = []
-  /** Clients come through here. */
+  /** Clients connect through it. */
   front!: TcpProxy
-  /** The server reaches MongoDB through here; only with one node. */
+  /** The server connects to MongoDB through it; only with one node. */
   back: TcpProxy | undefined
 
   constructor(deps: SlotDeps) {
@@ -46,8 +54,8 @@ export class ServerSlot {
     this.#process?.logged.splice(0)
   }
 
-  /** Starts a process unless one runs. */
-  async start(special: { crashAt?: CrashPoint; clockSkewMs?: number; mongoOptions?: string } = {}): Promise<void> {
+  /** Starts a process if none runs. */
+  async start(special: SpecialStart = {}): Promise<void> {
     await this.#ending
     this.#starting ??= this.#start(special).finally(() => (this.#starting = undefined))
     await this.#starting
@@ -59,17 +67,17 @@ export class ServerSlot {
     await this.#ending
   }
 
-  /** Drains; the exit code must be 0, unless another fault hurts the process meanwhile. */
+  /** Drains; the exit code must be 0 unless another fault hits the process meanwhile. */
   async terminate(): Promise<void> {
     await this.#starting?.catch(() => {})
-    const leaving = this.#process
-    if (leaving?.isRunning !== true) return
-    // A second SIGTERM would end it at once, as it should.
-    if (leaving.isStopping) return void (await this.#ending)
-    const ending = leaving.terminate(stopWithinMs + this.#deps.config().graceMs)
+    const stopping = this.#process
+    if (stopping?.isRunning !== true) return
+    // A second SIGTERM would rightly end it at once.
+    if (stopping.isStopping) return void (await this.#ending)
+    const ending = stopping.terminate(stopWithinMs + this.#deps.config().graceMs)
     this.#ending = ending
     const how = await ending
-    if (!leaving.wasHurt) this.#deps.onExit(how)
+    if (!stopping.wasHurt) this.#deps.onExit(how)
   }
 
   hang(): void {
@@ -80,19 +88,15 @@ export class ServerSlot {
     this.#process?.wake()
   }
 
-  grace(ms: number): void {
-    this.#process?.grace(ms)
-  }
-
-  block(ms: number): void {
-    this.#process?.block(ms)
+  send(message: ToServer): void {
+    this.#process?.send(message)
   }
 
   get isRunning(): boolean {
     return this.#process?.isRunning === true
   }
 
-  async #start(special: { crashAt?: CrashPoint; clockSkewMs?: number; mongoOptions?: string }): Promise<void> {
+  async #start(special: SpecialStart): Promise<void> {
     if (this.#process?.isRunning === true) return
     this.#logged.push(...(this.#process?.logged ?? []))
     const config = this.#deps.config()

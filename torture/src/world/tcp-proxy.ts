@@ -1,4 +1,4 @@
-/** A TCP proxy that can cut, swallow and delay what goes through it. */
+/** A TCP proxy that can cut and delay its connections, and be a black hole. */
 import { connect, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { Transform } from 'node:stream'
@@ -25,24 +25,24 @@ export class TcpProxy implements AsyncDisposable {
     server.on('connection', (near) => void this.#accept(near))
   }
 
-  /** @param targets ports of 127.0.0.1 to connect to, the first that accepts; asked for each connection */
+  /** @param targets ports of 127.0.0.1; each connection goes to the first one that accepts */
   static async start(targets: () => readonly number[]): Promise<TcpProxy> {
     const server = createServer({ noDelay: true, pauseOnConnect: true })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     return new TcpProxy(server, targets)
   }
 
-  /** Resets every connection that is open now. */
+  /** Resets every open connection. */
   cut(): void {
     for (const pair of this.#pairs) destroy(pair)
   }
 
-  /** Chunks wait so long, in both directions. */
+  /** Delays each chunk, in both directions. */
   delay(ms: number): void {
     this.#delayMs = ms
   }
 
-  /** Nothing comes through, and nobody is told; turned off, the connections it held are reset. */
+  /** Lets nothing through and closes nothing; when it turns off, it resets the connections that it held. */
   blackhole(isOn: boolean): void {
     this.#isBlackhole = isOn
     for (const pair of this.#pairs) {
@@ -85,7 +85,7 @@ export class TcpProxy implements AsyncDisposable {
   #channel(pair: Pair): Transform {
     return new Transform({
       transform: (chunk, _encoding, done) => {
-        if (pair.isHeld) return // never called back: backpressure holds the sender until the pair is destroyed
+        if (pair.isHeld) return // without a call of `done`, backpressure holds the sender until the pair is destroyed
         if (this.#delayMs === 0) done(null, chunk)
         else setTimeout(() => (pair.isHeld ? undefined : done(null, chunk)), this.#delayMs)
       },

@@ -1,11 +1,11 @@
-/** Everything that can be hurt: MongoDB, two server processes, a provider, and the wires between them. Kept from plan to plan. */
+/** Everything that faults can hit: MongoDB, two server processes, a provider and their connections. Plans share one world. */
 import type { Db } from 'mongodb'
 import type { Leases, ServerConfig } from '../server/server-config.ts'
 import { MongoSet } from './mongo-set.ts'
 import { ProviderProcess } from './provider-process.ts'
 import { ServerProcess } from './server-process.ts'
 import { ServerSlot } from './server-slot.ts'
-import type { ServerExit } from './server-slot.ts'
+import type { ServerExit, SpecialStart } from './server-slot.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
 export type ProfileName = 'short' | 'patient' | 'archiving'
@@ -17,12 +17,12 @@ interface Profile {
 
 const short = { heartbeatMs: 250, selfFenceMs: 1_000, leaseMs: 1_500, recoveryMs: 200, pollMs: 250 }
 
-/** How the servers are set: leases that lapse soon, leases that outlive short trouble, and archives made in mid-plan. */
+/** Settings of the servers: leases that expire soon, leases that outlive a short fault, and archives during the plan. */
 const profiles: Readonly<Record<ProfileName, Profile>> = {
   short: { leases: short, archiveDelayMs: 60_000 },
   archiving: { leases: short, archiveDelayMs: 100 },
   patient: {
-    // A heartbeat may take as long as one comes behind the other: on a busy machine MongoDB needs more than a moment.
+    // A heartbeat may take as long as its interval: MongoDB is slow on a busy machine.
     leases: { heartbeatMs: 2_000, selfFenceMs: 8_000, leaseMs: 9_000, recoveryMs: 200, pollMs: 250 },
     archiveDelayMs: 60_000,
   },
@@ -32,7 +32,7 @@ export class World implements AsyncDisposable {
   readonly mongo: MongoSet
   readonly servers: readonly ServerSlot[]
   readonly databaseName = 'torture'
-  /** Of servers that were asked to stop, and hurt by nothing else. */
+  /** Exits of servers that stopped on request, without another fault. */
   readonly exits: ServerExit[] = []
   readonly #provider: ProviderProcess
   #profile: ProfileName = 'short'
@@ -51,7 +51,6 @@ export class World implements AsyncDisposable {
     this.servers = [new ServerSlot(deps), new ServerSlot(deps)]
   }
 
-  /** @param oplogSizeMB of the replication log */
   static async open(nodes: 1 | 3, oplogSizeMB?: number): Promise<World> {
     const mongo = await MongoSet.start(nodes, oplogSizeMB)
     const world = new World(mongo, await ProviderProcess.start())
@@ -77,26 +76,27 @@ export class World implements AsyncDisposable {
     return slot
   }
 
-  async startServers(): Promise<void> {
-    await Promise.all(this.servers.map(async (slot) => await slot.start()))
+  async startServers(specials: readonly SpecialStart[] = []): Promise<void> {
+    await Promise.all(this.servers.map(async (slot, at) => await slot.start(specials[at])))
   }
 
-  /** Servers with other settings than now are replaced. */
+  /** Replaces the servers if they run with another profile. */
   async use(profile: ProfileName, graceMs: number): Promise<void> {
     const isSame = profile === this.#profile
     this.#graceMs = graceMs
-    for (const slot of this.servers) slot.grace(graceMs)
+    for (const slot of this.servers) slot.send({ type: 'grace', ms: graceMs })
     if (isSame) return
     this.#profile = profile
     await this.restartServers()
   }
 
-  async restartServers(): Promise<void> {
+  /** Kills the servers and starts new ones. @param specials settings of single servers */
+  async restartServers(specials: readonly SpecialStart[] = []): Promise<void> {
     await Promise.all(this.servers.map(async (slot) => await slot.kill()))
-    await this.startServers()
+    await this.startServers(specials)
   }
 
-  /** Everything runs again: databases first, since servers need them to start. */
+  /** Makes everything run again: MongoDB first, since servers need it to start. */
   async heal(): Promise<void> {
     for (const { front, back } of this.servers) {
       front.heal()
