@@ -33,7 +33,7 @@ export interface App extends Site {
 export async function openApp({ agents, options = {}, api: apiOptions, database: shared }: AppInput): Promise<App> {
   const database = shared ?? (await openDatabase())
   const engine = openEngine(database, { agents, options })
-  const api = createApi({ engine, authenticate, reconnectMs: 5, metrics: 'public', ...apiOptions })
+  const api = createApi({ engine, authenticate, reconnectMs: 5, ...apiOptions })
   const site = await serve(api)
   const clients: VerbatimClient[] = []
   return {

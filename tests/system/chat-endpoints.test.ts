@@ -101,6 +101,7 @@ describe('POST /chat/stream', () => {
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const refused = await app.fetch('/chat/stream', json(question))
     expect(refused.status).toBe(502)
+    expect(refused.headers.get('x-run-id')).toMatch(/^[0-9a-f-]{36}$/)
     expect(await errorOf(refused)).toMatchObject({ code: 'PROVIDER_REFUSED', data: { kind: 'credentials' } })
     const half = await app.fetch('/chat/stream', json(question))
     expect(half.status).toBe(200)

@@ -1,6 +1,6 @@
 /**
- * What others can do to Ada's things (P7): nothing. `packages/api` checks what each call answers; here every procedure there
- * is, and every endpoint, is called by others with all of Ada's ids, and not one of her documents may change.
+ * What others can do to Ada's things (P7): nothing. Other principals call every procedure and every endpoint with all of
+ * Ada's ids. Each answer is that of a thing that does not exist, and not one of her documents may change.
  */
 import { createHash } from 'node:crypto'
 import { textOf } from '@verbatim/core'
@@ -116,6 +116,29 @@ function everyAttack(): Record<string, Attack[]> {
   }
 }
 
+/** The code that other principals receive; the calls that are not here make things of the caller's own. */
+const codesForOthers: Record<string, string> = {
+  'sessions.get': 'SESSION_NOT_FOUND',
+  'sessions.update': 'SESSION_NOT_FOUND',
+  'sessions.delete': 'SESSION_NOT_FOUND',
+  'messages.list': 'SESSION_NOT_FOUND',
+  'messages.get': 'MESSAGE_NOT_FOUND',
+  'runs.follow': 'RUN_NOT_FOUND',
+  'runs.get': 'RUN_NOT_FOUND',
+  'runs.list': 'SESSION_NOT_FOUND',
+  'runs.cancel': 'RUN_NOT_FOUND',
+  'runs.retry': 'RUN_NOT_FOUND',
+  'GET /chat/sse/:runId': 'RUN_NOT_FOUND',
+  'GET /metrics': 'FORBIDDEN',
+}
+const publicPaths = ['GET /health/ready', 'GET /nowhere']
+
+/** A part of the answer that `user` must receive. */
+function refusalOf(name: string, user: string | null): string {
+  const code = user === null && !publicPaths.includes(name) ? 'UNAUTHENTICATED' : codesForOthers[name]
+  return code === undefined ? '' : `"code":"${code}"`
+}
+
 describe('what is Ada’s', () => {
   it('is attacked through every procedure that there is', () => {
     const attacked = Object.keys(everyAttack()).filter((name) => !name.includes(' '))
@@ -135,6 +158,7 @@ describe('what is Ada’s', () => {
     for (const [name, calls] of attacks) {
       for (const attack of calls) {
         const text = await (await attack(user)).text()
+        expect([who, name, text]).toEqual([who, name, expect.stringContaining(refusalOf(name, user))])
         const shown = [secret, running.messageId, running.userMessageId, 'Well, '].filter((part) => text.includes(part))
         expect([who, name, shown]).toEqual([who, name, []])
       }

@@ -1,4 +1,4 @@
-/** What is wrong with a request is told by a typed 4xx; nothing of it reaches the engine. */
+/** The API answers a bad request with a typed 4xx; nothing of the request reaches the engine. Prompts: tests/system/bad-input. */
 import { json, query } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { outcomeOf } from './testing/outcome-of.ts'
@@ -10,173 +10,81 @@ beforeAll(async () => void (app = await openTestApi()))
 afterAll(async () => await app[Symbol.asyncDispose]())
 
 const deep = (depth: number) => JSON.parse('['.repeat(depth) + ']'.repeat(depth)) as unknown
-const text = (value: string) => ({ sessionId: 's', runId: crypto.randomUUID(), message: value })
-const toolUse = (input: unknown) => ({
-  sessionId: 's',
-  role: 'assistant',
-  content: [{ type: 'tool_use', id: 't', name: 'n', input }],
-})
+const prompt = (message: string, more: object = {}) =>
+  json({ sessionId: 's', runId: crypto.randomUUID(), message, ...more })
+/** A message whose tool call has this input, as JSON text. */
+const toolUse = (input: string) => {
+  const content = [{ type: 'tool_use', id: 't', name: 'n', input: 'here' }]
+  return { ...json({}), body: JSON.stringify({ sessionId: 's', role: 'assistant', content }).replace('"here"', input) }
+}
+const post = (body: NonNullable<RequestInit['body']>) => ({ method: 'POST', body })
+const bytes = new Uint8Array([123, 125])
+
+const start = '/trpc/runs.start'
+const append = '/trpc/messages.append'
+const chat = { sessionId: 's', message: 'hi' }
 
 describe('bad input', () => {
-  const start = '/trpc/runs.start'
-  const append = '/trpc/messages.append'
-  const cases: [string, () => Promise<Response>, number, string][] = [
-    [
-      'an operator for an id',
-      async () => await app.fetch(query('sessions.get', { sessionId: { $ne: null } })),
-      400,
-      'INVALID_INPUT',
+  /** By status and code: what is wrong, and the call. */
+  const cases: Record<string, [string, string, RequestInit?][]> = {
+    '400 INVALID_INPUT': [
+      ['an operator as an id', query('sessions.get', { sessionId: { $ne: null } })],
+      ['an unknown field', query('sessions.get', { sessionId: 's', admin: true })],
+      ['an unknown field in a list', query('sessions.list', { where: {} })],
+      ['a missing input', '/trpc/sessions.get'],
+      ['a malformed input', '/trpc/sessions.get?input=%7B%22s'],
+      ['a malformed body', start, { ...json({}), body: '{"a":' }],
+      ['an undecodable path', '/trpc/%E0%A4%A'],
+      ['a lone surrogate in a block', append, toolUse('{"a":"\\ud83d"}')],
+      ['a NUL in a key', append, toolUse('{"a\\u0000":1}')],
+      ['__proto__ as a key', append, toolUse('{"__proto__":{"polluted":1}}')],
+      ['deep nesting', append, toolUse(JSON.stringify(deep(200)))],
+      ['nesting that is deeper than any stack', append, toolUse('['.repeat(4e5) + ']'.repeat(4e5))],
+      ['a run id that is no UUID', start, prompt('hi', { runId: '1' })],
+      ['an idempotency key that is no UUID', '/chat/stream', json(chat, { 'idempotency-key': 'k' })],
+      ['an unknown field in a chat', '/chat/sse', json({ ...chat, userId: 'bob' })],
+      ['a limit of 0', query('sessions.list', { limit: 0 })],
+      ['a limit of 1e9', query('sessions.list', { limit: 1e9 })],
+      ['a session id with a slash', query('sessions.get', { sessionId: '../x' })],
     ],
-    [
-      'an unknown field',
-      async () => await app.fetch(query('sessions.get', { sessionId: 's', admin: true })),
-      400,
-      'INVALID_INPUT',
+    '400 INVALID_CURSOR': [['a page cursor that the server never gave', query('sessions.list', { cursor: 'x' })]],
+    '404 AGENT_NOT_FOUND': [['an unknown agent', start, prompt('hi', { agentId: 'nobody' })]],
+    '404 NOT_FOUND': [
+      ['an unknown procedure', '/trpc/sessions.drop'],
+      ['the procedure __proto__', '/trpc/__proto__'],
+      ['the procedure constructor', '/trpc/constructor'],
+      ['toString of a router', '/trpc/sessions.toString'],
+      ['an unknown path', '/admin'],
+      ['the path /__proto__', '/__proto__'],
+      ['the path /constructor', '/constructor'],
     ],
-    [
-      'an unknown field in a list',
-      async () => await app.fetch(query('sessions.list', { where: {} })),
-      400,
-      'INVALID_INPUT',
+    '405 METHOD_NOT_ALLOWED': [
+      ['GET on a mutation', query('runs.start', {})],
+      ['POST on a query', '/trpc/sessions.list', json({})],
+      ['PUT', '/trpc/sessions.list', { ...json({}), method: 'PUT' }],
+      ['GET on a chat', '/chat/stream'],
     ],
-    ['no input', async () => await app.fetch('/trpc/sessions.get'), 400, 'INVALID_INPUT'],
-    ['malformed input', async () => await app.fetch('/trpc/sessions.get?input=%7B%22s'), 400, 'INVALID_INPUT'],
-    ['a malformed body', async () => await app.fetch(start, { ...json({}), body: '{"a":' }), 400, 'INVALID_INPUT'],
-    ['text/plain', async () => await app.fetch(start, { method: 'POST', body: '{}' }), 415, 'UNSUPPORTED_MEDIA_TYPE'],
-    [
-      'a form',
-      async () => await app.fetch(start, { method: 'POST', body: new URLSearchParams({ a: '1' }) }),
-      415,
-      'UNSUPPORTED_MEDIA_TYPE',
+    '413 MESSAGE_TOO_LARGE': [['a prompt that is too large', start, prompt('x'.repeat(600 * 1024))]],
+    '415 UNSUPPORTED_MEDIA_TYPE': [
+      ['text/plain', start, post('{}')],
+      ['a form', start, post(new URLSearchParams({ a: '1' }))],
+      ['a multipart form', start, post(new FormData())],
+      ['bytes', start, json({}, { 'content-type': 'application/octet-stream' })],
+      ['a body without a content type', start, post(bytes)],
+      ['a chat without a content type', '/chat/sse', post(bytes)],
     ],
-    [
-      'a multipart form',
-      async () => await app.fetch(start, { method: 'POST', body: new FormData() }),
-      415,
-      'UNSUPPORTED_MEDIA_TYPE',
-    ],
-    [
-      'bytes',
-      async () => await app.fetch(start, { ...json({}, { 'content-type': 'application/octet-stream' }) }),
-      415,
-      'UNSUPPORTED_MEDIA_TYPE',
-    ],
-    [
-      'no content type',
-      async () => await app.fetch(start, { method: 'POST', body: new Uint8Array([123, 125]) }),
-      415,
-      'UNSUPPORTED_MEDIA_TYPE',
-    ],
-    [
-      'no content type in a chat',
-      async () => await app.fetch('/chat/sse', { method: 'POST', body: new Uint8Array([123, 125]) }),
-      415,
-      'UNSUPPORTED_MEDIA_TYPE',
-    ],
-    ['GET on a mutation', async () => await app.fetch(query('runs.start', {})), 405, 'METHOD_NOT_ALLOWED'],
-    ['POST on a query', async () => await app.fetch('/trpc/sessions.list', json({})), 405, 'METHOD_NOT_ALLOWED'],
-    [
-      'PUT',
-      async () => await app.fetch('/trpc/sessions.list', { ...json({}), method: 'PUT' }),
-      405,
-      'METHOD_NOT_ALLOWED',
-    ],
-    ['GET on a chat', async () => await app.fetch('/chat/stream'), 405, 'METHOD_NOT_ALLOWED'],
-    ['an unknown procedure', async () => await app.fetch('/trpc/sessions.drop'), 404, 'NOT_FOUND'],
-    ['__proto__', async () => await app.fetch('/trpc/__proto__'), 404, 'NOT_FOUND'],
-    ['constructor', async () => await app.fetch('/trpc/constructor'), 404, 'NOT_FOUND'],
-    ['toString of a router', async () => await app.fetch('/trpc/sessions.toString'), 404, 'NOT_FOUND'],
-    ['an unknown path', async () => await app.fetch('/admin'), 404, 'NOT_FOUND'],
-    ['/__proto__', async () => await app.fetch('/__proto__'), 404, 'NOT_FOUND'],
-    ['/constructor', async () => await app.fetch('/constructor'), 404, 'NOT_FOUND'],
-    ['an undecodable path', async () => await app.fetch('/trpc/%E0%A4%A'), 400, 'INVALID_INPUT'],
-    ['an empty prompt', async () => await app.fetch(start, json(text('  \n'))), 400, 'INVALID_INPUT'],
-    ['a NUL', async () => await app.fetch(start, json(text('a\0b'))), 400, 'INVALID_INPUT'],
-    ['a lone surrogate', async () => await app.fetch(start, json(text('a\ud83d'))), 400, 'INVALID_INPUT'],
-    [
-      'a lone surrogate in a block',
-      async () => await app.fetch(append, json(toolUse({ a: '\ud83d' }))),
-      400,
-      'INVALID_INPUT',
-    ],
-    ['a NUL in a key', async () => await app.fetch(append, json(toolUse({ 'a\0': 1 }))), 400, 'INVALID_INPUT'],
-    [
-      '__proto__ as a key',
-      async () =>
-        await app.fetch(append, {
-          ...json({}),
-          body: JSON.stringify(toolUse(7)).replace('7', '{"__proto__":{"polluted":1}}'),
-        }),
-      400,
-      'INVALID_INPUT',
-    ],
-    ['deep nesting', async () => await app.fetch(append, json(toolUse(deep(200)))), 400, 'INVALID_INPUT'],
-    [
-      'deeper nesting than any stack',
-      async () =>
-        await app.fetch(append, {
-          ...json({}),
-          body: JSON.stringify(toolUse(7)).replace('7', '['.repeat(4e5) + ']'.repeat(4e5)),
-        }),
-      400,
-      'INVALID_INPUT',
-    ],
-    [
-      'a prompt too large',
-      async () => await app.fetch(start, json(text('x'.repeat(600 * 1024)))),
-      413,
-      'MESSAGE_TOO_LARGE',
-    ],
-    [
-      'a run id that is none',
-      async () => await app.fetch(start, json({ ...text('hi'), runId: '1' })),
-      400,
-      'INVALID_INPUT',
-    ],
-    [
-      'a run id in a key that is none',
-      async () => await app.fetch('/chat/stream', json({ sessionId: 's', message: 'hi' }, { 'idempotency-key': 'k' })),
-      400,
-      'INVALID_INPUT',
-    ],
-    [
-      'an unknown field in a chat',
-      async () => await app.fetch('/chat/sse', json({ sessionId: 's', message: 'hi', userId: 'bob' })),
-      400,
-      'INVALID_INPUT',
-    ],
-    [
-      'an unknown agent',
-      async () => await app.fetch(start, json({ ...text('hi'), agentId: 'nobody' })),
-      404,
-      'AGENT_NOT_FOUND',
-    ],
-    ['a limit of 0', async () => await app.fetch(query('sessions.list', { limit: 0 })), 400, 'INVALID_INPUT'],
-    ['a limit of 1e9', async () => await app.fetch(query('sessions.list', { limit: 1e9 })), 400, 'INVALID_INPUT'],
-    [
-      'a page cursor that is none',
-      async () => await app.fetch(query('sessions.list', { cursor: 'x' })),
-      400,
-      'INVALID_CURSOR',
-    ],
-    [
-      'a session id with a slash',
-      async () => await app.fetch(query('sessions.get', { sessionId: '../x' })),
-      400,
-      'INVALID_INPUT',
-    ],
-  ]
-
-  for (const [name, call, status, code] of cases) {
-    it(`refuses ${name}`, async () => {
-      const outcome = await outcomeOf(await call())
-      expect([outcome.status, outcome.code]).toEqual([status, code])
-      expect(Object.keys({})).toEqual([])
-      expect('polluted' in {}).toBe(false)
-    })
   }
+  const rows = Object.entries(cases).flatMap(([answer, calls]) =>
+    calls.map(([name, path, init]) => ({ answer, name, path, init })),
+  )
 
-  it('is named by its field', async () => {
+  it.each(rows)('The API answers $answer to $name.', async ({ answer, path, init }) => {
+    const { status, code } = await outcomeOf(await app.fetch(path, init))
+    expect(`${status} ${code}`).toBe(answer)
+    expect('polluted' in {}).toBe(false)
+  })
+
+  it('An error about bad input names the field.', async () => {
     const response = await app.fetch(query('messages.list', { sessionId: 's', order: 'sideways' }))
     expect(await response.json()).toMatchObject({ error: { data: { verbatim: { data: { field: 'order' } } } } })
     const unknown = await app.fetch(query('messages.list', { sessionId: 's', $where: '1' }))
