@@ -1,6 +1,6 @@
 /**
- * Refuses the private words that went where oxlint does not look: in strings, in Markdown, and in comments that wrap. The lists
- * are those of the lint file: `id-denylist` (names) and the terms of `no-warning-comments` (words and phrases).
+ * Refuses the words that went where oxlint does not look: in strings, in Markdown, and in comments that wrap. The lists stand in
+ * the lint file: `id-denylist` (names) and the terms of `no-warning-comments` (words and phrases).
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -17,7 +17,7 @@ interface LintFile {
 }
 
 const { rules } = JSON.parse(readFileSync(join(root, config), 'utf8')) as LintFile
-// A name that is also an English word is refused as a name alone, which oxlint does.
+// oxlint refuses a name that is also an English word, but only as a name.
 const names = rules['id-denylist'].filter((name) => /[a-z][A-Z]/.test(name))
 // A phrase may wrap: white space separates its words, and perhaps the mark of the next comment line.
 const wrap = String.raw`\s+(?:(?:\*|//|#)\s+)?`
@@ -25,7 +25,7 @@ const phrases = rules['no-warning-comments'][1].terms.map((term) => term.replace
 const refused = [new RegExp(`\\b(?:${names.join('|')})\\b`, 'g'), new RegExp(`\\b(?:${phrases.join('|')})\\b`, 'gi')]
 
 const patterns = ['*.ts', '*.tsx', '*.mjs', '*.css', '*.html', '*.md', '*.yaml', '*.yml', '.ci/run']
-// A table of renames has to name what went.
+// A table of renames names the words that went.
 const exempt = [':!CHANGELOG.md', ':!.changeset/*']
 const listing = ['ls-files', '-z', '--cached', '--others', '--exclude-standard', ...patterns, ...exempt]
 const files = execFileSync('git', listing, { cwd: root, encoding: 'utf8' }).split('\0')

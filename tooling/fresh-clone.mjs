@@ -1,7 +1,7 @@
 /**
- * What `npm start`, `npm test`, `npm run bench` and `npm run torture` do: fetch Node 24 and pnpm, install, build, run. Plain JavaScript
- * without a package, since it runs on whatever Node is there and before anything is installed. What comes before the last step is silent
- * unless it fails.
+ * `npm start`, `npm test`, `npm run bench` and `npm run torture` run this file: it fetches Node 24 and pnpm, installs, builds and runs. It
+ * is plain JavaScript without a package, since it runs on any Node and before the installation. All steps before the last one are silent
+ * unless they fail.
  */
 import { execSync, spawn, spawnSync } from 'node:child_process'
 
@@ -16,7 +16,7 @@ const preparation = [
 ]
 
 const programs = {
-  // V8 would let the young generation grow threefold at the first busy moment: more than a thousand idle followers cost.
+  // V8 lets the young generation grow threefold at the first load, which costs more than a thousand idle followers.
   start: ['node', '--min-semi-space-size=16', '--max-semi-space-size=16', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
   torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
@@ -31,7 +31,7 @@ function say(text) {
   if ((process.env['CI'] ?? '') === '') console.error(text)
 }
 
-/** The PATH inside npx, rather than a program inside npx: signals stop at the shells in between. */
+/** The PATH inside npx. A program inside npx would get no signals, since shells stand in between. */
 function toolsPath() {
   say('Fetching Node 24 and pnpm …')
   try {
@@ -51,13 +51,13 @@ function prepare(title, [program, ...args], env) {
   process.exit(1)
 }
 
-/** The program ends by itself, after it has drained: signals are passed on, and we wait. */
+/** Passes signals on and waits: the program drains and then ends by itself. */
 function run([program, ...args], env) {
   const child = spawn(program, args, { env, shell, stdio: 'inherit' })
-  // Ctrl-C in a terminal reaches the child by itself.
+  // In a terminal Ctrl-C also reaches the child.
   process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  // npm passes SIGTERM to its shell, which dies of it and tells nobody.
+  // npm passes SIGTERM to its shell, which dies without passing it on.
   const parent = process.ppid
   const watch = setInterval(() => {
     if (process.ppid === parent) return

@@ -1,6 +1,6 @@
 /**
- * Packs the public packages and looks at them as their users get them: publint and attw on the tarballs, then a consumer
- * outside the workspace that installs them and type-checks tests/types/consumer.ts, libraries included.
+ * Packs the public packages and checks them as users get them: publint and attw on the tarballs, then a consumer outside the
+ * workspace that installs them and type-checks tests/types/consumer.ts together with its libraries.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -33,7 +33,7 @@ function inspect(name: string, tarball: string): void {
   run({ title: `attw of ${name}` }, 'pnpm', ['exec', 'attw', '--profile', 'esm-only', '--no-emoji', tarball])
 }
 
-/** An import of a package the consumer lacks becomes `any` without a word. */
+/** TypeScript silently makes `any` of an import from a package that the consumer lacks. */
 function assertNoRouterImport(): void {
   const leaks = globSync(join(root, 'packages/client/dist/**/*.{js,d.ts}')).filter((file) =>
     /(?:from|import\()\s*["']@verbatim\/api/.test(readFileSync(file, 'utf8')),
@@ -51,7 +51,7 @@ function writeJson(folder: string, name: string, value: unknown): void {
   writeFileSync(join(folder, name), JSON.stringify(value, undefined, 2))
 }
 
-/** pnpm's strict node_modules: a type that comes from an undeclared dependency is an error, not luck. */
+/** In pnpm's strict node_modules a type from an undeclared dependency is an error. */
 function checkConsumer(tarballs: ReadonlyMap<string, string>): void {
   const consumer = join(scratch, 'consumer')
   mkdirSync(consumer)

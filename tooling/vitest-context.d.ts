@@ -2,7 +2,7 @@ import 'vitest'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** URI of the run's one mongod (a replica set): `inject('mongoUri')`. Make your own database in it, and drop it after. */
+    /** URI of the run's one mongod (a replica set). Each test file creates its own database and drops it at the end. */
     mongoUri: string
   }
 }
