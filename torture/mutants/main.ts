@@ -19,6 +19,7 @@ const copied = [
   'packages/api',
   'packages/client',
   'packages/embedded-mongodb',
+  'packages/test-kit',
   'torture',
 ]
 /** Some faults depend on chance, so a mutant may need more than one seed. */

@@ -53,7 +53,7 @@ export async function readStorage(world: World, sessionIds: readonly string[]): 
     }
     const bySession = sessions.map((document): [string, StoredSession] => [
       String(document['id']),
-      { session: document, messages: messages.filter((message) => message['sessionId'] === document['id']) },
+      { session: document, messages: messages.filter(({ sessionId }) => sessionId === document['id']).map(decode) },
     ])
     return { sessions: new Map(bySession), runs: stored }
   })
@@ -72,7 +72,7 @@ function joinEntries(entries: readonly Document[]): Pick<StoredRun, 'events' | '
     if (n > events.length + 1)
       return { events, hole: `${events.length + 1} to ${n - 1} are missing; the entries are ${outline()}` }
     for (const [at, event] of e.entries()) {
-      const text = JSON.stringify(event)
+      const text = textOf(event)
       const known = (events[n + at - 1] ??= text)
       if (known !== text) return { events, hole: `two entries hold ${n + at}; the entries are ${outline()}` }
     }
@@ -82,4 +82,15 @@ function joinEntries(entries: readonly Document[]): Pick<StoredRun, 'events' | '
 
 function partsOf(entry: Document): { readonly n: number; readonly e: readonly unknown[] } {
   return { n: (entry['_id'] as { n: number }).n, e: (entry['e'] ?? []) as unknown[] }
+}
+
+/** A tool's input is stored as its JSON text. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (key, part: unknown) => {
+    return key === 'input' && typeof part === 'string' ? (JSON.parse(part) as unknown) : part
+  })
+}
+
+function decode(message: Document): Document {
+  return { ...message, content: JSON.parse(textOf(message['content'])) as unknown }
 }

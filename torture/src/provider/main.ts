@@ -1,8 +1,10 @@
 /** A provider in its own process: it speaks Anthropic's streaming protocol and answers with the script of the prompt. */
-import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { continuationPrompt } from '@verbatim/core'
+import { listen } from '@verbatim/test-kit/http'
+import { blockStop, callEnd, callStart, frameOf, textDelta, textStart, toolBlock } from '@verbatim/test-kit/provider'
+import type { ProviderEvent } from '@verbatim/test-kit/provider'
 import { isToolFault, parsePrompt, scriptOf, tokensBeforeFault } from '../prompt.ts'
 import type { PromptSpec } from '../prompt.ts'
 
@@ -11,13 +13,10 @@ process.on('disconnect', () => process.exit(1))
 /** Runs whose first call it has refused. */
 const refused = new Set<string>()
 
-const server = createServer((request, response) => {
+const { url } = await listen((request, response) => {
   answer(request, response).catch(() => response.destroy())
 })
-server.listen(0, '127.0.0.1', () => {
-  const address = server.address()
-  if (typeof address === 'object' && address !== null) process.send?.({ type: 'listening', port: address.port })
-})
+process.send?.({ url })
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   let body = ''
@@ -63,35 +62,21 @@ function sayingOf(spec: PromptSpec, body: string): Saying {
 
 async function stream(spec: PromptSpec, { from, to, toolUse }: Saying, response: ServerResponse): Promise<void> {
   const script = scriptOf(spec)
-  const send = (type: string, fields: object) =>
-    response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...fields })}\n\n`)
-  const usage = { input_tokens: script.inputTokens, output_tokens: 0 }
-  const message = { id: 'msg', type: 'message', role: 'assistant', content: [], model: 'seeded-1', stop_reason: null }
-  send('message_start', { message: { ...message, stop_sequence: null, usage } })
-  send('content_block_start', { index: 0, content_block: { type: 'text', text: '' } })
+  const send = (...events: ProviderEvent[]) => response.write(events.map(frameOf).join(''))
+  send(callStart({ input: script.inputTokens }), textStart())
   for (const [at, text] of script.tokens.slice(from, to).entries()) {
     const pauseMs = script.pausesMs[from + at] ?? 0
     if (pauseMs > 0) await sleep(pauseMs)
     if (response.destroyed) return
-    send('content_block_delta', { index: 0, delta: { type: 'text_delta', text } })
+    send(textDelta(text))
   }
   if (spec.fault === 'cut') return void response.socket?.resetAndDestroy()
   if (spec.fault === 'error') {
-    send('error', { error: { type: 'overloaded_error', message: 'Overloaded' } })
+    send({ type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } })
     return void response.end()
   }
-  send('content_block_stop', { index: 0 })
-  if (toolUse !== undefined) {
-    send('content_block_start', {
-      index: 1,
-      content_block: { type: 'tool_use', id: toolUse, name: spec.fault, input: {} },
-    })
-    const partial_json = JSON.stringify({ run: spec.runId })
-    send('content_block_delta', { index: 1, delta: { type: 'input_json_delta', partial_json } })
-    send('content_block_stop', { index: 1 })
-  }
-  const delta = { stop_reason: toolUse === undefined ? 'end_turn' : 'tool_use', stop_sequence: null }
-  send('message_delta', { delta, usage: { output_tokens: to - from } })
-  send('message_stop', {})
+  send(blockStop())
+  if (toolUse !== undefined) send(...toolBlock(1, { id: toolUse, name: spec.fault, input: { run: spec.runId } }))
+  send(...callEnd(toolUse === undefined ? 'end_turn' : 'tool_use', { output: to - from }))
   response.end()
 }

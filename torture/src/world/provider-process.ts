@@ -5,15 +5,14 @@ export class ProviderProcess implements AsyncDisposable {
   readonly url: string
   readonly #child: ChildProcess
 
-  private constructor(child: ChildProcess, port: number) {
+  private constructor(child: ChildProcess, url: string) {
     this.#child = child
-    this.url = `http://127.0.0.1:${port}`
+    this.url = url
   }
 
   static async start(): Promise<ProviderProcess> {
     const child = startProgram('provider/main.ts')
-    const port = await messageOf(child, (message) => (message as { port?: number }).port)
-    return new ProviderProcess(child, port)
+    return new ProviderProcess(child, await messageOf(child, (message) => (message as { url?: string }).url))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
