@@ -109,7 +109,7 @@ export const errorTable = {
     httpStatus: 409,
     trpcCode: 'CONFLICT',
     retryable: false,
-    meaning: 'The run completed, or the session has gone on behind it. Start a new run',
+    meaning: 'The run completed, or the session has gone on after it. Start a new run',
   },
   MESSAGE_ID_REUSED: {
     httpStatus: 409,
