@@ -1,13 +1,12 @@
 /**
  * A server as a process of its own, for tests that kill it: the real engine behind the real API. Its leases are as long as
  * by default, so that a busy machine loses none; a test that wants one lapsed sets it back.
- * Arguments: MongoDB URI, database name. Prints its port, then serves until it is killed.
+ * Arguments: MongoDB URI, database name. Prints its URL, then serves until it is killed.
  */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createApi } from '@verbatim/api'
 import type { AgentEvent } from '@verbatim/core'
 import { SessionManagerFactory, type Agent } from '@verbatim/core/server'
+import { serve } from '@verbatim/test-kit/http'
 
 const [uri = '', databaseName = ''] = process.argv.slice(2)
 
@@ -30,9 +29,5 @@ const factory = await SessionManagerFactory.connect({
   agents: [counter],
   options: { recoveryMs: 100 },
 })
-const api = createApi({ engine: factory.engine, authenticate: () => ({ userId: 'ada' }) })
-const server = createServer(api.nodeHandler)
-server.listen(0, '127.0.0.1', () => {
-  const { port } = server.address() as AddressInfo // a TCP server's address is never a string
-  process.stdout.write(`${port}\n`)
-})
+const { url } = await serve(createApi({ engine: factory.engine, authenticate: () => ({ userId: 'ada' }) }))
+process.stdout.write(`${url}\n`)

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { createClient } from '@verbatim/client'
 import { textOf } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
+import { startServerProgram } from '@verbatim/test-kit/process'
 import { chromium } from 'playwright-core'
 import type { Page } from 'playwright-core'
 import { expect, inject, it } from 'vitest'
@@ -27,19 +28,10 @@ async function buildPage(): Promise<void> {
 
 /** The program of `npm start` over the tests' MongoDB, with a model that the test holds. */
 async function startProgram({ databaseName, modelUrl }: { databaseName: string; modelUrl: string }) {
-  const main = `${root}apps/server/src/main.ts`
   const settings = { PORT: '0', MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: databaseName }
-  const child = spawn(process.execPath, ['--conditions=verbatim-source', main], {
+  return await startServerProgram(new URL('../../apps/server/src/main.ts', import.meta.url), {
     env: { PATH: env['PATH'], ...settings, ANTHROPIC_BASE_URL: modelUrl },
-    stdio: ['ignore', 'pipe', 'inherit'],
   })
-  let printed = ''
-  for await (const text of child.stdout.setEncoding('utf8')) {
-    printed += String(text)
-    const url = /http:\/\/127\.0\.0\.1:\d+/.exec(printed)?.[0]
-    if (url !== undefined) return { url, stop: () => child.kill('SIGKILL') }
-  }
-  throw new Error(`The server did not start: ${printed}`)
 }
 
 /** The words of a text, without Markdown's marks and the page's copy buttons: what must be there, each once and in order. */
@@ -139,7 +131,7 @@ it(
       expect(await answerText(page)).toBe(shown)
     } finally {
       await browser.close()
-      program.stop()
+      program.kill('SIGKILL')
     }
   },
 )

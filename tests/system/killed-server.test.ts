@@ -1,29 +1,15 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { createClient } from '@verbatim/client'
 import { textOf, type RunEvent } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
+import { startServerProgram } from '@verbatim/test-kit/process'
 import { expect, inject, it, vi } from 'vitest'
 import { waitOptions } from '../support/follow.ts'
 
-const program = fileURLToPath(new URL('../support/server-process.ts', import.meta.url))
-
 /** A server process over the database, once it listens. */
-async function startServer(databaseName: string) {
-  const child = spawn(process.execPath, ['--conditions=verbatim-source', program, inject('mongoUri'), databaseName], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+const startServer = async (databaseName: string) =>
+  await startServerProgram(new URL('../support/server-process.ts', import.meta.url), {
+    args: [inject('mongoUri'), databaseName],
   })
-  const [port] = await once(child.stdout, 'data')
-  return {
-    url: `http://127.0.0.1:${String(port).trim()}`,
-    async [Symbol.asyncDispose]() {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      child.kill('SIGKILL')
-      await once(child, 'close')
-    },
-  }
-}
 
 function textOfEvents(events: readonly RunEvent[]): string {
   return events

@@ -1,56 +1,37 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { openTestDatabase } from '@verbatim/core/testing'
+import { runProgram, startServerProgram } from '@verbatim/test-kit/process'
+import type { ProgramOptions } from '@verbatim/test-kit/process'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { startDemoModel } from './demo-model.ts'
 import type { DemoModel } from './demo-model.ts'
 import { processEnvironment } from './env.ts'
 import type { ProcessEnvironment } from './env.ts'
 
-const mainFile = fileURLToPath(new URL('./main.ts', import.meta.url))
+const mainFile = new URL('./main.ts', import.meta.url)
 
 /** The real program, as a process of its own, without anything this machine has set. */
-function runMain({ env = {}, args = [] }: { env?: ProcessEnvironment; args?: readonly string[] }) {
-  const child = spawn(process.execPath, ['--conditions=verbatim-source', mainFile, ...args], { env: { ...env } })
-  const written = { stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (written.stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (written.stderr += text))
-  return {
-    written,
-    exitCode: once(child, 'close').then(([code]: unknown[]) => code),
-    kill: (signal: NodeJS.Signals) => child.kill(signal),
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGKILL')
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'close')
-    },
-  }
-}
+const runMain = (options: ProgramOptions) => runProgram(mainFile, options)
 
 /** The program once it says that it is ready. */
 async function startMain(env: ProcessEnvironment) {
-  const main = runMain({ env: { PORT: '0', ...env } })
-  await vi.waitFor(() => {
-    if (!main.written.stdout.includes('Stop     Ctrl-C')) throw new Error(JSON.stringify(main.written))
-  }, 60_000)
-  const url = /open (http:\S+)/.exec(main.written.stdout)?.[1] ?? ''
-  return { ...main, url }
+  return await startServerProgram(mainFile, { env: { PORT: '0', ...env }, readyText: 'Stop     Ctrl-C' })
 }
 
 async function startOnTestDatabase(env: ProcessEnvironment = {}) {
   const database = await openTestDatabase(inject('mongoUri'))
   const main = await startMain({ MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: database.databaseName, ...env })
-  return {
-    ...main,
+  const kill = main[Symbol.asyncDispose]
+  return Object.assign(main, {
     async [Symbol.asyncDispose]() {
-      await main[Symbol.asyncDispose]()
+      await kill()
       await database[Symbol.asyncDispose]()
     },
-  }
+  })
 }
 
 interface Frame {
@@ -99,15 +80,15 @@ describe('the program', () => {
     expect(frames.at(-1)).toMatchObject({ type: 'done', metrics: { model: expect.any(String) } })
     main.kill('SIGTERM')
     expect(await main.exitCode).toBe(0)
-    expect(main.written.stderr).not.toContain('4711')
+    expect(main.stderr).not.toContain('4711')
   })
 
   test('says what a newcomer needs: where it is, who answers, how to get Claude, where the data is', async () => {
     await using main = await startOnTestDatabase()
-    expect(main.written.stdout).toMatch(/^Verbatim is ready: open http:\/\/127\.0\.0\.1:\d+$/m)
-    expect(main.written.stdout).toMatch(/demo model.+ANTHROPIC_API_KEY=.+npm start/)
-    expect(main.written.stdout).toContain('Data     database verbatim-test-')
-    expect(main.written.stderr).toBe('')
+    expect(main.stdout).toMatch(/^Verbatim is ready: open http:\/\/127\.0\.0\.1:\d+$/m)
+    expect(main.stdout).toMatch(/demo model.+ANTHROPIC_API_KEY=.+npm start/)
+    expect(main.stdout).toContain('Data     database verbatim-test-')
+    expect(main.stderr).toBe('')
     expect(await (await fetch(`${main.url}/config.json`)).json()).toMatchObject({ isDemo: true })
     expect((await fetch(`${main.url}/health/ready`)).status).toBe(200)
   })
@@ -128,7 +109,7 @@ describe('the program', () => {
     // Two kinds: of one kind the second can vanish while the first waits.
     main.kill('SIGINT')
     main.kill('SIGHUP')
-    await expect.poll(() => main.written.stdout).toContain('Stopping')
+    await expect.poll(() => main.stdout).toContain('Stopping')
     await vi.waitFor(
       async () => {
         main.kill('SIGTERM')
@@ -146,7 +127,7 @@ describe('the program', () => {
     const env = { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY, VERBATIM_DATA_DIR: folder, ...quick }
     try {
       await using first = await startMain(env)
-      expect(first.written.stdout).toContain(`Data     database verbatim in ${folder}`)
+      expect(first.stdout).toContain(`Data     database verbatim in ${folder}`)
       const said = textOf(await framesOf(await openChat(first.url, { sessionId: 'kept', message: 'Hello' })))
       first.kill('SIGINT')
       expect(await first.exitCode).toBe(0)
@@ -198,10 +179,10 @@ describe('a start that cannot be', () => {
   ])('ends in one sentence for %s', async (_name, env, sentence) => {
     await using main = runMain({ env: { PORT: '0', ...env } })
     expect(await main.exitCode).toBe(1)
-    expect(main.written.stderr).toMatch(/^Verbatim cannot run: .+\n$/)
-    expect(main.written.stderr).toContain(sentence)
-    expect(main.written.stderr).not.toContain('4711')
-    expect(main.written.stdout).toBe('')
+    expect(main.stderr).toMatch(/^Verbatim cannot run: .+\n$/)
+    expect(main.stderr).toContain(sentence)
+    expect(main.stderr).not.toContain('4711')
+    expect(main.stdout).toBe('')
   })
 
   test('names the port that is taken, at once', async () => {
@@ -209,18 +190,18 @@ describe('a start that cannot be', () => {
     const { port } = new URL(first.url)
     await using second = runMain({ env: { PORT: port, MONGODB_URI: inject('mongoUri') } })
     expect(await second.exitCode).toBe(1)
-    expect(second.written.stderr).toContain(`PORT ${port} on 127.0.0.1 is in use`)
+    expect(second.stderr).toContain(`PORT ${port} on 127.0.0.1 is in use`)
   })
 
   test('names the argument that there is not', async () => {
     await using main = runMain({ args: ['--port'] })
     expect(await main.exitCode).toBe(1)
-    expect(main.written.stderr).toContain('There is no argument --port; see --help')
+    expect(main.stderr).toContain('There is no argument --port; see --help')
   })
 })
 
 test('--help tells every setting and ends', async () => {
   await using main = runMain({ args: ['--help'] })
   expect(await main.exitCode).toBe(0)
-  expect(main.written.stdout).toMatch(/^ {2}PORT .+\[8787\]$/m)
+  expect(main.stdout).toMatch(/^ {2}PORT .+\[8787\]$/m)
 })

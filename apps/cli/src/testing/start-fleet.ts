@@ -1,6 +1,4 @@
 /** A server whose answer another process goes on with: real engines, sockets and MongoDB, in this process. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 // oxlint-disable-next-line no-restricted-imports -- only to serve; the command talks through the client
 import { createApi } from '@verbatim/api'
 // oxlint-disable-next-line no-restricted-imports -- as above
@@ -9,6 +7,7 @@ import { createEngine } from '@verbatim/core/server'
 import { openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
 // oxlint-disable-next-line no-restricted-imports -- as above
 import type { Script } from '@verbatim/core/testing'
+import { serve } from '@verbatim/test-kit/http'
 
 export interface Fleet extends AsyncDisposable {
   readonly url: string
@@ -26,23 +25,19 @@ export async function startFleet(input: { mongoUri: string; first: Script; rest:
   }
   // The process that is spoken to is not lost, and only looks on as its runs are taken.
   const front = open(input.first, 600_000)
-  const cores = [front]
-  const api = createApi({ engine: front, authenticate: () => ({ userId: 'ada' }) })
-  const server = createServer(api.nodeHandler)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const engines = [front]
+  const site = await serve(createApi({ engine: front, authenticate: () => ({ userId: 'ada' }) }))
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: site.url,
     async takeOver() {
-      const lapsed = { 'lease.renewedAt': new Date(0), 'lease.processId': 'lost' }
+      const expired = { 'lease.renewedAt': new Date(0), 'lease.processId': 'lost' }
       const runs = database.client.db(database.databaseName).collection('runs')
-      await runs.updateMany({ status: 'running' }, { $set: lapsed })
-      cores.push(open(input.rest, leases.recoveryMs))
+      await runs.updateMany({ status: 'running' }, { $set: expired })
+      engines.push(open(input.rest, leases.recoveryMs))
     },
     async [Symbol.asyncDispose]() {
-      await api.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-      await Promise.all(cores.map(async (engine) => await engine.close()))
+      await site[Symbol.asyncDispose]()
+      await Promise.all(engines.map(async (engine) => await engine.close()))
       await database[Symbol.asyncDispose]()
     },
   }
