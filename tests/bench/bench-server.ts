@@ -85,7 +85,7 @@ export class BenchServer implements AsyncDisposable {
   }
 }
 
-/** A name for a database, dropped behind the measurement. */
+/** A database of its own, dropped after the measurement. */
 export function openBenchDatabase(
   uri: string,
 ): AsyncDisposable & { readonly uri: string; readonly databaseName: string } {

@@ -1,4 +1,4 @@
-/** A follower that comes back 100,000 events behind: how fast it catches up, and what that costs the server. */
+/** A follower that reconnects and has missed 100,000 events: how fast it catches up, and what that costs the server. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isVerbatimError } from '@verbatim/core'
 import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
@@ -33,7 +33,7 @@ export async function measureCatchUp({ mongoUri, isQuick }: BenchContext): Promi
   }
   await client.close()
   await server.stop()
-  const title = `Catch-up of a follower that is ${events} events behind (aim: bound by the CPU, the memory bounded)`
+  const title = `Catch-up of a follower that has missed ${events} events (aim: bound by the CPU, the memory bounded)`
   return [{ title, rows }]
 }
 

@@ -1,4 +1,4 @@
-/** Child processes of the bench: they talk over IPC, and one that ends by itself with an error ends the bench. */
+/** Child processes of the bench: they talk over IPC, and a child that fails ends the bench. */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,4 +1,4 @@
-/** SIGKILL of the database's primary while runs stream: when their tokens go on, and whether any is missing behind it. */
+/** SIGKILL of the database's primary while runs stream: when their tokens go on, and whether one is missing. */
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import type { EmbeddedReplicaSet } from '@verbatim/embedded-mongodb'
 import { BenchServer, openBenchDatabase } from './bench-server.ts'
@@ -16,7 +16,7 @@ interface Failover {
   readonly electionTimeoutMillis: number
   readonly kills: number
   readonly runs: number
-  /** Of each run: long enough to go on behind the election. */
+  /** Of each run: long enough to go on after the election. */
   readonly seconds: number
 }
 
@@ -81,7 +81,7 @@ async function killPrimary(set: EmbeddedReplicaSet, { runs, seconds }: Failover)
   }
 }
 
-/** The longest silence behind the kill is the failover; a token that was stored before it may still come after it. */
+/** The longest silence after the kill is the failover; a token that was stored before the kill may still come after it. */
 function resumedMs({ tokens }: FollowedRun, killedMs: number): number {
   let [longest, resumedAtMs, beforeMs] = [0, Number.NaN, killedMs]
   for (const { atMs } of tokens) {
@@ -92,7 +92,7 @@ function resumedMs({ tokens }: FollowedRun, killedMs: number): number {
   return resumedAtMs - killedMs
 }
 
-/** Each token has the time it was made at, so one that is told twice is seen as such. */
+/** Each token holds the time at which it was made, so a doubled token shows. */
 function wrongTokens({ tokens }: FollowedRun, made: number): number {
   const distinct = new Set(tokens.map(({ madeMs }) => madeMs)).size
   return Math.abs(made - distinct) + (tokens.length - distinct)

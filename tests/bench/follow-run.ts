@@ -40,7 +40,7 @@ export function followRun(server: BenchServer, runId: string): FollowedRun {
       fail(new Error(`The follow of ${runId} ended before the run`))
     })
     .catch(fail)
-  ended.promise.catch(() => {}) // told to whoever waits for it
+  ended.promise.catch(() => {}) // the caller that awaits it gets the error
   begun.promise.catch(() => {})
   return run
 }

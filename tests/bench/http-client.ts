@@ -24,12 +24,12 @@ export async function open(port: number, path: string): Promise<IncomingMessage>
   )
 }
 
-/** The path of `runs.follow`, from behind `cursor` or from the run's start. */
+/** The path of `runs.follow`, from after `cursor` or from the run's start. */
 export function followPath(runId: string, cursor?: string): string {
   return `/trpc/runs.follow?input=${encodeURIComponent(JSON.stringify({ runId, lastEventId: cursor }))}`
 }
 
-/** Hands over whole frames as they arrive; resolves at the stream's end. */
+/** Calls `onFrames` with whole frames as they arrive; resolves at the stream's end. */
 export async function readFrames(
   stream: IncomingMessage,
   onFrames: (text: string, nowMs: number) => void,

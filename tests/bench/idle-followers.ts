@@ -29,7 +29,7 @@ export async function measureIdleFollowers({ mongoUri, isQuick }: BenchContext):
       })
     }
   }
-  const title = 'Memory of followers that hear nothing, behind 100 others and a garbage collection'
+  const title = 'Memory of idle followers, after 100 others and a garbage collection'
   return [
     { title: `${title} (aim: 1,000 cost at most 40 MB resident; the young generation grows once, by any work)`, rows },
   ]

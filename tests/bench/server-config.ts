@@ -1,7 +1,7 @@
 import type { ApiOptionsInput } from '@verbatim/api'
 import type { EngineOptionsInput } from '@verbatim/core/server'
 
-/** What a server process of the bench is told, as JSON in its one argument. */
+/** The configuration of a server process of the bench, as JSON in its one argument. */
 export interface ServerConfig {
   readonly uri: string
   readonly databaseName: string

@@ -25,7 +25,7 @@ export async function measureStalledReaders({ mongoUri, isQuick }: BenchContext)
     'closed after s': round(closedMs / 1_000),
     'configured s': stalledReaderTimeoutMs / 1_000,
   }
-  const title = `Readers that do not read a run of ${toMegabytes(floodBytes)} MB, behind ${warm} others and a garbage collection`
+  const title = `Readers that do not read a run of ${toMegabytes(floodBytes)} MB, after ${warm} others and a garbage collection`
   return [{ title: `${title} (aim: at most 1 MB each, closed after the time configured)`, rows: [row] }]
 }
 

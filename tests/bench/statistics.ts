@@ -10,7 +10,7 @@ export function ascending(values: readonly number[]): number[] {
   return values.toSorted((a, b) => a - b)
 }
 
-/** To two digits behind the point. */
+/** To two decimal places. */
 export function round(value: number): number {
   return Math.round(value * 100) / 100
 }

@@ -3,7 +3,7 @@ import { createApi } from '@verbatim/api'
 
 const api = createApi({
   engine, // of @verbatim/core/server
-  authenticate: async ({ headers }) => await principalOf(headers.get('authorization')), // null for nobody
+  authenticate: async ({ headers }) => await principalOf(headers.get('authorization')), // null: no user
 })
 createServer(api.nodeHandler).listen(8787) // or api.fetchHandler(request)
 

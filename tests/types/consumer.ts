@@ -1,6 +1,6 @@
 /**
  * A team's program that installed @verbatim/client from its tarball, without @verbatim/api. `pnpm pack:check` type-checks
- * it there, libraries included; each `@ts-expect-error` is a call that must not compile. Nobody runs it.
+ * it there, libraries included; each `@ts-expect-error` is a call that must not compile. No test runs it.
  */
 import { createClient } from '@verbatim/client'
 

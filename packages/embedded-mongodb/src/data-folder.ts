@@ -40,7 +40,7 @@ async function lastServer(folder: string): Promise<LastServer | undefined> {
   const text = await readFile(fileOf(folder), 'utf8').catch(() => undefined)
   if (text === undefined) return undefined
   try {
-    // Our own file, replaced whole; whoever edits it by hand gets a search for a new port at worst.
+    // This package writes the file as a whole; a wrong edit by hand costs at worst a search for a new port.
     const last = JSON.parse(text) as Partial<LastServer> | null
     const { port, pid, parentPid } = last ?? {}
     return port === undefined || pid === undefined || parentPid === undefined ? undefined : { port, pid, parentPid }

@@ -1,2 +1,2 @@
-/** A process environment, passed in by the program: this package reads none by itself. */
+/** A process environment. The program passes it in; this package does not read its own. */
 export type Environment = Readonly<Record<string, string | undefined>>

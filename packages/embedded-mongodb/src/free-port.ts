@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 
-/** A port of 127.0.0.1 nobody listens on: `preferred` if that is free, else one the system picks. */
+/** A free port of 127.0.0.1: `preferred` if that is free, else one that the system picks. */
 export async function freePort(preferred?: number): Promise<number> {
   if (preferred !== undefined && (await canListen(preferred)) !== undefined) return preferred
   const port = await canListen(0)
@@ -16,7 +16,7 @@ export async function isListening(port: number): Promise<boolean> {
     await once(socket, 'connect')
     return true
   } catch {
-    // Refused: nobody is there, and that is the answer.
+    // Refused: no process listens.
     return false
   } finally {
     socket.destroy()

@@ -1,6 +1,6 @@
 import { startMongod, type StartMongodOptions } from './start-mongod.ts'
 
-/** A MongoDB to connect to, and how to let go of it. */
+/** A MongoDB to connect to, and the way to release it. */
 export type ResolvedMongo = AsyncDisposable &
   Readonly<{
     uri: string

@@ -52,7 +52,7 @@ async function startInAnotherProcess(dataDir?: string): Promise<{ server: Embedd
   }
 }
 
-test('the run has one MongoDB for everybody', async () => {
+test('all test files of a run share one MongoDB', async () => {
   expect(inject('mongoUri')).toMatch(/^mongodb/)
 })
 
@@ -68,7 +68,7 @@ describe('a throw-away server', () => {
     expect(await count(server.uri, false)).toBe(1)
   })
 
-  test('leaves nothing behind after stop, and stop can be called twice', async () => {
+  test('leaves nothing on the machine after stop, and stop can be called twice', async () => {
     const server = await startMongod({ env })
     await server.stop()
     await server.stop()
@@ -156,7 +156,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('has one owner: the second is told who the first is', async () => {
+  test('has one owner: the second start fails and names the process of the first', async () => {
     await using first = await startMongod({ env, dataDir })
     await expect(startMongod({ env, dataDir })).rejects.toThrow(`${dataDir} is in use by process ${process.pid}`)
     expect(await count(first.uri, true)).toBe(1)

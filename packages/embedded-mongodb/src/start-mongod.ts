@@ -103,7 +103,7 @@ async function launchOnSomePort(attempt: Attempt, signal: AbortSignal): Promise<
 
 function toEmbeddedMongod(server: MongodProcess, { folder, replicaSet, isThrowAway }: Attempt): EmbeddedMongod {
   const stop = async (): Promise<void> => {
-    // Data nobody will read need no clean shutdown.
+    // Throw-away data needs no clean shutdown.
     await server.kill(isThrowAway ? 'SIGKILL' : 'SIGTERM')
     if (isThrowAway) await rm(folder, { recursive: true, force: true })
   }

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { Socket } from 'node:net'
 
 /**
- * $1 = the server, $2 = its signal, $3 = a folder to remove. The read ends when our end of the pipe is gone, which the
- * system sees to however we die. Ending is bounded: an ended server can stay a zombie where nobody reaps.
+ * $1 = the server, $2 = its signal, $3 = a folder to remove. The read ends when the parent's end of the pipe closes; the system
+ * closes it however the parent dies. The wait is bounded: an ended server stays a zombie if no process reaps it.
  */
 const script = `
 trap '' INT TERM HUP

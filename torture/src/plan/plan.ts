@@ -4,7 +4,7 @@ import type { PromptSpec } from '../prompt.ts'
 import type { ProfileName } from '../world/world.ts'
 
 /** How a prompt is sent. */
-export type StartStyle =
+type StartStyle =
   /** Sent until a server answers, to one server after the other. */
   | 'repeated'
   /** Sent to both servers at once, and then repeated. */
