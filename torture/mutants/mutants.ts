@@ -188,14 +188,14 @@ export const mutants: readonly Mutant[] = [
     what: 'a stopping server tells its followers that the run is over',
     edits: [
       {
-        file: 'packages/api/src/http/follow-run.ts',
+        file: 'packages/api/src/http/serve-follow.ts',
         from: /^ {4}interrupted: .*\n/m,
-        to: '    interrupted: returnFrame,\n',
+        to: "    interrupted: trpcFrame('return', ''),\n",
       },
       {
-        file: 'packages/api/src/http/follow-run.ts',
-        from: /^ {4}interruptedBy: .*\n/m,
-        to: '    interruptedBy: () => returnFrame,\n',
+        file: 'packages/api/src/sse/event-stream.ts',
+        from: /^ {2}return \{ text: retryAfterMs .*\n/m,
+        to: "  return { text: 'event: return\\ndata: \\n\\n\\n', isFinal: true }\n",
       },
     ],
     fault: 'drain-at-once',

@@ -1,26 +1,26 @@
 /**
- * The API over a engine: tRPC, the plain endpoints, health and metrics, as one Node handler and one fetch handler.
- * In: requests. Out: answers of the engine, translated. Nothing is decided here but who calls (`authenticate`) and where things are.
+ * The API over an engine: tRPC, the plain endpoints, health and metrics, as one Node handler and one fetch handler.
+ * In: requests. Out: the engine's answers, translated. The API decides only who calls (`authenticate`) and which path serves what.
  */
 import type { ServerResponse } from 'node:http'
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http'
-import type { Logger, Engine } from '@verbatim/core/server'
+import type { TRPCError } from '@trpc/server'
+import type { Engine, Logger } from '@verbatim/core/server'
 import { parseApiOptions } from './api-options.ts'
 import type { ApiOptionsInput } from './api-options.ts'
 import { toPrincipal } from './context.ts'
 import type { ApiContext, Authenticate } from './context.ts'
 import { createAppRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
-import type { ApiParts } from './http/api-parts.ts'
-import { createEndpoints } from './http/endpoints.ts'
+import { createDispatcher } from './http/dispatch-request.ts'
+import type { ApiParts, Exchange } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
 import { Metrics } from './http/metrics.ts'
 import { NodeExchange } from './http/node-exchange.ts'
 import type { NodeRequest } from './http/node-exchange.ts'
-import { createSwitchboard } from './http/switchboard.ts'
-import { adapterOptions } from './http/trpc-calls.ts'
-import { OpenStreams } from './sse/open-streams.ts'
+import { StreamRegistry } from './sse/stream-registry.ts'
+import { reportedErrorOf, toTrpcError } from './to-wire-error.ts'
 
 /** What {@link createApi} takes. */
 export interface ApiInput extends ApiOptionsInput {
@@ -29,14 +29,14 @@ export interface ApiInput extends ApiOptionsInput {
   readonly logger?: Logger | undefined
 }
 
-/** The API of a engine; see docs/protocol.md for what it speaks. */
+/** The API of an engine; docs/protocol.md describes what it speaks. */
 export interface Api {
   readonly router: AppRouter<ApiContext>
-  /** For `node:http` and what is compatible with it (http2, Express): `createServer(api.nodeHandler)`. Answers every request, with 404 for unknown paths. */
+  /** For `node:http` and compatible servers (http2, Express): `createServer(api.nodeHandler)`. Answers every request, with 404 for unknown paths. */
   readonly nodeHandler: (req: NodeRequest, res: ServerResponse) => void
   /** For fetch servers. */
   readonly fetchHandler: (request: Request) => Promise<Response>
-  /** Ends every stream so that its client goes elsewhere, and resolves when the last is done. The engine is left open. */
+  /** Ends every stream so that its client reconnects elsewhere; resolves when the last one is closed. The engine stays open. */
   close(): Promise<void>
 }
 
@@ -51,19 +51,19 @@ export interface Api {
 export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): Api {
   const options = parseApiOptions(rest)
   const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
-  const streams = new OpenStreams(options, metrics)
+  const streams = new StreamRegistry(options, metrics)
   const router = createAppRouter<ApiContext>({ engine, logger, principalOf: ({ principal }) => principal })
   const identify: ApiParts['identify'] = async (request) => toPrincipal(await authenticate(request))
   const parts: ApiParts = { engine, logger, options, router, streams, identify }
-  const switchboard = createSwitchboard(parts, createEndpoints(parts, metrics))
+  const dispatchRequest = createDispatcher(parts, metrics)
 
   return {
     router,
     nodeHandler(req, res) {
       const exchange = new NodeExchange(req, res, options.cors)
-      const route = switchboard.serve(exchange, async (path, body) => {
+      const route = dispatchRequest(exchange, async (path, body) => {
         const shared = adapterOptions(parts, exchange)
-        if (body !== undefined) Object.assign(req, { body }) // where tRPC looks for a body that was read
+        if (body !== undefined) Object.assign(req, { body }) // where tRPC finds a body that was read
         await nodeHTTPRequestHandler({ ...shared, req, res, path: path.slice(options.trpcPath.length + 1) })
       })
       const { method } = exchange.request
@@ -72,7 +72,7 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
     async fetchHandler(request) {
       const exchange = new FetchExchange(request, options.cors)
       const endpoint = options.basePath + options.trpcPath
-      const route = switchboard.serve(exchange, async (_path, body) => {
+      const route = dispatchRequest(exchange, async (_path, body) => {
         const req = body === undefined ? request : withBody(request, body)
         exchange.pass(await fetchRequestHandler({ ...adapterOptions(parts, exchange), req, endpoint }))
       })
@@ -81,6 +81,25 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
       return response
     },
     close: async () => await streams.close(),
+  }
+}
+
+/** What both of tRPC's adapters take. */
+function adapterOptions({ router, options, logger, identify }: ApiParts, exchange: Exchange) {
+  return {
+    router,
+    maxBatchSize: options.maxBatchSize,
+    createContext: async (): Promise<ApiContext> => {
+      try {
+        return { principal: await identify(exchange.request) }
+      } catch (error) {
+        throw toTrpcError(reportedErrorOf(error, { logger, where: 'authenticate' }))
+      }
+    },
+    responseMeta: () => ({ headers: new Headers(exchange.sharedHeaders) }),
+    onError: ({ error, path }: { error: TRPCError; path: string | undefined }) => {
+      reportedErrorOf(error, { logger, where: path ?? 'trpc' })
+    },
   }
 }
 

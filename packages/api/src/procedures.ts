@@ -1,17 +1,19 @@
-/** Procedure builders. In: tRPC's context, of ours or of a team's app. Out: `ctx.engine`, and `ctx.owner` once a principal is there. */
+/**
+ * Procedure builders. In: tRPC's context, of this API or of a team's app. Out: `ctx.engine`, and `ctx.owner` for a principal.
+ * Every input of a principal is checked here for JSON that storage could not give back unchanged.
+ */
 import { ownerOf, VerbatimError } from '@verbatim/core'
-import type { Logger, Engine } from '@verbatim/core/server'
+import type { Engine, Logger } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
 import type { AuthedContext, CallContext, PrincipalInput } from './context.ts'
-import { checkInput } from './input-limits.ts'
 import { toErrorShape } from './to-error-shape.ts'
 import { reportedErrorOf, toTrpcError } from './to-wire-error.ts'
 import { t } from './trpc.ts'
 
-/** What the router is made of. */
+/** What `createAppRouter` takes. */
 export interface RouterOptions<TContext extends object> {
   readonly engine: Engine
-  /** Who calls, by the context of the tRPC app that the router is mounted in; null for nobody. */
+  /** The caller's principal, from the context of the tRPC app that mounts the router; null without one. */
   readonly principalOf: (ctx: TContext) => PrincipalInput | Promise<PrincipalInput>
   readonly logger?: Logger | undefined
 }
@@ -21,7 +23,7 @@ export type Procedures = ReturnType<typeof createProcedures>
 export function createProcedures({ engine, principalOf, logger }: RouterOptions<object>) {
   const callContext: CallContext = { engine, logger }
 
-  // `errors` goes first and per procedure: under a team's root, whose formatter knows nothing of ours, clients still get `data.verbatim`.
+  // `errors` comes first and on each procedure: a team's root has another formatter, and clients still need `data.verbatim`.
   const publicProcedure = t.procedure.errors(toErrorShape).use(async function translateErrors({ next, path }) {
     const result = await next({ ctx: callContext })
     if (result.ok) return result
@@ -32,9 +34,49 @@ export function createProcedures({ engine, principalOf, logger }: RouterOptions<
     const principal = toPrincipal(await principalOf(ctx))
     if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
     const authed: AuthedContext = { ...callContext, owner: ownerOf(principal) }
-    checkInput(await getRawInput()) // behind the principal: nobody's input is not worth a look
+    checkInput(await getRawInput()) // after the principal: input without one costs no walk
     return await next({ ctx: authed })
   })
 
   return { publicProcedure, authedProcedure }
+}
+
+/** Deeper than any valid input, and shallow enough for every later parser. */
+const maxDepth = 48
+
+interface InputPart {
+  readonly value: unknown
+  readonly field: string
+  readonly depth: number
+}
+
+/**
+ * Walks `input` without recursion, so that no depth can exhaust the stack.
+ *
+ * @throws VerbatimError `INVALID_INPUT` naming the field: nested too deep, a lone surrogate, a NUL, or the key `__proto__`
+ */
+function checkInput(input: unknown): void {
+  const open: InputPart[] = [{ value: input, field: '', depth: 0 }]
+  for (let part = open.pop(); part !== undefined; part = open.pop()) {
+    const { value, field, depth } = part
+    if (typeof value === 'string') checkText(value, field)
+    if (typeof value !== 'object' || value === null) continue
+    if (depth === maxDepth) throw invalidField(field, 'is nested too deep')
+    for (const [key, inner] of Object.entries(value)) {
+      const path = depth > 3 ? field : `${field}${field === '' ? '' : '.'}${key}`.slice(0, 128)
+      checkText(key, path)
+      if (key === '__proto__') throw invalidField(path, 'is not a key')
+      open.push({ value: inner, field: path, depth: depth + 1 })
+    }
+  }
+}
+
+function checkText(text: string, field: string): void {
+  if (!text.isWellFormed()) throw invalidField(field, 'holds a lone surrogate, so it is not Unicode text')
+  if (text.includes('\0')) throw invalidField(field, 'holds a NUL character')
+}
+
+function invalidField(field: string, reason: string): VerbatimError {
+  const shown = field.toWellFormed().replaceAll('\0', '')
+  return new VerbatimError('INVALID_INPUT', `${shown}: ${reason}`, { data: { field: shown } })
 }

@@ -1,11 +1,10 @@
-/** What /chat/stream and /chat/sse have in common: who asks, and the run that their body starts. */
+/** What /chat/stream and /chat/sse share: the caller's owner, and the run that the body starts. */
 import { ownerOf, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
-import type { ApiParts } from './api-parts.ts'
 import { requireJson } from './exchange.ts'
-import type { Exchange } from './exchange.ts'
+import type { ApiParts, Exchange } from './exchange.ts'
 
-/** As `runs.start` takes it, but for the run's id, which is a header here. */
+/** The input of `runs.start` without the run's id, which is a header here. */
 const ChatInput = StartRunInput.omit({ runId: true })
 
 export interface ChatRun {

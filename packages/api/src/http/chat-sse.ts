@@ -1,19 +1,15 @@
 /**
  * /chat/sse: a run as server-sent events that any EventSource reads. POST starts the run, GET resumes it, on any server.
- * Token frames carry the cursor behind their text, so a resume repeats no text and misses none (promise P2).
+ * Token frames carry the cursor after their text, so a resume repeats no text and misses none (promise P2).
  */
 import { fromCursor, lastSeqOf, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
 import type { EventBatch, RunId, TerminalEvent } from '@verbatim/core'
-import { commentFrame, plainFrame, retryHint } from '../sse/encode-frame.ts'
-import { writeStream } from '../sse/write-stream.ts'
-import type { StreamFormat } from '../sse/write-stream.ts'
-import { isPassing, reportedErrorOf, verbatimErrorOf } from '../to-wire-error.ts'
-import type { ApiParts } from './api-parts.ts'
+import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
+import type { ItemFraming } from '../sse/stream-writer.ts'
 import { parseRunId, requireOwner, startChat } from './chat-run.ts'
 import type { ChatRun } from './chat-run.ts'
-import { eventStreamHeaders } from './exchange.ts'
-import type { Exchange } from './exchange.ts'
-import { reconnectDelayMs } from './reconnect-delay.ts'
+import { queryOf } from './exchange.ts'
+import type { ApiParts, Exchange } from './exchange.ts'
 
 /** Starts a run and streams it. A POST that names a cursor is a reconnect: it resumes that run and starts nothing. */
 export async function startChatSse(parts: ApiParts, exchange: Exchange): Promise<void> {
@@ -32,7 +28,7 @@ export async function resumeChatSse(parts: ApiParts, exchange: Exchange, runIdTe
 
 async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Promise<void> {
   const owner = await requireOwner(parts, exchange)
-  const cursor = exchange.request.headers.get('last-event-id') ?? exchange.query.get('lastEventId') ?? ''
+  const cursor = exchange.request.headers.get('last-event-id') ?? queryOf(exchange.request).get('lastEventId') ?? ''
   const after = cursor === '' ? 0 : fromCursor(cursor, runId).seq
   const { lastSeq } = await parts.engine.runs.get(owner, runId)
   if (lastSeq !== null && after > lastSeq) {
@@ -40,37 +36,37 @@ async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Pro
       data: { field: 'lastEventId' },
     })
   }
-  // The caller has the last frame already. 204 is the one answer that makes an EventSource stop coming back.
-  if (lastSeq !== null && after === lastSeq) return exchange.answer({ status: 204, headers: { 'x-run-id': runId } })
+  // The caller has the last frame. Only 204 makes an EventSource stop.
+  if (lastSeq !== null && after === lastSeq) return exchange.respond({ status: 204, headers: { 'x-run-id': runId } })
   await streamRun(parts, exchange, { owner, runId, after })
 }
 
 async function streamRun(parts: ApiParts, exchange: Exchange, run: ChatRun & { after: number }): Promise<void> {
   const { owner, runId, after } = run
-  const format = sseFormat(parts, runId)
+  const framing = sseFraming(parts, runId)
   const sink = exchange.openStream({ ...eventStreamHeaders, 'x-run-id': runId })
-  await writeStream(
-    parts.streams.open(sink, format),
-    (signal) => parts.engine.runs.follow(owner, runId, { after, signal }),
-    format,
-  )
+  const stream = parts.streams.open(sink, framing)
+  await stream.pipe((signal) => parts.engine.runs.follow(owner, runId, { after, signal }), framing)
 }
 
-function sseFormat({ options, logger }: ApiParts, runId: RunId): StreamFormat<EventBatch> {
+function sseFraming({ options, logger }: ApiParts, runId: RunId): ItemFraming<EventBatch> {
   return {
     kind: 'chat_sse',
-    ping: commentFrame,
-    interrupted: retryHint(reconnectDelayMs(options)),
-    opening: retryHint(reconnectDelayMs(options)),
+    ping: ': ping\n\n', // a comment, which no client sees as an event
+    interrupted: reconnectHint(options),
+    opening: reconnectHint(options),
     encode: (batch) => encodeBatch(batch, runId),
     ending: '',
-    failure(cause) {
-      const error = reportedErrorOf(cause, { logger, where: '/chat/sse' })
-      if (isPassing(error)) return undefined
-      return plainFrame(JSON.stringify({ type: 'error', code: error.code, message: error.message }))
-    },
-    interruptedBy: (cause) => retryHint(verbatimErrorOf(cause).data.retryAfterMs ?? reconnectDelayMs(options)),
+    failure: (cause) =>
+      lastWordsOf(cause, { options, logger, where: '/chat/sse' }, ({ code, message }) =>
+        dataFrame({ type: 'error', code, message }),
+      ),
   }
+}
+
+/** Without an id the client keeps the one it has. */
+function dataFrame(data: object, id?: string): string {
+  return `${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
 }
 
 function encodeBatch(batch: EventBatch, runId: RunId): string {
@@ -79,8 +75,8 @@ function encodeBatch(batch: EventBatch, runId: RunId): string {
   const lastSeq = lastSeqOf(batch)
   // A cut between the two frames must not lose the last one, so the text's cursor stays before the end.
   const textCursor = toCursor(runId, end === undefined ? lastSeq : lastSeq - 1)
-  const tokens = text === '' ? '' : plainFrame(JSON.stringify({ type: 'token', data: text }), textCursor)
-  return end === undefined ? tokens : tokens + plainFrame(JSON.stringify(endOf(end)), toCursor(runId, lastSeq))
+  const tokens = text === '' ? '' : dataFrame({ type: 'token', data: text }, textCursor)
+  return end === undefined ? tokens : tokens + dataFrame(endOf(end), toCursor(runId, lastSeq))
 }
 
 function endOf(event: TerminalEvent): object {

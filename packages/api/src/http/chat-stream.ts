@@ -1,19 +1,17 @@
 /**
  * POST /chat/stream: the answer as plain text, for `curl` and for callers that want nothing else.
- * The head waits for the first text, so that a failure before it has a status. Plain text has no room for one behind it:
- * then the connection is cut, and a clean end always means that the run ended as somebody wanted (completed or cancelled).
+ * The head waits for the first text, so that an earlier failure gets a status. Plain text has no room for a later failure:
+ * the server cuts the connection, so a clean end always means that the run completed or was cancelled.
  */
 import { terminalOf, textOfEvent, VerbatimError } from '@verbatim/core'
 import type { EventBatch } from '@verbatim/core'
-import { writeStream } from '../sse/write-stream.ts'
-import type { StreamFormat } from '../sse/write-stream.ts'
+import type { ItemFraming } from '../sse/stream-writer.ts'
 import { reportedErrorOf } from '../to-wire-error.ts'
-import type { ApiParts } from './api-parts.ts'
 import { startChat } from './chat-run.ts'
-import type { Exchange } from './exchange.ts'
-import { errorAnswer } from './http-error.ts'
+import { errorResponse } from './exchange.ts'
+import type { ApiParts, Exchange } from './exchange.ts'
 
-const textFormat: StreamFormat<string> = {
+const textFraming: ItemFraming<string> = {
   kind: 'chat_stream',
   ping: undefined,
   interrupted: undefined,
@@ -21,7 +19,6 @@ const textFormat: StreamFormat<string> = {
   encode: (text) => text,
   ending: '',
   failure: () => undefined,
-  interruptedBy: () => undefined,
 }
 
 export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<void> {
@@ -33,13 +30,13 @@ export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<v
   try {
     const first = await texts.next()
     const headers = { 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no', 'x-run-id': runId }
-    const stream = parts.streams.open(exchange.openStream(headers), textFormat)
+    const stream = parts.streams.open(exchange.openStream(headers), textFraming)
     stream.signal.addEventListener('abort', leave, { once: true })
-    await writeStream(stream, () => joined(first, texts), textFormat)
+    await stream.pipe(() => joined(first, texts), textFraming)
   } catch (error) {
     if (follow.signal.aborted) return
     const known = reportedErrorOf(error, { logger: parts.logger, where: '/chat/stream' })
-    exchange.answer(errorAnswer(known, { 'x-run-id': runId }))
+    exchange.respond(errorResponse(known, { 'x-run-id': runId }))
   }
 }
 

@@ -12,7 +12,7 @@ const allowedHeaders = 'authorization, content-type, idempotency-key, last-event
 const exposedHeaders = 'x-run-id, retry-after'
 const preflightSeconds = '600'
 
-/** The headers that let the calling page read the answer; those of nobody for a page that is not listed. */
+/** The headers that let the calling page read the response. A page that is not listed gets none of them. */
 export function corsHeaders(cors: CorsOptions | undefined, { headers }: ApiRequest): Record<string, string> {
   if (cors === undefined) return {}
   const origin = headers.get('origin')
@@ -25,23 +25,18 @@ export function corsHeaders(cors: CorsOptions | undefined, { headers }: ApiReque
   }
 }
 
-interface PreflightAnswer {
-  readonly status: 204
-  readonly headers: Readonly<Record<string, string>>
-}
-
-/** The answer to a preflight; undefined when the request is none, or CORS is off. */
-export function preflightAnswer(cors: CorsOptions | undefined, request: ApiRequest): PreflightAnswer | undefined {
+/** The headers of the response to a preflight; undefined when the request is no preflight, or CORS is off. */
+export function preflightHeaders(
+  cors: CorsOptions | undefined,
+  request: ApiRequest,
+): Readonly<Record<string, string>> | undefined {
   if (cors === undefined || request.method !== 'OPTIONS') return undefined
   const shared = corsHeaders(cors, request)
-  if (shared['access-control-allow-origin'] === undefined) return { status: 204, headers: shared }
+  if (shared['access-control-allow-origin'] === undefined) return shared
   return {
-    status: 204,
-    headers: {
-      ...shared,
-      'access-control-allow-methods': 'GET, POST',
-      'access-control-allow-headers': allowedHeaders,
-      'access-control-max-age': preflightSeconds,
-    },
+    ...shared,
+    'access-control-allow-methods': 'GET, POST',
+    'access-control-allow-headers': allowedHeaders,
+    'access-control-max-age': preflightSeconds,
   }
 }

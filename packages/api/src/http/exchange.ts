@@ -1,49 +1,54 @@
-/** One HTTP call, the same for Node and fetch: what the endpoints are written against. */
+/** What the endpoints are written against: one HTTP call, the same for Node and fetch, and the parts of the API. */
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
-import type { ApiRequest } from '../context.ts'
-import type { StreamSink } from '../sse/stream-sink.ts'
+import type { Principal } from '@verbatim/core'
+import type { Engine, Logger } from '@verbatim/core/server'
+import type { ApiOptions } from '../api-options.ts'
+import type { ApiContext, ApiRequest } from '../context.ts'
+import type { AppRouter } from '../create-router.ts'
+import type { StreamRegistry } from '../sse/stream-registry.ts'
+import type { StreamSink } from '../sse/stream-writer.ts'
 import { corsHeaders } from './cors.ts'
 import type { CorsOptions } from './cors.ts'
 
+/** What the endpoints of one API share. */
+export interface ApiParts {
+  readonly engine: Engine
+  readonly logger: Logger | undefined
+  readonly options: ApiOptions
+  readonly router: AppRouter<ApiContext>
+  readonly streams: StreamRegistry
+  readonly identify: (request: ApiRequest) => Promise<Principal | null>
+}
+
 export interface Exchange {
   readonly request: ApiRequest
-  /** The path, still encoded, without the query. */
-  readonly path: string
-  readonly query: URLSearchParams
-  /** On every answer of this call. */
+  /** On every response of this call. */
   readonly sharedHeaders: Readonly<Record<string, string>>
-  /** Aborts when the caller is gone, or has the whole answer. */
+  /** Aborts when the caller has left, or has the whole response. */
   readonly closed: AbortSignal
   /** The whole body as text. @throws VerbatimError `PAYLOAD_TOO_LARGE`, `INVALID_INPUT` when it is not UTF-8 */
   readBody(maxBytes: number): Promise<string>
-  /** Answers at once. */
-  answer(answer: Answer): void
+  /** Sends a whole response. */
+  respond(response: HttpResponse): void
   /** Sends the head and leaves the body open. */
   openStream(headers: Readonly<Record<string, string>>): StreamSink
 }
 
-export interface Answer {
+export interface HttpResponse {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
   /** Empty when left out. */
   readonly body?: string
 }
 
-/** On every answer: nothing here is for a cache, nor to be read as anything but what it says it is. */
+/** On every response: no cache keeps it, and no browser guesses another content type. */
 const baseHeaders = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
 
 export function sharedHeadersFor(request: ApiRequest, cors: CorsOptions | undefined): Readonly<Record<string, string>> {
   return { ...baseHeaders, ...corsHeaders(cors, request) }
 }
 
-export const eventStreamHeaders = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  // Proxies that compress or collect would hold the stream back.
-  'cache-control': 'no-store, no-transform',
-  'x-accel-buffering': 'no',
-} as const
-
-export function jsonAnswer(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+export function jsonResponse(status: number, body: unknown, headers: HttpResponse['headers'] = {}): HttpResponse {
   return {
     status,
     headers: { 'content-type': 'application/json; charset=utf-8', ...headers },
@@ -51,27 +56,35 @@ export function jsonAnswer(status: number, body: unknown, headers: Readonly<Reco
   }
 }
 
-/** Path and query of a request's target, taken apart without a host to lean on. */
-export function splitTarget(url: string): { path: string; query: URLSearchParams } {
-  const mark = url.indexOf('?')
-  return mark === -1
-    ? { path: url, query: new URLSearchParams() }
-    : { path: url.slice(0, mark), query: new URLSearchParams(url.slice(mark + 1)) }
+/** The error of a plain endpoint: the error as JSON, under its own status. */
+export function errorResponse(error: VerbatimError, headers: HttpResponse['headers'] = {}): HttpResponse {
+  const { retryAfterMs } = error.data
+  const retryAfter = retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) }
+  return jsonResponse(error.httpStatus, { error: error.toWire() }, { ...retryAfter, ...headers })
 }
 
-/** @throws VerbatimError `UNSUPPORTED_MEDIA_TYPE` unless the body says that it is JSON: a form of a foreign page cannot say that */
+/** The path of the request's target, still encoded. The target has no host, so `URL` cannot parse it. */
+export function pathOf({ url }: ApiRequest): string {
+  return url.split('?', 1).join('')
+}
+
+export function queryOf(request: ApiRequest): URLSearchParams {
+  return new URLSearchParams(request.url.slice(pathOf(request).length))
+}
+
+/** @throws VerbatimError `UNSUPPORTED_MEDIA_TYPE` unless the body's type is JSON, which a form of a foreign page cannot set */
 export function requireJson({ headers }: ApiRequest): void {
   const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
   if (type !== 'application/json') throw new VerbatimError('UNSUPPORTED_MEDIA_TYPE')
 }
 
-/** @throws VerbatimError `PAYLOAD_TOO_LARGE` for a body that is announced as longer */
+/** @throws VerbatimError `PAYLOAD_TOO_LARGE` when `content-length` is over `maxBytes` */
 export function requireLength({ headers }: ApiRequest, maxBytes: number): void {
   if (Number(headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes)
 }
 
 /** Collects a body of at most `maxBytes`. */
-export async function readText(chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
+export async function collectText(chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
   const parts: Uint8Array[] = []
   let bytes = 0
   try {

@@ -1,55 +1,50 @@
 import type { ApiRequest } from '../context.ts'
-import type { StreamSink, StreamSinkListener } from '../sse/stream-sink.ts'
+import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
 import type { CorsOptions } from './cors.ts'
-import { readText, requireLength, sharedHeadersFor, splitTarget } from './exchange.ts'
-import type { Answer, Exchange } from './exchange.ts'
+import { collectText, requireLength, sharedHeadersFor } from './exchange.ts'
+import type { Exchange, HttpResponse } from './exchange.ts'
 
 export class FetchExchange implements Exchange {
   readonly request: ApiRequest
-  readonly path: string
-  readonly query: URLSearchParams
   readonly sharedHeaders: Readonly<Record<string, string>>
   readonly closed: AbortSignal
-  /** Resolves with what {@link answer} or {@link openStream} makes. */
+  /** Resolves with what {@link respond} or {@link openStream} makes. */
   readonly response: Promise<Response>
   readonly #request: Request
-  #respond: (response: Response) => void = () => {}
+  #resolve: (response: Response) => void = () => {}
 
   constructor(request: Request, cors: CorsOptions | undefined) {
     this.#request = request
     const { pathname, search } = new URL(request.url)
     this.request = { method: request.method, url: pathname + search, headers: request.headers }
-    const { path, query } = splitTarget(this.request.url)
-    this.path = path
-    this.query = query
     this.closed = request.signal
     this.sharedHeaders = sharedHeadersFor(this.request, cors)
-    this.response = new Promise((resolve) => (this.#respond = resolve))
+    this.response = new Promise((resolve) => (this.#resolve = resolve))
   }
 
   async readBody(maxBytes: number): Promise<string> {
     requireLength(this.request, maxBytes)
-    return await readText(this.#request.body ?? new ReadableStream({ start: (body) => body.close() }), maxBytes)
+    return await collectText(this.#request.body ?? new ReadableStream({ start: (body) => body.close() }), maxBytes)
   }
 
-  answer({ status, headers = {}, body = '' }: Answer): void {
+  respond({ status, headers = {}, body = '' }: HttpResponse): void {
     const isEmpty = this.request.method === 'HEAD' || body === ''
-    this.#respond(new Response(isEmpty ? null : body, { status, headers: { ...this.sharedHeaders, ...headers } }))
+    this.#resolve(new Response(isEmpty ? null : body, { status, headers: { ...this.sharedHeaders, ...headers } }))
   }
 
-  /** Answers with a response that was made elsewhere. */
+  /** Sends a response of tRPC's adapter. */
   pass(response: Response): void {
-    this.#respond(response)
+    this.#resolve(response)
   }
 
   openStream(headers: Readonly<Record<string, string>>): StreamSink {
     const sink = new FetchSink(this.#request.signal)
-    this.#respond(new Response(sink.body, { status: 200, headers: { ...this.sharedHeaders, ...headers } }))
+    this.#resolve(new Response(sink.body, { status: 200, headers: { ...this.sharedHeaders, ...headers } }))
     return sink
   }
 }
 
-/** As much as Node's own responses hold for a slow reader. */
+/** What Node's own responses hold for a slow reader. */
 const maxBufferedBytes = 16 * 1024
 
 class FetchSink implements StreamSink {
@@ -88,7 +83,7 @@ class FetchSink implements StreamSink {
 
   destroy(): void {
     if (this.#isClosed) return
-    this.#controller?.error(new DOMException('The answer was cut off', 'AbortError'))
+    this.#controller?.error(new DOMException('The response was cut off', 'AbortError'))
     this.#close()
   }
 
@@ -102,7 +97,7 @@ class FetchSink implements StreamSink {
     this.#isClosed = true
     this.#signal.removeEventListener('abort', this.#onAbort)
     const listener = this.#listener
-    // Not within the caller's own step: it may still be about to note why it closed.
+    // Later than the caller's own step, which may still note why it closed.
     queueMicrotask(() => listener?.onClose())
   }
 }

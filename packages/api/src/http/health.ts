@@ -1,39 +1,34 @@
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
-import { jsonAnswer } from './exchange.ts'
-import type { Answer } from './exchange.ts'
+import { jsonResponse } from './exchange.ts'
+import type { Exchange, HttpResponse } from './exchange.ts'
 
 const readyTimeoutMs = 2_000
 
-/** The process answers, whatever else is the matter. */
-export function liveAnswer(): Answer {
-  return jsonAnswer(200, { status: 'live' })
-}
-
-/** Tells whether this process should be sent new calls. Callers at the same time share one look at the database. */
-export function createReadiness(engine: Engine): () => Promise<Answer> {
-  let looking: Promise<Answer> | undefined
-  return async () => {
-    looking ??= look(engine).finally(() => (looking = undefined))
-    return await looking
+/** Says whether this process takes new calls. Probes at the same time share one check of the database. */
+export function createReadiness(engine: Engine): (exchange: Exchange) => Promise<void> {
+  let checking: Promise<HttpResponse> | undefined
+  return async (exchange) => {
+    checking ??= check(engine).finally(() => (checking = undefined))
+    exchange.respond(await checking)
   }
 }
 
-async function look(engine: Engine): Promise<Answer> {
+async function check(engine: Engine): Promise<HttpResponse> {
   if (engine.draining.aborted) return notReady('The server is stopping')
   const signal = AbortSignal.timeout(readyTimeoutMs)
   try {
     await Promise.race([engine.ready(signal), rejectedBy(signal)])
-    return jsonAnswer(200, { status: 'ready' })
+    return jsonResponse(200, { status: 'ready' })
   } catch (error) {
-    // Anybody may ask, so the cause stays inside; the engine logs it.
+    // Every caller may ask, so the cause stays out of the response; the engine logs it.
     const isIncomplete = isVerbatimError(error) && error.code === 'UNSUPPORTED_DEPLOYMENT'
-    return notReady(isIncomplete ? 'The database is not as the server needs it' : 'The database does not answer')
+    return notReady(isIncomplete ? 'A required collection or index is missing' : 'The database does not answer')
   }
 }
 
-function notReady(message: string): Answer {
-  return jsonAnswer(503, { status: 'unavailable', error: new VerbatimError('UNAVAILABLE', message).toWire() })
+function notReady(message: string): HttpResponse {
+  return jsonResponse(503, { status: 'unavailable', error: new VerbatimError('UNAVAILABLE', message).toWire() })
 }
 
 async function rejectedBy(signal: AbortSignal): Promise<never> {

@@ -1,15 +1,18 @@
-/** What an operator sees, in Prometheus' text format. An own registry: two APIs in one process do not collide. */
+/** The metrics in Prometheus' text format. Each API has a registry of its own: two APIs in one process do not collide. */
+import { VerbatimError } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { performance } from 'node:perf_hooks'
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { StreamEnd, StreamKind } from '../sse/open-stream.ts'
-import type { StreamCounters } from '../sse/open-streams.ts'
+import type { StreamCounters } from '../sse/stream-registry.ts'
+import type { StreamEnd, StreamKind } from '../sse/stream-writer.ts'
+import type { ApiParts, Exchange } from './exchange.ts'
 
+const metricsScope = 'verbatim:metrics'
 const kinds: readonly StreamKind[] = ['trpc', 'chat_sse', 'chat_stream']
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'OPTIONS'])
 
 export interface CountedRequest {
-  /** The endpoint's own name, never the caller's path: a label must not grow with what strangers send. */
+  /** The endpoint's own name, never the caller's path: the number of labels must not grow with what callers send. */
   readonly route: string
   readonly method: string
   readonly status: number
@@ -31,13 +34,13 @@ export class Metrics implements StreamCounters {
     })
     this.#frames = new Counter({
       name: 'verbatim_frames_total',
-      help: 'Frames handed to streams, without heartbeats',
+      help: 'Frames written to streams, without heartbeats',
       labelNames: ['kind'],
       registers,
     })
     this.#ends = new Counter({
       name: 'verbatim_streams_ended_total',
-      help: 'Streams that ended, by what ended them',
+      help: 'Ended streams, by cause',
       labelNames: ['kind', 'end'],
       registers,
     })
@@ -50,8 +53,17 @@ export class Metrics implements StreamCounters {
         for (const kind of kinds) this.set({ kind }, countStreams(kind))
       },
     })
-    registerEngine(this.#registry, engine)
-    registerProcess(this.#registry)
+    registerReadings(this.#registry, [...engineReadings(engine), ...processReadings()])
+    new Counter({
+      name: 'verbatim_runs_ended_total',
+      help: 'Runs ended by this process, by status',
+      labelNames: ['status'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [status, count] of Object.entries(engine.stats().runsEnded)) this.inc({ status }, count)
+      },
+    })
   }
 
   readonly onFrame = (kind: StreamKind): void => this.#frames.inc({ kind })
@@ -70,105 +82,76 @@ export class Metrics implements StreamCounters {
   }
 }
 
-interface Reading {
-  readonly name: string
-  readonly help: string
-  readonly read: () => number
+/** Answers GET /metrics. @throws VerbatimError for a caller without the scope, `NOT_FOUND` when metrics are off */
+export async function serveMetrics(parts: ApiParts, exchange: Exchange, metrics: Metrics): Promise<void> {
+  const { options, identify } = parts
+  if (options.metrics === 'off') throw new VerbatimError('NOT_FOUND')
+  if (options.metrics === 'scoped') {
+    const principal = await identify(exchange.request)
+    if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
+    if (!principal.scopes.includes(metricsScope)) {
+      throw new VerbatimError('FORBIDDEN', `The principal lacks the scope ${metricsScope}`)
+    }
+  }
+  exchange.respond({ status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.text() })
 }
 
-function gauge(registry: Registry, { name, help, read }: Reading): void {
-  new Gauge({
-    name,
-    help,
-    registers: [registry],
-    collect() {
-      this.set(read())
-    },
-  })
+/** A name with its help text and what reads its value. A name in `_total` is a counter, any other a gauge. */
+type Reading = readonly [name: string, help: string, read: () => number]
+
+/** Registers values that are kept elsewhere: each is read when the metrics are. */
+function registerReadings(registry: Registry, readings: readonly Reading[]): void {
+  for (const [name, help, read] of readings) {
+    const shared = { name, help, registers: [registry] }
+    if (!name.endsWith('_total')) {
+      new Gauge({
+        ...shared,
+        collect() {
+          this.set(read())
+        },
+      })
+      continue
+    }
+    new Counter({
+      ...shared,
+      collect() {
+        this.reset()
+        this.inc(read())
+      },
+    })
+  }
 }
 
-/** A counter kept elsewhere, shown as it stands. */
-function counter(registry: Registry, { name, help, read }: Reading): void {
-  new Counter({
-    name,
-    help,
-    registers: [registry],
-    collect() {
-      this.reset()
-      this.inc(read())
-    },
-  })
-}
-
-function registerEngine(registry: Registry, engine: Engine): void {
-  const stats = () => engine.stats()
-  counter(registry, {
-    name: 'verbatim_runs_started_total',
-    help: 'Runs started by this process',
-    read: () => stats().runsStarted,
-  })
-  gauge(registry, {
-    name: 'verbatim_runs_active',
-    help: 'Runs this process is writing',
-    read: () => stats().runsActive,
-  })
-  gauge(registry, { name: 'verbatim_followers', help: 'Follows that are going on', read: () => stats().followers })
-  counter(registry, {
-    name: 'verbatim_events_committed_total',
-    help: 'Events made durable',
-    read: () => stats().eventsCommitted,
-  })
-  counter(registry, { name: 'verbatim_commits_total', help: 'Group commits', read: () => stats().commits })
-  gauge(registry, {
-    name: 'verbatim_pending_bytes',
-    help: 'Bytes of events not yet durable, at most',
-    read: () => stats().pendingBytes,
-  })
-  gauge(registry, {
-    name: 'verbatim_draining',
-    help: '1 once the process drains',
-    read: () => Number(engine.draining.aborted),
-  })
-  new Counter({
-    name: 'verbatim_runs_ended_total',
-    help: 'Runs ended by this process, by status',
-    labelNames: ['status'],
-    registers: [registry],
-    collect() {
-      this.reset()
-      for (const [status, count] of Object.entries(stats().runsEnded)) this.inc({ status }, count)
-    },
-  })
+function engineReadings(engine: Engine): readonly Reading[] {
+  return [
+    ['verbatim_runs_started_total', 'Runs started by this process', () => engine.stats().runsStarted],
+    ['verbatim_runs_active', 'Runs this process is writing', () => engine.stats().runsActive],
+    ['verbatim_followers', 'Open follows', () => engine.stats().followers],
+    ['verbatim_events_committed_total', 'Events made durable', () => engine.stats().eventsCommitted],
+    ['verbatim_commits_total', 'Group commits', () => engine.stats().commits],
+    ['verbatim_pending_bytes', 'Bytes of events not yet durable, at most', () => engine.stats().pendingBytes],
+    ['verbatim_draining', '1 once the process drains', () => Number(engine.draining.aborted)],
+  ]
 }
 
 /** Under the names that dashboards know. prom-client's own collector is left out: its observers outlive the API. */
-function registerProcess(registry: Registry): void {
+function processReadings(): readonly Reading[] {
+  let before = performance.eventLoopUtilization()
+  const busyShare = () => {
+    const now = performance.eventLoopUtilization()
+    const { utilization } = performance.eventLoopUtilization(now, before)
+    before = now
+    return utilization
+  }
   const cpuSeconds = () => {
     const { user, system } = process.cpuUsage()
     return (user + system) / 1e6
   }
-  const memory = () => process.memoryUsage()
-  let before = performance.eventLoopUtilization()
-  counter(registry, { name: 'process_cpu_seconds_total', help: 'CPU time spent, in seconds', read: cpuSeconds })
-  gauge(registry, {
-    name: 'process_resident_memory_bytes',
-    help: 'Resident memory, in bytes',
-    read: () => memory().rss,
-  })
-  gauge(registry, { name: 'nodejs_heap_size_used_bytes', help: 'Heap in use, in bytes', read: () => memory().heapUsed })
-  gauge(registry, {
-    name: 'process_uptime_seconds',
-    help: 'Time since the process began, in seconds',
-    read: () => process.uptime(),
-  })
-  gauge(registry, {
-    name: 'nodejs_eventloop_utilization',
-    help: 'Busy share of the event loop since the last reading, 0 to 1',
-    read: () => {
-      const now = performance.eventLoopUtilization()
-      const { utilization } = performance.eventLoopUtilization(now, before)
-      before = now
-      return utilization
-    },
-  })
+  return [
+    ['process_cpu_seconds_total', 'CPU time spent, in seconds', cpuSeconds],
+    ['process_resident_memory_bytes', 'Resident memory, in bytes', () => process.memoryUsage().rss],
+    ['nodejs_heap_size_used_bytes', 'Heap in use, in bytes', () => process.memoryUsage().heapUsed],
+    ['process_uptime_seconds', 'Time since the process began, in seconds', () => process.uptime()],
+    ['nodejs_eventloop_utilization', 'Busy share of the event loop since the last reading, 0 to 1', busyShare],
+  ]
 }

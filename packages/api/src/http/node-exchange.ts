@@ -1,35 +1,29 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiRequest } from '../context.ts'
-import type { StreamSink, StreamSinkListener } from '../sse/stream-sink.ts'
+import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
 import type { CorsOptions } from './cors.ts'
-import { readText, requireLength, sharedHeadersFor, splitTarget } from './exchange.ts'
-import type { Answer, Exchange } from './exchange.ts'
+import { collectText, requireLength, sharedHeadersFor } from './exchange.ts'
+import type { Exchange, HttpResponse } from './exchange.ts'
 
-/** A Node request, and its body when a body parser has been there before us. */
+/** A Node request, with its body when a body parser has read it. */
 export type NodeRequest = IncomingMessage & { readonly body?: unknown }
 
 export class NodeExchange implements Exchange {
   readonly request: ApiRequest
-  readonly path: string
-  readonly query: URLSearchParams
   readonly sharedHeaders: Readonly<Record<string, string>>
   readonly #req: NodeRequest
   readonly #res: ServerResponse
   #closed: AbortController | undefined
 
   constructor(req: NodeRequest, res: ServerResponse, cors: CorsOptions | undefined) {
-    const url = req.url ?? '/'
     this.#req = req
     this.#res = res
     this.request = {
       method: req.method ?? 'GET',
-      url,
+      url: req.url ?? '/',
       headers: toHeaders(req),
       remoteAddress: req.socket.remoteAddress,
     }
-    const { path, query } = splitTarget(url)
-    this.path = path
-    this.query = query
     this.sharedHeaders = sharedHeadersFor(this.request, cors)
   }
 
@@ -46,13 +40,13 @@ export class NodeExchange implements Exchange {
     const { body } = this.#req
     if (body !== undefined && this.#req.readableEnded) return typeof body === 'string' ? body : JSON.stringify(body)
     requireLength(this.request, maxBytes)
-    // The socket must outlive a body that is refused half-way, or the refusal would never arrive.
-    return await readText(this.#req.iterator({ destroyOnReturn: false }), maxBytes)
+    // The socket must outlive a body that is refused half-way, or the client would not receive the refusal.
+    return await collectText(this.#req.iterator({ destroyOnReturn: false }), maxBytes)
   }
 
-  answer({ status, headers = {}, body = '' }: Answer): void {
-    if (this.#res.headersSent) return void this.#res.destroy() // too late to say it
-    // The rest of a refused body is not read, so the connection cannot serve another request.
+  respond({ status, headers = {}, body = '' }: HttpResponse): void {
+    if (this.#res.headersSent) return void this.#res.destroy() // the head says another status
+    // The rest of a refused body stays unread, so the connection cannot serve another request.
     this.#res.writeHead(status, {
       ...this.sharedHeaders,
       ...headers,
@@ -75,7 +69,7 @@ export class NodeExchange implements Exchange {
   }
 }
 
-/** HTTP/2's pseudo-headers are no headers. */
+/** Leaves out the pseudo-headers of HTTP/2. */
 function toHeaders(req: IncomingMessage): Headers {
   const headers = new Headers()
   for (const [name, value] of Object.entries(req.headers)) {
@@ -105,12 +99,12 @@ class NodeSink implements StreamSink {
   destroy(): void {
     const { stream } = this.#res as { stream?: { close(code: number): void } } // an HTTP/2 response has one
     if (stream === undefined) this.#res.destroy()
-    // Destroyed without a code, it would look to the reader like an answer that is whole.
+    // Destroyed without a code, the response would look whole to the reader.
     else stream.close(http2InternalError)
   }
 
   listen({ onDrain, onClose }: StreamSinkListener): void {
-    this.#res.on('error', () => {}) // `close` follows and says all there is to say
+    this.#res.on('error', () => {}) // `close` follows
     this.#res.on('drain', onDrain)
     this.#res.once('close', onClose)
     if (this.#res.closed) queueMicrotask(onClose)

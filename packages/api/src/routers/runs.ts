@@ -23,7 +23,7 @@ import { t } from '../trpc.ts'
 const RunInput = z.strictObject({ runId: RunId })
 const ListRunsInput = PageInput.extend({ sessionId: SessionId })
 
-/** `lastEventId` is tRPC's fixed name: it puts the header of a reconnect there. It is a cursor, and checked as one. */
+/** tRPC writes a reconnect's header to `lastEventId`; it is checked as a cursor. */
 const FollowRunInput = z.strictObject({ runId: RunId, lastEventId: z.string().nullish() })
 type FollowRunInput = z.infer<typeof FollowRunInput>
 
@@ -38,11 +38,11 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
       .input(StartRunInput)
       .output(Run)
       .mutation(async ({ ctx, input }) => await ctx.engine.runs.start(ctx.owner, input)),
-    /** Returns after the terminal event and only then; every other end means "reconnect with the last cursor". */
+    /** Returns only after the terminal event; every other end means "reconnect with the last cursor". */
     follow: authedProcedure
       .input(FollowRunInput)
       .output(EventStream)
-      .subscription(({ ctx, input, signal }) => followRun(ctx, input, signal)),
+      .subscription(({ ctx, input, signal }) => trackedBatches(ctx, input, signal)),
     get: authedProcedure
       .input(RunInput)
       .output(Run)
@@ -62,10 +62,10 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
   })
 }
 
-/** A signal for callers that give none (`createCaller` without options): they stop by leaving the loop. */
+/** For callers without a signal (`createCaller` without options): they stop by leaving the loop. */
 const noSignal = new AbortController().signal
 
-async function* followRun(
+async function* trackedBatches(
   { engine, logger, owner }: AuthedContext,
   { runId, lastEventId }: FollowRunInput,
   signal: AbortSignal = noSignal,
@@ -76,7 +76,7 @@ async function* followRun(
       yield tracked(toCursor(runId, lastSeqOf(batch)), batch)
     }
   } catch (error) {
-    if (signal.aborted) throw error // nobody is left to hear of it
+    if (signal.aborted) throw error // no reader is left
     throw toSubscriptionError(reportedErrorOf(error, { logger, where: 'runs.follow' }))
   }
 }

@@ -1,9 +1,8 @@
-/** All streams of one API: their shared timer, their counts, and their end when the API closes. */
-import { OpenStream } from './open-stream.ts'
-import type { StreamEnd, StreamKind, StreamLimits, StreamManners } from './open-stream.ts'
-import type { StreamSink } from './stream-sink.ts'
+/** The streams of one API: their shared timer, their counts, and their end when the API closes. */
+import { StreamWriter } from './stream-writer.ts'
+import type { StreamEnd, StreamFraming, StreamKind, StreamLimits, StreamSink } from './stream-writer.ts'
 
-/** What an operator may want to know of the streams. */
+/** Receives what the metrics count. */
 export interface StreamCounters {
   readonly onFrame: (kind: StreamKind) => void
   readonly onEnd: (kind: StreamKind, end: StreamEnd) => void
@@ -11,10 +10,10 @@ export interface StreamCounters {
 
 const closeGraceMs = 1_000
 
-export class OpenStreams {
+export class StreamRegistry {
   readonly #limits: StreamLimits
   readonly #counters: StreamCounters
-  readonly #streams = new Set<OpenStream>()
+  readonly #streams = new Set<StreamWriter>()
   #timer: ReturnType<typeof setInterval> | undefined
   #isClosed = false
   #onEmpty: (() => void) | undefined
@@ -24,9 +23,9 @@ export class OpenStreams {
     this.#counters = counters
   }
 
-  /** Takes over `sink`, whose head is written. After {@link close} the stream ends at once. */
-  open(sink: StreamSink, manners: StreamManners): OpenStream {
-    const stream = new OpenStream(sink, manners, {
+  /** Opens a stream on `sink`, whose head is sent. After {@link close} the stream ends at once. */
+  open(sink: StreamSink, framing: StreamFraming): StreamWriter {
+    const stream = new StreamWriter(sink, framing, {
       onFrame: this.#counters.onFrame,
       onClose: (closed) => this.#remove(closed),
     })
@@ -42,7 +41,7 @@ export class OpenStreams {
     return count
   }
 
-  /** Ends every stream before its time, so that clients go elsewhere; resolves when the last connection is done. */
+  /** Ends every stream early, so that its client reconnects elsewhere; resolves when the last connection is closed. */
   async close(): Promise<void> {
     this.#isClosed = true
     for (const stream of this.#streams) stream.interrupt('closed')
@@ -55,7 +54,7 @@ export class OpenStreams {
     clearTimeout(timer)
   }
 
-  #remove(stream: OpenStream): void {
+  #remove(stream: StreamWriter): void {
     if (!this.#streams.delete(stream)) return
     this.#counters.onEnd(stream.kind, stream.endedBy)
     if (this.#streams.size > 0) return

@@ -1,0 +1,130 @@
+/**
+ * Sends each request to its endpoint or to tRPC, and answers what fails.
+ * Paths are keys of a Map and compared as they came, so `__proto__` is as unknown as any other path.
+ */
+import { getTRPCErrorShape } from '@trpc/server'
+import { isVerbatimError, VerbatimError } from '@verbatim/core'
+import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
+import { resumeChatSse, startChatSse } from './chat-sse.ts'
+import { chatStream } from './chat-stream.ts'
+import { preflightHeaders } from './cors.ts'
+import { errorResponse, jsonResponse, pathOf, requireJson } from './exchange.ts'
+import type { ApiParts, Exchange, HttpResponse } from './exchange.ts'
+import { createReadiness } from './health.ts'
+import { serveMetrics } from './metrics.ts'
+import type { Metrics } from './metrics.ts'
+import { followRoute, serveFollow } from './serve-follow.ts'
+
+type Serve = (exchange: Exchange) => Promise<void>
+type Methods = Readonly<Partial<Record<'GET' | 'HEAD' | 'POST', Serve>>>
+/** Gives a checked call to tRPC's adapter; `body` is undefined for a query. */
+type CallTrpc = (path: string, body: string | undefined) => Promise<void>
+
+/** Makes `dispatchRequest`, which returns the route's name for the metrics before the request is served. */
+export function createDispatcher(parts: ApiParts, metrics: Metrics) {
+  const { options, logger } = parts
+  const findEndpoint = createEndpoints(parts, metrics)
+
+  function findRoute(path: string, callTrpc: CallTrpc): { readonly route: string; readonly serve: Serve } {
+    const decodedPath = decoded(path)
+    const endpoint = findEndpoint(decodedPath)
+    if (endpoint !== undefined) {
+      return { route: endpoint.route, serve: (exchange) => serveMethod(endpoint.methods, exchange) }
+    }
+    if (path.startsWith(`${options.trpcPath}/`)) {
+      const serve: Serve = (exchange) => serveTrpcCall(parts, exchange, (body) => callTrpc(path, body))
+      return { route: trpcRouteOf(parts, decodedPath), serve }
+    }
+    return { route: '(unknown)', serve: () => Promise.reject(new VerbatimError('NOT_FOUND')) }
+  }
+
+  return function dispatchRequest(exchange: Exchange, callTrpc: CallTrpc): string {
+    const preflight = preflightHeaders(options.cors, exchange.request)
+    if (preflight !== undefined) {
+      exchange.respond({ status: 204, headers: preflight })
+      return '(preflight)'
+    }
+    const fullPath = pathOf(exchange.request)
+    const path = fullPath.startsWith(options.basePath) ? fullPath.slice(options.basePath.length) : ''
+    const { route, serve } = findRoute(path, callTrpc)
+    serve(exchange).catch((error: unknown) => {
+      exchange.respond(errorResponse(reportedErrorOf(error, { logger, where: route })))
+    })
+    return route
+  }
+}
+
+/** Finds the endpoint of a path after `basePath`. Of tRPC's procedures only `runs.follow` has one. */
+function createEndpoints(parts: ApiParts, metrics: Metrics) {
+  const ready = createReadiness(parts.engine)
+  const live: Serve = async (exchange) => exchange.respond(jsonResponse(200, { status: 'live' }))
+  const fixed = new Map<string, Methods>([
+    ['/chat/stream', { POST: (exchange) => chatStream(parts, exchange) }],
+    ['/chat/sse', { POST: (exchange) => startChatSse(parts, exchange) }],
+    ['/health/live', { GET: live, HEAD: live }],
+    ['/health/ready', { GET: ready, HEAD: ready }],
+    ['/metrics', { GET: (exchange) => serveMetrics(parts, exchange, metrics) }],
+    [`${parts.options.trpcPath}/${followRoute}`, { GET: (exchange) => serveFollow(parts, exchange) }],
+  ])
+  return (path: string): { readonly route: string; readonly methods: Methods } | undefined => {
+    const methods = fixed.get(path)
+    if (methods !== undefined) return { route: path, methods }
+    const runId = /^\/chat\/sse\/([^/]+)$/.exec(path)?.[1]
+    if (runId === undefined) return undefined
+    return { route: '/chat/sse/:runId', methods: { GET: (exchange) => resumeChatSse(parts, exchange, runId) } }
+  }
+}
+
+async function serveMethod(methods: Methods, exchange: Exchange): Promise<void> {
+  const { method } = exchange.request
+  const serve = Object.hasOwn(methods, method) ? methods[method as keyof Methods] : undefined
+  if (serve !== undefined) return await serve(exchange)
+  exchange.respond(errorResponse(new VerbatimError('METHOD_NOT_ALLOWED'), { allow: Object.keys(methods).join(', ') }))
+}
+
+/** Makes the checks that tRPC's adapters leave out, then passes the call on. */
+async function serveTrpcCall(
+  parts: ApiParts,
+  exchange: Exchange,
+  pass: (body: string | undefined) => Promise<void>,
+): Promise<void> {
+  const { request } = exchange
+  let body: string | undefined
+  try {
+    if (request.method !== 'GET' && request.method !== 'POST') throw new VerbatimError('METHOD_NOT_ALLOWED')
+    if (request.method === 'POST') {
+      // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies.
+      requireJson(request)
+      // tRPC replaces bytes that are not UTF-8 with U+FFFD, and so would store text that the caller did not send.
+      body = await exchange.readBody(parts.options.maxBodyBytes)
+    }
+  } catch (error) {
+    if (!isVerbatimError(error)) throw error
+    return exchange.respond(trpcErrorResponse(parts, error))
+  }
+  await pass(body)
+}
+
+function trpcErrorResponse({ router }: ApiParts, cause: VerbatimError): HttpResponse {
+  const config = router._def._config
+  const error = toTrpcError(cause)
+  const shape = getTRPCErrorShape({ config, error, type: 'unknown', path: undefined, input: undefined, ctx: undefined })
+  const headers = cause.code === 'METHOD_NOT_ALLOWED' ? { allow: 'GET, POST' } : undefined
+  return jsonResponse(cause.httpStatus, { error: config.transformer.output.serialize(shape) }, headers)
+}
+
+/** A tRPC call's name in metrics: a name of the router, never the caller's own text. */
+function trpcRouteOf({ router, options }: ApiParts, path: string): string {
+  const name = path.slice(options.trpcPath.length + 1)
+  if (name.includes(',')) return `${options.trpcPath}/(batch)`
+  return Object.hasOwn(router._def.procedures, name) ? path : `${options.trpcPath}/(unknown)`
+}
+
+/** The path as tRPC reads it, so that an encoded dot does not lead around an endpoint. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path // malformed: no endpoint has such a name, and tRPC refuses it
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * `runs.follow` over server-sent events, in tRPC's own format: stock clients work unchanged, at about a tenth of the cost of
+ * tRPC's pipeline of web streams. The procedure runs as usual (input, principal, errors); only the writing is ours.
+ */
+import {
+  callTRPCProcedure,
+  getTRPCErrorFromUnknown,
+  getTRPCErrorShape,
+  isTrackedEnvelope,
+  TRPCError,
+} from '@trpc/server'
+import { VerbatimError } from '@verbatim/core'
+import type { ApiContext } from '../context.ts'
+import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
+import type { ItemFraming } from '../sse/stream-writer.ts'
+import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
+import { queryOf } from './exchange.ts'
+import type { ApiParts, Exchange } from './exchange.ts'
+
+export const followRoute = 'runs.follow'
+
+/** Silence that clients may take for a dead connection, in heartbeats. */
+const silentHeartbeats = 3
+
+export async function serveFollow(parts: ApiParts, exchange: Exchange): Promise<void> {
+  const { router } = parts
+  const framing = followFraming(parts)
+  await parts.streams.open(exchange.openStream(eventStreamHeaders), framing).pipe(async (signal) => {
+    const ctx = await contextOf(parts, exchange)
+    const items: unknown = await callTRPCProcedure({
+      router,
+      path: followRoute,
+      getRawInput: async () => readInput(exchange, router._def._config.transformer),
+      ctx,
+      type: 'subscription',
+      signal,
+      batchIndex: 0,
+    })
+    return items as AsyncIterable<unknown> // the procedure's output schema has checked it
+  }, framing)
+}
+
+function followFraming({ router, options, logger }: ApiParts): ItemFraming<unknown> {
+  const config = router._def._config
+  const serialize = (value: unknown) => JSON.stringify(config.transformer.output.serialize(value))
+  const connected = JSON.stringify({ reconnectAfterInactivityMs: options.heartbeatMs * silentHeartbeats })
+  return {
+    kind: 'trpc',
+    ping: trpcFrame('ping', ''),
+    interrupted: reconnectHint(options),
+    opening: reconnectHint(options) + trpcFrame('connected', connected),
+    encode(item) {
+      if (!isTrackedEnvelope(item)) throw new Error('runs.follow yields tracked batches only')
+      return `data: ${serialize(item[1])}\nid: ${item[0]}\n\n\n` // the id is a cursor, so it holds no line break
+    },
+    ending: trpcFrame('return', ''),
+    failure: (cause) =>
+      lastWordsOf(cause, { options, logger, where: followRoute }, () => {
+        const error = getTRPCErrorFromUnknown(cause)
+        const call = { type: 'subscription', path: followRoute, input: undefined, ctx: undefined } as const
+        return trpcFrame('serialized-error', serialize(getTRPCErrorShape({ config, error, ...call })))
+      }),
+  }
+}
+
+/** An event of tRPC's own; `data` is one line. tRPC ends its frames with two blank lines, so this writer does too. */
+function trpcFrame(event: string, data: string): string {
+  return `event: ${event}\ndata: ${data}\n\n\n`
+}
+
+async function contextOf({ identify, logger }: ApiParts, { request }: Exchange): Promise<ApiContext> {
+  try {
+    return { principal: await identify(request) }
+  } catch (error) {
+    throw toSubscriptionError(reportedErrorOf(error, { logger, where: 'authenticate' }))
+  }
+}
+
+interface Deserializer {
+  readonly input: { deserialize(value: unknown): unknown }
+}
+
+/** The input as tRPC builds it: the query's, with the cursor of a reconnecting EventSource. */
+function readInput({ request }: Exchange, transformer: Deserializer): unknown {
+  const query = queryOf(request)
+  const text = query.get('input')
+  const input = text === null || text === '' ? undefined : transformer.input.deserialize(parseJson(text))
+  const lastEventId =
+    request.headers.get('last-event-id') ?? query.get('lastEventId') ?? query.get('Last-Event-Id') ?? ''
+  if (lastEventId === '') return input
+  if (input === undefined) return { lastEventId }
+  return typeof input === 'object' && input !== null && !Array.isArray(input) ? { ...input, lastEventId } : input
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    const error = new VerbatimError('INVALID_INPUT', 'The input is not JSON', { data: { field: 'input' }, cause })
+    throw new TRPCError({ code: 'BAD_REQUEST', message: error.message, cause: error })
+  }
+}
