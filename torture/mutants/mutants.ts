@@ -89,7 +89,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'packages/core/src/runs/lifecycle/renew-leases.ts',
-        from: 'runRepository.renewLeases(owned, { processId, leaseMs: leases.leaseMs })',
+        from: 'ports.runRepository.renewLeases(owned, { processId, leaseMs })',
         to: 'Promise.resolve(owned.map(({ key }) => ({ key, cancelRequested: false })))',
       },
     ],
@@ -148,8 +148,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'packages/core/src/runs/recovery/recover-runs.ts',
-        from: /\(await recoverOne\(deps, .*?signal\)\)/,
-        to: '(await Promise.resolve(recoverOne.length === 0))',
+        from: 'await recoverOne(context, takeovers, signal)',
+        to: 'await Promise.resolve(recoverOne.length === 0)',
       },
     ],
     fault: 'kill-owner',

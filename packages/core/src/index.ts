@@ -1,5 +1,13 @@
 /** The contract: schemas, types and pure functions that server and client share. Runs in a browser. */
-export { errorTable, ErrorCode, ErrorData, isVerbatimError, VerbatimError, WireError } from './contract/errors.ts'
+export {
+  errorTable,
+  ErrorCode,
+  ErrorData,
+  isTransient,
+  isVerbatimError,
+  VerbatimError,
+  WireError,
+} from './contract/errors.ts'
 export { AgentId, MessageId, RunId, SessionId } from './contract/identifiers.ts'
 export { ownerOf, Principal, type Owner } from './contract/principal.ts'
 export {

@@ -1,6 +1,6 @@
 /** The engine for programs that embed it: `Engine` over any storage, and the factory over MongoDB. */
 export { createEngine } from './engine/create-engine.ts'
-export type { EnginePorts } from './engine/engine-ports.ts'
+export type { EnginePorts } from './ports/engine-ports.ts'
 export {
   closeGlobalFactory,
   createSessionManager,
@@ -10,7 +10,7 @@ export {
   type SessionManagerFactoryOptions,
   type SessionManagerInput,
 } from './session-manager-factory.ts'
-export type { EngineOptionsInput } from './engine/engine-options.ts'
+export type { EngineOptionsInput } from './ports/engine-options.ts'
 export type { EngineStats, FollowOptions, MessageActions, RunActions, Engine, SessionActions } from './engine/engine.ts'
 export type { Agent, AgentRequest, ContinuationBudget, CrashPolicy, RunTimeouts, TokenPrices } from './ports/agent.ts'
 export type { Clock } from './ports/clock.ts'

@@ -9,7 +9,7 @@ import type { Agent } from './ports/agent.ts'
 import type { Logger } from './ports/logger.ts'
 import { createEngine } from './engine/create-engine.ts'
 import type { Engine } from './engine/engine.ts'
-import type { EngineOptionsInput } from './engine/engine-options.ts'
+import type { EngineOptionsInput } from './ports/engine-options.ts'
 import { SessionManager } from './sessions/session-manager.ts'
 import { systemClock } from './engine/system-clock.ts'
 

@@ -285,3 +285,19 @@ export class VerbatimError extends Error {
 export function isVerbatimError(error: unknown): error is VerbatimError {
   return typeof error === 'object' && error !== null && brand in error
 }
+
+/** Tells whether the database was away or its server stopping: the same call may succeed soon, here or at another process. */
+export function isUnavailable(error: unknown): error is VerbatimError {
+  return isVerbatimError(error) && error.code === 'UNAVAILABLE'
+}
+
+/** Tells whether the server's side is at fault for now (an HTTP status of 500 or more): the same call may succeed later. */
+export function isTransient(error: VerbatimError): boolean {
+  return error.retryable && error.httpStatus >= 500
+}
+
+/** What may be logged of an error: its code or its kind, because the message might hold a secret or a prompt. */
+export function reasonOf(error: unknown): string {
+  if (isVerbatimError(error)) return error.code
+  return error instanceof Error ? error.name : typeof error
+}

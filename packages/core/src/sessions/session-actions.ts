@@ -1,13 +1,14 @@
-/** Sessions and messages as callers use them: what is missing is a typed error, what is made gets its id here. */
+/** Sessions and messages as callers use them: what is missing is a typed error, what is new gets its id here. */
 import { VerbatimError } from '../contract/errors.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import { maxPromptBytes } from '../contract/prompt.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
+import type { EngineContext } from '../runs/engine-context.ts'
 import { deleteSession } from './delete-session.ts'
-import type { DeleteDeps } from './delete-session.ts'
 import type { MessageActions, SessionActions } from '../engine/engine.ts'
 
-export function createSessionActions(repository: SessionRepository, deps: DeleteDeps): SessionActions {
+export function createSessionActions(context: EngineContext): SessionActions {
+  const repository = context.ports.sessionRepository
   return {
     create: (owner, { sessionId = crypto.randomUUID(), title = null }) =>
       repository.createSession(owner, { sessionId, title }),
@@ -15,7 +16,7 @@ export function createSessionActions(repository: SessionRepository, deps: Delete
     list: (owner, page) => repository.listSessions(owner, page),
     update: async (owner, { sessionId, title }) =>
       orMissing('SESSION_NOT_FOUND', await repository.renameSession(owner, sessionId, title)),
-    delete: (owner, input) => deleteSession(deps, owner, input),
+    delete: (owner, input) => deleteSession(context, owner, input),
   }
 }
 

@@ -1,6 +1,6 @@
 import { MongoServerError } from 'mongodb'
 import type { Db, IndexDescription } from 'mongodb'
-import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
+import { isUnavailable, VerbatimError } from '../../contract/errors.ts'
 import { collectionPlans } from './collections.ts'
 import { isTransient } from '../driver/map-error.ts'
 import { retryRequest, tryOnce } from '../driver/retry.ts'
@@ -31,7 +31,7 @@ export async function migrate(db: Db): Promise<void> {
     try {
       return await tryOnce(() => makeWhatIsMissing(db), { withinMs: indexBuildMs })
     } catch (error) {
-      if (!isVerbatimError(error) || error.code !== 'UNAVAILABLE' || tries === maxTries) throw error
+      if (!isUnavailable(error) || tries === maxTries) throw error
     }
   }
 }

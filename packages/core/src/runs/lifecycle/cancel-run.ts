@@ -6,50 +6,42 @@ import type { Owner } from '../../contract/principal.ts'
 import { isTerminalStatus } from '../../contract/run.ts'
 import type { CancelRunResult } from '../../contract/run.ts'
 import type { RunKey } from '../../ports/event-log.ts'
-import type { RunRepository } from '../../ports/run-repository.ts'
-import { cancelReason } from './drive-run.ts'
-import type { FollowDeps } from '../log/follow-run.ts'
+import type { EngineContext } from '../engine-context.ts'
 import { followRun } from '../log/follow-run.ts'
-import type { LiveRuns } from './live-runs.ts'
-import type { Turns } from './turns.ts'
-
-export interface CancelDeps extends FollowDeps {
-  readonly runRepository: RunRepository
-  readonly liveRuns: LiveRuns
-  readonly turns: Turns
-  /** How long the answer waits for the run's end, in milliseconds. */
-  readonly cancelWaitMs: number
-}
 
 /** @throws VerbatimError `RUN_NOT_FOUND`, `UNAVAILABLE` */
-export async function cancelRun(deps: CancelDeps, owner: Owner, runId: RunId): Promise<CancelRunResult> {
-  const run = await deps.runRepository.requestCancel(owner, runId)
+export async function cancelRun(context: EngineContext, owner: Owner, runId: RunId): Promise<CancelRunResult> {
+  const { runRepository, eventLog } = context.ports
+  const run = await runRepository.requestCancel(owner, runId)
   if (run === undefined) throw new VerbatimError('RUN_NOT_FOUND')
-  if (run.status === 'queued') return await cancelQueued(deps, owner, runId)
+  if (run.status === 'queued') return await cancelQueued(context, owner, runId)
   if (isTerminalStatus(run.status)) return { runId, status: run.status, finalSeq: run.lastSeq, hadEnded: true }
-  const key = deps.log.keyOf(owner, runId)
-  const signal = AbortSignal.timeout(deps.cancelWaitMs)
-  const live = deps.liveRuns.get(key)
-  live?.stop.abort(cancelReason)
+  const signal = AbortSignal.timeout(context.options.cancelWaitMs)
   try {
-    await (live === undefined ? waitForEnd(deps, key, signal) : raceSignal(live.done, signal))
+    await stopAndWait(context, eventLog.keyOf(owner, runId), signal)
   } catch (error) {
     if (!signal.aborted) throw error // the wait is over: the intent stands, and the answer says how far it got
   }
-  const ended = (await deps.runRepository.getRun(owner, runId)) ?? run
+  const ended = (await runRepository.getRun(owner, runId)) ?? run
   return { runId, status: ended.status, finalSeq: ended.lastSeq, hadEnded: false }
 }
 
-/** A run that waits has nobody to stop, so it ends here and now. */
-async function cancelQueued(deps: CancelDeps, owner: Owner, runId: RunId): Promise<CancelRunResult> {
-  const cancelled = await deps.runRepository.cancelQueuedRun(owner, runId, deps.turns.offer())
-  if (cancelled === undefined) return await cancelRun(deps, owner, runId) // it has begun meanwhile, or ended
-  deps.tails.hint(deps.log.keyOf(owner, runId))
-  deps.turns.begin(cancelled.next)
+/** No process drives a queued run, so it ends at once. */
+async function cancelQueued(context: EngineContext, owner: Owner, runId: RunId): Promise<CancelRunResult> {
+  const { ports, tails, executor } = context
+  const cancelled = await ports.runRepository.cancelQueuedRun(owner, runId, executor.offer())
+  if (cancelled === undefined) return await cancelRun(context, owner, runId) // it has begun meanwhile, or ended
+  tails.hint(ports.eventLog.keyOf(owner, runId))
+  executor.beginNext(cancelled.next)
   return { runId, status: cancelled.run.status, finalSeq: cancelled.run.lastSeq, hadEnded: false }
 }
 
-/** The process that writes the run hears of the intent by itself, see poll-cancel-requests.ts. */
-export async function waitForEnd(deps: FollowDeps, key: RunKey, signal: AbortSignal): Promise<void> {
-  for await (const _batch of followRun(deps, key, { after: 0, signal })) continue
+/**
+ * Stops the run if this process drives it, and waits for its end; another process reads the stored intent by itself, see
+ * poll-cancel-requests.ts. @throws the signal's reason when it aborts
+ */
+export async function stopAndWait(context: EngineContext, key: RunKey, signal: AbortSignal): Promise<void> {
+  const live = context.liveRuns.cancel(key)
+  if (live !== undefined) return void (await raceSignal(live.done, signal))
+  for await (const _batch of followRun(context, key, { after: 0, signal })) continue
 }

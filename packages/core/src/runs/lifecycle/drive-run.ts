@@ -3,7 +3,7 @@
  * In: a started run. Out: exactly one terminal event and one assistant message (P3, P4), unless another process took over.
  */
 import { raceSignal } from '../../async/race-signal.ts'
-import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
+import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import { AgentEvent } from '../../contract/event.ts'
 import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from '../../contract/event.ts'
@@ -12,76 +12,54 @@ import type { RunMetrics } from '../../contract/metrics.ts'
 import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
 import type { Answer } from '../../contract/reduce-events.ts'
 import type { TerminalStatus } from '../../contract/run.ts'
-import type { Agent, RunTimeouts } from '../../ports/agent.ts'
-import type { Clock } from '../../ports/clock.ts'
-import type { Logger } from '../../ports/logger.ts'
-import type { OwnedRun, RunRepository } from '../../ports/run-repository.ts'
-import type { SessionRepository } from '../../ports/session-repository.ts'
-import type { EventWriter, RunAppender } from '../log/append-events.ts'
+import type { Agent } from '../../ports/agent.ts'
+import type { OwnedRun } from '../../ports/run-repository.ts'
+import { releaseTimeoutMs } from '../engine-context.ts'
+import type { EngineContext } from '../engine-context.ts'
+import type { RunAppender } from '../log/append-events.ts'
 import { awaitAgent } from './await-agent.ts'
 import { joinSurrogates } from '../log/join-surrogates.ts'
+import { cancelReason } from './live-runs.ts'
 import { loadHistory } from './load-history.ts'
 import { createMetricsCollector } from './run-metrics.ts'
 import type { MetricsCollector } from './run-metrics.ts'
-import type { Turns } from './turns.ts'
-
-export interface DriveDeps {
-  readonly sessionRepository: SessionRepository
-  readonly runRepository: RunRepository
-  readonly writer: EventWriter
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly turns: Turns
-  readonly timeouts: RunTimeouts
-  readonly maxHistoryMessages: number
-  /** Bytes of text and tool data one answer may have, so that its message fits a document. */
-  readonly maxAnswerBytes: number
-  /** How long the end of a run is tried to be stored before it is left to recovery, in milliseconds. */
-  readonly finishMs: number
-  /** How long a run that is let go of may take to store what it has, in milliseconds. */
-  readonly releaseTimeoutMs: number
-  /** Aborts when the process goes: an end that is not stored by then is left to recovery. */
-  readonly leaving: AbortSignal
-}
 
 export interface DrivenRun {
   readonly owned: OwnedRun
   readonly agent: Agent
   /** The events that are stored already, from seq 1 to the one that began the run. */
   readonly events: readonly RunEvent[]
-  /** Aborted with {@link cancelReason} to cancel the run, with anything else to let go of it. */
+  /** Aborted with {@link cancelReason} to cancel the run, with anything else to release it. */
   readonly signal: AbortSignal
   /** Called with each batch once it is committed, the terminal one included. */
   readonly onCommitted: (batch: EventBatch, bytes: number) => void
 }
 
-/** The reason with which a run's signal aborts when somebody cancels it. */
-export const cancelReason = Symbol('cancelled')
-
 /** How driving ended: with this status, or without one because the run is another process's now (or will be). */
 export type DriveOutcome = TerminalStatus | 'lost'
 
 /** Resolves when the run has ended, never rejects. */
-export async function driveRun(deps: DriveDeps, driven: DrivenRun): Promise<DriveOutcome> {
+export async function driveRun(context: EngineContext, driven: DrivenRun): Promise<DriveOutcome> {
   const lost = new AbortController()
   const record = startRecord(driven.events)
-  const appender = deps.writer.open(driven.owned.key, driven.events.length, {
+  const { clock } = context.ports
+  const appender = context.writer.open(driven.owned.key, driven.events.length, {
     onCommitted(batch, bytes) {
       record.answer = reduceEvents(record.answer, batch)
       driven.onCommitted(batch, bytes)
     },
     onLost: (error) => lost.abort(error),
   })
-  const startedMs = deps.clock.monotonicMs()
-  const elapsedMs = () => deps.clock.monotonicMs() - startedMs
+  const startedMs = clock.monotonicMs()
+  const elapsedMs = () => clock.monotonicMs() - startedMs
   const signal = AbortSignal.any([driven.signal, lost.signal])
-  const ending = await pullAgent(deps, driven, { appender, record, elapsedMs, signal }).then(
+  const ending = await pullAgent(context, driven, { appender, record, elapsedMs, signal }).then(
     () => completed,
-    toEnding(deps, driven),
+    toEnding(context, driven),
   )
-  if (lost.signal.aborted) return reportLost(deps, driven, lost.signal.reason)
-  if (ending === undefined) return await releaseAll(deps, driven, appender)
-  return await endRun(deps, driven, { appender, record, elapsedMs, ending })
+  if (lost.signal.aborted) return reportLost(context, driven, lost.signal.reason)
+  if (ending === undefined) return await storeAndRelease(context, driven, appender)
+  return await endRun(context, driven, { appender, record, elapsedMs, ending })
 }
 
 interface Record {
@@ -105,15 +83,16 @@ interface Drive {
 }
 
 async function pullAgent(
-  deps: DriveDeps,
+  context: EngineContext,
   { owned, agent }: DrivenRun,
   drive: Drive & { signal: AbortSignal },
 ): Promise<void> {
+  const { options } = context
   const { appender, record, elapsedMs, signal } = drive
   signal.throwIfAborted()
-  const messages = await loadHistory({ ...deps, historyMs: deps.finishMs }, owned, { agent, signal })
+  const messages = await loadHistory(context, owned, { agent, signal })
   const request = { runId: owned.run.id, sessionId: owned.run.sessionId, messages }
-  const timeouts = { ...deps.timeouts, ...agent.timeouts }
+  const timeouts = { ...options, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
   let asksForTools = false
   const requireDense = createIndexCheck()
@@ -122,7 +101,7 @@ async function pullAgent(
     requireDense(valid)
     record.metrics.add(valid, elapsedMs())
     record.bytes += answerBytesOf(valid)
-    if (record.bytes > deps.maxAnswerBytes) throw answerTooLarge(deps.maxAnswerBytes)
+    if (record.bytes > options.maxAnswerBytes) throw answerTooLarge(options.maxAnswerBytes)
     await appender.append(valid, signal)
     asksForTools ||= valid.type === 'content_block_start' && valid.content_block.type === 'tool_use'
     // Tools run next. Should this process be lost with them, the log must know of the calls: they are never made again.
@@ -138,23 +117,30 @@ interface Ending {
 
 const completed: Ending = { status: 'completed', error: null }
 
-/** Why the agent stopped, as the run's end; undefined when the run is let go of without one. */
-function toEnding({ logger }: DriveDeps, { owned, signal }: DrivenRun): (error: unknown) => Ending | undefined {
+/** Why the agent stopped, as the run's end; undefined when the run is released without one. */
+function toEnding(
+  { ports: { logger } }: EngineContext,
+  { owned, signal }: DrivenRun,
+): (error: unknown) => Ending | undefined {
   return (error) => {
     if (signal.aborted) return signal.reason === cancelReason ? { status: 'cancelled', error: null } : undefined
     if (isVerbatimError(error)) return { status: 'failed', error: error.toWire() }
     const correlationId = crypto.randomUUID()
     logger.error(
-      { correlationId, runId: owned.run.id, agentId: owned.run.agentId, error: nameOf(error) },
+      { correlationId, runId: owned.run.id, agentId: owned.run.agentId, error: reasonOf(error) },
       'An agent failed',
     )
     return { status: 'failed', error: new VerbatimError('INTERNAL', undefined, { data: { correlationId } }).toWire() }
   }
 }
 
-async function endRun(deps: DriveDeps, driven: DrivenRun, drive: Drive & { ending: Ending }): Promise<DriveOutcome> {
+async function endRun(
+  context: EngineContext,
+  driven: DrivenRun,
+  drive: Drive & { ending: Ending },
+): Promise<DriveOutcome> {
   const { appender, record, elapsedMs, ending } = drive
-  const { leaving } = deps
+  const { ports, options, executor, leaving } = context
   try {
     await raceSignal(appender.flush(), leaving)
     const metrics = record.metrics.total(elapsedMs())
@@ -167,32 +153,36 @@ async function endRun(deps: DriveDeps, driven: DrivenRun, drive: Drive & { endin
       content: record.answer.content,
       metrics,
     }
-    const signal = AbortSignal.any([leaving, AbortSignal.timeout(deps.finishMs)])
-    const finishing = deps.runRepository.finishRun(driven.owned, end, { offer: deps.turns.offer(), signal })
+    const signal = AbortSignal.any([leaving, AbortSignal.timeout(options.selfFenceMs)])
+    const finishing = ports.runRepository.finishRun(driven.owned, end, { offer: executor.offer(), signal })
     // Raced: whether or not it is stored in the end, it is not waited for. Followers hear of it from the log.
     const outcome = await raceSignal(finishing, leaving)
-    if (outcome.type === 'fenced') return reportLost(deps, driven, new VerbatimError('RUN_FENCED'))
+    if (outcome.type === 'fenced') return reportLost(context, driven, new VerbatimError('RUN_FENCED'))
     driven.onCommitted({ firstSeq: end.seq, events: [event] }, JSON.stringify(event).length)
-    deps.turns.begin(outcome.next)
+    executor.beginNext(outcome.next)
     return ending.status
   } catch (error) {
-    return reportLost(deps, driven, error)
+    return reportLost(context, driven, error)
   }
 }
 
 /** Another process goes on from what is stored, so everything that was made is stored first. */
-async function releaseAll(deps: DriveDeps, driven: DrivenRun, appender: RunAppender): Promise<DriveOutcome> {
+async function storeAndRelease(
+  context: EngineContext,
+  driven: DrivenRun,
+  appender: RunAppender,
+): Promise<DriveOutcome> {
   try {
-    await raceSignal(appender.flush(), AbortSignal.timeout(deps.releaseTimeoutMs))
+    await raceSignal(appender.flush(), AbortSignal.timeout(releaseTimeoutMs))
     return 'lost'
   } catch (error) {
-    return reportLost(deps, driven, error)
+    return reportLost(context, driven, error)
   }
 }
 
-/** The run stays `running` in storage; whoever finds its lease lapsed ends it. */
-function reportLost({ logger }: DriveDeps, { owned, signal }: DrivenRun, error: unknown): 'lost' {
-  if (!signal.aborted) logger.warn({ runId: owned.run.id, reason: reasonOf(error) }, 'A run was lost to recovery')
+/** The run stays `running` in storage; the process that finds its lease expired ends it. */
+function reportLost({ ports }: EngineContext, { owned, signal }: DrivenRun, error: unknown): 'lost' {
+  if (!signal.aborted) ports.logger.warn({ runId: owned.run.id, reason: reasonOf(error) }, 'A run was lost to recovery')
   return 'lost'
 }
 
@@ -258,14 +248,4 @@ function answerTooLarge(maxBytes: number): VerbatimError {
   return new VerbatimError('MESSAGE_TOO_LARGE', 'The answer grew over what one message can hold', {
     data: { maxBytes },
   })
-}
-
-/** What may be logged of an error. */
-export function reasonOf(error: unknown): string {
-  return isVerbatimError(error) ? error.code : nameOf(error)
-}
-
-/** The kind of an unexpected error; its message might hold a secret or a prompt. */
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error
 }

@@ -3,9 +3,12 @@ import { raceSignal } from '../../async/race-signal.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
 
+/** The reason with which a run's signal aborts when the run is cancelled. */
+export const cancelReason = Symbol('cancelled')
+
 export interface LiveRun {
   readonly owned: OwnedRun
-  /** Aborted to cancel the run or to let go of it. */
+  /** Aborted with {@link cancelReason} to cancel the run, with anything else to release it. */
   readonly stop: AbortController
   /** Resolves when the run is no longer this process's; never rejects. */
   readonly done: Promise<unknown>
@@ -23,7 +26,7 @@ export class LiveRuns {
     if (this.#releaseReason !== undefined) this.#stop(live, this.#releaseReason)
   }
 
-  /** Something that may add a run when it is done; must not reject. */
+  /** A promise that may add a run before it resolves; must not reject. */
   addBeginning(beginning: Promise<void>): void {
     this.#beginnings.add(beginning)
     void beginning.then(() => this.#beginnings.delete(beginning))
@@ -31,6 +34,13 @@ export class LiveRuns {
 
   get(key: RunKey): LiveRun | undefined {
     return this.#runs.get(key)
+  }
+
+  /** Cancels the run, if this process drives it; answers it. */
+  cancel(key: RunKey): LiveRun | undefined {
+    const live = this.#runs.get(key)
+    live?.stop.abort(cancelReason)
+    return live
   }
 
   get size(): number {

@@ -1,19 +1,12 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { sleep } from '../../async/sleep.ts'
-import { isVerbatimError } from '../../contract/errors.ts'
+import { isUnavailable } from '../../contract/errors.ts'
 import type { Message } from '../../contract/message.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
-import type { SessionRepository } from '../../ports/session-repository.ts'
+import type { EngineContext } from '../engine-context.ts'
 
-export interface HistoryDeps {
-  readonly sessionRepository: SessionRepository
-  readonly maxHistoryMessages: number
-  /** How long a database that is away is waited for, in milliseconds. */
-  readonly historyMs: number
-}
-
-/** Between two tries, in milliseconds: each waits for the database by itself. */
+/** Between two attempts, in milliseconds: each waits for the database by itself. */
 const retryMs = 200
 
 /**
@@ -22,17 +15,16 @@ const retryMs = 200
  * @throws VerbatimError `UNAVAILABLE` when the database is away for longer; the signal's reason as soon as it aborts
  */
 export async function loadHistory(
-  deps: HistoryDeps,
+  context: EngineContext,
   owned: OwnedRun,
   { agent, signal }: { agent: Agent; signal: AbortSignal },
 ): Promise<Message[]> {
-  const deadline = AbortSignal.timeout(deps.historyMs)
+  const deadline = AbortSignal.timeout(context.options.selfFenceMs)
   while (true) {
     try {
-      return await raceSignal(readHistory(deps, owned, agent), signal)
+      return await raceSignal(readHistory(context, owned, agent), signal)
     } catch (error) {
-      const isAway = isVerbatimError(error) && error.code === 'UNAVAILABLE'
-      if (signal.aborted || deadline.aborted || !isAway) throw error
+      if (signal.aborted || deadline.aborted || !isUnavailable(error)) throw error
     }
     await sleep(retryMs, signal)
   }
@@ -42,23 +34,23 @@ export async function loadHistory(
  * The newest messages that a run's agent is given, oldest first, the prompt last: a window, so that a turn costs the same
  * however long the session is (P6). Answers in whose place another one came are left out.
  */
-async function readHistory(deps: HistoryDeps, owned: OwnedRun, agent: Agent): Promise<Message[]> {
+async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent): Promise<Message[]> {
   const { owner, run, continuationUsage } = owned
   // An answer in parts is one turn: the parts do not push its question out of the window.
-  const limit = (agent.maxHistoryMessages ?? deps.maxHistoryMessages) + 2 * continuationUsage.continuations
-  const upTo = run.retryOf === null ? {} : { upToSeq: await seqOfPrompt(deps, owned) }
+  const limit = (agent.maxHistoryMessages ?? context.options.maxHistoryMessages) + 2 * continuationUsage.continuations
+  const upTo = run.retryOf === null ? {} : { upToSeq: await seqOfPrompt(context, owned) }
   const request = { order: 'newest', limit, ...upTo } as const
   const list = async (more: { isLinearizable?: true }) =>
-    await deps.sessionRepository.listMessages(owner, run.sessionId, { ...request, ...more })
+    await context.ports.sessionRepository.listMessages(owner, run.sessionId, { ...request, ...more })
   let newest = await list({})
   // An election came between the prompt's commit and this read: the session's newest message is the run's prompt, as long as it runs.
   if (newest.items[0]?.id !== run.userMessageId) newest = await list({ isLinearizable: true })
   return withoutRetried(newest.items).toReversed()
 }
 
-/** What came behind the prompt of a run that is retried are the attempts that went wrong. */
-async function seqOfPrompt({ sessionRepository }: HistoryDeps, { owner, run }: OwnedRun): Promise<number> {
-  const prompt = await sessionRepository.getMessage(owner, run.sessionId, run.userMessageId)
+/** The messages after the prompt of a run that is retried are its failed attempts. */
+async function seqOfPrompt({ ports }: EngineContext, { owner, run }: OwnedRun): Promise<number> {
+  const prompt = await ports.sessionRepository.getMessage(owner, run.sessionId, run.userMessageId)
   if (prompt === undefined) throw new Error('The prompt of a run is not stored')
   return prompt.seq
 }

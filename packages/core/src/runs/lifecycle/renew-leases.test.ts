@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { parseEngineOptions } from '../../ports/engine-options.ts'
+import type { ResolvedPorts } from '../../ports/engine-ports.ts'
 import { silentLogger } from '../../ports/logger.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { OwnedRun, RunRepository } from '../../ports/run-repository.ts'
+import type { EngineContext } from '../engine-context.ts'
 import { LiveRuns } from './live-runs.ts'
 import { renewLeases } from './renew-leases.ts'
 
-// Time stands still but for what a test lets pass: deadlines are told to the millisecond.
+// Time passes only where a test lets it: deadlines are exact to the millisecond.
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
@@ -16,20 +19,17 @@ function beatOver(renew: RunRepository['renewLeases']) {
   const liveRuns = new LiveRuns()
   const key = 'run' as RunKey
   const stop = new AbortController()
-  liveRuns.add({ owned: { key } as OwnedRun, stop, done: new Promise(() => {}) })
   const renewing = vi.fn<RunRepository['renewLeases']>(renew)
   const ending = new AbortController()
-  const loop = renewLeases(
-    {
-      runRepository: { renewLeases: renewing } as Partial<RunRepository> as RunRepository,
-      liveRuns,
-      clock: { now: () => new Date(), monotonicMs: () => performance.now() },
-      logger: silentLogger,
-      processId: 'process',
-      leases,
-    },
-    ending.signal,
-  )
+  const ports: Partial<ResolvedPorts> = {
+    runRepository: { renewLeases: renewing } as Partial<RunRepository> as RunRepository,
+    clock: { now: () => new Date(), monotonicMs: () => performance.now() },
+    logger: silentLogger,
+  }
+  const options = parseEngineOptions(leases)
+  const context: Partial<EngineContext> = { ports: ports as ResolvedPorts, options, liveRuns, processId: 'process' }
+  const loop = renewLeases(context as EngineContext, ending.signal)
+  liveRuns.add({ owned: { key } as OwnedRun, stop, done: new Promise(() => {}) })
   return {
     key,
     stop: stop.signal,
@@ -41,7 +41,7 @@ function beatOver(renew: RunRepository['renewLeases']) {
   }
 }
 
-it('lets go of a run when the time since its last confirmed heartbeat is up, while a beat still hangs', async () => {
+it('a run is released when the time since its last confirmed heartbeat is up, also while a heartbeat hangs', async () => {
   const beat = beatOver(() => new Promise(() => {}))
   await vi.advanceTimersByTimeAsync(leases.selfFenceMs - 1)
   expect(beat.stop.aborted).toBe(false)
@@ -50,7 +50,7 @@ it('lets go of a run when the time since its last confirmed heartbeat is up, whi
   await beat.end()
 })
 
-it('counts from the beat that was confirmed, by when it was asked', async () => {
+it('the time until a run is released counts from when its last confirmed heartbeat was sent', async () => {
   const answers = [Promise.resolve([{ key: 'run' as RunKey, cancelRequested: false }])]
   const beat = beatOver(async () => await (answers.shift() ?? new Promise(() => {})))
   await vi.advanceTimersByTimeAsync(leases.heartbeatMs + leases.selfFenceMs - 1)
@@ -60,7 +60,7 @@ it('counts from the beat that was confirmed, by when it was asked', async () => 
   await beat.end()
 })
 
-it('asks again soon after a beat that failed, so that a failover leaves more than one chance', async () => {
+it('a heartbeat that failed is repeated soon, so that a failover leaves more than one chance', async () => {
   let isAway = true
   const beat = beatOver(async () => {
     if (isAway) return await Promise.reject(new Error('The database is away'))

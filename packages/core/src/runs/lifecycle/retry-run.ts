@@ -1,38 +1,43 @@
-/** Retry: another run for a stored prompt whose answer went wrong. The new run's id is the idempotency key, as at a start (P5). */
+/** Retry: another run for a stored prompt whose answer failed. The new run's id is the idempotency key, as at a start (P5). */
 import { createHash } from 'node:crypto'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RetryRunInput, Run } from '../../contract/run.ts'
 import { firstFence } from '../../ports/run-repository.ts'
+import type { EngineContext } from '../engine-context.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
-import type { StartDeps, Started } from './start-run.ts'
+import type { Started } from './start-run.ts'
 
 /**
  * Stores the new run; its user message is the retried run's. `existing` when the same retry was made before.
  *
  * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
-export async function retryRun(deps: StartDeps, owner: Owner, { runId, newRunId }: RetryRunInput): Promise<Started> {
-  const retried = await deps.runRepository.getRun(owner, runId)
+export async function retryRun(
+  { ports, options, agents, processId, executor }: EngineContext,
+  owner: Owner,
+  { runId, newRunId }: RetryRunInput,
+): Promise<Started> {
+  const retried = await ports.runRepository.getRun(owner, runId)
   if (retried === undefined) throw new VerbatimError('RUN_NOT_FOUND')
   requireRetryable(retried)
   const { sessionId, agentId, userMessageId } = retried
-  const agent = deps.agents.get(agentId)
+  const agent = agents.get(agentId)
   if (agent === undefined) throw new VerbatimError('AGENT_NOT_FOUND')
   const run = { runId: newRunId, sessionId, agentId, userMessageId, messageId: crypto.randomUUID() }
-  const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: deps.clock.now().toISOString() }
-  const retrying = deps.runRepository.retryRun(owner, {
+  const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: ports.clock.now().toISOString() }
+  const retrying = ports.runRepository.retryRun(owner, {
     ...run,
     retryOf: runId,
     inputHash: hashOf(runId),
-    processId: deps.offer.processId,
-    leaseMs: deps.leaseMs,
+    processId,
+    leaseMs: options.leaseMs,
     startedEvent,
   })
   const { messageId } = run
-  const late = { owner, runId: newRunId, messageId, fence: firstFence, agent, events: [startedEvent] }
-  const outcome = await reportInDoubt(retrying, () => deps.onInDoubt(late))
+  const inDoubt = { owner, runId: newRunId, messageId, fence: firstFence, agent, events: [startedEvent] }
+  const outcome = await reportInDoubt(retrying, () => executor.resolveInDoubt(inDoubt))
   return { ...outcome, agent, startedEvent }
 }
 

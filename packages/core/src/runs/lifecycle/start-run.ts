@@ -6,23 +6,10 @@ import type { Owner } from '../../contract/principal.ts'
 import { maxPromptBytes } from '../../contract/prompt.ts'
 import type { StartRunInput } from '../../contract/run.ts'
 import type { Agent } from '../../ports/agent.ts'
-import type { Clock } from '../../ports/clock.ts'
 import { firstFence } from '../../ports/run-repository.ts'
-import type { Offer, RunRepository, StartOutcome } from '../../ports/run-repository.ts'
+import type { StartOutcome } from '../../ports/run-repository.ts'
+import type { EngineContext } from '../engine-context.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
-import type { InDoubtStart } from './resolve-in-doubt-start.ts'
-
-export interface StartDeps {
-  readonly runRepository: RunRepository
-  readonly agents: ReadonlyMap<string, Agent>
-  readonly clock: Clock
-  readonly leaseMs: number
-  /** How many runs may wait in one session. */
-  readonly maxQueuedRuns: number
-  readonly offer: Offer
-  /** Told of a run that the database did not confirm in time. */
-  readonly onInDoubt: (late: InDoubtStart) => void
-}
 
 export type Started = StartOutcome & { readonly agent: Agent; readonly startedEvent: RunStartedEvent }
 
@@ -32,27 +19,28 @@ export type Started = StartOutcome & { readonly agent: Agent; readonly startedEv
  *
  * @throws VerbatimError `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
-export async function startRun(deps: StartDeps, owner: Owner, input: StartRunInput): Promise<Started> {
+export async function startRun(context: EngineContext, owner: Owner, input: StartRunInput): Promise<Started> {
+  const { ports, options, agents, executor } = context
   requirePromptSize(input.message)
-  const agent = agentOf(deps.agents, input.agentId)
+  const agent = agentOf(agents, input.agentId)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
-  const now = deps.clock.now().toISOString()
+  const now = ports.clock.now().toISOString()
   const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: now }
   const { runId, sessionId, agentId, messageId } = run
-  const starting = deps.runRepository.startRun(owner, {
+  const starting = ports.runRepository.startRun(owner, {
     ...run,
     prompt: [{ type: 'text', text: input.message }],
     inputHash: hashOf(input),
-    leaseMs: deps.leaseMs,
+    leaseMs: options.leaseMs,
     startedEvent,
     queuedEvent: { type: 'run_queued', runId, sessionId, agentId, queuedAt: now },
     whenBusy: input.whenBusy ?? 'reject',
-    maxQueuedRuns: deps.maxQueuedRuns,
-    offer: deps.offer,
+    maxQueuedRuns: options.maxQueuedRuns,
+    offer: executor.offer(),
   })
-  const late = { owner, runId, messageId, fence: firstFence, agent, events: [startedEvent] }
-  const outcome = await reportInDoubt(starting, () => deps.onInDoubt(late))
+  const inDoubt = { owner, runId, messageId, fence: firstFence, agent, events: [startedEvent] }
+  const outcome = await reportInDoubt(starting, () => executor.resolveInDoubt(inDoubt))
   return { ...outcome, agent, startedEvent }
 }
 

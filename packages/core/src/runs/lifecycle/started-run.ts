@@ -1,4 +1,6 @@
 import type { RunEvent } from '../../contract/event.ts'
+import type { MessageId, RunId } from '../../contract/identifiers.ts'
+import type { Owner } from '../../contract/principal.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
 
@@ -7,4 +9,13 @@ export interface StartedRun {
   readonly owned: OwnedRun
   readonly agent: Agent
   readonly events: readonly RunEvent[]
+}
+
+/** A run that may have begun: what is needed to recognise it, and to drive it. */
+export interface InDoubtStart extends Omit<StartedRun, 'owned'> {
+  readonly owner: Owner
+  readonly runId: RunId
+  /** Made for this one call, like `fence` for this one writer: together they tell it from another's run of the same id. */
+  readonly messageId: MessageId
+  readonly fence: number
 }

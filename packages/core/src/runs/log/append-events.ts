@@ -10,11 +10,11 @@ import type { EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
 import { mergeDeltas } from './merge-deltas.ts'
 
 export interface WriterOptions {
-  readonly log: EventLog
+  readonly eventLog: EventLog
   /** Bytes that one run may have waiting before its agent is no longer pulled. */
   readonly maxPendingBytes: number
   /** How long the log may stay unwritable before its runs give up, in milliseconds. */
-  readonly unwritableMs: number
+  readonly selfFenceMs: number
 }
 
 /** What a run's writer tells its run. */
@@ -84,9 +84,9 @@ export class EventWriter {
   async #commit(appenders: readonly RunAppender[]): Promise<void> {
     const taken = appenders.map((appender) => ({ appender, entry: appender.take() }))
     const entries = taken.map((one) => one.entry)
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(this.#options.unwritableMs)])
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(this.#options.selfFenceMs)])
     try {
-      const outcomes = await this.#options.log.append(entries, { signal })
+      const outcomes = await this.#options.eventLog.append(entries, { signal })
       this.stats.commits++
       for (const [at, { appender, entry }] of taken.entries()) appender.settle(entry, outcomes[at] ?? 'fenced')
     } catch (error) {
@@ -101,7 +101,7 @@ export class EventWriter {
     signal: AbortSignal,
   ): Promise<void> {
     try {
-      const [outcome = 'fenced'] = await this.#options.log.append([entry], { signal })
+      const [outcome = 'fenced'] = await this.#options.eventLog.append([entry], { signal })
       appender.settle(entry, outcome)
     } catch (error) {
       appender.lose(error)

@@ -5,17 +5,9 @@
 import { VerbatimError } from '../../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
 import type { EventBatch } from '../../contract/event.ts'
-import type { EventLog, RunKey } from '../../ports/event-log.ts'
-import type { RunRepository } from '../../ports/run-repository.ts'
-import type { RunTail, RunTails } from './run-tail.ts'
-
-export interface FollowDeps {
-  readonly log: EventLog
-  readonly runRepository: RunRepository
-  readonly tails: RunTails
-  /** How long a run that is not there is waited for, in milliseconds. */
-  readonly startWaitMs: number
-}
+import type { RunKey } from '../../ports/event-log.ts'
+import type { EngineContext } from '../engine-context.ts'
+import type { RunTail } from './run-tail.ts'
 
 /** What a follower holds while its reader takes it: one that does not read costs no more. */
 const maxBytesPerRead = 256 * 1024
@@ -32,15 +24,15 @@ function lookBehind(batches: readonly EventBatch[]) {
  * end, `CURSOR_EXPIRED` when the events are no longer kept, `SESSION_DELETED` when the session is gone; the signal's reason when it aborts.
  */
 export async function* followRun(
-  deps: FollowDeps,
+  context: EngineContext,
   key: RunKey,
   { after, signal }: { after: number; signal: AbortSignal },
 ): AsyncGenerator<EventBatch, void, void> {
   // Held from before the first read: what commits after that read is either read next or wakes us.
-  const tail = deps.tails.acquire(key)
+  const tail = context.tails.acquire(key)
   try {
     let seq = after
-    let batches = await join(deps, tail, { after, signal })
+    let batches = await join(context, tail, { after, signal })
     while (true) {
       const reached = seq
       yield* batches.filter((batch) => lastSeqOf(batch) > reached)
@@ -48,21 +40,21 @@ export async function* followRun(
       if (last?.events.some(isTerminalEvent)) return
       if (last !== undefined) seq = Math.max(seq, lastSeqOf(last))
       signal.throwIfAborted()
-      batches = await nextBatches(deps, tail, { after: seq, signal, ...lookBehind(batches) })
+      batches = await nextBatches(context, tail, { after: seq, signal, ...lookBehind(batches) })
     }
   } finally {
-    deps.tails.release(tail)
+    context.tails.release(tail)
   }
 }
 
 /** Batches past `after`; waits for a wake-up when there are none yet, and may then be empty. */
 async function nextBatches(
-  { log }: FollowDeps,
+  { ports }: EngineContext,
   tail: RunTail,
   look: { after: number; maxBatches: number; maxBytes: number; signal: AbortSignal },
 ): Promise<EventBatch[]> {
   const { after, signal } = look
-  const batches = tail.after(after) ?? (await log.read(tail.key, look))
+  const batches = tail.after(after) ?? (await ports.eventLog.read(tail.key, look))
   if (batches.length > 0) return batches
   tail.joinAt(after)
   const since = tail.after(after)
@@ -73,20 +65,20 @@ async function nextBatches(
 
 /** The first batches: from the event that the cursor names, which proves the cursor, or from the run's start. */
 async function join(
-  deps: FollowDeps,
+  context: EngineContext,
   tail: RunTail,
   { after, signal }: { after: number; signal: AbortSignal },
 ): Promise<EventBatch[]> {
   const from = Math.max(0, after - 1)
   let known = tail.after(from) ?? []
-  if (known.length === 0) known = await deps.log.read(tail.key, { after: from, ...firstLook, signal })
+  if (known.length === 0) known = await context.ports.eventLog.read(tail.key, { after: from, ...firstLook, signal })
   if (known.length === 0) {
-    if (after === 0) return await waitForStart(deps, tail, signal)
+    if (after === 0) return await waitForStart(context, tail, signal)
     // Behind an election the log may seem shorter than what somebody was shown of it: a cursor is not called wrong for that.
-    known = await deps.log.read(tail.key, { after: from, ...firstLook, isLinearizable: true, signal })
+    known = await context.ports.eventLog.read(tail.key, { after: from, ...firstLook, isLinearizable: true, signal })
   }
   const [first, ...rest] = known
-  if (first === undefined) throw await whyEmpty(deps, tail)
+  if (first === undefined) throw await whyEmpty(context, tail)
   if (after === 0) return known
   // A terminal event at the cursor itself must still end the follow, so an emptied first batch is kept when it holds one.
   const remaining = batchAfter(first, after)
@@ -95,20 +87,21 @@ async function join(
 }
 
 /** Nothing is stored where the cursor points: there is no such run, or the cursor is wrong. */
-async function whyEmpty({ runRepository }: FollowDeps, tail: RunTail): Promise<VerbatimError> {
-  if ((await runRepository.getStatus(tail.key)) === undefined) return new VerbatimError('RUN_NOT_FOUND')
+async function whyEmpty({ ports }: EngineContext, tail: RunTail): Promise<VerbatimError> {
+  if ((await ports.runRepository.getStatus(tail.key)) === undefined) return new VerbatimError('RUN_NOT_FOUND')
   return new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
     data: { field: 'lastEventId' },
   })
 }
 
-async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal): Promise<EventBatch[]> {
-  const deadline = AbortSignal.timeout(deps.startWaitMs)
+async function waitForStart(context: EngineContext, tail: RunTail, signal: AbortSignal): Promise<EventBatch[]> {
+  const deadline = AbortSignal.timeout(context.options.startWaitMs)
   const either = AbortSignal.any([signal, deadline])
   try {
     while (true) {
       // The beginning may have left the memory already, so the log answers when the memory does not.
-      const batches = tail.after(0) ?? (await deps.log.read(tail.key, { after: 0, ...firstLook, signal: either }))
+      const batches =
+        tail.after(0) ?? (await context.ports.eventLog.read(tail.key, { after: 0, ...firstLook, signal: either }))
       if (batches.length > 0) return batches
       if (tail.lastSeq === 0) await tail.wait(either)
     }
@@ -117,7 +110,7 @@ async function waitForStart(deps: FollowDeps, tail: RunTail, signal: AbortSignal
     if (!deadline.aborted) throw error
   }
   // The last look is the log's: a hint may have been lost, and behind an election a beginning may not be seen yet.
-  const batches = await deps.log.read(tail.key, { after: 0, ...firstLook, isLinearizable: true, signal })
+  const batches = await context.ports.eventLog.read(tail.key, { after: 0, ...firstLook, isLinearizable: true, signal })
   if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
   return batches
 }

@@ -22,7 +22,7 @@ function heldLog(stored: EventBatch[]) {
 }
 
 function tailOver(log: EventLog, maxRingBytes = 1_000): RunTail {
-  return new RunTail(key, { log, maxRingBytes, pollMs: 600_000, onRemoteWait: () => {} })
+  return new RunTail(key, { eventLog: log, maxRingBytes, pollMs: 600_000, onRemoteWait: () => {} })
 }
 
 describe('a tail', () => {

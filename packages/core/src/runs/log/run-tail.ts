@@ -9,7 +9,7 @@ import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
 import type { EventLog, RunKey } from '../../ports/event-log.ts'
 
 export interface TailOptions {
-  readonly log: EventLog
+  readonly eventLog: EventLog
   /** Bytes of batches kept per run. */
   readonly maxRingBytes: number
   /** How often a run of another process is looked for without a hint, in milliseconds. */
@@ -172,7 +172,7 @@ export class RunTail {
   /** Answers whether there may be more. */
   async #readOnce(): Promise<boolean> {
     this.#isStale = false
-    const batches = await this.#options.log.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerLook })
+    const batches = await this.#options.eventLog.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerLook })
     for (const batch of batches) this.publish(batch, JSON.stringify(batch.events).length)
     return batches.length === maxBatchesPerLook
   }

@@ -2,24 +2,22 @@ import { sleep } from '../../async/sleep.ts'
 import type { LogWatcher } from '../../ports/event-log.ts'
 import type { RunTails } from './run-tail.ts'
 
-export interface WatchDeps {
-  readonly watcher: LogWatcher
-  readonly tails: RunTails
-  /** How often it is looked whether the watch is still needed, in milliseconds. */
-  readonly lingerMs: number
-}
+/** Between two checks whether the change stream is still needed, in milliseconds: it stays open 0 to 10 s after its last use. */
+const lingerMs = 10_000
 
 /**
  * Watches the whole fleet's log while a run of another process is followed here, and only then: a process that serves its
  * own runs alone has no use for hints, and every insert would cost it one.
  */
 export class RemoteWatch {
-  readonly #deps: WatchDeps
+  readonly #watcher: LogWatcher
+  readonly #tails: RunTails
   readonly #signal: AbortSignal
   #watching: Promise<void> | undefined
 
-  constructor(deps: WatchDeps, signal: AbortSignal) {
-    this.#deps = deps
+  constructor(watcher: LogWatcher, tails: RunTails, signal: AbortSignal) {
+    this.#watcher = watcher
+    this.#tails = tails
     this.#signal = signal
   }
 
@@ -35,10 +33,10 @@ export class RemoteWatch {
   }
 
   async #watch(): Promise<void> {
-    const { watcher, tails, lingerMs } = this.#deps
+    const tails = this.#tails
     const unneeded = new AbortController()
     const signal = AbortSignal.any([this.#signal, unneeded.signal])
-    const watching = watcher.watch({ onGrowth: (key) => tails.hint(key), onGap: () => tails.hintAll() }, signal)
+    const watching = this.#watcher.watch({ onGrowth: (key) => tails.hint(key), onGap: () => tails.hintAll() }, signal)
     do
       await sleep(lingerMs, this.#signal).catch(() => {}) // an abort ends the loop
     while (tails.hasRemote && !this.#signal.aborted)

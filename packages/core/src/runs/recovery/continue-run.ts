@@ -7,17 +7,10 @@ import { continuationPrompt } from '../../contract/interruption.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
 import type { Answer } from '../../contract/reduce-events.ts'
 import type { Agent, ContinuationBudget, TokenPrices } from '../../ports/agent.ts'
-import type { Clock } from '../../ports/clock.ts'
 import type { ContinuationUsage, LinkedRun, OwnedRun } from '../../ports/run-repository.ts'
+import type { EngineContext } from '../engine-context.ts'
 
 const defaultBudget = { maxContinuations: 3, maxOutputTokens: 200_000 } as const satisfies ContinuationBudget
-
-export interface ContinueDeps {
-  readonly agents: ReadonlyMap<string, Agent>
-  readonly clock: Clock
-  readonly processId: string
-  readonly leaseMs: number
-}
 
 /** What there is of the run that was lost. */
 export interface Interrupted {
@@ -32,16 +25,16 @@ export type Continuation =
   /** `reason` is undefined when the agent's policy asks for nothing else. */
   | { readonly type: 'stay'; readonly reason?: 'whole' | 'continuations' | 'output_tokens' | 'cost' }
 
-export function planContinuation(deps: ContinueDeps, interrupted: Interrupted): Continuation {
+export function planContinuation(context: EngineContext, interrupted: Interrupted): Continuation {
   const { run } = interrupted.owned
-  const agent = deps.agents.get(run.agentId)
+  const agent = context.agents.get(run.agentId)
   if (agent?.onCrash !== 'continue') return { type: 'stay' }
   if (interrupted.isWhole) return { type: 'stay', reason: 'whole' }
   const budget = { ...defaultBudget, ...definedOf(agent.continuation) }
   const used = addUse(interrupted, budget.maxCost?.prices)
   const reason = whyOver(budget, used)
   return reason === undefined
-    ? { type: 'go', next: toLinkedRun(deps, interrupted, used), agent }
+    ? { type: 'go', next: toLinkedRun(context, interrupted, used), agent }
     : { type: 'stay', reason }
 }
 
@@ -101,21 +94,25 @@ function costOf(metrics: RunMetrics, { input, output, cacheRead, cacheWrite }: T
 }
 
 function toLinkedRun(
-  deps: ContinueDeps,
+  context: EngineContext,
   { owned: { run } }: Interrupted,
   continuationUsage: ContinuationUsage,
 ): LinkedRun {
   const { sessionId, agentId } = run
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const next = { runId: crypto.randomUUID(), sessionId, agentId, ...ids }
-  const startedEvent: RunStartedEvent = { type: 'run_started', ...next, startedAt: deps.clock.now().toISOString() }
+  const startedEvent: RunStartedEvent = {
+    type: 'run_started',
+    ...next,
+    startedAt: context.ports.clock.now().toISOString(),
+  }
   return {
     ...next,
     prompt: [{ type: 'text', text: continuationPrompt }],
     // No start of a caller's has this hash: its id is taken, and by no prompt of theirs.
     inputHash: `continuationOf ${run.id}`,
-    processId: deps.processId,
-    leaseMs: deps.leaseMs,
+    processId: context.processId,
+    leaseMs: context.options.leaseMs,
     startedEvent,
     continuationOf: run.id,
     continuationUsage,

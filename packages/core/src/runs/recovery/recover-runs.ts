@@ -3,85 +3,67 @@
  * The takeover raises the fence; the terminal event at the next seq shuts the log to a zombie that wakes up later (P5).
  * Where the agent says so, the transaction that ends it also starts a run that goes on from it.
  */
+import { poll } from '../../async/poll.ts'
 import { raceSignal } from '../../async/race-signal.ts'
-import { sleep } from '../../async/sleep.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
-import type { RunEvent, TerminalEvent } from '../../contract/event.ts'
-import type { Agent } from '../../ports/agent.ts'
-import type { Logger } from '../../ports/logger.ts'
-import type { ClaimedRun, OwnedRun, RenewedLease, RunEnd, RunRepository } from '../../ports/run-repository.ts'
+import type { TerminalEvent } from '../../contract/event.ts'
+import type { ClaimedRun, RenewedLease, RunEnd } from '../../ports/run-repository.ts'
+import { releaseTimeoutMs } from '../engine-context.ts'
+import type { EngineContext } from '../engine-context.ts'
 import { planContinuation } from './continue-run.ts'
-import type { Continuation, ContinueDeps } from './continue-run.ts'
-import { reasonOf, terminalEvent } from '../lifecycle/drive-run.ts'
+import type { Continuation } from './continue-run.ts'
+import { terminalEvent } from '../lifecycle/drive-run.ts'
 import { replayRun } from './replay-run.ts'
-import type { Replayed, ReplayDeps } from './replay-run.ts'
-import type { RunTails } from '../log/run-tail.ts'
-import type { Turns } from '../lifecycle/turns.ts'
-
-export interface RecoveryDeps extends ReplayDeps, ContinueDeps {
-  readonly runRepository: RunRepository
-  readonly tails: RunTails
-  readonly logger: Logger
-  /** Between two looks for lapsed leases, in milliseconds. */
-  readonly recoveryMs: number
-  /** Called with a run that goes on from a lost one and is stored: it is this process's to drive. */
-  readonly onContinued: (started: { owned: OwnedRun; agent: Agent; events: readonly RunEvent[] }) => Promise<void>
-  readonly turns: Turns
-}
+import type { Replayed } from './replay-run.ts'
 
 /** A takeover that does not get on is waited for during this part of a lease; so many can be under way at once. */
 const maxTakeovers = 6
 
-/** How long a process that leaves waits for what it has claimed to be given back, in milliseconds. */
-const releaseTimeoutMs = 2_000
-
 /** Looks for lapsed runs until `signal` aborts; never rejects. */
-export async function recoverRuns(deps: RecoveryDeps, signal: AbortSignal): Promise<void> {
+export async function recoverRuns(context: EngineContext, signal: AbortSignal): Promise<void> {
   const takeovers = new Set<Promise<void>>()
-  while (!signal.aborted) {
-    try {
-      while (!signal.aborted && (await recoverOne(deps, takeovers, signal))) continue
-    } catch {
-      if (signal.aborted) break
-      deps.logger.warn({}, 'Recovery could not reach the database; trying again')
-    }
-    await sleep(deps.recoveryMs, signal).catch(() => {}) // an abort ends the loop
-  }
+  const { logger } = context.ports
+  const step = async () => ((await recoverOne(context, takeovers, signal)) ? 0 : undefined)
+  await poll(step, { pauseMs: context.options.recoveryMs, signal, logger, name: 'Recovery' })
   await Promise.all(takeovers)
 }
 
 /** Takes over at most one lapsed run; answers whether there was one. One that takes long goes on beside those behind it. */
-async function recoverOne(deps: RecoveryDeps, takeovers: Set<Promise<void>>, signal: AbortSignal): Promise<boolean> {
-  const claiming = deps.runRepository.claimExpiredLease(leaseOf(deps))
+async function recoverOne(
+  context: EngineContext,
+  takeovers: Set<Promise<void>>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const claiming = context.ports.runRepository.claimExpiredLease(leaseOf(context))
   let claimed
   try {
     claimed = await raceSignal(claiming, signal) // a hung database must not keep this process from closing
   } catch (error) {
-    if (signal.aborted) await releaseClaim(deps, claiming)
+    if (signal.aborted) await releaseClaim(context, claiming)
     throw error
   }
   if (claimed === undefined) return false
-  const takeover = takeOver(deps, claimed, signal).finally(() => takeovers.delete(takeover))
+  const takeover = takeOver(context, claimed, signal).finally(() => takeovers.delete(takeover))
   takeovers.add(takeover)
-  await raceSignal(takeover, AbortSignal.timeout(deps.leaseMs / maxTakeovers)).catch(() => {}) // it never rejects itself
+  await raceSignal(takeover, AbortSignal.timeout(context.options.leaseMs / maxTakeovers)).catch(() => {}) // it never rejects itself
   return true
 }
 
-function leaseOf({ processId, leaseMs }: RecoveryDeps) {
-  return { processId, leaseMs }
+function leaseOf({ processId, options }: EngineContext) {
+  return { processId, leaseMs: options.leaseMs }
 }
 
 /** Ends the run. One that cannot be ended is left as claimed, so that all others come before it is tried again. Never rejects. */
-async function takeOver(deps: RecoveryDeps, claimed: ClaimedRun, signal: AbortSignal): Promise<void> {
-  const { logger, leaseMs } = deps
+async function takeOver(context: EngineContext, claimed: ClaimedRun, signal: AbortSignal): Promise<void> {
+  const { logger } = context.ports
   const { id: runId } = claimed.run
-  const either = AbortSignal.any([signal, AbortSignal.timeout(leaseMs)])
+  const either = AbortSignal.any([signal, AbortSignal.timeout(context.options.leaseMs)])
   try {
-    await raceSignal(endClaimed(deps, claimed, either), either)
+    await raceSignal(endClaimed(context, claimed, either), either)
     logger.info({ runId, fence: claimed.fence }, 'A run whose process was lost has been ended')
   } catch (error) {
-    if (signal.aborted) return await releaseClaim(deps, Promise.resolve(claimed))
+    if (signal.aborted) return await releaseClaim(context, Promise.resolve(claimed))
     logger.warn(
       { runId, reason: reasonOf(error) },
       'A lost run could not be ended; it is tried again when its lease lapses',
@@ -90,46 +72,53 @@ async function takeOver(deps: RecoveryDeps, claimed: ClaimedRun, signal: AbortSi
 }
 
 /** So that others need not wait for the lease of a process that leaves; where that fails, they do. Never rejects. */
-async function releaseClaim(deps: RecoveryDeps, claiming: Promise<ClaimedRun | undefined>): Promise<void> {
-  const { runRepository, processId } = deps
+async function releaseClaim(context: EngineContext, claiming: Promise<ClaimedRun | undefined>): Promise<void> {
+  const { ports, processId } = context
   const released = claiming.then(
-    async (claimed) => claimed && (await runRepository.releaseLeases([claimed], processId)),
+    async (claimed) => claimed && (await ports.runRepository.releaseLeases([claimed], processId)),
   )
   await raceSignal(released, AbortSignal.timeout(releaseTimeoutMs)).catch(() => {})
 }
 
 /** A zombie may append until the terminal event is in: each time it does, the end moves behind what it wrote. */
-async function endClaimed(deps: RecoveryDeps, first: ClaimedRun, signal: AbortSignal): Promise<void> {
+async function endClaimed(context: EngineContext, first: ClaimedRun, signal: AbortSignal): Promise<void> {
   let claimed = first
-  while ((await endLostRun(deps, claimed, signal)) === 'fenced') {
-    const renewing = deps.runRepository.renewLeases([claimed], leaseOf(deps))
+  while ((await endLostRun(context, claimed, signal)) === 'fenced') {
+    const renewing = context.ports.runRepository.renewLeases([claimed], leaseOf(context))
     const [renewed]: RenewedLease[] = await raceSignal(renewing, signal)
     if (renewed === undefined) break // it has ended, or is another process's
     claimed = { ...claimed, cancelRequested: renewed.cancelRequested }
   }
 }
 
-async function endLostRun(deps: RecoveryDeps, claimed: ClaimedRun, signal: AbortSignal): Promise<'stored' | 'fenced'> {
-  const replayed = await replayRun(deps, claimed, signal)
+async function endLostRun(
+  context: EngineContext,
+  claimed: ClaimedRun,
+  signal: AbortSignal,
+): Promise<'stored' | 'fenced'> {
+  const replayed = await replayRun(context, claimed, signal)
   const plan: Continuation = claimed.cancelRequested
     ? { type: 'stay' }
-    : planContinuation(deps, { owned: claimed, ...replayed })
+    : planContinuation(context, { owned: claimed, ...replayed })
   const end = toEnd(claimed, replayed, plan)
   if (plan.type === 'stay') {
-    const outcome = await deps.runRepository.finishRun(claimed, end, { offer: deps.turns.offer(), signal })
+    const outcome = await context.ports.runRepository.finishRun(claimed, end, {
+      offer: context.executor.offer(),
+      signal,
+    })
     if (outcome.type === 'fenced') return 'fenced'
-    deps.tails.hint(claimed.key)
-    deps.turns.begin(outcome.next)
+    context.tails.hint(claimed.key)
+    context.executor.beginNext(outcome.next)
     if (plan.reason !== undefined) {
-      deps.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
+      context.ports.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
     }
     return 'stored'
   }
   const { next, agent } = plan
-  const owned = await deps.runRepository.continueRun(claimed, end, { next, signal })
+  const owned = await context.ports.runRepository.continueRun(claimed, end, { next, signal })
   if (owned === 'fenced') return 'fenced'
-  await deps.onContinued({ owned, agent, events: [next.startedEvent] })
-  deps.tails.hint(claimed.key)
+  await context.executor.driveOrRelease({ owned, agent, events: [next.startedEvent] })
+  context.tails.hint(claimed.key)
   return 'stored'
 }
 

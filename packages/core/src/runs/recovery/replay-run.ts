@@ -4,15 +4,9 @@ import { unknownOutcome } from '../../contract/interruption.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
 import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
 import type { Answer } from '../../contract/reduce-events.ts'
-import type { Clock } from '../../ports/clock.ts'
-import type { EventLog } from '../../ports/event-log.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
+import type { EngineContext } from '../engine-context.ts'
 import { createMetricsCollector } from '../lifecycle/run-metrics.ts'
-
-export interface ReplayDeps {
-  readonly log: EventLog
-  readonly clock: Clock
-}
 
 export interface Replayed {
   /** The answer with {@link settled} applied. */
@@ -27,7 +21,7 @@ export interface Replayed {
 
 const maxBatchesPerRead = 256
 
-export async function replayRun(deps: ReplayDeps, owned: OwnedRun, signal: AbortSignal): Promise<Replayed> {
+export async function replayRun({ ports }: EngineContext, owned: OwnedRun, signal: AbortSignal): Promise<Replayed> {
   const collector = createMetricsCollector()
   const calls = createCallTracker()
   let answer: Answer = emptyAnswer
@@ -43,12 +37,12 @@ export async function replayRun(deps: ReplayDeps, owned: OwnedRun, signal: Abort
     last = batch.events.at(-1)
   }
   const readOn = async () =>
-    await deps.log.read(owned.key, { after: answer.lastSeq, maxBatches: maxBatchesPerRead, signal })
+    await ports.eventLog.read(owned.key, { after: answer.lastSeq, maxBatches: maxBatchesPerRead, signal })
   for (let batches = await readOn(); batches.length > 0; batches = await readOn()) batches.forEach(apply)
   const lastStored = last?.type
   const settled = calls.open().map(toUnknownResult)
   if (settled.length > 0) apply({ firstSeq: answer.lastSeq + 1, events: settled })
-  const latencyMs = Math.max(0, deps.clock.now().getTime() - Date.parse(startedAt))
+  const latencyMs = Math.max(0, ports.clock.now().getTime() - Date.parse(startedAt))
   const metrics = { ...collector.total(latencyMs), timeToFirstTokenMs: null }
   return { answer, metrics, settled, isWhole: lastStored === 'message_stop' && isLastWord(metrics.stopReason) }
 }

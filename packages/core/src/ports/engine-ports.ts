@@ -1,10 +1,10 @@
-import type { Agent } from '../ports/agent.ts'
-import type { Clock } from '../ports/clock.ts'
-import type { DeletionRepository } from '../ports/deletion-repository.ts'
-import type { EventLog, LogWatcher } from '../ports/event-log.ts'
-import type { Logger } from '../ports/logger.ts'
-import type { RunRepository } from '../ports/run-repository.ts'
-import type { SessionRepository } from '../ports/session-repository.ts'
+import type { Agent } from './agent.ts'
+import type { Clock } from './clock.ts'
+import type { DeletionRepository } from './deletion-repository.ts'
+import type { EventLog, LogWatcher } from './event-log.ts'
+import type { Logger } from './logger.ts'
+import type { RunRepository } from './run-repository.ts'
+import type { SessionRepository } from './session-repository.ts'
 
 /** What the engine needs from outside. */
 export interface EnginePorts {
@@ -21,3 +21,6 @@ export interface EnginePorts {
   readonly logger?: Logger
   readonly clock?: Clock
 }
+
+/** {@link EnginePorts} with its defaults filled in. */
+export type ResolvedPorts = EnginePorts & Required<Pick<EnginePorts, 'logger' | 'clock'>>

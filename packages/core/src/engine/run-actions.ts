@@ -1,0 +1,41 @@
+/** Runs as callers use them: what is missing is a typed error, what starts belongs to the executor. */
+import { VerbatimError } from '../contract/errors.ts'
+import { cancelRun } from '../runs/lifecycle/cancel-run.ts'
+import { retryRun } from '../runs/lifecycle/retry-run.ts'
+import { startRun } from '../runs/lifecycle/start-run.ts'
+import { followRun } from '../runs/log/follow-run.ts'
+import type { RunActions } from './engine.ts'
+import type { RunExecutor } from './run-executor.ts'
+
+/** @param gauges counts the follows that are open */
+export function createRunActions(executor: RunExecutor, gauges: { followers: number }): RunActions {
+  const { context } = executor
+  const { sessionRepository, runRepository, eventLog } = context.ports
+  return {
+    start: (owner, input) => executor.start(() => startRun(context, owner, input)),
+    async *follow(owner, runId, { after = 0, signal }) {
+      gauges.followers++
+      try {
+        const either = AbortSignal.any([signal, context.stopping])
+        yield* followRun(context, eventLog.keyOf(owner, runId), { after, signal: either })
+      } finally {
+        gauges.followers--
+      }
+    },
+    async get(owner, runId) {
+      const run = await runRepository.getRun(owner, runId)
+      if (run === undefined) throw new VerbatimError('RUN_NOT_FOUND')
+      return run
+    },
+    async list(owner, sessionId, page) {
+      const [session, runs] = await Promise.all([
+        sessionRepository.getSession(owner, sessionId),
+        runRepository.listRuns(owner, sessionId, page),
+      ])
+      if (session === undefined) throw new VerbatimError('SESSION_NOT_FOUND')
+      return runs
+    },
+    cancel: (owner, runId) => cancelRun(context, owner, runId),
+    retry: (owner, input) => executor.start(() => retryRun(context, owner, input)),
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The runs of this process: takes them on, drives them, counts them, and releases them when the process stops.
+ * In: runs that a step has stored or taken over. Out: their ends, or their leases for other processes.
+ */
+import { raceSignal } from '../async/race-signal.ts'
+import { VerbatimError } from '../contract/errors.ts'
+import type { Run } from '../contract/run.ts'
+import type { Offer, OwnedRun } from '../ports/run-repository.ts'
+import { releaseTimeoutMs } from '../runs/engine-context.ts'
+import type { EngineContext, Executor } from '../runs/engine-context.ts'
+import { driveRun } from '../runs/lifecycle/drive-run.ts'
+import { resolveInDoubtStart } from '../runs/lifecycle/resolve-in-doubt-start.ts'
+import type { Started } from '../runs/lifecycle/start-run.ts'
+import type { InDoubtStart, StartedRun } from '../runs/lifecycle/started-run.ts'
+import { beginQueuedRun } from '../runs/recovery/begin-queued-runs.ts'
+
+export class RunExecutor implements Executor {
+  /** What the steps work with, this executor included. */
+  readonly context: EngineContext
+  readonly runsEnded = { completed: 0, failed: 0, cancelled: 0, interrupted: 0 }
+  #runsStarted = 0
+  readonly #draining = new AbortController()
+  /** Aborts when active runs are released: starts in doubt are read once more. */
+  readonly #releasing = new AbortController()
+  readonly #leaving = new AbortController()
+
+  constructor(parts: Omit<EngineContext, 'executor' | 'draining' | 'leaving'>) {
+    this.context = { ...parts, executor: this, draining: this.#draining.signal, leaving: this.#leaving.signal }
+  }
+
+  get runsStarted(): number {
+    return this.#runsStarted
+  }
+
+  /** @throws VerbatimError `UNAVAILABLE` when the engine drains */
+  requireOpen(): void {
+    if (this.#draining.signal.aborted) throw stoppingError()
+  }
+
+  /** Runs a step that may start a run, and takes on what it started. A process that stops waits for it, and drives or releases the run. */
+  async start(starting: () => Promise<Started>): Promise<Run> {
+    this.requireOpen()
+    const taken = starting().then((started) => this.#takeOn(started))
+    this.context.liveRuns.addBeginning(taken.then(ignore, ignore))
+    return await taken
+  }
+
+  async driveOrRelease(started: StartedRun): Promise<void> {
+    if (!this.#draining.signal.aborted) return this.#drive(started)
+    await this.context.ports.runRepository.releaseLeases([started.owned], this.context.processId)
+  }
+
+  resolveInDoubt(start: InDoubtStart): void {
+    const { ports, options, liveRuns } = this.context
+    const signal = AbortSignal.any([AbortSignal.timeout(options.selfFenceMs), this.#releasing.signal])
+    const resolving = resolveInDoubtStart(ports.runRepository, start, signal).then((begun) => {
+      if (begun !== undefined && liveRuns.get(begun.owned.key) === undefined) this.#drive(begun)
+    })
+    liveRuns.addBeginning(resolving)
+  }
+
+  offer(): Offer {
+    const { processId, options, draining } = this.context
+    return { processId, offerMs: draining.aborted ? 0 : options.heartbeatMs }
+  }
+
+  begin(next: OwnedRun): Promise<void> {
+    const { logger } = this.context.ports
+    const beginning = beginQueuedRun(this.context, next).then(
+      (begun) => begun && this.#drive(begun),
+      () => logger.warn({ runId: next.run.id }, 'A queued run could not begin; it is tried again'),
+    )
+    this.context.liveRuns.addBeginning(beginning)
+    return beginning
+  }
+
+  beginNext(next: OwnedRun | undefined): void {
+    if (next === undefined || this.#draining.signal.aborted || !this.context.agents.has(next.run.agentId)) return
+    void this.begin(next)
+  }
+
+  /** Takes no new runs, and lets running ones end within `graceMs`. */
+  async drain(graceMs: number): Promise<void> {
+    this.#draining.abort(stoppingError())
+    const grace = AbortSignal.timeout(graceMs)
+    await raceSignal(this.context.liveRuns.idle(), grace).catch(ignore) // nothing but the signal rejects
+  }
+
+  /**
+   * Releases the runs that are still active: what they have made is stored, and another process may take them over at once. A
+   * database that does not answer delays this by `releaseTimeoutMs` at most: a process that does not exit when asked is killed.
+   */
+  async release(): Promise<void> {
+    const { ports, liveRuns, processId } = this.context
+    this.#draining.abort(stoppingError())
+    this.#releasing.abort()
+    const leave = () => this.#leaving.abort(stoppingError())
+    const timer = setTimeout(leave, releaseTimeoutMs)
+    const owned = await liveRuns.releaseAll(stoppingError(), this.#leaving.signal)
+    clearTimeout(timer)
+    leave()
+    if (owned.length === 0) return
+    try {
+      const releasing = ports.runRepository.releaseLeases(owned, processId)
+      await raceSignal(releasing, AbortSignal.timeout(releaseTimeoutMs))
+    } catch {
+      ports.logger.warn(
+        { runs: owned.length },
+        'Leases could not be released; the runs are taken over when they expire',
+      )
+    }
+  }
+
+  #takeOn(started: Started): Run {
+    const { liveRuns, tails } = this.context
+    switch (started.type) {
+      case 'existing':
+        return started.run
+      case 'queued':
+        for (const key of started.replaced) {
+          liveRuns.cancel(key)
+          tails.hint(key)
+        }
+        tails.hint(started.key)
+        this.beginNext(started.next)
+        return started.run
+      case 'started':
+        this.#drive({ ...started, events: [started.startedEvent] })
+        return started.owned.run
+    }
+  }
+
+  /** From here on the run belongs to the process: nothing of the request that started it reaches it. */
+  #drive({ owned, agent, events }: StartedRun): void {
+    const { tails, liveRuns } = this.context
+    this.#runsStarted++
+    const tail = tails.acquire(owned.key)
+    tail.setLocal(true)
+    const last = events.slice(-1)
+    tail.publish({ firstSeq: events.length, events: last }, JSON.stringify(last).length)
+    const stop = new AbortController()
+    const driven = { owned, agent, events, signal: stop.signal, onCommitted: tail.publish.bind(tail) }
+    const done = driveRun(this.context, driven).then((outcome) => {
+      tail.setLocal(false)
+      tails.release(tail)
+      if (outcome !== 'lost') this.runsEnded[outcome]++
+    })
+    liveRuns.add({ owned, stop, done })
+  }
+}
+
+/** What a caller receives from an engine that stops. */
+export function stoppingError(): VerbatimError {
+  return new VerbatimError('UNAVAILABLE', 'The server is stopping; connect again to reach another', {
+    data: { retryAfterMs: 500 },
+  })
+}
+
+function ignore(): void {}

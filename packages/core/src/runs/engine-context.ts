@@ -1,0 +1,44 @@
+/** What every step of a run works with: made once by create-engine.ts, and the first argument of each step. */
+import type { Agent } from '../ports/agent.ts'
+import type { EngineOptions } from '../ports/engine-options.ts'
+import type { ResolvedPorts } from '../ports/engine-ports.ts'
+import type { Offer, OwnedRun } from '../ports/run-repository.ts'
+import type { LiveRuns } from './lifecycle/live-runs.ts'
+import type { InDoubtStart, StartedRun } from './lifecycle/started-run.ts'
+import type { EventWriter } from './log/append-events.ts'
+import type { RunTails } from './log/run-tail.ts'
+
+export interface EngineContext {
+  readonly ports: ResolvedPorts
+  readonly options: EngineOptions
+  readonly agents: ReadonlyMap<string, Agent>
+  /** Names this process in leases. */
+  readonly processId: string
+  readonly tails: RunTails
+  readonly writer: EventWriter
+  readonly liveRuns: LiveRuns
+  readonly executor: Executor
+  /** Aborts when the process takes on no more runs. */
+  readonly draining: AbortSignal
+  /** Aborts when the process waits for no run any more: what is not stored by then is left to recovery. */
+  readonly leaving: AbortSignal
+  /** Aborts when the engine closes; ends every wait and every loop. */
+  readonly stopping: AbortSignal
+}
+
+/** The part of the engine that drives this process's runs; steps hand runs to it. */
+export interface Executor {
+  /** Drives a run that this process has stored or taken over, or releases its lease when the process drains. */
+  driveOrRelease(started: StartedRun): Promise<void>
+  /** Drives a run whose start the database did not confirm, should it appear. Does not block and never throws. */
+  resolveInDoubt(start: InDoubtStart): void
+  /** How long this process may take to begin the next queued run before others may: no time while it drains. */
+  offer(): Offer
+  /** Begins a queued run that this process was offered; the promise never rejects. */
+  begin(next: OwnedRun): Promise<void>
+  /** {@link begin} in the background, when there is a run and this process can drive it; another process begins the others. */
+  beginNext(next: OwnedRun | undefined): void
+}
+
+/** How long a process that stops waits for what it has to store, and then for its leases to be released, in milliseconds. */
+export const releaseTimeoutMs = 2_000
