@@ -3,7 +3,7 @@
  * In: whatever was thrown. Out: a `VerbatimError` that is safe to show. Each failure is masked and logged once.
  */
 import { TRPCError } from '@trpc/server'
-import { errorTable, isVerbatimError, VerbatimError } from '@verbatim/core'
+import { errorTable, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ErrorCode } from '@verbatim/core'
 import type { Logger } from '@verbatim/core/server'
 import { ZodError } from 'zod'
@@ -47,12 +47,7 @@ export function toTrpcError(error: VerbatimError, code = errorTable[error.code].
  * keeps such a code; another fault of the server travels under a 4xx code, with the true one in `data.verbatim`.
  */
 export function toSubscriptionError(error: VerbatimError): TRPCError {
-  return error.httpStatus < 500 || isPassing(error) ? toTrpcError(error) : toTrpcError(error, 'PRECONDITION_FAILED')
-}
-
-/** True for faults of the server that a reconnect may find gone. */
-export function isPassing(error: VerbatimError): boolean {
-  return error.httpStatus >= 500 && error.retryable
+  return error.httpStatus < 500 || isTransient(error) ? toTrpcError(error) : toTrpcError(error, 'PRECONDITION_FAILED')
 }
 
 function knownErrorOf(failure: unknown): VerbatimError | undefined {

@@ -1,8 +1,9 @@
 /** What `runs.follow` and /chat/sse share as event streams: their headers, and how they send a client back or away. */
+import { isTransient } from '@verbatim/core'
 import type { VerbatimError } from '@verbatim/core'
 import type { Logger } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
-import { isPassing, reportedErrorOf } from '../to-wire-error.ts'
+import { reportedErrorOf } from '../to-wire-error.ts'
 import type { LastWords } from './stream-writer.ts'
 
 export const eventStreamHeaders = {
@@ -28,7 +29,7 @@ export function lastWordsOf(
   frame: (error: VerbatimError) => string,
 ): LastWords {
   const error = reportedErrorOf(failure, { logger, where })
-  if (!isPassing(error)) return { text: frame(error), isFinal: true }
+  if (!isTransient(error)) return { text: frame(error), isFinal: true }
   const { retryAfterMs } = error.data
   return { text: retryAfterMs === undefined ? reconnectHint(options) : retryField(retryAfterMs), isFinal: false }
 }

@@ -1,5 +1,5 @@
 /** Every way a call can fail becomes a `VerbatimError` here, so that callers look at one `code`. */
-import { errorTable, isVerbatimError, VerbatimError } from '@verbatim/core'
+import { errorTable, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ErrorCode, ErrorData } from '@verbatim/core'
 
 /** The error of a tRPC error shape (`{ message, data: { httpStatus, verbatim } }`), however little of it is there. */
@@ -29,7 +29,7 @@ export function toVerbatimError(error: unknown): VerbatimError {
 
 /** True when `error` is worth another attempt: a fault of the server or of the way to it that passes, not of the request. */
 export function isPassing(error: VerbatimError): boolean {
-  return error.retryable && (error.code === 'RATE_LIMITED' || error.httpStatus >= 500)
+  return error.code === 'RATE_LIMITED' || isTransient(error)
 }
 
 const codeOfStatus: Readonly<Record<number, ErrorCode>> = {

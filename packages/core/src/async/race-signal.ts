@@ -1,4 +1,4 @@
-/** Waits for `promise`, or rejects with the signal's reason as soon as it aborts; leaves no listener behind. */
+/** Waits for `promise`, or rejects with the signal's reason as soon as it aborts; removes its listener in both cases. */
 export function raceSignal<TValue>(promise: Promise<TValue>, signal: AbortSignal): Promise<TValue> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)

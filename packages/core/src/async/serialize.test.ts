@@ -3,7 +3,7 @@ import { createSerializer } from './serialize.ts'
 
 const never = new AbortController().signal
 
-it('runs tasks of one key in the order they came, one at a time, and other keys beside them', async () => {
+it('a serializer runs the tasks of one key one at a time in the order they came, and other keys at the same time', async () => {
   const serialize = createSerializer<string>()
   const log: string[] = []
   const gate = Promise.withResolvers<void>()
@@ -16,7 +16,7 @@ it('runs tasks of one key in the order they came, one at a time, and other keys 
   expect(log).toEqual(['b1', 'a1', 'a2'])
 })
 
-it('goes on behind a task that fails, and behind one that hangs once its signal aborts', async () => {
+it('a serializer runs the next task after one that fails, and after one that hangs when its signal aborts', async () => {
   const serialize = createSerializer<string>()
   const stop = new AbortController()
   const failing = serialize('a', () => Promise.reject(new Error('broken')), never)

@@ -1,13 +1,13 @@
 import { raceSignal } from './race-signal.ts'
 
-/** Runs a task when all before it of the same key are done, in the order they came. Keys do not wait for each other. */
+/** Runs the tasks of one key one after another, in the order they came. Keys do not wait for each other. */
 export type Serialize<TKey> = <TResult>(
   key: TKey,
   task: () => Promise<TResult>,
   signal: AbortSignal,
 ) => Promise<TResult>
 
-/** Holds only the keys that are in use. A task whose `signal` has aborted is not begun, and holds nobody up. */
+/** Holds only the keys that are in use. A task whose `signal` has aborted does not begin, and the next task does not wait for it. */
 export function createSerializer<TKey>(): Serialize<TKey> {
   const lasts = new Map<TKey, Promise<void>>()
   return async (key, task, signal) => {

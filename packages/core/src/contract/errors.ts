@@ -216,7 +216,7 @@ export type ErrorCode = keyof typeof errorTable
 /** All codes; also the schema of a code on the wire. */
 export const ErrorCode = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]) // keys of a const object are its codes
 
-/** What an error tells beside its code; every field is safe to show to the caller. */
+/** What an error says besides its code; every field is safe to show to the caller. */
 export const ErrorData = z.strictObject({
   field: z.string().optional(),
   activeRunId: z.string().optional(),
@@ -229,7 +229,7 @@ export const ErrorData = z.strictObject({
 })
 export type ErrorData = z.infer<typeof ErrorData>
 
-/** An error as it travels: in tRPC's shape under `data.verbatim`, in plain HTTP bodies, and in `run_failed`. */
+/** An error on the wire: in tRPC's shape under `data.verbatim`, in plain HTTP bodies, and in `run_failed`. */
 export const WireError = z.strictObject({
   code: ErrorCode,
   message: z.string(),
@@ -270,12 +270,12 @@ export class VerbatimError extends Error {
     return errorTable[this.code].httpStatus
   }
 
-  /** The form that travels: no stack, no cause. */
+  /** The form on the wire: no stack, no cause. */
   toWire(): WireError {
     return { code: this.code, message: this.message, retryable: this.retryable, data: this.data }
   }
 
-  /** The error again, on the other side of a wire. */
+  /** The error, on the other side of the wire. */
   static fromWire(wire: WireError): VerbatimError {
     return new VerbatimError(wire.code, wire.message, { data: wire.data })
   }

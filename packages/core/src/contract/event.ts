@@ -44,7 +44,7 @@ const agentEvents = [
     usage: ProviderUsage,
   }),
   z.strictObject({ type: z.literal('message_stop') }),
-  /** What a tool answered; becomes a block of the answer behind those so far. */
+  /** What a tool answered; becomes the next block of the answer. */
   z.strictObject({
     type: z.literal('tool_result'),
     tool_use_id: z.string(),
@@ -52,7 +52,7 @@ const agentEvents = [
     is_error: z.boolean(),
     durationMs: z.number().nonnegative(),
   }),
-  /** The provider refused before its first token; the agent waits `delayMs` and asks again. */
+  /** The provider refused before its first token; the agent waits `delayMs` and tries again. */
   z.strictObject({
     type: z.literal('run_retrying'),
     attempt: z.int().positive(),

@@ -1,11 +1,11 @@
-/** What the server says where a lost process can say no more. Fixed texts: agents and interfaces may recognise them. */
+/** What the server says in place of a lost process. Fixed texts: agents and interfaces may recognise them. */
 
-/** The user message with which a linked run asks the model to go on: a conversation that ends with an answer is refused. */
+/** The user message with which a linked run asks the model to go on: a model refuses a conversation that ends with an answer. */
 export const continuationPrompt =
   'The server that was writing your answer stopped before the answer was whole. What was kept of it is above, if anything is. ' +
   'Go on exactly where it ends: do not repeat it, do not begin again and do not mention the interruption. ' +
   'Where the outcome of a tool call is unknown, do not make that call again; say what is not known instead.'
 
-/** The result of a tool call that may have taken effect, and of which nobody will ever hear. */
+/** The result of a tool call that may have taken effect; its real result is lost. */
 export const unknownOutcome =
   'The outcome of this call is unknown: the process that ran the tool was lost. It may have taken effect.'

@@ -3,7 +3,7 @@ import { ContentBlock } from './content-block.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
 
-/** How a message came to be as it is: whole, or the part that was there when its run ended otherwise. */
+/** Whether a message is complete, or else how its run ended. */
 export const MessageStatus = z.enum(['completed', 'failed', 'cancelled', 'interrupted'])
 export type MessageStatus = z.infer<typeof MessageStatus>
 
@@ -20,16 +20,16 @@ export const Message = z.strictObject({
   role: MessageRole,
   content: z.array(ContentBlock),
   status: MessageStatus,
-  /** The agent that answered; null for a message nobody's run made. */
+  /** The agent that answered; null for a message that no run made. */
   agentId: AgentId.nullable(),
-  /** The run that made or was asked by this message; null for an appended one. */
+  /** The run that this message asks or that made it; null for an appended message. */
   runId: RunId.nullable(),
   /**
-   * The interrupted run from which the run of this message goes on. A user message with it was written by the server, not by a
-   * person; an assistant message with it is the rest of an answer.
+   * The interrupted run that the run of this message continues. The server, not a person, wrote a user message that has it; an
+   * assistant message that has it is the rest of an answer.
    */
   continuationOf: RunId.nullable(),
-  /** On an assistant message: the run whose answer this one takes the place of; agents are not given that one any more. */
+  /** On an assistant message: the run whose answer this one replaces; agents no longer receive that answer. */
   retryOf: RunId.nullable(),
   /** On assistant messages of a run. */
   metrics: RunMetrics.nullable(),

@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 const count = z.int().nonnegative()
 
-/** What one tool cost in one run. */
+/** What one tool did in one run. */
 export const ToolMetrics = z.strictObject({
   name: z.string(),
   calls: count,
@@ -13,7 +13,7 @@ export const ToolMetrics = z.strictObject({
 })
 export type ToolMetrics = z.infer<typeof ToolMetrics>
 
-/** A run's own figures, never cumulative over the session. Tokens are summed over the run's model calls (cycles). */
+/** A run's own metrics, never cumulative over the session. Tokens are summed over the run's model calls (cycles). */
 export const RunMetrics = z.strictObject({
   /** From the run's start to its end, in milliseconds. */
   latencyMs: z.number().nonnegative(),
@@ -34,7 +34,7 @@ export const RunMetrics = z.strictObject({
 })
 export type RunMetrics = z.infer<typeof RunMetrics>
 
-/** The figures of a run that never began. */
+/** The metrics of a run that never began. */
 export const noMetrics: RunMetrics = Object.freeze({
   latencyMs: 0,
   timeToFirstTokenMs: null,

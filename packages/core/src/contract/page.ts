@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What a list call takes: where the page before ended, and how many items at most. */
+/** Which page a list call asks for: where the page before ended, and how many items at most. */
 export const PageInput = z.strictObject({
   /** `nextCursor` of the page before; opaque. */
   cursor: z.string().min(1).max(512).nullish(),

@@ -72,7 +72,7 @@ describe('an answer', () => {
     expect(first).toEqual(before)
   })
 
-  it('refuses a batch behind a gap', () => {
+  it('refuses a batch after a gap', () => {
     expect(() => reduceEvents(emptyAnswer, slice(2, 4))).toThrow(EventGapError)
   })
 

@@ -40,7 +40,7 @@ export const emptyAnswer: Answer = Object.freeze({
   partialJson: '',
 })
 
-/** Thrown when a batch does not join on to what was applied: the follower must read again from `lastSeq`. */
+/** Thrown when events before a batch are missing: the follower must read again from `lastSeq`. */
 export class EventGapError extends Error {
   override readonly name = 'EventGapError'
 }
@@ -100,7 +100,7 @@ function applyEvent(draft: Draft, event: RunEvent): void {
     case 'run_retrying':
       return
     default:
-      // Anything else is of a newer server: its seq counts, and it shows nothing here.
+      // An unknown event comes from a newer server: its seq counts, and it shows nothing here.
       if (isTerminalEvent(event)) applyTerminal(draft, event)
   }
 }

@@ -4,11 +4,11 @@ import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
 import { Prompt } from './prompt.ts'
 
-/** `queued`: admitted and durable, waiting for its turn. `running`: asked and being answered. The others are ends. */
+/** `queued`: durable, waiting for the runs before it. `running`: being answered. The others are terminal. */
 export const RunStatus = z.enum(['queued', 'running', 'completed', 'failed', 'cancelled', 'interrupted'])
 export type RunStatus = z.infer<typeof RunStatus>
 
-/** A status a run never leaves. */
+/** A status that a run never leaves. */
 export type TerminalStatus = Exclude<RunStatus, 'queued' | 'running'>
 
 /** Tells whether a run with `status` has ended. */
@@ -22,7 +22,7 @@ export const Run = z.strictObject({
   sessionId: SessionId,
   agentId: AgentId,
   status: RunStatus,
-  /** The user message that asks; stored when the run's turn comes, so not at all for a run that was cancelled in the queue. */
+  /** The user message that asks; stored when the run starts, so a run that was cancelled in the queue has none. */
   userMessageId: MessageId,
   /** The assistant message that this run makes; stored when the run ends. */
   messageId: MessageId,
@@ -30,9 +30,9 @@ export const Run = z.strictObject({
   lastSeq: z.int().positive().nullable(),
   error: WireError.nullable(),
   metrics: RunMetrics.nullable(),
-  /** The interrupted run from which this one goes on; the server started it and wrote its user message. */
+  /** The interrupted run that this one continues; the server started this run and wrote its user message. */
   continuationOf: RunId.nullable(),
-  /** The run that goes on from this interrupted one. */
+  /** The run that continues this interrupted one. */
   continuedBy: RunId.nullable(),
   /** The run whose prompt this one answers again, see `runs.retry`. */
   retryOf: RunId.nullable(),
@@ -42,38 +42,38 @@ export const Run = z.strictObject({
 export type Run = z.infer<typeof Run>
 
 /**
- * What a start does in a session that is busy. `reject`: it is `SESSION_BUSY`. `queue`: the prompt waits, durably, until all
- * before it have ended. `replace`: the active run is cancelled, queued ones too, and this prompt comes next.
+ * What a start does in a busy session. `reject`: it fails with `SESSION_BUSY`. `queue`: the prompt is durable and waits until all
+ * runs before it have ended. `replace`: the active run and the queued ones are cancelled, and this prompt comes next.
  */
 export const WhenBusy = z.enum(['reject', 'queue', 'replace'])
 export type WhenBusy = z.infer<typeof WhenBusy>
 
-/** What `runs.start` takes. The same `runId` with the same rest is the same run; with another rest, `RUN_ID_REUSED`. */
+/** The input of `runs.start`. The same `runId` with the same input is the same run; with another input it fails with `RUN_ID_REUSED`. */
 export const StartRunInput = z.strictObject({
   sessionId: SessionId,
   runId: RunId,
   message: Prompt,
   /** The agent that answers; the server's first agent when left out. */
   agentId: AgentId.optional(),
-  /** Not part of what makes a start the same: a repeated start finds its run, whatever this says. @default "reject" */
+  /** Does not count as input: a repeated start finds its run, whatever this says. @default "reject" */
   whenBusy: WhenBusy.optional(),
 })
 export type StartRunInput = z.infer<typeof StartRunInput>
 
-/** What `runs.retry` takes. The same `newRunId` for the same `runId` is the same run. */
+/** The input of `runs.retry`. The same `newRunId` for the same `runId` is the same run. */
 export const RetryRunInput = z.strictObject({
   /** A run that failed, was cancelled or interrupted, and whose answer is the newest message of its session. */
   runId: RunId,
-  /** Id of the run to make. */
+  /** The id of the new run. */
   newRunId: RunId,
 })
 export type RetryRunInput = z.infer<typeof RetryRunInput>
 
-/** What `runs.cancel` answers. */
+/** The result of `runs.cancel`. */
 export const CancelRunResult = z.strictObject({
   runId: RunId,
   status: RunStatus,
-  /** Seq of the terminal event; null when the run's owner has not yet stopped within the wait. */
+  /** Seq of the terminal event; null when the run did not stop within the wait. */
   finalSeq: z.int().positive().nullable(),
   /** True when the run had ended before this call, which then changed nothing. */
   hadEnded: z.boolean(),

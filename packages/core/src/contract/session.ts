@@ -13,7 +13,7 @@ export const SessionTitle = z
 export const Session = z.strictObject({
   id: SessionId,
   title: z.string().nullable(),
-  /** The run whose turn it is: it is being made, or is a queued one that is about to begin. Null when the session is idle. */
+  /** The run that is active. Null when the session is idle. */
   activeRunId: RunId.nullable(),
   messageCount: z.int().nonnegative(),
   createdAt: z.iso.datetime(),
@@ -21,10 +21,10 @@ export const Session = z.strictObject({
 })
 export type Session = z.infer<typeof Session>
 
-/** What `sessions.delete` answers. */
+/** The result of `sessions.delete`. */
 export const DeleteSessionResult = z.strictObject({
   sessionId: SessionId,
-  /** True when all that belonged to the session is gone; else the server finishes that by itself, once its run has ended. */
+  /** True when all that belonged to the session is gone; else the server removes it by itself after the session's run has ended. */
   isPurged: z.boolean(),
 })
 export type DeleteSessionResult = z.infer<typeof DeleteSessionResult>

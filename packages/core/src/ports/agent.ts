@@ -2,14 +2,14 @@ import type { AgentEvent } from '../contract/event.ts'
 import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 
-/** What an agent gets: the run, its session and the conversation so far, oldest first, ending with the user message to answer. */
+/** What an agent receives: the run, its session and the conversation so far, oldest first, ending with the user message to answer. */
 export interface AgentRequest {
   readonly runId: RunId
   readonly sessionId: SessionId
   readonly messages: readonly Message[]
 }
 
-/** How long a run waits for its agent. Each falls back to the server's own setting. */
+/** How long a run waits for its agent. Each defaults to the engine's own option. */
 export interface RunTimeouts {
   /** From a model call's start to its first content, in milliseconds. @default 60_000 */
   readonly firstTokenMs: number
@@ -19,20 +19,20 @@ export interface RunTimeouts {
   readonly totalMs: number
 }
 
-/** What becomes of an answer whose process was lost: it stays as it is, or a linked run goes on from it. */
+/** What happens to an answer whose process was lost: it stays interrupted, or a linked run continues it. */
 export type CrashPolicy = 'interrupt' | 'continue'
 
-/** What the linked runs behind one answer may use together. Past any of these the answer stays interrupted. */
+/** What all continuations of one answer may use together. After any of these limits the answer stays interrupted. */
 export interface ContinuationBudget {
-  /** Linked runs behind the first. @default 3 */
+  /** Linked runs after the first. @default 3 */
   readonly maxContinuations: number
-  /** Output tokens of the whole chain, above which nothing more is started. @default 200_000 */
+  /** Output tokens of all runs of the answer; at this number no further run starts. @default 200_000 */
   readonly maxOutputTokens: number
-  /** What the whole chain may have cost before another run is started. @default no bound, because prices are not known */
+  /** What all runs of the answer may cost before no further run starts. @default no limit, because prices are not known */
   readonly maxCost?: { readonly usd: number; readonly prices: TokenPrices } | undefined
 }
 
-/** In US dollars for a million tokens. */
+/** In US dollars per million tokens. */
 export interface TokenPrices {
   readonly input: number
   readonly output: number
@@ -44,15 +44,15 @@ export interface TokenPrices {
 export interface Agent {
   readonly id: AgentId
   readonly timeouts?: Partial<RunTimeouts>
-  /** How many of the newest messages the agent is given, the new prompt included. @default 40 */
+  /** How many of the newest messages the agent receives, the new prompt included. @default 40 */
   readonly maxHistoryMessages?: number
   /** @default "interrupt" */
   readonly onCrash?: CrashPolicy
-  /** For `onCrash: "continue"`; what is left out has its default. */
+  /** For `onCrash: "continue"`; every field has a default. */
   readonly continuation?: { readonly [TName in keyof ContinuationBudget]?: ContinuationBudget[TName] | undefined }
   /**
-   * Answers `request` as a stream of events; returns when the answer is whole. An agent that runs tools does so behind the
-   * `message_stop` of the call that asked for them: it is pulled on only when that is stored, so no tool runs unrecorded.
+   * Answers `request` as a stream of events; returns when the answer is complete. An agent that runs tools does so after the
+   * `message_stop` of the call that asks for them: the engine stores that event before it pulls the next, so no tool runs unrecorded.
    * Throws `VerbatimError` (`PROVIDER_ERROR`, `PROVIDER_REFUSED`) when the provider fails for good. Stops at once when `signal` aborts.
    */
   stream(request: AgentRequest, signal: AbortSignal): AsyncIterable<AgentEvent>

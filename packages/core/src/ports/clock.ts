@@ -1,4 +1,4 @@
-/** Time, so that tests can hold it. */
+/** Time, which tests control. */
 export interface Clock {
   /** Now, for timestamps that are stored and shown. */
   now(): Date

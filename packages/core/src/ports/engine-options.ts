@@ -13,21 +13,21 @@ export const EngineOptions = z
     idleMs: ms.default(120_000),
     /** For a whole run. @default 600_000, the provider SDK's own limit */
     totalMs: ms.default(600_000),
-    /** Newest messages an agent is given. @default 40, so that a turn costs the same however long the session is */
+    /** How many of the newest messages an agent receives. @default 40, so that a turn costs the same however long the session is */
     maxHistoryMessages: z.int().min(1).max(1_000).default(40),
-    /** Bytes one answer may have. @default 8 MiB, half of what a document can hold */
+    /** Bytes that one answer may have. @default 8 MiB, half of what a document can hold */
     maxAnswerBytes: bytes.max(12 * 1024 * 1024).default(8 * 1024 * 1024),
-    /** Bytes one run may have waiting for their commit before its agent is no longer pulled. @default 256 KiB */
+    /** Bytes of one run that may wait for their commit before the engine stops pulling its agent. @default 256 KiB */
     maxPendingBytes: bytes.default(256 * 1024),
-    /** Bytes of newest batches kept in memory per run for its followers. @default 256 KiB */
+    /** Bytes of the newest batches kept in memory per run for its followers. @default 256 KiB */
     maxRingBytes: bytes.default(256 * 1024),
-    /** How often the log is looked at without a hint, for runs of other processes. @default 1_000 */
+    /** Between two reads of the log without a hint, for a followed run of another process. @default 1_000 */
     pollMs: ms.default(1_000),
-    /** How long a follow waits for a run that is not there. @default 5_000 */
+    /** How long a follow waits for a run that does not exist yet. @default 5_000 */
     startWaitMs: ms.default(5_000),
     /** How long `cancel` waits for the run's end, and a deletion for that and the removal. @default 5_000 */
     cancelWaitMs: ms.default(5_000),
-    /** Between two looks for runs that somebody asked another process to cancel. @default 1_000: a person waits for it */
+    /** Between two polls for cancel requests that another process received. @default 1_000: a person waits for it */
     cancelPollMs: ms.default(1_000),
     /** How long a lease holds without a heartbeat. @default 30_000, more than a failover takes (11 to 17 s measured) */
     leaseMs: ms.default(30_000),
@@ -35,15 +35,15 @@ export const EngineOptions = z
     heartbeatMs: ms.default(5_000),
     /** Without a confirmed heartbeat for this long a process stops writing. @default 20_000 */
     selfFenceMs: ms.default(20_000),
-    /** Between two looks for runs whose lease or offer lapsed. @default 5_000 */
+    /** Between two polls for runs whose lease expired. @default 5_000 */
     recoveryMs: ms.default(5_000),
     /** How many runs may wait in one session; the next is `SESSION_BUSY`. @default 10, more than a person types ahead */
     maxQueuedRuns: z.int().min(1).max(100).default(10),
-    /** How long an ended run rests before its events are archived. @default 60_000, its followers are done by then */
+    /** How long after its end a run's events are archived. @default 60_000, its followers are done by then */
     archiveDelayMs: ms.default(60_000),
-    /** How long archived events are kept; then only the message is. @default 30 days */
+    /** How long archived events are kept; after that only the message is. @default 30 days */
     eventRetentionMs: ms.default(30 * 24 * 60 * 60 * 1_000),
-    /** Between two looks for deletions to finish and expired events to remove. @default 60_000, nobody waits for them */
+    /** Between two polls for deletions to finish and expired events to remove. @default 60_000, no caller waits for them */
     sweepMs: ms.default(60_000),
   })
   .refine((options) => options.heartbeatMs < options.selfFenceMs && options.selfFenceMs < options.leaseMs, {
@@ -51,7 +51,7 @@ export const EngineOptions = z
     path: ['leaseMs'],
   })
 
-/** {@link EngineOptions} as given: everything may be left out. */
+/** {@link EngineOptions} as given: every field is optional. */
 export type EngineOptionsInput = z.input<typeof EngineOptions>
 export type EngineOptions = z.infer<typeof EngineOptions>
 

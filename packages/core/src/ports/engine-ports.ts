@@ -12,7 +12,7 @@ export interface EnginePorts {
   readonly runRepository: RunRepository
   readonly deletionRepository: DeletionRepository
   readonly eventLog: EventLog
-  /** Hints of runs that other processes write; without it their followers poll. */
+  /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher
   /** The agents that can answer; the first is the default. */
   readonly agents: readonly Agent[]

@@ -11,12 +11,12 @@ export type RunKey = string & { readonly [runKeyBrand]: true }
 export interface LogEntry {
   readonly key: RunKey
   readonly firstSeq: number
-  /** Told apart from another writer's entry at the same seq: the same id means "my earlier attempt landed". */
+  /** Distinguishes the entry from another writer's at the same seq: the same id means "my earlier attempt was stored". */
   readonly batchId: string
   readonly events: readonly RunEvent[]
 }
 
-/** What became of an entry: it is durable, or its seq holds another writer's entry. */
+/** The outcome of an entry: it is durable, or its seq holds another writer's entry. */
 export type AppendOutcome = 'stored' | 'fenced'
 
 /** The durable log of runs' events: dense seqs from 1, one writer a run, majority-committed. */
@@ -24,7 +24,7 @@ export interface EventLog {
   /** The key of `owner`'s run; another owner's run of the same id has another key. */
   keyOf(owner: Owner, runId: RunId): RunKey
   /**
-   * Stores the entries, each on its own: one that is fenced does not hold up the others. Resolves when all are
+   * Stores the entries, each on its own: one that is fenced does not delay the others. Resolves when all are
    * majority-committed or fenced, in the order given. Safe to call again with the same entries.
    *
    * @throws VerbatimError `UNAVAILABLE` when the log could not be written until `signal` aborted;
@@ -32,9 +32,9 @@ export interface EventLog {
    */
   append(entries: readonly LogEntry[], options: { signal: AbortSignal }): Promise<AppendOutcome[]>
   /**
-   * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). With `maxBytes`, the ones
-   * behind the first are left out that would make it more than about so many bytes. With `isLinearizable`, all is seen that was
-   * confirmed to anybody before the call, also right behind an election; that costs a round trip more.
+   * Committed batches past `after`, in order, at most `maxBatches`; empty when there are none (yet). With `maxBytes`, the read
+   * stops after the first batch, or before the one that exceeds about so many bytes. With `isLinearizable`, the read sees all that
+   * was confirmed before the call, also right after an election; that costs one more round trip.
    *
    * @throws VerbatimError `CURSOR_EXPIRED` when the run has ended and nothing of it is kept where `after` points;
    * `SESSION_DELETED` when the run went with its session
@@ -44,13 +44,13 @@ export interface EventLog {
     options: { after: number; maxBatches: number; maxBytes?: number; isLinearizable?: boolean; signal?: AbortSignal },
   ): Promise<EventBatch[]>
   /**
-   * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, for readers
-   * that are in the middle too. Safe to call again, also by two processes at once.
+   * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, also for active
+   * readers. Safe to call again, also by two processes at once.
    */
   archive(key: RunKey, options: { expiresAt: Date }): Promise<void>
 }
 
-/** Tells which runs' logs have grown in any process. A hint: it may be late, doubled or lost, so whoever waits also polls. */
+/** Tells which runs' logs have grown in any process. A hint may be late, doubled or lost, so a follower that waits also polls. */
 export interface LogWatcher {
   /** Calls `onGrowth` for every hint until `signal` aborts; never rejects. After a gap in the hints it calls `onGap`. */
   watch(listener: { onGrowth: (key: RunKey) => void; onGap: () => void }, signal: AbortSignal): Promise<void>

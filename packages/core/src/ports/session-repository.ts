@@ -5,7 +5,7 @@ import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Session } from '../contract/session.ts'
 
-/** Which page of a list: where the one before ended, and how many items at most. */
+/** Which page of a list: where the page before ended, and how many items at most. */
 export interface PageRequest {
   readonly cursor?: string | null | undefined
   readonly limit: number
@@ -15,7 +15,7 @@ export interface PageRequest {
 export interface MessagesRequest extends PageRequest {
   readonly order: 'oldest' | 'newest'
   readonly upToSeq?: number
-  /** Whether all is seen that was confirmed to anybody before the call, also right behind an election; costs a round trip more. */
+  /** The read sees all that was confirmed before the call, also right after an election; costs one more round trip. */
   readonly isLinearizable?: boolean
 }
 
@@ -29,7 +29,7 @@ export interface NewMessage {
   readonly expectedHead?: number | undefined
 }
 
-/** Sessions and their messages. Every call takes the owner; what the owner does not have is answered as missing. */
+/** Sessions and their messages. Every call takes the owner; another owner's documents count as missing. */
 export interface SessionRepository {
   /** The owner's session of this id, made when it is new. */
   createSession(owner: Owner, session: { sessionId: SessionId; title: string | null }): Promise<Session>
@@ -45,6 +45,6 @@ export interface SessionRepository {
    */
   appendMessage(owner: Owner, message: NewMessage): Promise<Message>
   getMessage(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message | undefined>
-  /** Messages of a session in the order asked for, those past `upToSeq` left out. @throws VerbatimError `INVALID_CURSOR` */
+  /** Messages of a session in the requested order, up to `upToSeq`. @throws VerbatimError `INVALID_CURSOR` */
   listMessages(owner: Owner, sessionId: SessionId, request: MessagesRequest): Promise<Page<Message>>
 }

@@ -23,7 +23,7 @@ export function createSessionActions(context: EngineContext): SessionActions {
 export function createMessageActions(repository: SessionRepository): MessageActions {
   return {
     async list(owner, sessionId, page) {
-      // A deleted session shows nothing from its mark on, though its messages may still be stored.
+      // A deleted session shows nothing after its tombstone, though its messages may still be stored.
       const [session, messages] = await Promise.all([
         repository.getSession(owner, sessionId),
         repository.listMessages(owner, sessionId, page),

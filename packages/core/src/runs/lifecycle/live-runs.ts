@@ -1,4 +1,4 @@
-/** The runs this process writes, each with the handle that stops it. */
+/** The runs that this process drives, each with the handle that stops it. */
 import { raceSignal } from '../../async/race-signal.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
@@ -59,8 +59,8 @@ export class LiveRuns {
   }
 
   /**
-   * Stops all runs, and those that still begin. When none is left, or `leaving` aborts, answers those that were stopped so; one
-   * that is not done by then is stopped all the same, and what it has not stored is left to recovery.
+   * Stops all runs, and those that still begin. Answers the stopped runs when all are done, or when `leaving` aborts; recovery
+   * then ends what a run has not stored.
    */
   async releaseAll(reason: Error, leaving: AbortSignal): Promise<OwnedRun[]> {
     this.#releaseReason = reason

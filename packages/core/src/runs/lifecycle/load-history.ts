@@ -32,7 +32,7 @@ export async function loadHistory(
 
 /**
  * The newest messages that a run's agent is given, oldest first, the prompt last: a window, so that a turn costs the same
- * however long the session is (P6). Answers in whose place another one came are left out.
+ * however long the session is (P6). Answers that a retry has replaced are left out.
  */
 async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent): Promise<Message[]> {
   const { owner, run, continuationUsage } = owned
@@ -43,7 +43,7 @@ async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent
   const list = async (more: { isLinearizable?: true }) =>
     await context.ports.sessionRepository.listMessages(owner, run.sessionId, { ...request, ...more })
   let newest = await list({})
-  // An election came between the prompt's commit and this read: the session's newest message is the run's prompt, as long as it runs.
+  // An election may come between the prompt's commit and this read. While the run is active, its prompt is the newest message.
   if (newest.items[0]?.id !== run.userMessageId) newest = await list({ isLinearizable: true })
   return withoutRetried(newest.items).toReversed()
 }

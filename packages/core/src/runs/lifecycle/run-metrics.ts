@@ -1,11 +1,11 @@
 import type { AgentEvent, ProviderUsage, RunEvent } from '../../contract/event.ts'
 import type { RunMetrics, ToolMetrics } from '../../contract/metrics.ts'
 
-/** Gathers one run's own figures from its events as they come. */
+/** Computes one run's own metrics from its events as they come. */
 export interface MetricsCollector {
   /** @param elapsedMs time since the run's start */
   add(event: RunEvent, elapsedMs: number): void
-  /** The figures so far, with the run's whole time. */
+  /** The metrics so far, with the run's whole time. */
   total(latencyMs: number): RunMetrics
 }
 
@@ -70,7 +70,7 @@ function emptyCycle(): Cycle {
   return { inputTokens: 0, outputTokens: 0, cacheReadInputTokens: 0, cacheWriteInputTokens: 0 }
 }
 
-/** The provider's counts are cumulative within a model call, so the latest one given is the figure. */
+/** The provider's counts are cumulative within a model call, so the latest one counts. */
 function withUsage(cycle: Cycle, usage: ProviderUsage): Cycle {
   return {
     inputTokens: usage.input_tokens ?? cycle.inputTokens,

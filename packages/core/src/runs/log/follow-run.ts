@@ -1,6 +1,6 @@
 /**
  * Follow: every committed batch of a run past a seq, once and in order, until the terminal one (P1, P2).
- * The log is the truth; the tail's memory is a shortcut and a wake-up only a hint. Ends with the terminal event and only with it.
+ * The log is the truth; the tail's memory is a shortcut, and a wake-up is only a hint. Only the terminal event ends a follow.
  */
 import { VerbatimError } from '../../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
@@ -9,13 +9,13 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { RunTail } from './run-tail.ts'
 
-/** What a follower holds while its reader takes it: one that does not read costs no more. */
+/** What a follower holds in memory for its reader: a reader that is stuck costs no more. */
 const maxBytesPerRead = 256 * 1024
 
-/** The first look at a log is a small one, since the batches may be long; the next brings up to twice what the one before brought. */
-const firstLook = { maxBatches: 8, maxBytes: maxBytesPerRead } as const
+/** The first read of a log is small, because batches may be long; each next read takes up to twice as many as the one before. */
+const firstRead = { maxBatches: 8, maxBytes: maxBytesPerRead } as const
 
-function lookBehind(batches: readonly EventBatch[]) {
+function nextReadAfter(batches: readonly EventBatch[]) {
   return { maxBatches: Math.min(512, Math.max(2, 2 * batches.length)), maxBytes: maxBytesPerRead }
 }
 
@@ -28,7 +28,7 @@ export async function* followRun(
   key: RunKey,
   { after, signal }: { after: number; signal: AbortSignal },
 ): AsyncGenerator<EventBatch, void, void> {
-  // Held from before the first read: what commits after that read is either read next or wakes us.
+  // Acquired before the first read: what commits after that read is either read next or wakes this follower.
   const tail = context.tails.acquire(key)
   try {
     let seq = after
@@ -40,7 +40,7 @@ export async function* followRun(
       if (last?.events.some(isTerminalEvent)) return
       if (last !== undefined) seq = Math.max(seq, lastSeqOf(last))
       signal.throwIfAborted()
-      batches = await nextBatches(context, tail, { after: seq, signal, ...lookBehind(batches) })
+      batches = await nextBatches(context, tail, { after: seq, signal, ...nextReadAfter(batches) })
     }
   } finally {
     context.tails.release(tail)
@@ -51,14 +51,14 @@ export async function* followRun(
 async function nextBatches(
   { ports }: EngineContext,
   tail: RunTail,
-  look: { after: number; maxBatches: number; maxBytes: number; signal: AbortSignal },
+  read: { after: number; maxBatches: number; maxBytes: number; signal: AbortSignal },
 ): Promise<EventBatch[]> {
-  const { after, signal } = look
-  const batches = tail.after(after) ?? (await ports.eventLog.read(tail.key, look))
+  const { after, signal } = read
+  const batches = tail.after(after) ?? (await ports.eventLog.read(tail.key, read))
   if (batches.length > 0) return batches
   tail.joinAt(after)
   const since = tail.after(after)
-  if (since === undefined || since.length > 0) return since ?? [] // the tail has moved on meanwhile: look again
+  if (since === undefined || since.length > 0) return since ?? [] // the tail has moved on meanwhile: read again
   await tail.wait(signal)
   return tail.after(after) ?? []
 }
@@ -71,11 +71,11 @@ async function join(
 ): Promise<EventBatch[]> {
   const from = Math.max(0, after - 1)
   let known = tail.after(from) ?? []
-  if (known.length === 0) known = await context.ports.eventLog.read(tail.key, { after: from, ...firstLook, signal })
+  if (known.length === 0) known = await context.ports.eventLog.read(tail.key, { after: from, ...firstRead, signal })
   if (known.length === 0) {
     if (after === 0) return await waitForStart(context, tail, signal)
-    // Behind an election the log may seem shorter than what somebody was shown of it: a cursor is not called wrong for that.
-    known = await context.ports.eventLog.read(tail.key, { after: from, ...firstLook, isLinearizable: true, signal })
+    // After an election the log may seem shorter than what a client has seen of it: a cursor is not refused for that.
+    known = await context.ports.eventLog.read(tail.key, { after: from, ...firstRead, isLinearizable: true, signal })
   }
   const [first, ...rest] = known
   if (first === undefined) throw await whyEmpty(context, tail)
@@ -99,9 +99,9 @@ async function waitForStart(context: EngineContext, tail: RunTail, signal: Abort
   const either = AbortSignal.any([signal, deadline])
   try {
     while (true) {
-      // The beginning may have left the memory already, so the log answers when the memory does not.
+      // The first events may have left the memory already; the log then answers.
       const batches =
-        tail.after(0) ?? (await context.ports.eventLog.read(tail.key, { after: 0, ...firstLook, signal: either }))
+        tail.after(0) ?? (await context.ports.eventLog.read(tail.key, { after: 0, ...firstRead, signal: either }))
       if (batches.length > 0) return batches
       if (tail.lastSeq === 0) await tail.wait(either)
     }
@@ -109,8 +109,8 @@ async function waitForStart(context: EngineContext, tail: RunTail, signal: Abort
     signal.throwIfAborted()
     if (!deadline.aborted) throw error
   }
-  // The last look is the log's: a hint may have been lost, and behind an election a beginning may not be seen yet.
-  const batches = await context.ports.eventLog.read(tail.key, { after: 0, ...firstLook, isLinearizable: true, signal })
+  // The last read is of the log: a hint may be lost, and after an election a run's first event may not be visible yet.
+  const batches = await context.ports.eventLog.read(tail.key, { after: 0, ...firstRead, isLinearizable: true, signal })
   if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
   return batches
 }

@@ -44,7 +44,7 @@ function toWellFormed(event: AgentEvent): AgentEvent {
 
 /** The part of a delta that a character may be cut in; undefined when it has none. */
 function textOfDelta(delta: ContentDelta): string | undefined {
-  // An agent's event is checked only behind this.
+  // An agent's event is validated only after this step.
   switch (delta?.type) {
     case 'text_delta':
       return delta.text

@@ -10,7 +10,7 @@ function batchAt(firstSeq: number): EventBatch {
   return { firstSeq, events: [{ type: 'message_stop' }] }
 }
 
-/** A log whose every read waits until it is let go. */
+/** A log whose every read waits until the test releases it. */
 function heldLog(stored: EventBatch[]) {
   const reads: (() => void)[] = []
   const read: EventLog['read'] = async (_key, { after }) => {
@@ -25,23 +25,23 @@ function tailOver(log: EventLog, maxRingBytes = 1_000): RunTail {
   return new RunTail(key, { eventLog: log, maxRingBytes, pollMs: 600_000, onRemoteWait: () => {} })
 }
 
-describe('a tail', () => {
-  it('looks again when a hint comes while it is looking', async () => {
+describe('run tail', () => {
+  it('reads the log again when a hint comes during a read', async () => {
     const stored = [batchAt(1)]
     const { reads, log } = heldLog(stored)
     const tail = tailOver(log)
-    const looked = tail.refresh()
-    // Stored too late for the look that is under way: its hint must not be lost.
+    const refreshed = tail.refresh()
+    // Stored too late for the read that is under way: its hint must not be lost.
     stored.push(batchAt(2))
     void tail.refresh()
     reads.shift()?.()
     await expect.poll(() => reads.length).toBe(1)
     reads.shift()?.()
-    await looked
+    await refreshed
     expect(tail.after(0)).toEqual([batchAt(1), batchAt(2)])
   })
 
-  it('forgets the oldest batches past its bound and says so instead of leaving a hole', () => {
+  it('drops the oldest batches past its bound, and then answers undefined instead of batches with a hole', () => {
     const tail = tailOver(heldLog([]).log, 10)
     for (let seq = 1; seq <= 5; seq++) tail.publish(batchAt(seq), 4)
     expect(tail.after(0)).toBeUndefined()
@@ -49,7 +49,7 @@ describe('a tail', () => {
     expect(tail.after(5)).toEqual([])
   })
 
-  it('begins anew past a gap, and ignores what it has', () => {
+  it('starts empty after a gap, and ignores a batch that it has', () => {
     const tail = tailOver(heldLog([]).log)
     tail.publish(batchAt(1), 1)
     tail.publish(batchAt(1), 1)
@@ -58,7 +58,7 @@ describe('a tail', () => {
     expect(tail.after(6)).toEqual([batchAt(7)])
   })
 
-  it('wakes a waiter by a batch, and lets go of one whose signal aborts', async () => {
+  it('wakes a waiter at a batch, and releases a waiter whose signal aborts', async () => {
     const tail = tailOver(heldLog([]).log)
     const woken = tail.wait(new AbortController().signal)
     tail.publish(batchAt(1), 1)
@@ -69,7 +69,7 @@ describe('a tail', () => {
     await expect(left).rejects.toThrow('left')
   })
 
-  it('passes on to those who wait that the events are gone, but not that the database is away', async () => {
+  it('rejects its waiters when the events are gone, but not when the database is away', async () => {
     const answers = [new VerbatimError('UNAVAILABLE'), new VerbatimError('SESSION_DELETED')]
     const read: EventLog['read'] = async () => await Promise.reject(answers.shift() ?? new Error('Read too often'))
     const tail = tailOver({ read } as EventLog)

@@ -1,7 +1,7 @@
 /**
- * The newest committed batches of one run, shared by all who follow it in this process.
+ * The newest committed batches of one run, shared by all its followers in this process.
  * In: batches of a local run as they commit, or the log's own, read on a hint or a poll. Out: what lies past a seq.
- * A follower that has fallen out of this memory reads the log, so a slow one never makes it grow.
+ * A follower that needs an older batch reads the log, so a slow follower never makes this memory grow.
  */
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { EventBatch } from '../../contract/event.ts'
@@ -12,14 +12,14 @@ export interface TailOptions {
   readonly eventLog: EventLog
   /** Bytes of batches kept per run. */
   readonly maxRingBytes: number
-  /** How often a run of another process is looked for without a hint, in milliseconds. */
+  /** Between two reads of the log for a run of another process when no hint comes, in milliseconds. */
   readonly pollMs: number
-  /** Called when somebody waits for a run that another process writes. */
+  /** Called when a follower waits for a run that another process writes. */
   readonly onRemoteWait: () => void
 }
 
-/** One look holds so many batches at once, and each may be as long as a run may have pending; who waits for more asks again. */
-const maxBatchesPerLook = 16
+/** One read holds so many batches at once, and each may be as long as a run may have pending; a follower that waits causes the next read. */
+const maxBatchesPerRead = 16
 
 export class RunTail {
   readonly key: RunKey
@@ -30,7 +30,7 @@ export class RunTail {
   #lastSeq = 0
   #isLocal = false
   #hasEnded = false
-  /** The log may hold more than is known here, and nobody has looked since. */
+  /** The log may hold more than this tail: a hint came after the last read. */
   #isStale = false
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -67,10 +67,10 @@ export class RunTail {
     this.#ring = []
     this.#ringBytes = 0
     this.#lastSeq = seq
-    this.wake() // those behind `seq` find the events between in the log
+    this.wake() // followers before `seq` find the events between in the log
   }
 
-  /** Adds a committed batch and wakes those who wait. What is known already is ignored; past a gap the ring begins anew. */
+  /** Adds a committed batch and wakes the waiters. Known events are ignored; after a gap the ring starts empty. */
   publish(batch: EventBatch, bytes: number): void {
     const fresh = batchAfter(batch, this.#lastSeq)
     if (fresh === undefined) return
@@ -92,7 +92,7 @@ export class RunTail {
     else this.wake()
   }
 
-  /** True while somebody may wait for batches that another process writes. */
+  /** True while a follower may wait for batches that another process writes. */
   get isRemote(): boolean {
     return !this.#isLocal && !this.#hasEnded
   }
@@ -102,8 +102,8 @@ export class RunTail {
   }
 
   /**
-   * Resolves at the next batch; rejects when the log says that there will be none. Check {@link after} right before: no batch can
-   * come in between, and a hint that came since the caller's own look at the log is looked into now.
+   * Resolves at the next batch; rejects when the log says that there will be none. Call {@link after} right before: no batch can
+   * come in between, and a hint that came after the caller's own read of the log causes a read now.
    */
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -125,20 +125,20 @@ export class RunTail {
       this.#waiters.add(settle)
       signal.addEventListener('abort', onAbort, { once: true })
       this.#startTimer()
-      if (this.#isStale) this.#look()
+      if (this.#isStale) this.#refreshQuietly()
     })
   }
 
   /**
-   * The log has grown in some process. While nobody waits this is only remembered: a follower that is behind reads the log by
-   * itself, from its own seq, and those events need not be read once more.
+   * The log has grown in some process. Without a waiter the tail only remembers this: a slow follower reads the log by itself,
+   * from its own seq, and the tail need not read those events again.
    */
   hint(): void {
     this.#isStale = true
-    if (this.#waiters.size > 0) this.#look()
+    if (this.#waiters.size > 0) this.#refreshQuietly()
   }
 
-  /** Looks into the log for batches past the newest known one. A call during a look makes that one look again. */
+  /** Reads the batches past the newest known one from the log. A call during a read makes it read again. */
   refresh(): Promise<void> {
     if (!this.isRemote) return Promise.resolve()
     this.#isStale = true
@@ -155,16 +155,16 @@ export class RunTail {
       while (this.#isStale && this.isRemote) {
         const hasMore = await this.#readOnce()
         this.#isStale ||= hasMore
-        // Whoever was woken takes these first; its next wait looks for the rest.
+        // The woken followers take these first; their next wait reads the rest.
         if (hasMore && this.#waiters.size === 0) break
       }
     } catch (error) {
       this.#isStale = true
-      // The events are gone for good. What may pass is left to the next look.
+      // The events are gone for good. After a transient error the next read tries again.
       if (isVerbatimError(error) && !error.retryable) for (const settle of this.#waiters) settle(error)
       throw error
     } finally {
-      // In the same turn as the last check above: a hint that comes later begins a new look.
+      // In the same turn as the last check above: a later hint starts a new read.
       this.#refreshing = undefined
     }
   }
@@ -172,19 +172,19 @@ export class RunTail {
   /** Answers whether there may be more. */
   async #readOnce(): Promise<boolean> {
     this.#isStale = false
-    const batches = await this.#options.eventLog.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerLook })
+    const batches = await this.#options.eventLog.read(this.key, { after: this.#lastSeq, maxBatches: maxBatchesPerRead })
     for (const batch of batches) this.publish(batch, JSON.stringify(batch.events).length)
-    return batches.length === maxBatchesPerLook
+    return batches.length === maxBatchesPerRead
   }
 
-  #look(): void {
+  #refreshQuietly(): void {
     this.refresh().catch(() => {}) // the database is away: the next poll tries again, and followers keep their cursor
   }
 
   #startTimer(): void {
     if (this.#timer !== undefined || this.#isLocal) return
     this.#options.onRemoteWait()
-    this.#timer = setInterval(() => this.#look(), this.#options.pollMs)
+    this.#timer = setInterval(() => this.#refreshQuietly(), this.#options.pollMs)
   }
 
   #stopTimer(): void {
@@ -202,7 +202,7 @@ export class RunTails {
     this.#options = options
   }
 
-  /** The run's tail; hand it back with {@link release}. */
+  /** The run's tail; return it with {@link release}. */
   acquire(key: RunKey): RunTail {
     const entry = this.#tails.get(key) ?? { tail: new RunTail(key, this.#options), users: 0 }
     entry.users++
@@ -217,12 +217,12 @@ export class RunTails {
     tail.close()
   }
 
-  /** A hint that the run's log has grown in some process. */
+  /** A hint: the run's log has grown in some process. */
   hint(key: RunKey): void {
     this.#tails.get(key)?.tail.hint()
   }
 
-  /** Hints may have been lost: looks at every run. */
+  /** Hints may be lost: every tail reads the log. */
   hintAll(): void {
     for (const key of this.#tails.keys()) this.hint(key)
   }
