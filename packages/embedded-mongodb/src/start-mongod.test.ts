@@ -10,7 +10,6 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { freePort, isListening } from './free-port.ts'
 import { startMongod, type EmbeddedMongod } from './start-mongod.ts'
 
-// A test may look: no package does.
 // oxlint-disable-next-line node/no-process-env -- the binary is found through the environment
 const env = process.env
 
@@ -28,7 +27,7 @@ async function exists(path: string): Promise<boolean> {
   )
 }
 
-/** Runs a program that starts a server and prints it; the program lives until it is killed. */
+/** Runs a program that starts a server and prints it. The program runs until `kill`. */
 async function startInAnotherProcess(dataDir?: string): Promise<{ server: EmbeddedMongod; kill: () => Promise<void> }> {
   const program = `
     import { startMongod } from ${JSON.stringify(new URL('./start-mongod.ts', import.meta.url).href)}
@@ -52,12 +51,12 @@ async function startInAnotherProcess(dataDir?: string): Promise<{ server: Embedd
   }
 }
 
-test('all test files of a run share one MongoDB', async () => {
+test('All test files of one run share one MongoDB.', async () => {
   expect(inject('mongoUri')).toMatch(/^mongodb/)
 })
 
 describe('a throw-away server', () => {
-  test('is the primary of a replica set on loopback: transactions work at once', async () => {
+  test('A throw-away server is the primary of a replica set on loopback, so transactions work at once.', async () => {
     await using server = await startMongod({ env })
     await using client = new MongoClient(server.uri)
     await client.withSession(async (session) => {
@@ -68,7 +67,7 @@ describe('a throw-away server', () => {
     expect(await count(server.uri, false)).toBe(1)
   })
 
-  test('leaves nothing on the machine after stop, and stop can be called twice', async () => {
+  test('A stopped throw-away server leaves no files, and a second stop does no harm.', async () => {
     const server = await startMongod({ env })
     await server.stop()
     await server.stop()
@@ -76,7 +75,7 @@ describe('a throw-away server', () => {
     expect(await exists(server.dataDir)).toBe(false)
   })
 
-  test('dies with the process that started it, even on SIGKILL, and takes its folder along', async () => {
+  test('A throw-away server and its folder end when the parent process ends, even by SIGKILL.', async () => {
     const { server, kill } = await startInAnotherProcess()
     expect(await isListening(server.port)).toBe(true)
     await kill()
@@ -84,18 +83,18 @@ describe('a throw-away server', () => {
     await expect.poll(async () => await exists(server.dataDir)).toBe(false)
   })
 
-  test('takes server parameters', async () => {
+  test('A throw-away server starts with the given server parameters.', async () => {
     await using server = await startMongod({ env, setParameters: { enableTestCommands: 1 } })
     await using client = new MongoClient(server.uri)
     const answer = await client.db('admin').command({ getParameter: 1, enableTestCommands: 1 })
     expect(answer['enableTestCommands']).toBe(true)
   })
 
-  test('gives up when its signal aborts', async () => {
+  test('A start gives up when its signal aborts.', async () => {
     await expect(startMongod({ env, signal: AbortSignal.abort(new Error('no longer')) })).rejects.toThrow('no longer')
   })
 
-  test('says so when its port is taken', async () => {
+  test('A start on a taken port fails and names the port.', async () => {
     await using server = await startMongod({ env })
     await expect(startMongod({ env, port: server.port })).rejects.toThrow(`Port ${server.port} is taken`)
   })
@@ -110,7 +109,7 @@ describe('a kept folder', () => {
     await rm(dataDir, { recursive: true, force: true })
   })
 
-  test('keeps its data and its port over a restart', async () => {
+  test('A kept folder keeps its data and its port over a restart.', async () => {
     const first = await startMongod({ env, dataDir })
     await count(first.uri, true)
     await first.stop()
@@ -119,7 +118,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('can be served on another port', async () => {
+  test('A kept folder can move to another port.', async () => {
     const first = await startMongod({ env, dataDir })
     await count(first.uri, true)
     await first.stop()
@@ -128,7 +127,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, true)).toBe(2)
   })
 
-  test('survives the SIGKILL of its server', async () => {
+  test('A kept folder survives the SIGKILL of its server.', async () => {
     const first = await startMongod({ env, dataDir })
     await count(first.uri, true)
     await first.kill('SIGKILL')
@@ -136,7 +135,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('is served again right after the SIGKILL of the process that served it', async () => {
+  test('A kept folder starts again right after the SIGKILL of its parent process.', async () => {
     const { server, kill } = await startInAnotherProcess(dataDir)
     await count(server.uri, true)
     await kill()
@@ -145,7 +144,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('is taken over from a server that outlived both its parent and its watchdog', async () => {
+  test('A start takes a kept folder over from a server that outlived its parent and its watchdog.', async () => {
     const { server, kill } = await startInAnotherProcess(dataDir)
     await count(server.uri, true)
     await promisify(execFile)('pkill', ['-KILL', '-f', `watchdog ${server.pid} TERM`])
@@ -156,13 +155,13 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('has one owner: the second start fails and names the process of the first', async () => {
+  test('The second start on one folder fails and names the process of the first.', async () => {
     await using first = await startMongod({ env, dataDir })
     await expect(startMongod({ env, dataDir })).rejects.toThrow(`${dataDir} is in use by process ${process.pid}`)
     expect(await count(first.uri, true)).toBe(1)
   })
 
-  test('has one owner also when two start at the same time', async () => {
+  test('Of two starts on one folder at the same time, one succeeds.', async () => {
     const both = await Promise.allSettled([startMongod({ env, dataDir }), startMongod({ env, dataDir })])
     const started = both.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     const refused = both.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []))

@@ -1,23 +1,23 @@
 /**
- * In: where to keep data (or nowhere). Out: a primary of a one-node replica set on 127.0.0.1, and how to end it.
- * A kept folder survives kills, restarts and moves to another port; a throw-away one is gone with its server.
+ * In: a folder for the data, or none. Out: the primary of a one-node replica set on 127.0.0.1.
+ * A kept folder survives kills, restarts and moves to another port. A throw-away folder ends with its server.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { becomePrimary } from './admin.ts'
 import { lastPort, releaseFolder, rememberServer } from './data-folder.ts'
-import type { Environment } from './environment.ts'
+import type { Environment } from './fetch-mongod.ts'
 import { findMongod } from './find-mongod.ts'
 import { freePort } from './free-port.ts'
-import { dbPathOf, launchMongod, type LaunchOptions, type MongodProcess, type EngineOptions } from './mongod-process.ts'
+import { dbPathOf, launchMongod, type LaunchOptions, type MongodOptions, type MongodProcess } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
 
-export type StartMongodOptions = EngineOptions &
+export type StartMongodOptions = MongodOptions &
   Readonly<{
     /** The process environment, to find the server with; see `findMongod`. */
     env: Environment
-    /** Keep the data here. Without it they go to a temporary folder that `stop()` removes. */
+    /** Keeps the data. Without it a temporary folder holds them, and `stop()` removes it. */
     dataDir?: string
     /** Of 127.0.0.1. @default the folder's last port if that is free, else any free one */
     port?: number
@@ -25,7 +25,7 @@ export type StartMongodOptions = EngineOptions &
     replicaSet?: string
     /** How long the server may take to become primary; a crashed folder has a journal to replay. @default 60_000 */
     timeoutMs?: number
-    /** Gives up the start. Afterwards it does nothing: `stop()` does. */
+    /** Gives up the start. A started server ends with `stop()` only. */
     signal?: AbortSignal
   }>
 
@@ -55,15 +55,14 @@ export async function startMongod(options: StartMongodOptions): Promise<Embedded
   const { env, signal, replicaSet = 'verbatim', timeoutMs = 60_000 } = options
   const binary = await findMongod({ env, ...(signal && { signal }) })
   const isThrowAway = options.dataDir === undefined
-  const folder =
-    options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'verbatim-mongod-')) : resolve(options.dataDir)
+  const folder = isThrowAway ? await mkdtemp(join(tmpdir(), 'verbatim-mongod-')) : resolve(options.dataDir)
   await mkdir(dbPathOf(folder), { recursive: true })
   const deadline = AbortSignal.timeout(timeoutMs)
-  const waitOptions = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
+  const startSignal = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
   const attempt = { ...options, binary, folder, replicaSet, isThrowAway }
   try {
-    const server = await launchOnSomePort(attempt, waitOptions)
-    await becomePrimary(server.port, replicaSet, waitOptions).catch(async (error: unknown) => {
+    const server = await launchOnSomePort(attempt, startSignal)
+    await becomePrimary(server.port, replicaSet, startSignal).catch(async (error: unknown) => {
       await server.kill('SIGKILL')
       throw error
     })
@@ -78,7 +77,7 @@ export async function startMongod(options: StartMongodOptions): Promise<Embedded
 
 type Attempt = Omit<LaunchOptions, 'port'> & Readonly<{ port?: number }>
 
-/** A port seen free can be gone a moment later, and an orphan of the folder needs time to end: both mean "again". */
+/** Tries again when a free port is taken a moment later, and while an orphan of the folder ends. */
 async function launchOnSomePort(attempt: Attempt, signal: AbortSignal): Promise<MongodProcess> {
   return await pollUntil(
     async () => {
@@ -113,9 +112,7 @@ function toEmbeddedMongod(server: MongodProcess, { folder, replicaSet, isThrowAw
     pid: server.pid,
     dataDir: folder,
     stop,
-    kill: async (signal) => {
-      await server.kill(signal)
-    },
+    kill: (signal) => server.kill(signal),
     [Symbol.asyncDispose]: stop,
   }
 }

@@ -3,18 +3,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MongoNetworkError } from 'mongodb'
 import { withAdmin } from './admin.ts'
-import type { Environment } from './environment.ts'
+import type { Environment } from './fetch-mongod.ts'
 import { findMongod } from './find-mongod.ts'
 import { freePort } from './free-port.ts'
-import { dbPathOf, launchMongod, type LaunchOptions, type MongodProcess, type EngineOptions } from './mongod-process.ts'
+import { dbPathOf, launchMongod, type LaunchOptions, type MongodOptions, type MongodProcess } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
 
-export type StartReplicaSetOptions = EngineOptions &
+export type StartReplicaSetOptions = MongodOptions &
   Readonly<{
     env: Environment
     /** @default 3 */
     nodes?: number
-    /** How long a silent primary is believed in; MongoDB's own default is 10_000. @default 2000 */
+    /** After this silence of the primary the others elect a new one; MongoDB's own default is 10_000. @default 2000 */
     electionTimeoutMillis?: number
     /** @default 'verbatim' */
     replicaSet?: string
@@ -23,54 +23,88 @@ export type StartReplicaSetOptions = EngineOptions &
     signal?: AbortSignal
   }>
 
-/** One node of the set; it keeps its port and its data over `restart()`. */
-export type ReplicaSetMember = Readonly<{
-  host: string
-  port: number
-  dataDir: string
-  pid(): number
-  isRunning(): boolean
-}>
-
-/** A throw-away replica set whose nodes can be ended and brought back, by index. */
-export type EmbeddedReplicaSet = AsyncDisposable &
-  Readonly<{
-    uri: string
-    members: readonly ReplicaSetMember[]
-    /** Index of the primary a majority agrees on; waits until there is one. */
-    primaryIndex(options?: { signal?: AbortSignal }): Promise<number>
-    /** Sends a signal (@default SIGKILL) and waits for the end, unless it is SIGSTOP or SIGCONT. */
-    kill(index: number, signal?: NodeJS.Signals): Promise<void>
-    /** A clean shutdown: a primary steps down first. */
-    stopMember(index: number): Promise<void>
-    /** Starts an ended member again and waits until it is primary or secondary. */
-    restart(index: number): Promise<void>
-    /** Ends all of it and removes the data. */
-    stop(): Promise<void>
-  }>
-
 /** Starts a real replica set on 127.0.0.1 and waits for its primary and its secondaries. For fault tests. */
 export async function startReplicaSet(options: StartReplicaSetOptions): Promise<EmbeddedReplicaSet> {
-  const { env, signal, nodes = 3, replicaSet = 'verbatim', timeoutMs = 60_000 } = options
+  const { env, signal, nodes = 3, replicaSet = 'verbatim', timeoutMs = 60_000, electionTimeoutMillis = 2000 } = options
   const binary = await findMongod({ env, ...(signal && { signal }) })
   const deadline = AbortSignal.timeout(timeoutMs)
-  const waitOptions = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
-  const members: Member[] = []
+  const startSignal = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
+  const members: ReplicaSetMember[] = []
+  const set = new EmbeddedReplicaSet(members, replicaSet)
   try {
     for (let index = 0; index < nodes; index += 1) {
-      members.push(await Member.start({ ...options, binary, replicaSet, isThrowAway: true }, waitOptions))
+      members.push(await ReplicaSetMember.start({ ...options, binary, replicaSet, isThrowAway: true }, startSignal))
     }
-    await initiate(members, { replicaSet, electionTimeoutMillis: options.electionTimeoutMillis ?? 2000 })
-    await Promise.all(members.map(async (member) => await member.settled(waitOptions)))
-    await primaryIndexOf(members, waitOptions)
+    await initiate(members, { replicaSet, electionTimeoutMillis })
+    await Promise.all(members.map(async (member) => await member.settled(startSignal)))
+    await set.primaryIndex(startSignal)
+    return set
   } catch (error) {
-    await stopAll(members)
+    await set.stop()
     throw error
   }
-  return toReplicaSet(members, replicaSet)
 }
 
-class Member implements ReplicaSetMember {
+/** A throw-away replica set. A fault test ends its nodes and brings them back, by index. */
+export class EmbeddedReplicaSet implements AsyncDisposable {
+  readonly members: readonly ReplicaSetMember[]
+  readonly #replicaSet: string
+
+  constructor(members: readonly ReplicaSetMember[], replicaSet: string) {
+    this.members = members
+    this.#replicaSet = replicaSet
+  }
+
+  get uri(): string {
+    return `mongodb://${this.members.map(({ host }) => host).join(',')}/?replicaSet=${this.#replicaSet}`
+  }
+
+  /** Waits until a majority agrees on a primary. */
+  async primaryIndex(signal = AbortSignal.timeout(60_000)): Promise<number> {
+    return await pollUntil(
+      async () => {
+        const areThey = await Promise.all(this.members.map(async (member) => await member.isPrimary()))
+        // For a moment there are two: the old primary has not yet learnt of the new one.
+        const primaries = areThey.flatMap((isPrimary, index) => (isPrimary ? [index] : []))
+        return primaries.length === 1 ? primaries[0] : undefined
+      },
+      { signal },
+    )
+  }
+
+  /** Sends a signal and waits for the end, unless it is SIGSTOP or SIGCONT. */
+  async kill(index: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    await this.#at(index).kill(signal)
+  }
+
+  /** Starts an ended member again and waits until it is primary or secondary. */
+  async restart(index: number): Promise<void> {
+    await this.#at(index).restart(AbortSignal.timeout(60_000))
+  }
+
+  /** Ends every node and removes the data. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      this.members.map(async (member) => {
+        await member.kill('SIGKILL')
+        await rm(member.dataDir, { recursive: true, force: true })
+      }),
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  #at(index: number): ReplicaSetMember {
+    const member = this.members[index]
+    if (member === undefined) throw new Error(`There is no member ${index}`)
+    return member
+  }
+}
+
+/** One node of the set; it keeps its port and its data over `restart()`. */
+class ReplicaSetMember {
   readonly host: string
   readonly port: number
   readonly dataDir: string
@@ -85,11 +119,11 @@ class Member implements ReplicaSetMember {
     this.#process = process
   }
 
-  static async start(options: Omit<LaunchOptions, 'port' | 'folder'>, signal: AbortSignal): Promise<Member> {
+  static async start(options: Omit<LaunchOptions, 'port' | 'folder'>, signal: AbortSignal): Promise<ReplicaSetMember> {
     const folder = await mkdtemp(join(tmpdir(), 'verbatim-mongod-'))
     await mkdir(dbPathOf(folder))
     const launch = { ...options, folder, port: await freePort() }
-    return new Member(launch, await listening(launch, signal))
+    return new ReplicaSetMember(launch, await listening(launch, signal))
   }
 
   pid(): number {
@@ -115,7 +149,7 @@ class Member implements ReplicaSetMember {
     await withAdmin(this.port, async (admin) => {
       await pollUntil(
         async () => {
-          // One that changes its state closes its connections, also those that only ask for it.
+          // A member that changes its state closes its connections, so this one may break too.
           const hello = await admin.command({ hello: 1 }).catch(ignoreClosed)
           return hello?.['isWritablePrimary'] === true || hello?.['secondary'] === true ? true : undefined
         },
@@ -126,7 +160,7 @@ class Member implements ReplicaSetMember {
 
   async isPrimary(): Promise<boolean> {
     if (!this.isRunning()) return false
-    // A member that is paused or going down does not answer: it is no primary to us.
+    // A paused or stopping member does not answer, so it is no primary.
     return await withAdmin(this.port, async (admin) => await admin.command({ hello: 1 })).then(
       (hello) => hello['isWritablePrimary'] === true,
       () => false,
@@ -147,7 +181,7 @@ async function listening(options: LaunchOptions, signal: AbortSignal): Promise<M
 }
 
 async function initiate(
-  members: readonly Member[],
+  members: readonly ReplicaSetMember[],
   { replicaSet, electionTimeoutMillis }: { replicaSet: string; electionTimeoutMillis: number },
 ): Promise<void> {
   const first = members[0]
@@ -159,52 +193,4 @@ async function initiate(
     settings: { electionTimeoutMillis, heartbeatIntervalMillis },
   }
   await withAdmin(first.port, async (admin) => await admin.command({ replSetInitiate: config }))
-}
-
-async function primaryIndexOf(members: readonly Member[], signal: AbortSignal): Promise<number> {
-  return await pollUntil(
-    async () => {
-      const answers = await Promise.all(members.map(async (member) => await member.isPrimary()))
-      // Two for a moment: the old one has not yet heard of the new one.
-      const primaries = answers.flatMap((isPrimary, index) => (isPrimary ? [index] : []))
-      return primaries.length === 1 ? primaries[0] : undefined
-    },
-    { signal },
-  )
-}
-
-function toReplicaSet(members: readonly Member[], replicaSet: string): EmbeddedReplicaSet {
-  const at = (index: number): Member => {
-    const member = members[index]
-    if (member === undefined) throw new Error(`There is no member ${index}`)
-    return member
-  }
-  const stop = async (): Promise<void> => {
-    await stopAll(members)
-  }
-  return {
-    uri: `mongodb://${members.map(({ host }) => host).join(',')}/?replicaSet=${replicaSet}`,
-    members,
-    primaryIndex: async ({ signal } = {}) => await primaryIndexOf(members, signal ?? AbortSignal.timeout(60_000)),
-    kill: async (index, signal = 'SIGKILL') => {
-      await at(index).kill(signal)
-    },
-    stopMember: async (index) => {
-      await at(index).kill('SIGTERM')
-    },
-    restart: async (index) => {
-      await at(index).restart(AbortSignal.timeout(60_000))
-    },
-    stop,
-    [Symbol.asyncDispose]: stop,
-  }
-}
-
-async function stopAll(members: readonly Member[]): Promise<void> {
-  await Promise.all(
-    members.map(async (member) => {
-      await member.kill('SIGKILL')
-      await rm(member.dataDir, { recursive: true, force: true })
-    }),
-  )
 }

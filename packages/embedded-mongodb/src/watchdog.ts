@@ -16,9 +16,9 @@ rm -rf -- "$3"
 `
 
 /**
- * Starts the small process that ends mongod if we die without a word (SIGKILL, out of memory). A server with a
- * throw-away folder is killed and its folder removed; any other is asked to shut down cleanly.
- * @returns what ends the watchdog, once the server has ended.
+ * Starts the small process that ends mongod if this process dies without cleaning up (SIGKILL, out of memory). It kills a
+ * server with a throw-away folder and removes the folder; it asks any other server to shut down cleanly.
+ * @returns a function that ends the watchdog, for after the server's end.
  */
 export function startWatchdog(serverPid: number, throwAwayFolder: string | undefined): () => void {
   const signal = throwAwayFolder === undefined ? 'TERM' : 'KILL'
@@ -28,20 +28,14 @@ export function startWatchdog(serverPid: number, throwAwayFolder: string | undef
     detached: true,
   })
   watchdog.unref()
-  // Node types the pipe as a stream; unref, so that a program may end without stopping its server, is the socket's.
+  // Node types the pipe as a stream, but unref is the socket's. With it a program may end without stopping its server.
   if (watchdog.stdin instanceof Socket) watchdog.stdin.unref()
-  return () => {
-    watchdog.kill('SIGKILL')
-  }
+  return () => void watchdog.kill('SIGKILL')
 }
 
-/** Windows has no sh: there, only an ordinary exit is covered. */
+/** Windows has no sh, so only an ordinary exit ends the server there. */
 function killOnExit(serverPid: number): () => void {
-  const kill = (): void => {
-    process.kill(serverPid)
-  }
+  const kill = () => process.kill(serverPid)
   process.once('exit', kill)
-  return () => {
-    process.off('exit', kill)
-  }
+  return () => void process.off('exit', kill)
 }
