@@ -13,10 +13,10 @@ import type { EngineOptionsInput } from './ports/engine-options.ts'
 import { SessionManager } from './sessions/session-manager.ts'
 import { systemClock } from './engine/system-clock.ts'
 
-/** Where the data is and who answers. Give `uri` for a connection of the factory's own, or `client` to lend it yours. */
+/** Where the data is and which agents answer. Give `uri` for a connection of the factory's own, or `client` to share yours. */
 export interface SessionManagerFactoryOptions {
   readonly uri?: string
-  /** A connected client of the caller's, who goes on owning it: `close()` leaves it open. */
+  /** A connected client that the caller owns: `close()` leaves it open. */
   readonly client?: MongoClient
   /** @default 'verbatim' */
   readonly databaseName?: string
@@ -26,7 +26,7 @@ export interface SessionManagerFactoryOptions {
   readonly options?: EngineOptionsInput
 }
 
-/** Which session, and whose; a program with one user leaves `principal` out. */
+/** Which session, and whose; a program with one user omits `principal`. */
 export interface SessionManagerInput {
   readonly sessionId: string
   readonly principal?: { readonly userId: string; readonly tenantId?: string }
@@ -37,7 +37,7 @@ const localPrincipal = { userId: 'local' }
 
 /** Makes session managers over one engine and one connection pool. Close it once, at the program's end. */
 export class SessionManagerFactory implements AsyncDisposable {
-  /** The engine itself, for what a session manager does not offer (and for `createApi`). */
+  /** The engine, for what a session manager does not offer, and for `createApi`. */
   readonly engine: Engine
   readonly #closeClient: () => Promise<void>
   #closing: Promise<void> | undefined
@@ -74,7 +74,7 @@ export class SessionManagerFactory implements AsyncDisposable {
     }
   }
 
-  /** The manager of one session; made without a word to the database. @throws VerbatimError `INVALID_INPUT` */
+  /** The manager of one session; needs no request to the database. @throws VerbatimError `INVALID_INPUT` */
   createSessionManager({ sessionId, principal = localPrincipal }: SessionManagerInput): SessionManager {
     const release = () => Promise.resolve() // the factory owns everything a manager uses
     return new SessionManager({ engine: this.engine, release, ...identify(sessionId, principal) })

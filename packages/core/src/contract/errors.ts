@@ -296,6 +296,12 @@ export function isTransient(error: VerbatimError): boolean {
   return error.retryable && error.httpStatus >= 500
 }
 
+/** `found`, when there is one. @throws VerbatimError `code` otherwise */
+export function requireFound<TFound>(found: TFound | undefined, code: ErrorCode): TFound {
+  if (found === undefined) throw new VerbatimError(code)
+  return found
+}
+
 /** What may be logged of an error: its code or its kind, because the message might hold a secret or a prompt. */
 export function reasonOf(error: unknown): string {
   if (isVerbatimError(error)) return error.code

@@ -1,7 +1,16 @@
 import { z } from 'zod'
+import { VerbatimError } from './errors.ts'
 
 /** The largest prompt, in UTF-8 bytes. A request's body may be a little larger. */
 export const maxPromptBytes = 512 * 1024
+
+/** @throws VerbatimError `MESSAGE_TOO_LARGE` naming `field` when its `bytes` are over {@link maxPromptBytes} */
+export function requirePromptSize(bytes: number, field: string): void {
+  if (bytes <= maxPromptBytes) return
+  throw new VerbatimError('MESSAGE_TOO_LARGE', `The ${field} is over ${maxPromptBytes} bytes; shorten it`, {
+    data: { maxBytes: maxPromptBytes, field },
+  })
+}
 
 /**
  * What a user says: well-formed Unicode text with at least one visible character.

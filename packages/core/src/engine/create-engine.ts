@@ -1,5 +1,6 @@
 /** Where the engine is wired: ports in, {@link Engine} out. `runs/` holds the steps of a run, run-executor.ts drives them. */
-import { reasonOf } from '../contract/errors.ts'
+import { reasonOf, VerbatimError } from '../contract/errors.ts'
+import type { Agent } from '../ports/agent.ts'
 import { parseEngineOptions } from '../ports/engine-options.ts'
 import type { EngineOptions, EngineOptionsInput } from '../ports/engine-options.ts'
 import type { EnginePorts, ResolvedPorts } from '../ports/engine-ports.ts'
@@ -16,14 +17,13 @@ import { beginQueuedRuns } from '../runs/recovery/begin-queued-runs.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
 import { purgeSessions } from '../sessions/purge-sessions.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
-import { agentsById } from './agents-by-id.ts'
 import type { Engine } from './engine.ts'
 import { createRunActions } from './run-actions.ts'
 import { RunExecutor, stoppingError } from './run-executor.ts'
 import { systemClock } from './system-clock.ts'
 
 /**
- * Makes the engine and starts its heartbeat and recovery. The caller closes it, and then what the ports hold.
+ * Makes the engine and starts its loops. The caller closes it, and after that the connections of the ports.
  *
  * @throws VerbatimError `INVALID_CONFIGURATION`
  */
@@ -82,6 +82,14 @@ function createExecutor(ports: ResolvedPorts, options: EngineOptions) {
     stopping: stopping.signal,
   })
   return { executor, remoteWatch, stop: () => stopping.abort(stoppingError()) }
+}
+
+/** The agents by their ids, in the order given. @throws VerbatimError `INVALID_CONFIGURATION` when there is none, or two share an id */
+function agentsById(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
+  if (agents.length === 0) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: name at least one agent')
+  const byId = new Map(agents.map((agent) => [agent.id, agent]))
+  if (byId.size < agents.length) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: two agents have the same id')
+  return byId
 }
 
 /** What the engine does by itself while it is open; each loop resolves when its signal aborts, and none rejects. */

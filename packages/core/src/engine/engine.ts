@@ -1,4 +1,4 @@
-/** What the engine offers to those who mount it (the API, an embedding program). Wired in create-engine.ts. */
+/** What the engine offers to its callers: the API, or a program that embeds it. Wired in create-engine.ts. */
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { EventBatch } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
@@ -10,8 +10,8 @@ import type { DeleteSessionResult, Session } from '../contract/session.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 
 /**
- * Sessions as callers use them. Every call throws `UNAVAILABLE` while the database is away, and, about a session that was deleted,
- * `SESSION_DELETED`; `delete` then repeats its answer.
+ * Sessions as callers use them. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` for a deleted
+ * session; `delete` then repeats its answer.
  */
 export interface SessionActions {
   /** The owner's session of this id (a random UUID when left out), made when it is new. */
@@ -26,8 +26,8 @@ export interface SessionActions {
   /** @throws VerbatimError `SESSION_NOT_FOUND` */
   update(owner: Owner, input: { sessionId: SessionId; title: string | null }): Promise<Session>
   /**
-   * Deletes the session with its messages, runs and events, for good; its id is not free again. A run that goes on is
-   * cancelled. Waits for the removal (5 s by default); what is left then, any process finishes. Repeating it changes nothing.
+   * Deletes the session with its messages, runs and events, for good; its id stays taken. Cancels an active run. Waits for the
+   * removal (5 s by default); after that any process removes the rest. A repeated call changes nothing.
    *
    * @param signal ends the wait
    * @throws VerbatimError `SESSION_NOT_FOUND`
@@ -35,9 +35,9 @@ export interface SessionActions {
   delete(owner: Owner, input: { sessionId: SessionId; signal?: AbortSignal | undefined }): Promise<DeleteSessionResult>
 }
 
-/** Stored messages. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` once the session was deleted. */
+/** Stored messages. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` for a deleted session. */
 export interface MessageActions {
-  /** Messages in order; empty for a session that has none. @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
+  /** Messages in order; none for an empty session. @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
   list(owner: Owner, sessionId: SessionId, page: PageRequest & { order: 'oldest' | 'newest' }): Promise<Page<Message>>
   /** @throws VerbatimError `MESSAGE_NOT_FOUND` */
   get(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message>
@@ -66,19 +66,19 @@ export interface FollowOptions {
   readonly signal: AbortSignal
 }
 
-/** Runs. Every call throws `UNAVAILABLE` while the database is away, and, about a run of a session that was deleted, `SESSION_DELETED`. */
+/** Runs. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` for a run of a deleted session. */
 export interface RunActions {
   /**
-   * Starts a run and answers once its prompt is durable; the run belongs to the server from then on. In a busy session
-   * `whenBusy` decides: the run is refused (by default), queued, or put in the place of all before it.
+   * Starts a run and answers when its prompt is durable; from then on the run belongs to the server. In a busy session `whenBusy`
+   * decides: the run is refused (by default), queued, or it replaces all runs before it.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`
    */
   start(owner: Owner, input: StartRunInput): Promise<Run>
   /**
    * Every batch of the run past `after`, once and in order, up to and including the terminal event; then it returns.
-   * A run that is not there yet is waited for (5 s by default).
-   * When the server drains it throws `UNAVAILABLE`: the run is not over, follow it elsewhere.
+   * Waits for a run that does not exist yet (5 s by default).
+   * Throws `UNAVAILABLE` when the server drains: the run is not over, and the caller follows it at another server.
    *
    * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `CURSOR_EXPIRED`; the signal's
    * reason when it aborts
@@ -88,18 +88,18 @@ export interface RunActions {
   get(owner: Owner, runId: RunId): Promise<Run>
   /** Newest first. @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
   list(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
-  /** Stores the intent to stop the run and waits (5 s by default) for its end. @throws VerbatimError `RUN_NOT_FOUND` */
+  /** Stores a cancel request and waits (5 s by default) for the run's end. @throws VerbatimError `RUN_NOT_FOUND` */
   cancel(owner: Owner, runId: RunId): Promise<CancelRunResult>
   /**
    * Starts another run for the prompt of one that failed, was cancelled or interrupted, while its answer is the session's newest
-   * message. The prompt is not stored again. The answer that went wrong stays among the messages; agents are not given it.
+   * message. The prompt is not stored again. The replaced answer stays among the messages; agents do not receive it.
    *
    * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`
    */
   retry(owner: Owner, input: RetryRunInput): Promise<Run>
 }
 
-/** Counters and gauges for an operator, read when asked. */
+/** Counters and gauges for an operator. */
 export interface EngineStats {
   readonly runsStarted: number
   readonly runsEnded: Readonly<Record<'completed' | 'failed' | 'cancelled' | 'interrupted', number>>
@@ -107,11 +107,11 @@ export interface EngineStats {
   readonly followers: number
   readonly eventsCommitted: number
   readonly commits: number
-  /** At most so many bytes of events wait to become durable. */
+  /** Upper bound of the bytes of events that wait to become durable. */
   readonly pendingBytes: number
 }
 
-/** The engine of one process: what callers do, and how an operator watches and stops it. Close it when the program ends. */
+/** The engine of one process. Close it when the program ends. */
 export interface Engine extends AsyncDisposable {
   readonly sessions: SessionActions
   readonly messages: MessageActions
@@ -125,10 +125,10 @@ export interface Engine extends AsyncDisposable {
    * @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` when a collection or an index is missing
    */
   ready(signal?: AbortSignal): Promise<void>
-  /** Takes no new runs, lets running ones end within `graceMs`, tells followers to go elsewhere. */
+  /** Takes no new runs, lets active ones end within `graceMs`, then releases the rest and ends all follows. */
   drain(options: { graceMs: number }): Promise<void>
-  /** Aborted when the engine begins to drain. */
+  /** Aborts when the engine begins to drain. */
   readonly draining: AbortSignal
-  /** Stops at once and releases everything. Runs that still go on are left to recovery. */
+  /** Stops at once and releases everything; another process takes over the active runs. */
   close(): Promise<void>
 }

@@ -1,5 +1,5 @@
 /** Runs as callers use them: what is missing is a typed error, what starts belongs to the executor. */
-import { VerbatimError } from '../contract/errors.ts'
+import { requireFound } from '../contract/errors.ts'
 import { cancelRun } from '../runs/lifecycle/cancel-run.ts'
 import { retryRun } from '../runs/lifecycle/retry-run.ts'
 import { startRun } from '../runs/lifecycle/start-run.ts'
@@ -22,17 +22,13 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
         gauges.followers--
       }
     },
-    async get(owner, runId) {
-      const run = await runRepository.getRun(owner, runId)
-      if (run === undefined) throw new VerbatimError('RUN_NOT_FOUND')
-      return run
-    },
+    get: async (owner, runId) => requireFound(await runRepository.getRun(owner, runId), 'RUN_NOT_FOUND'),
     async list(owner, sessionId, page) {
       const [session, runs] = await Promise.all([
         sessionRepository.getSession(owner, sessionId),
         runRepository.listRuns(owner, sessionId, page),
       ])
-      if (session === undefined) throw new VerbatimError('SESSION_NOT_FOUND')
+      requireFound(session, 'SESSION_NOT_FOUND')
       return runs
     },
     cancel: (owner, runId) => cancelRun(context, owner, runId),

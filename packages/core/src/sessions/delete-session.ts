@@ -2,7 +2,7 @@
  * Deletion: a durable tombstone, after which nothing starts or is stored in the session. Its active run ends as a cancelled one does,
  * whichever process drives it; then everything is removed. `purge-sessions.ts` removes what this call leaves.
  */
-import { VerbatimError } from '../contract/errors.ts'
+import { requireFound } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { DeleteSessionResult } from '../contract/session.ts'
@@ -17,8 +17,7 @@ export async function deleteSession(
   { sessionId, signal = context.stopping }: { sessionId: SessionId; signal?: AbortSignal | undefined },
 ): Promise<DeleteSessionResult> {
   const { ports, options, liveRuns, tails, stopping } = context
-  const tombstone = await ports.deletionRepository.storeTombstone(owner, sessionId)
-  if (tombstone === undefined) throw new VerbatimError('SESSION_NOT_FOUND')
+  const tombstone = requireFound(await ports.deletionRepository.storeTombstone(owner, sessionId), 'SESSION_NOT_FOUND')
   for (const key of tombstone.stopped) {
     liveRuns.cancel(key)
     tails.hint(key)

@@ -1,7 +1,7 @@
 /** Sessions and messages as callers use them: what is missing is a typed error, what is new gets its id here. */
-import { VerbatimError } from '../contract/errors.ts'
+import { requireFound } from '../contract/errors.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
-import { maxPromptBytes } from '../contract/prompt.ts'
+import { requirePromptSize } from '../contract/prompt.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
 import { deleteSession } from './delete-session.ts'
@@ -12,10 +12,10 @@ export function createSessionActions(context: EngineContext): SessionActions {
   return {
     create: (owner, { sessionId = crypto.randomUUID(), title = null }) =>
       repository.createSession(owner, { sessionId, title }),
-    get: async (owner, sessionId) => orMissing('SESSION_NOT_FOUND', await repository.getSession(owner, sessionId)),
+    get: async (owner, sessionId) => requireFound(await repository.getSession(owner, sessionId), 'SESSION_NOT_FOUND'),
     list: (owner, page) => repository.listSessions(owner, page),
     update: async (owner, { sessionId, title }) =>
-      orMissing('SESSION_NOT_FOUND', await repository.renameSession(owner, sessionId, title)),
+      requireFound(await repository.renameSession(owner, sessionId, title), 'SESSION_NOT_FOUND'),
     delete: (owner, input) => deleteSession(context, owner, input),
   }
 }
@@ -28,7 +28,7 @@ export function createMessageActions(repository: SessionRepository): MessageActi
         repository.getSession(owner, sessionId),
         repository.listMessages(owner, sessionId, page),
       ])
-      orMissing('SESSION_NOT_FOUND', session)
+      requireFound(session, 'SESSION_NOT_FOUND')
       return messages
     },
     async get(owner, sessionId, messageId) {
@@ -36,21 +36,12 @@ export function createMessageActions(repository: SessionRepository): MessageActi
         repository.getSession(owner, sessionId),
         repository.getMessage(owner, sessionId, messageId),
       ])
-      return orMissing('MESSAGE_NOT_FOUND', message)
+      return requireFound(message, 'MESSAGE_NOT_FOUND')
     },
     async append(owner, { content, messageId = crypto.randomUUID(), ...message }) {
       const blocks: readonly ContentBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content
-      if (Buffer.byteLength(JSON.stringify(blocks)) > maxPromptBytes) {
-        throw new VerbatimError('MESSAGE_TOO_LARGE', undefined, {
-          data: { maxBytes: maxPromptBytes, field: 'content' },
-        })
-      }
+      requirePromptSize(Buffer.byteLength(JSON.stringify(blocks)), 'content')
       return await repository.appendMessage(owner, { ...message, messageId, content: blocks })
     },
   }
-}
-
-function orMissing<TFound>(code: 'SESSION_NOT_FOUND' | 'MESSAGE_NOT_FOUND', found: TFound | undefined): TFound {
-  if (found === undefined) throw new VerbatimError(code)
-  return found
 }

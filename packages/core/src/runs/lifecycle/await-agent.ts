@@ -1,4 +1,4 @@
-/** An agent's events under the three timeouts: a provider that falls silent ends the run instead of hanging it (P3). */
+/** An agent's events under the three timeouts: a silent provider ends the run and does not hang it (P3). */
 import { raceSignal } from '../../async/race-signal.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
@@ -8,7 +8,7 @@ import type { RunTimeouts } from '../../ports/agent.ts'
 type Phase = 'first_token' | 'idle' | 'tools'
 
 /**
- * Yields what `open(signal)` yields. The signal it hands out aborts when a timeout passes or `signal` aborts.
+ * Yields what `open(signal)` yields. The signal that `open` receives aborts when a timeout passes or `signal` aborts.
  *
  * @throws VerbatimError `RUN_TIMEOUT` with `data.kind` `first_token`, `idle` or `total`; the signal's reason when it aborts.
  */
@@ -32,7 +32,7 @@ export async function* awaitAgent(
   } finally {
     clearTimeout(total)
     stop.abort(new VerbatimError('RUN_FENCED', 'The run no longer listens to its agent'))
-    // Not awaited: an agent that ignores its signal must not hold up the run's end.
+    // Not awaited: an agent that ignores its signal must not delay the run's end.
     events.return?.()?.then(undefined, () => {})
   }
 }
@@ -58,7 +58,7 @@ async function nextWithin(
   }
 }
 
-/** Follows the events of a run and tells which wait comes next. */
+/** Tells from the events of a run which wait comes next. */
 function createPhases(): { current: Phase; after(event: AgentEvent): void } {
   let openTools = 0
   const phases = {

@@ -1,6 +1,6 @@
 /** Cancel: a durable intent, so it holds whichever process writes the run and whatever dies; then a bounded wait for the end. */
 import { raceSignal } from '../../async/race-signal.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { requireFound } from '../../contract/errors.ts'
 import type { RunId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import { isTerminalStatus } from '../../contract/run.ts'
@@ -12,8 +12,7 @@ import { followRun } from '../log/follow-run.ts'
 /** @throws VerbatimError `RUN_NOT_FOUND`, `UNAVAILABLE` */
 export async function cancelRun(context: EngineContext, owner: Owner, runId: RunId): Promise<CancelRunResult> {
   const { runRepository, eventLog } = context.ports
-  const run = await runRepository.requestCancel(owner, runId)
-  if (run === undefined) throw new VerbatimError('RUN_NOT_FOUND')
+  const run = requireFound(await runRepository.requestCancel(owner, runId), 'RUN_NOT_FOUND')
   if (run.status === 'queued') return await cancelQueued(context, owner, runId)
   if (isTerminalStatus(run.status)) return { runId, status: run.status, finalSeq: run.lastSeq, hadEnded: true }
   const signal = AbortSignal.timeout(context.options.cancelWaitMs)

@@ -1,6 +1,6 @@
 /** Retry: another run for a stored prompt whose answer failed. The new run's id is the idempotency key, as at a start (P5). */
 import { createHash } from 'node:crypto'
-import { VerbatimError } from '../../contract/errors.ts'
+import { requireFound, VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RetryRunInput, Run } from '../../contract/run.ts'
@@ -19,12 +19,10 @@ export async function retryRun(
   owner: Owner,
   { runId, newRunId }: RetryRunInput,
 ): Promise<Started> {
-  const retried = await ports.runRepository.getRun(owner, runId)
-  if (retried === undefined) throw new VerbatimError('RUN_NOT_FOUND')
+  const retried = requireFound(await ports.runRepository.getRun(owner, runId), 'RUN_NOT_FOUND')
   requireRetryable(retried)
   const { sessionId, agentId, userMessageId } = retried
-  const agent = agents.get(agentId)
-  if (agent === undefined) throw new VerbatimError('AGENT_NOT_FOUND')
+  const agent = requireFound(agents.get(agentId), 'AGENT_NOT_FOUND')
   const run = { runId: newRunId, sessionId, agentId, userMessageId, messageId: crypto.randomUUID() }
   const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: ports.clock.now().toISOString() }
   const retrying = ports.runRepository.retryRun(owner, {

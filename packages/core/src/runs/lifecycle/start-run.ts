@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
-import { maxPromptBytes } from '../../contract/prompt.ts'
+import { requirePromptSize } from '../../contract/prompt.ts'
 import type { StartRunInput } from '../../contract/run.ts'
 import type { Agent } from '../../ports/agent.ts'
 import { firstFence } from '../../ports/run-repository.ts'
@@ -21,7 +21,7 @@ export type Started = StartOutcome & { readonly agent: Agent; readonly startedEv
  */
 export async function startRun(context: EngineContext, owner: Owner, input: StartRunInput): Promise<Started> {
   const { ports, options, agents, executor } = context
-  requirePromptSize(input.message)
+  requirePromptSize(Buffer.byteLength(input.message), 'message')
   const agent = agentOf(agents, input.agentId)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
@@ -42,13 +42,6 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
   const inDoubt = { owner, runId, messageId, fence: firstFence, agent, events: [startedEvent] }
   const outcome = await reportInDoubt(starting, () => executor.resolveInDoubt(inDoubt))
   return { ...outcome, agent, startedEvent }
-}
-
-function requirePromptSize(message: string): void {
-  if (Buffer.byteLength(message) <= maxPromptBytes) return
-  throw new VerbatimError('MESSAGE_TOO_LARGE', `The prompt is over ${maxPromptBytes} bytes; shorten it`, {
-    data: { maxBytes: maxPromptBytes, field: 'message' },
-  })
 }
 
 function agentOf(agents: ReadonlyMap<string, Agent>, agentId: string | undefined): Agent {

@@ -1,7 +1,7 @@
 /**
- * Group commit: one write at a time for all runs of the process, of everything that has gathered meanwhile.
+ * Group commit: one write at a time for all runs of the process, with every event that arrived during the write before.
  * In: events of many runs. Out: batches, once they are majority-committed (P1), in order (P2). No timer: an idle writer
- * writes at once, a busy one makes bigger batches. Memory is bounded: past the bound `append` makes the agent wait.
+ * writes at once, a busy one makes bigger batches. Memory is bounded: at the bound `append` makes the agent wait.
  */
 import { raceSignal } from '../../async/race-signal.ts'
 import { VerbatimError } from '../../contract/errors.ts'
@@ -11,13 +11,13 @@ import { mergeDeltas } from './merge-deltas.ts'
 
 export interface WriterOptions {
   readonly eventLog: EventLog
-  /** Bytes that one run may have waiting before its agent is no longer pulled. */
+  /** Bytes of one run that may wait before the engine stops pulling its agent. */
   readonly maxPendingBytes: number
   /** How long the log may stay unwritable before its runs give up, in milliseconds. */
   readonly selfFenceMs: number
 }
 
-/** What a run's writer tells its run. */
+/** What the writer reports to a run. */
 export interface AppenderEvents {
   onCommitted(batch: EventBatch, bytes: number): void
   /** The run cannot be written any more: fenced (`RUN_FENCED`), or the log is away (`UNAVAILABLE`). */
@@ -57,7 +57,7 @@ export class EventWriter {
     })
   }
 
-  /** Stops writing; what is not committed by then was never shown. */
+  /** Stops writing; an event that is not committed by then was never visible. */
   close(): void {
     this.#closing.abort(new VerbatimError('UNAVAILABLE', 'The server is stopping'))
   }
@@ -72,7 +72,7 @@ export class EventWriter {
 
   async #drain(): Promise<void> {
     while (this.#waiting.size > 0) {
-      // One that was lost meanwhile has nothing left to write, and must not write even an empty entry.
+      // A run that was lost meanwhile has nothing left to write, and must not write even an empty entry.
       const appenders = [...this.#waiting].filter((appender) => appender.hasPending)
       this.#waiting.clear()
       if (appenders.length > 0) await this.#commit(appenders)
@@ -90,7 +90,7 @@ export class EventWriter {
       this.stats.commits++
       for (const [at, { appender, entry }] of taken.entries()) appender.settle(entry, outcomes[at] ?? 'fenced')
     } catch (error) {
-      // An entry that cannot be stored at all must not take the others with it: each on its own tells which.
+      // An entry that MongoDB refuses must not fail the others: one write for each entry tells which it is.
       if (taken.length > 1 && !signal.aborted) for (const one of taken) await this.#commitAlone(one, signal)
       else for (const { appender } of taken) appender.lose(error)
     }
@@ -118,7 +118,7 @@ interface AppenderOptions {
   readonly maxPendingBytes: number
 }
 
-/** One run's way into the log. Numbers events, keeps them until they are committed, and makes the agent wait past the bound. */
+/** One run's appender. Numbers its events, keeps them until they are committed, and makes the agent wait at the bound. */
 export class RunAppender {
   readonly #options: AppenderOptions
   readonly #idle = new Set<() => void>()
@@ -181,7 +181,7 @@ export class RunAppender {
     return { key: this.#options.key, firstSeq, batchId: crypto.randomUUID(), events }
   }
 
-  /** @internal The entry's fate. */
+  /** @internal The outcome of an entry. */
   settle(entry: LogEntry, outcome: 'stored' | 'fenced'): void {
     if (outcome === 'fenced') return this.lose(new VerbatimError('RUN_FENCED'))
     const bytes = this.#inFlightBytes
