@@ -5,8 +5,7 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
-import { AgentEvent } from '../../contract/event.ts'
-import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from '../../contract/event.ts'
+import type { EventBatch, RunEvent, TerminalEvent } from '../../contract/event.ts'
 import type { MessageId } from '../../contract/identifiers.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
 import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
@@ -17,8 +16,9 @@ import type { OwnedRun } from '../../ports/run-repository.ts'
 import { releaseTimeoutMs } from '../engine-context.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { RunAppender } from '../log/append-events.ts'
-import { awaitAgent } from './await-agent.ts'
 import { joinSurrogates } from '../log/join-surrogates.ts'
+import { awaitAgent } from './await-agent.ts'
+import { createEventCheck } from './check-agent-event.ts'
 import { cancelReason } from './live-runs.ts'
 import { loadHistory } from './load-history.ts'
 import { createMetricsCollector } from './run-metrics.ts'
@@ -64,14 +64,12 @@ export async function driveRun(context: EngineContext, driven: DrivenRun): Promi
 
 interface Record {
   answer: Answer
-  bytes: number
   readonly metrics: MetricsCollector
 }
 
 function startRecord(events: readonly RunEvent[]): Record {
   return {
     answer: reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] }),
-    bytes: 0,
     metrics: createMetricsCollector(),
   }
 }
@@ -95,13 +93,10 @@ async function pullAgent(
   const timeouts = { ...options, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
   let asksForTools = false
-  const requireDense = createIndexCheck()
+  const check = createEventCheck(options)
   for await (const event of events) {
-    const valid = AgentEvent.parse(event)
-    requireDense(valid)
+    const valid = check(event)
     record.metrics.add(valid, elapsedMs())
-    record.bytes += answerBytesOf(valid)
-    if (record.bytes > options.maxAnswerBytes) throw answerTooLarge(options.maxAnswerBytes)
     await appender.append(valid, signal)
     asksForTools ||= valid.type === 'content_block_start' && valid.content_block.type === 'tool_use'
     // Tools run next. Should this process be lost with them, the log must know of the calls: they are never made again.
@@ -200,52 +195,4 @@ export function terminalEvent(
     case 'interrupted':
       return { type: 'run_interrupted', ...end, error: error ?? new VerbatimError('INTERNAL').toWire() }
   }
-}
-
-/** A block index that is skipped would leave a hole in the stored answer: the agent is at fault, and its run fails. */
-function createIndexCheck(): (event: AgentEvent) => void {
-  let opened = 0
-  return (event) => {
-    if (event.type === 'message_start') opened = 0
-    if (event.type !== 'content_block_start') return
-    if (event.index > opened) throw new Error('The agent skipped a block index')
-    opened = Math.max(opened, event.index + 1)
-  }
-}
-
-/** What JSON may grow by when it is stored as BSON: an array of small numbers has a key of up to seven digits for each. */
-const bsonGrowth = 7
-
-/** What the event adds to the answer, in bytes as they are stored, at most: what passes the bound fits a document. */
-function answerBytesOf(event: AgentEvent): number {
-  switch (event.type) {
-    case 'content_block_delta':
-      return bytesOfDelta(event.delta)
-    case 'content_block_start':
-      return Buffer.byteLength(JSON.stringify(event)) * (event.content_block.type === 'tool_use' ? bsonGrowth : 1)
-    case 'tool_result':
-      return Buffer.byteLength(JSON.stringify(event))
-    default:
-      return 0
-  }
-}
-
-function bytesOfDelta(delta: ContentDelta): number {
-  switch (delta.type) {
-    case 'text_delta':
-      return Buffer.byteLength(delta.text)
-    case 'thinking_delta':
-    case 'signature_delta':
-      return Buffer.byteLength(JSON.stringify(delta))
-    case 'input_json_delta':
-      return Buffer.byteLength(delta.partial_json) * bsonGrowth
-    case 'citations_delta':
-      return Buffer.byteLength(JSON.stringify(delta)) * bsonGrowth
-  }
-}
-
-function answerTooLarge(maxBytes: number): VerbatimError {
-  return new VerbatimError('MESSAGE_TOO_LARGE', 'The answer grew over what one message can hold', {
-    data: { maxBytes },
-  })
 }
