@@ -7,7 +7,7 @@ import { RunMetrics } from './metrics.ts'
 export const MessageStatus = z.enum(['completed', 'failed', 'cancelled', 'interrupted'])
 export type MessageStatus = z.infer<typeof MessageStatus>
 
-/** Who says a message. */
+/** The side that says a message. */
 export const MessageRole = z.enum(['user', 'assistant'])
 export type MessageRole = z.infer<typeof MessageRole>
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** Who calls, as the application's `authenticate` says. */
+/** The caller, as the application's `authenticate` answers it. */
 export const Principal = z.strictObject({
   userId: z.string().min(1).max(256),
   tenantId: z.string().min(1).max(256).default('default'),

@@ -79,7 +79,7 @@ export class RunExecutor implements Executor {
     void this.begin(next)
   }
 
-  /** Takes no new runs, and lets running ones end within `graceMs`. */
+  /** Takes no new runs, and lets active ones end within `graceMs`. */
   async drain(graceMs: number): Promise<void> {
     this.#draining.abort(stoppingError())
     const grace = AbortSignal.timeout(graceMs)

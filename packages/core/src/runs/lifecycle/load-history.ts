@@ -10,7 +10,7 @@ import type { EngineContext } from '../engine-context.ts'
 const retryMs = 200
 
 /**
- * {@link readHistory}, through as long an election as the run's log waits for.
+ * {@link readHistory}, through an election of at most `selfFenceMs`, like the writes of the run's log.
  *
  * @throws VerbatimError `UNAVAILABLE` when the database is away for longer; the signal's reason as soon as it aborts
  */

@@ -1,6 +1,6 @@
 /**
- * Whether a linked run goes on from an interrupted one, and what it is asked. Every chain is finite: what it has used is kept
- * with each of its runs, so a run that kills every process that makes it stops after its budget, whoever takes it over.
+ * Whether a linked run continues an interrupted one, and what it asks the model. Continuations are finite: each run stores what
+ * all runs before it have used, so an answer that kills every process that drives it stops after its budget.
  */
 import type { RunStartedEvent } from '../../contract/event.ts'
 import { continuationPrompt } from '../../contract/interruption.ts'
@@ -10,9 +10,7 @@ import type { Agent, ContinuationBudget, TokenPrices } from '../../ports/agent.t
 import type { ContinuationUsage, LinkedRun, OwnedRun } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
 
-const defaultBudget = { maxContinuations: 3, maxOutputTokens: 200_000 } as const satisfies ContinuationBudget
-
-/** What there is of the run that was lost. */
+/** What the log holds of the run that was lost. */
 export interface Interrupted {
   readonly owned: OwnedRun
   readonly answer: Answer
@@ -22,7 +20,7 @@ export interface Interrupted {
 
 export type Continuation =
   | { readonly type: 'go'; readonly next: LinkedRun; readonly agent: Agent }
-  /** `reason` is undefined when the agent's policy asks for nothing else. */
+  /** `reason` is undefined when the agent does not ask for continuations. */
   | { readonly type: 'stay'; readonly reason?: 'whole' | 'continuations' | 'output_tokens' | 'cost' }
 
 export function planContinuation(context: EngineContext, interrupted: Interrupted): Continuation {
@@ -30,23 +28,15 @@ export function planContinuation(context: EngineContext, interrupted: Interrupte
   const agent = context.agents.get(run.agentId)
   if (agent?.onCrash !== 'continue') return { type: 'stay' }
   if (interrupted.isWhole) return { type: 'stay', reason: 'whole' }
-  const budget = { ...defaultBudget, ...definedOf(agent.continuation) }
-  const used = addUse(interrupted, budget.maxCost?.prices)
-  const reason = whyOver(budget, used)
+  const { maxContinuations = 3, maxOutputTokens = 200_000, maxCost } = agent.continuation ?? {}
+  const used = addUse(interrupted, maxCost?.prices)
+  const reason = whyOver({ maxContinuations, maxOutputTokens, maxCost }, used)
   return reason === undefined
     ? { type: 'go', next: toLinkedRun(context, interrupted, used), agent }
     : { type: 'stay', reason }
 }
 
-function definedOf({ maxContinuations, maxOutputTokens, maxCost }: Agent['continuation'] & {} = {}) {
-  return {
-    ...(maxContinuations === undefined ? {} : { maxContinuations }),
-    ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
-    ...(maxCost === undefined ? {} : { maxCost }),
-  } satisfies Partial<ContinuationBudget>
-}
-
-/** @param used by the chain, with the next run counted as a continuation */
+/** @param used by all runs of the answer, with the next run counted as a continuation */
 function whyOver({ maxContinuations, maxOutputTokens, maxCost }: ContinuationBudget, used: ContinuationUsage) {
   if (used.continuations > maxContinuations) return 'continuations'
   if (used.outputTokens >= maxOutputTokens) return 'output_tokens'
@@ -109,7 +99,7 @@ function toLinkedRun(
   return {
     ...next,
     prompt: [{ type: 'text', text: continuationPrompt }],
-    // No start of a caller's has this hash: its id is taken, and by no prompt of theirs.
+    // No caller's start has this hash, so a caller that reuses the id receives RUN_ID_REUSED.
     inputHash: `continuationOf ${run.id}`,
     processId: context.processId,
     leaseMs: context.options.leaseMs,
