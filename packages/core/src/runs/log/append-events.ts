@@ -7,7 +7,6 @@ import { raceSignal } from '../../async/race-signal.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
 import type { EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
-import { mergeDeltas } from './merge-deltas.ts'
 
 export interface WriterOptions {
   readonly eventLog: EventLog
@@ -235,4 +234,25 @@ export class RunAppender {
 function byteSizeOf(event: RunEvent): number {
   if (event.type === 'content_block_delta' && event.delta.type === 'text_delta') return 64 + event.delta.text.length * 3
   return JSON.stringify(event).length * 3
+}
+
+/** Longer texts are not merged further, so that one event stays small. */
+const maxMergedLength = 16 * 1024
+
+/** One event for two adjacent deltas of the same kind in the same block; undefined when they do not merge. */
+function mergeDeltas(first: RunEvent, second: RunEvent): RunEvent | undefined {
+  if (first.type !== 'content_block_delta' || second.type !== 'content_block_delta') return undefined
+  if (first.index !== second.index) return undefined
+  const [a, b] = [first.delta, second.delta]
+  if (a.type === 'text_delta' && b.type === 'text_delta' && a.text.length + b.text.length <= maxMergedLength) {
+    return { ...first, delta: { ...a, text: a.text + b.text } }
+  }
+  if (
+    a.type === 'thinking_delta' &&
+    b.type === 'thinking_delta' &&
+    a.thinking.length + b.thinking.length <= maxMergedLength
+  ) {
+    return { ...first, delta: { ...a, thinking: a.thinking + b.thinking } }
+  }
+  return undefined
 }
