@@ -65,8 +65,7 @@ export class SessionManagerFactory implements AsyncDisposable {
       if (options.uri !== undefined) {
         options.logger?.info(tunedSettingsOf(options.uri), 'MongoDB driver settings that the URI leaves to Verbatim')
       }
-      const logger = options.logger === undefined ? {} : { logger: options.logger }
-      const ports = { ...storage, agents: options.agents, ...logger }
+      const ports = { ...storage, agents: options.agents, logger: options.logger }
       return new SessionManagerFactory(createEngine(ports, options.options), close)
     } catch (error) {
       await close()

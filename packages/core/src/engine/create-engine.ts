@@ -28,7 +28,8 @@ import { systemClock } from './system-clock.ts'
  * @throws VerbatimError `INVALID_CONFIGURATION`
  */
 export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {}): Engine {
-  const resolved = { logger: silentLogger, clock: systemClock, ...ports }
+  const { logger = silentLogger, clock = systemClock } = ports
+  const resolved = { ...ports, logger, clock }
   const { executor, stop, remoteWatch } = createExecutor(resolved, parseEngineOptions(options))
   const { context } = executor
   const gauges = { followers: 0 }

@@ -18,9 +18,9 @@ export interface EnginePorts {
   readonly agents: readonly Agent[]
   /** Resolves when the database answers and is as the engine needs it. */
   readonly checkReady: (signal?: AbortSignal) => Promise<void>
-  readonly logger?: Logger
-  readonly clock?: Clock
+  readonly logger?: Logger | undefined
+  readonly clock?: Clock | undefined
 }
 
 /** {@link EnginePorts} with its defaults filled in. */
-export type ResolvedPorts = EnginePorts & Required<Pick<EnginePorts, 'logger' | 'clock'>>
+export type ResolvedPorts = EnginePorts & { readonly logger: Logger; readonly clock: Clock }

@@ -20,8 +20,8 @@ export async function openTestEngine(input: {
   readonly options?: EngineOptionsInput
 }): Promise<TestEngine> {
   const database = await openTestDatabase(input.uri)
-  const logger = input.logger === undefined ? {} : { logger: input.logger }
-  const engine = createEngine({ ...database.storage, agents: input.agents, ...logger }, input.options)
+  const { agents, logger, options } = input
+  const engine = createEngine({ ...database.storage, agents, logger }, options)
   return {
     engine,
     database,
