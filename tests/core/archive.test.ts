@@ -1,4 +1,4 @@
-import { ownerOf, type AgentEvent, type RunEvent } from '@verbatim/core'
+import { ownerOf, toCursor, type AgentEvent, type RunEvent } from '@verbatim/core'
 import { createEngine } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
@@ -23,7 +23,10 @@ const agent: Agent = {
 
 async function collect(engine: ReturnType<typeof createEngine>, runId: string, after = 0): Promise<RunEvent[]> {
   const events: RunEvent[] = []
-  for await (const batch of engine.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(25_000) })) {
+  for await (const batch of engine.runs.follow(owner, runId, {
+    after: toCursor(runId, after),
+    signal: AbortSignal.timeout(25_000),
+  })) {
     expect(batch.firstSeq).toBe(after + events.length + 1)
     events.push(...batch.events)
   }

@@ -1,4 +1,4 @@
-import { ownerOf, textOf, type AgentEvent, type RunEvent } from '@verbatim/core'
+import { ownerOf, textOf, toCursor, type AgentEvent, type RunEvent } from '@verbatim/core'
 import { createEngine } from '@verbatim/core/server'
 import type { Agent, EventLog, RunRepository } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
@@ -56,14 +56,16 @@ it('hands an answer that outlasts the grace period over: another process ends it
   const runId = crypto.randomUUID()
   await first.runs.start(owner, { sessionId: 's', runId, message: 'go' })
   const seen = await followUntilText(first, runId)
-  const follower = first.runs.follow(owner, runId, { after: seen.length, signal: AbortSignal.timeout(10_000) }).next()
+  const follower = first.runs
+    .follow(owner, runId, { after: toCursor(runId, seen.length), signal: AbortSignal.timeout(10_000) })
+    .next()
   await Promise.all([expect(follower).rejects.toMatchObject({ code: 'UNAVAILABLE' }), first.drain({ graceMs: 1 })])
   await first.close()
 
   await using second = createEngine({ ...database.storage, agents: [heldAgent('')] }, { recoveryMs: 50 })
   const rest: RunEvent[] = []
   for await (const batch of second.runs.follow(owner, runId, {
-    after: seen.length,
+    after: toCursor(runId, seen.length),
     signal: AbortSignal.timeout(10_000),
   })) {
     rest.push(...batch.events)

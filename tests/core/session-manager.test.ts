@@ -16,17 +16,15 @@ import type { CommandStartedEvent } from 'mongodb'
 import { afterEach, describe, expect, inject, it } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase } from '../support/engine.ts'
-import { answerFrom } from '../support/follow.ts'
-import type { RunEvent } from '@verbatim/core'
 
 const agents = [scriptAgent(answerOf(['Hello ', 'there']))]
-const forever = () => AbortSignal.timeout(25_000)
 
 async function ask(session: SessionManager, message: string): Promise<string> {
-  const run = await session.startRun({ message })
-  const events: RunEvent[] = []
-  for await (const batch of session.follow(run.id, { signal: forever() })) events.push(...batch.events)
-  return textOf(answerFrom(events).content)
+  const run = session.send(message)
+  let text = ''
+  for await (const piece of run.text) text += piece
+  expect(textOf((await run.message).content)).toBe(text)
+  return text
 }
 
 function withOption(uri: string, option: string): string {
@@ -45,7 +43,7 @@ describe('createSessionManager', () => {
       'A note',
     ])
     await session.close()
-    await expect(session.startRun({ message: 'Still there?' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    await expect(session.send('Still there?').started).rejects.toMatchObject({ code: 'UNAVAILABLE' })
     await using again = await createSessionManager(where)
     expect((await again.history()).map((one) => textOf(one.content))).toEqual(['Hi', 'Hello there', 'A note'])
   })
@@ -69,6 +67,14 @@ describe('createSessionManager', () => {
     }
     expect(await session.history({ maxMessages: 1 })).toEqual([])
     expect(await session.history({ maxMessages: 100 })).toEqual([])
+  })
+
+  it('reads an empty history of a session that does not exist, and makes no session by it', async () => {
+    await using database = await openDatabase()
+    const { client, databaseName } = database
+    await using factory = await SessionManagerFactory.connect({ client, databaseName, agents })
+    expect(await factory.createSessionManager({ sessionId: 'session-1' }).history()).toEqual([])
+    expect(await client.db(databaseName).collection('sessions').countDocuments()).toBe(0)
   })
 
   it('says so when there is no database, and leaves nothing open', async () => {

@@ -129,7 +129,7 @@ function cursorsOf({ events }: StoredLog): number[] {
 async function follow({ runId, events, isEnded }: StoredLog, after: number): Promise<RunEvent[]> {
   const got: RunEvent[] = []
   if (!isEnded && after === events.length) return got // there it waits
-  for await (const batch of engine.runs.follow(owner, runId, { after, signal: anySignal() })) {
+  for await (const batch of engine.runs.follow(owner, runId, { after: toCursor(runId, after), signal: anySignal() })) {
     expect(batch.firstSeq).toBe(after + got.length + 1)
     got.push(...batch.events)
     if (!isEnded && lastSeqOf(batch) >= events.length) break
@@ -150,7 +150,9 @@ async function expectEveryCursor(log: StoredLog, maxBatches: number): Promise<vo
 async function expectNothingBehind(log: StoredLog, by: number): Promise<void> {
   const after = log.events.length + by
   expect(await database.storage.eventLog.read(log.key, { after, maxBatches: 10 })).toEqual([])
-  await expect(engine.runs.follow(owner, log.runId, { after, signal: anySignal() }).next()).rejects.toMatchObject({
+  await expect(
+    engine.runs.follow(owner, log.runId, { after: toCursor(log.runId, after), signal: anySignal() }).next(),
+  ).rejects.toMatchObject({
     code: 'INVALID_CURSOR',
   })
 }

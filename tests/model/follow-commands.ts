@@ -1,5 +1,5 @@
 /** One run, written by one process and followed in two: what its followers, its process and its log may do, in any order. */
-import { isTerminalEvent, isVerbatimError, lastSeqOf } from '@verbatim/core'
+import { isTerminalEvent, isVerbatimError, lastSeqOf, toCursor } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import type { RunKey, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
@@ -152,7 +152,10 @@ async function expectNothingPast(
   { engine, by }: { engine: 0 | 1; by: number },
 ): Promise<void> {
   const after = (await whole(world)).length + by
-  const following = engineOf(model, world, engine).runs.follow(owner, world.runId, { after, signal: anySignal() })
+  const following = engineOf(model, world, engine).runs.follow(owner, world.runId, {
+    after: toCursor(world.runId, after),
+    signal: anySignal(),
+  })
   await expect(following.next()).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
 }
 
@@ -207,7 +210,10 @@ async function readOn(
   const { events } = follower
   let taken = 0
   try {
-    for await (const batch of engine.runs.follow(owner, runId, { after: events.length, signal: stop.signal })) {
+    for await (const batch of engine.runs.follow(owner, runId, {
+      after: toCursor(runId, events.length),
+      signal: stop.signal,
+    })) {
       // Durable before visible: whoever reads the log now finds what was shown.
       const stored = await readPages(database, key, { after: batch.firstSeq - 1, maxBatches: 100 })
       expect(stored.slice(0, batch.events.length)).toEqual(batch.events)

@@ -3,7 +3,7 @@
  * that are old when they arrive, agents that speak in between. Whatever a follower sees is stored, once and in order (P1, P2),
  * and every run ends (P3) as one message that equals what was streamed (P4).
  */
-import { isTerminalEvent, textOf, VerbatimError } from '@verbatim/core'
+import { isTerminalEvent, textOf, toCursor, VerbatimError } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import type { Agent, EventLog, Engine, EngineOptionsInput } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
@@ -132,7 +132,10 @@ interface Follower {
 /** Follows to the end; what it has seen is looked at by others meanwhile. */
 async function follow(engine: Engine, runId: string, { after, events }: Follower): Promise<void> {
   const key = database.storage.eventLog.keyOf(owner, runId)
-  for await (const batch of engine.runs.follow(owner, runId, { after, signal: AbortSignal.timeout(60_000) })) {
+  for await (const batch of engine.runs.follow(owner, runId, {
+    after: toCursor(runId, after),
+    signal: AbortSignal.timeout(60_000),
+  })) {
     const seq = after + events.length
     expect(batch.firstSeq).toBe(seq + 1)
     const stored = await readPages(database, key, { after: seq, maxBatches: 100 })

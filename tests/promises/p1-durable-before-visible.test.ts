@@ -64,7 +64,7 @@ describe('durable before visible', () => {
     await vi.waitFor(() => expect(counter.reads).toBeGreaterThan(readsBefore + 3), waitOptions)
     for (let turns = 0; turns < 100; turns++) await turn()
     expect([textSeen(here), textSeen(there)]).toEqual(['seen', 'seen'])
-    const late = first.runs.follow(ada, runId, { after: 0, signal: AbortSignal.timeout(20_000) })
+    const late = first.runs.follow(ada, runId, { signal: AbortSignal.timeout(20_000) })
     expect(textSeen((await late.next()).value?.events ?? [])).not.toContain('unseen')
     await late.return()
 

@@ -6,6 +6,6 @@ await using session = await createSessionManager({
   sessionId: 'session-1',
   agents: [claude({ system: 'You are brief.' })],
 })
-const run = await session.startRun({ message: 'Explain async iteration' })
-for await (const { events } of session.follow(run.id, { signal: AbortSignal.timeout(60_000) })) console.log(events)
+const run = session.send('Explain async iteration')
+for await (const text of run.text) process.stdout.write(text)
 console.log(await session.history())

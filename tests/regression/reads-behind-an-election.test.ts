@@ -2,7 +2,7 @@
  * Right behind an election majority reads see less than what was confirmed before it. Found by the torture (three nodes, a step-down):
  * a run did not find its own prompt.
  */
-import { ownerOf } from '@verbatim/core'
+import { ownerOf, toCursor } from '@verbatim/core'
 import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
@@ -114,7 +114,10 @@ describe('behind an election', () => {
     const events = await followAll(writer, runId)
     await using reader = openReader(database)
     expect(await followAll(reader, runId, { after: events.length - 1 })).toEqual(events.slice(-1))
-    const past = reader.runs.follow(ada, runId, { after: events.length + 1, signal: AbortSignal.timeout(25_000) })
+    const past = reader.runs.follow(ada, runId, {
+      after: toCursor(runId, events.length + 1),
+      signal: AbortSignal.timeout(25_000),
+    })
     await expect(past.next()).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
   })
 

@@ -21,10 +21,9 @@ const stuck = {
     agents: [scriptAgent(answerOf(['It ', 'ends'])), stuck],
   })
   await using session = factory.createSessionManager({ sessionId: 'session-1' })
-  const run = await session.startRun({ message: 'Will you end?' })
-  for await (const _batch of session.follow(run.id, { signal: new AbortController().signal })) continue
+  await session.send('Will you end?').message
   const [, answer] = await session.history()
-  await factory.createSessionManager({ sessionId: 'session-2' }).startRun({ message: 'Hang', agentId: 'stuck' })
+  await factory.createSessionManager({ sessionId: 'session-2' }).send('Hang', { agentId: 'stuck' }).started
   process.stdout.write(textOf(answer?.content ?? []))
 }
 

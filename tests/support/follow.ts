@@ -1,5 +1,5 @@
 /** Reading a run to its end, with what every reader may rely on checked on the way. */
-import { emptyAnswer, lastSeqOf, ownerOf, reduceEvents } from '@verbatim/core'
+import { emptyAnswer, lastSeqOf, ownerOf, reduceEvents, toCursor } from '@verbatim/core'
 import type { Answer, EventBatch, Owner, RunEvent } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { expect } from 'vitest'
@@ -21,7 +21,7 @@ export interface FollowInput {
 export async function followAll(engine: Engine, runId: string, input: FollowInput = {}): Promise<RunEvent[]> {
   const { owner = ada, after = 0, onBatch, signal = AbortSignal.timeout(25_000) } = input
   const events: RunEvent[] = []
-  for await (const batch of engine.runs.follow(owner, runId, { after, signal })) {
+  for await (const batch of engine.runs.follow(owner, runId, { after: toCursor(runId, after), signal })) {
     expect(batch.firstSeq).toBe(after + events.length + 1)
     events.push(...batch.events)
     await onBatch?.(batch)
@@ -39,7 +39,10 @@ export async function followBatches(
   let seq = after
   let taken = 0
   if (count === 0) return { events, seq }
-  for await (const batch of engine.runs.follow(ada, runId, { after, signal: AbortSignal.timeout(25_000) })) {
+  for await (const batch of engine.runs.follow(ada, runId, {
+    after: toCursor(runId, after),
+    signal: AbortSignal.timeout(25_000),
+  })) {
     expect(batch.firstSeq).toBe(seq + 1)
     events.push(...batch.events)
     seq = lastSeqOf(batch)

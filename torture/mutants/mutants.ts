@@ -64,9 +64,9 @@ export const mutants: readonly Mutant[] = [
     what: 'a reader that reconnects misses an event',
     edits: [
       {
-        file: 'packages/api/src/routers/runs.ts',
-        from: 'fromCursor(lastEventId, runId).seq',
-        to: 'fromCursor(lastEventId, runId).seq + 1',
+        file: 'packages/core/src/contract/run-handle.ts',
+        from: 'fromCursor(cursor, runId).seq',
+        to: 'fromCursor(cursor, runId).seq + 1',
       },
     ],
     fault: 'reconnect',

@@ -2,6 +2,7 @@
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { seqOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { allFrames, framesUntil, json, query } from '@verbatim/test-kit/http'
@@ -176,7 +177,7 @@ function mergingEngine(engine: Engine): Engine {
     async *follow(owner, runId, options) {
       const events: RunEvent[] = []
       for await (const batch of engine.runs.follow(owner, runId, options)) events.push(...batch.events)
-      yield { firstSeq: (options.after ?? 0) + 1, events }
+      yield { firstSeq: seqOf(options?.after, runId) + 1, events }
     },
   }
   return new Proxy(engine, {

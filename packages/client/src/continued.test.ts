@@ -1,5 +1,5 @@
 /** A handle, a chat and a run on a page go on when the process that answers is lost: real engines, API, sockets and MongoDB. */
-import { continuationPrompt, textOf, VerbatimError } from '@verbatim/core'
+import { continuationPrompt, randomUuid, textOf, toCursor, VerbatimError } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import { createEngine } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
@@ -7,7 +7,6 @@ import { createGate, openTestDatabase, scriptedAgent } from '@verbatim/core/test
 import type { Gate } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
-import { newRunId } from './ids.ts'
 import { chatStore } from './stores/chat-store.ts'
 import { runStore } from './stores/run-store.ts'
 import { serveEngine } from './testing/serve-engine.ts'
@@ -65,8 +64,8 @@ describe('a handle', () => {
     }
     expect(texts.join('')).toBe('One, two, three, four')
     expect(run.status).toBe('completed')
-    expect(run.runIds).toHaveLength(2)
-    expect([run.runIds[0], run.runIds[1]]).toEqual([firstId, run.id])
+    expect(run.segments.map(({ runId }) => runId)).toEqual([firstId, run.id])
+    expect(run.segments.map(({ answer }) => textOf(answer.content))).toEqual(['One, two, ', 'three, four'])
     expect(await run.message).toMatchObject({ runId: run.id, continuationOf: firstId, status: 'completed' })
     const types: string[] = []
     for await (const { type } of run) types.push(type)
@@ -83,14 +82,15 @@ describe('a handle', () => {
   it('that joins an answer long after it was interrupted reads it whole', async () => {
     await using fleet = await openFleet({ rest: 'three' })
     const sent = fleet.client.chat('s').send('Count')
+    const firstId = sent.id
     for await (const _text of sent.text) break
     await fleet.takeOver()
     await sent.message
-    const late = fleet.client.runs.follow(sent.runIds[0] ?? '')
+    const late = fleet.client.runs.follow(firstId)
     let said = ''
     for await (const text of late.text) said += text
     expect(said).toBe('One, two, three')
-    const atTheEnd = fleet.client.runs.follow(sent.runIds[0] ?? '', { after: `${sent.runIds[0]}:5` })
+    const atTheEnd = fleet.client.runs.follow(firstId, { after: toCursor(firstId, 5) })
     expect(textOf((await atTheEnd.message).content)).toBe('three')
   })
 
@@ -130,7 +130,7 @@ describe('a handle', () => {
     run.close()
     await fleet.takeOver()
     await expect(run.message).rejects.toMatchObject({ name: 'AbortError', message: 'The run handle was closed' })
-    expect([run.status, run.runIds.length]).toEqual(['closed', 1])
+    expect([run.status, run.segments.length]).toEqual(['closed', 1])
   })
 })
 
@@ -227,7 +227,7 @@ describe('runs.retry', () => {
     await using client = createClient({ url: site.url })
     const failed = client.chat('s').send('Question')
     await expect(failed.message).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
-    const id = newRunId()
+    const id = randomUuid()
     const [first, second] = [1, 2].map(() => client.runs.retry(failed.id, { newRunId: id }))
     expect(await first?.message).toEqual(await second?.message)
     expect(await first?.message).toMatchObject({ retryOf: failed.id, content: [{ type: 'text', text: 'whole' }] })

@@ -1,16 +1,13 @@
-import { VerbatimError } from '@verbatim/core'
-import { createChat, followExisting, retryExisting } from './chat.ts'
-import type { Chat, FollowOptions, RetryRunOptions } from './chat.ts'
-import type { RunContext } from './open-run.ts'
+import { childController, closedError, followRunHandle, startRunHandle, toRunId, VerbatimError } from '@verbatim/core'
+import type { FollowRunOptions, HandleOptions, RunHandle, RunSource, RunStart, SendOptions } from '@verbatim/core'
 import { createCalls } from './resources.ts'
-import type { Messages, RunCalls, Sessions } from './resources.ts'
-import type { RunHandle } from './run.ts'
+import type { Calls, Messages, RunCalls, Sessions } from './resources.ts'
 import { createConnection } from './transport/connection.ts'
-import type { RetryOptions } from './transport/connection.ts'
-import type { TokenSource } from './transport/token.ts'
+import type { Connection, RetryOptions, TokenSource } from './transport/connection.ts'
+import { followRun } from './transport/follow-run.ts'
+import { retryCall } from './transport/reconnect.ts'
 import { createTrpcClient } from './transport/trpc-client.ts'
 import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
-import { childController, closedError } from './transport/wait.ts'
 
 /** Options of {@link createClient}. */
 export interface ClientOptions {
@@ -35,20 +32,39 @@ export interface ClientOptions {
   /** Silence after which a stream's connection is taken for dead, in milliseconds; the server's heartbeat is 10 s. @default 25_000 */
   readonly idleTimeoutMs?: number | undefined
   /**
-   * What a run's handle may hold for readers that are behind, in characters of events as they came. One that falls further
-   * behind reads on from the server, and while nobody is waiting the connection is not read past it. @default 4 Mi
+   * What a run's handle may hold for slow readers, in characters of events. A reader slower than that reads on from the server,
+   * and while no reader waits the client does not read the connection past it. @default 4 Mi
    */
   readonly maxBufferedChars?: number | undefined
 }
 
-/** Runs: the calls, and joining one. */
+/** Options of `runs.retry`. */
+export interface RetryRunOptions extends HandleOptions {
+  /** The new run's id, a UUID: the idempotency key of this retry. @default a random one */
+  readonly newRunId?: string | undefined
+}
+
+/** One session, to talk in. */
+export interface Chat {
+  readonly sessionId: string
+  /**
+   * Sends a prompt and returns the handle of its answer at once. The start is repeated with backoff while the server cannot
+   * be reached, which is safe: the run's id makes it the same run. A refused start (`SESSION_BUSY`, `RUN_ID_REUSED`,
+   * `UNAUTHENTICATED`, …) is what the handle's iterators throw and its promises reject with.
+   *
+   * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID
+   */
+  send(prompt: string, options?: SendOptions): RunHandle
+}
+
+/** Runs: the calls, and following one. */
 export interface Runs extends RunCalls {
   /**
    * Follows a run from its beginning or from a cursor, whoever started it.
    *
    * @throws VerbatimError `INVALID_INPUT` or `INVALID_CURSOR` at once; whatever the server says comes through the handle
    */
-  follow(runId: string, options?: FollowOptions): RunHandle
+  follow(runId: string, options?: FollowRunOptions): RunHandle
   /**
    * Starts another run for the prompt of one that failed, was cancelled or interrupted, and returns its handle at once. The
    * prompt is not stored again. What the server refuses (`RUN_NOT_RETRYABLE`, `SESSION_BUSY`) comes through the handle.
@@ -90,44 +106,75 @@ const defaultRetry: RetryOptions = {
  * @throws VerbatimError `INVALID_CONFIGURATION`
  */
 export function createClient(options: ClientOptions): VerbatimClient {
-  const { idleTimeoutMs = 25_000, maxBufferedChars = 4 * 1024 * 1024, token, headers } = options
-  if (!(idleTimeoutMs > 0)) {
-    throw new VerbatimError('INVALID_CONFIGURATION', 'idleTimeoutMs must be over 0', {
-      data: { field: 'idleTimeoutMs' },
-    })
-  }
-  const connection = createConnection({
-    url: baseUrl(options),
-    mountedAs: options.mountedAs,
-    token,
-    headers,
-    // Not the bare reference: a browser's fetch must be called on its window, and tests replace the global one.
-    fetch: options.fetch ?? (async (input, init) => await globalThis.fetch(input, init)),
-    retry: { ...defaultRetry, ...options.retry },
-    idleTimeoutMs,
-  })
+  const { maxBufferedChars = 4 * 1024 * 1024 } = options
+  const connection = connect(options)
   const { controller, release } = childController(options.signal)
-  const trpc = createTrpcClient(connection, controller.signal)
-  const calls = createCalls(trpc, connection, controller.signal)
-  const context: RunContext = { calls, connection, closed: controller.signal, maxBufferedChars }
   const close = () => {
     release()
     controller.abort(closedError('The client'))
   }
+  const trpc = createTrpcClient(connection, controller.signal)
+  const { sessions, messages, runs } = createCalls(trpc, connection, controller.signal)
+  const source = createSource({ runs, messages, connection, closed: controller.signal, maxBufferedChars })
+  const { retry } = connection
   return {
-    chat: (sessionId) => createChat(context, sessionId),
+    chat: (sessionId) => ({
+      sessionId,
+      send(prompt, { agentId, whenBusy, ...handleOptions } = {}) {
+        const input = { sessionId, message: prompt, agentId, whenBusy }
+        const start: RunStart = async (runId, init) =>
+          await retryCall(async () => await trpc.runs.start.mutate({ ...input, runId }, init), { retry, ...init })
+        return startRunHandle(source, start, handleOptions)
+      },
+    }),
     runs: {
-      ...calls.runs,
-      follow: (runId, followOptions) => followExisting(context, runId, followOptions),
-      retry: (runId, retryOptions) => retryExisting(context, runId, retryOptions),
+      ...runs,
+      follow: (runId, followOptions) => followRunHandle(source, runId, followOptions),
+      retry(retried, { newRunId, ...handleOptions } = {}) {
+        const runId = toRunId(retried)
+        const start: RunStart = async (id, init) =>
+          await retryCall(async () => await trpc.runs.retry.mutate({ runId, newRunId: id }, init), { retry, ...init })
+        return startRunHandle(source, start, { ...handleOptions, runId: newRunId })
+      },
     },
-    sessions: calls.sessions,
-    messages: calls.messages,
+    sessions,
+    messages,
     trpc,
     close,
     async [Symbol.asyncDispose]() {
       close()
     },
+  }
+}
+
+function connect(options: ClientOptions): Connection {
+  const { mountedAs, token, headers, idleTimeoutMs = 25_000 } = options
+  if (!(idleTimeoutMs > 0)) {
+    throw new VerbatimError('INVALID_CONFIGURATION', 'idleTimeoutMs must be over 0', {
+      data: { field: 'idleTimeoutMs' },
+    })
+  }
+  // Not the bare reference: a browser's fetch must be called on its window, and tests replace the global one.
+  const fetch = options.fetch ?? (async (input, init) => await globalThis.fetch(input, init))
+  const retry = { ...defaultRetry, ...options.retry }
+  return createConnection({ url: baseUrl(options), mountedAs, token, headers, fetch, retry, idleTimeoutMs })
+}
+
+type SourceParts = Pick<Calls, 'runs' | 'messages'> &
+  Pick<RunSource, 'closed' | 'maxBufferedChars'> & { readonly connection: Connection }
+
+/** What the handles read from: every call of it may be repeated safely, so it is. */
+function createSource({ runs, messages, connection, closed, maxBufferedChars }: SourceParts): RunSource {
+  const { retry } = connection
+  return {
+    closed,
+    maxBufferedChars,
+    follow: (runId, options) => followRun(connection, { runId, ...options }),
+    getRun: async (runId, { signal } = { signal: closed }) =>
+      await retryCall(async () => await runs.get(runId, { signal }), { retry, signal }),
+    getMessage: async (sessionId, messageId) =>
+      await retryCall(async () => await messages.get(sessionId, messageId), { retry, signal: closed }),
+    cancelRun: async (runId) => await runs.cancel(runId),
   }
 }
 

@@ -1,7 +1,7 @@
 /** The client against the real API, the real engine and a real MongoDB. */
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { ApiInput } from '@verbatim/api'
-import { textOf } from '@verbatim/core'
+import { randomUuid, textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
 import { openTestEngine } from '@verbatim/core/testing'
@@ -9,7 +9,6 @@ import { startCuttingProxy } from '@verbatim/test-kit/http'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createClient } from './create-client.ts'
 import type { ClientOptions, VerbatimClient } from './create-client.ts'
-import { newRunId } from './ids.ts'
 import { chatStore } from './stores/chat-store.ts'
 import { serveEngine } from './testing/serve-engine.ts'
 
@@ -60,7 +59,7 @@ async function collect<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
   return all
 }
 
-const newSession = (): string => `s-${newRunId()}`
+const newSession = (): string => `s-${randomUuid()}`
 
 describe('a prompt', () => {
   it('is answered word by word, and the message is what was streamed and what is stored', async () => {
@@ -89,7 +88,7 @@ describe('a prompt', () => {
     await using server = await serve()
     const client = connect(server.url)
     const sessionId = newSession()
-    const runId = newRunId()
+    const runId = randomUuid()
     const [first, second] = [1, 2].map(() => client.chat(sessionId).send('Say 5', { runId }))
     expect(await first!.message).toEqual(await second!.message)
     expect(await collect(first!)).toEqual(await collect(second!))

@@ -4,7 +4,7 @@ import type { EventBatch, RunEvent } from '@verbatim/core'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createClient } from './create-client.ts'
 import type { ClientOptions, VerbatimClient } from './create-client.ts'
-import type { RunHandle } from './run.ts'
+import type { RunHandle } from '@verbatim/core'
 import { answerOf, eventsOfLog, logOf, runId, sessionId, storedAnswer } from './testing/events.ts'
 import {
   batchFrame,

@@ -1,7 +1,21 @@
 /** The Verbatim client: typed calls, and answers that survive lost connections. */
-export { createClient, type ClientOptions, type Runs, type VerbatimClient } from './create-client.ts'
-export { type Chat, type FollowOptions, type RetryRunOptions, type SendOptions } from './chat.ts'
-export { type FollowedBatch, type RunHandle, type RunHandleStatus } from './run.ts'
+export {
+  createClient,
+  type Chat,
+  type ClientOptions,
+  type RetryRunOptions,
+  type Runs,
+  type VerbatimClient,
+} from './create-client.ts'
+export type {
+  FollowedBatch,
+  FollowRunOptions,
+  HandleOptions,
+  RunHandle,
+  RunHandleStatus,
+  RunSegment,
+  SendOptions,
+} from '@verbatim/core'
 export {
   type CallOptions,
   type ListMessagesOptions,
@@ -10,8 +24,7 @@ export {
   type RunCalls,
   type Sessions,
 } from './resources.ts'
-export { type RetryOptions } from './transport/connection.ts'
-export { type TokenRequest, type TokenSource } from './transport/token.ts'
+export { type RetryOptions, type TokenRequest, type TokenSource } from './transport/connection.ts'
 export { type VerbatimTrpcClient } from './transport/trpc-client.ts'
 export { type Store } from './stores/publisher.ts'
 export { type ChatMessage } from './stores/chat-messages.ts'

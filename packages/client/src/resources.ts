@@ -1,18 +1,9 @@
 /** The plain calls, hand-typed from the contract so that their declarations name nothing else, and with one class of error. */
-import type {
-  CancelRunResult,
-  DeleteSessionResult,
-  Message,
-  Page,
-  RetryRunInput,
-  Run,
-  Session,
-  StartRunInput,
-} from '@verbatim/core'
+import { childController } from '@verbatim/core'
+import type { CancelRunResult, DeleteSessionResult, Message, Page, Run, Session } from '@verbatim/core'
 import type { Connection } from './transport/connection.ts'
 import { retryCall } from './transport/reconnect.ts'
 import { toVerbatimError } from './transport/to-error.ts'
-import { childController } from './transport/wait.ts'
 import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
 
 /** Options of every call. */
@@ -82,15 +73,11 @@ export interface RunCalls {
   cancel(runId: string, options?: CallOptions): Promise<CancelRunResult>
 }
 
-/** All calls of one client, and the start of a run, which users reach through `chat().send`. */
+/** The plain calls of one client. */
 export interface Calls {
   readonly sessions: Sessions
   readonly messages: Messages
   readonly runs: RunCalls
-  /** Repeated with backoff: the run's id makes a repeated start the same run. */
-  startRun(input: StartRunInput, options: { signal: AbortSignal }): Promise<Run>
-  /** As {@link startRun}: the new run's id makes it safe. */
-  retryRun(input: RetryRunInput, options: { signal: AbortSignal }): Promise<Run>
 }
 
 /** @param closed aborts every call when the client closes */
@@ -109,14 +96,6 @@ export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, cl
           return await retryCall(async () => await trpc.runs.cancel.mutate({ runId }, init), { retry, ...init })
         }),
     },
-    startRun: async (input, options) =>
-      await call(options, async (init) => {
-        return await retryCall(async () => await trpc.runs.start.mutate(input, init), { retry, ...init })
-      }),
-    retryRun: async (input, options) =>
-      await call(options, async (init) => {
-        return await retryCall(async () => await trpc.runs.retry.mutate(input, init), { retry, ...init })
-      }),
   }
 }
 

@@ -8,7 +8,7 @@ export {
   VerbatimError,
   WireError,
 } from './contract/errors.ts'
-export { AgentId, MessageId, RunId, SessionId } from './contract/identifiers.ts'
+export { AgentId, MessageId, randomUuid, RunId, SessionId } from './contract/identifiers.ts'
 export { ownerOf, Principal, type Owner } from './contract/principal.ts'
 export {
   ContentBlock,
@@ -39,6 +39,7 @@ export {
   batchAfter,
   ContentDelta,
   EventBatch,
+  isContinued,
   isTerminalEvent,
   lastSeqOf,
   ProviderUsage,
@@ -51,3 +52,20 @@ export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
 export { PageInput, pageOf, type Page } from './contract/page.ts'
 export { emptyAnswer, EventGapError, reduceEvents, statusOfTerminal, type Answer } from './contract/reduce-events.ts'
+export {
+  eventsOf,
+  seqOf,
+  textOfBatches,
+  withCursors,
+  type FollowedBatch,
+  type FollowOptions,
+  type FollowRunOptions,
+  type HandleOptions,
+  type RunHandle,
+  type RunHandleStatus,
+  type RunSegment,
+  type SendOptions,
+} from './contract/run-handle.ts'
+export type { FollowState, RunSource, RunStart, SourceFollowOptions } from './contract/run-source.ts'
+export { followRunHandle, startRunHandle, toRunId } from './contract/create-run-handle.ts'
+export { childController, closedError } from './contract/child-controller.ts'

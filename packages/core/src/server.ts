@@ -11,7 +11,7 @@ export {
   type SessionManagerInput,
 } from './session-manager-factory.ts'
 export type { EngineOptionsInput } from './ports/engine-options.ts'
-export type { EngineStats, FollowOptions, MessageActions, RunActions, Engine, SessionActions } from './engine/engine.ts'
+export type { EngineStats, MessageActions, RunActions, Engine, SessionActions } from './engine/engine.ts'
 export type { Agent, AgentRequest, ContinuationBudget, CrashPolicy, RunTimeouts, TokenPrices } from './ports/agent.ts'
 export type { Clock } from './ports/clock.ts'
 export type { DeletionRepository, Tombstone, SessionKey } from './ports/deletion-repository.ts'
@@ -35,4 +35,4 @@ export type {
 } from './ports/run-repository.ts'
 export type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from './ports/session-repository.ts'
 export { systemClock } from './engine/system-clock.ts'
-export { SessionManager, type MessageInput, type PromptInput } from './sessions/session-manager.ts'
+export { SessionManager, type MessageInput } from './sessions/session-manager.ts'

@@ -2,7 +2,7 @@
  * /chat/sse: a run as server-sent events that any EventSource reads. POST starts the run, GET resumes it, on any server.
  * Token frames carry the cursor after their text, so a resume repeats no text and misses none (promise P2).
  */
-import { fromCursor, lastSeqOf, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
+import { lastSeqOf, seqOf, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
 import type { EventBatch, RunId, TerminalEvent } from '@verbatim/core'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
@@ -18,7 +18,7 @@ export async function startChatSse(parts: ApiParts, exchange: Exchange): Promise
     const runId = parseRunId(cursor.slice(0, cursor.lastIndexOf(':')), 'Last-Event-ID')
     return await resumeRun(parts, exchange, runId)
   }
-  await streamRun(parts, exchange, { ...(await startChat(parts, exchange)), after: 0 })
+  await streamRun(parts, exchange, await startChat(parts, exchange))
 }
 
 /** Streams a run from the caller's cursor, or from its start. */
@@ -29,19 +29,24 @@ export async function resumeChatSse(parts: ApiParts, exchange: Exchange, runIdTe
 async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Promise<void> {
   const owner = await requireOwner(parts, exchange)
   const cursor = exchange.request.headers.get('last-event-id') ?? queryOf(exchange.request).get('lastEventId') ?? ''
-  const after = cursor === '' ? 0 : fromCursor(cursor, runId).seq
+  const after = cursor === '' ? undefined : cursor
+  const seq = seqOf(after, runId)
   const { lastSeq } = await parts.engine.runs.get(owner, runId)
-  if (lastSeq !== null && after > lastSeq) {
+  if (lastSeq !== null && seq > lastSeq) {
     throw new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
       data: { field: 'lastEventId' },
     })
   }
   // The caller has the last frame. Only 204 makes an EventSource stop.
-  if (lastSeq !== null && after === lastSeq) return exchange.respond({ status: 204, headers: { 'x-run-id': runId } })
+  if (lastSeq !== null && seq === lastSeq) return exchange.respond({ status: 204, headers: { 'x-run-id': runId } })
   await streamRun(parts, exchange, { owner, runId, after })
 }
 
-async function streamRun(parts: ApiParts, exchange: Exchange, run: ChatRun & { after: number }): Promise<void> {
+async function streamRun(
+  parts: ApiParts,
+  exchange: Exchange,
+  run: ChatRun & { after?: string | undefined },
+): Promise<void> {
   const { owner, runId, after } = run
   const framing = sseFraming(parts, runId)
   const sink = exchange.openStream({ ...eventStreamHeaders, 'x-run-id': runId })

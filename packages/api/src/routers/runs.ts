@@ -2,7 +2,6 @@ import { tracked } from '@trpc/server'
 import type { TrackedEnvelope } from '@trpc/server'
 import {
   CancelRunResult,
-  fromCursor,
   lastSeqOf,
   PageInput,
   pageOf,
@@ -71,8 +70,7 @@ async function* trackedBatches(
   signal: AbortSignal = noSignal,
 ): AsyncGenerator<TrackedEnvelope<EventBatch>, void, void> {
   try {
-    const after = lastEventId == null ? 0 : fromCursor(lastEventId, runId).seq
-    for await (const batch of engine.runs.follow(owner, runId, { after, signal })) {
+    for await (const batch of engine.runs.follow(owner, runId, { after: lastEventId ?? undefined, signal })) {
       yield tracked(toCursor(runId, lastSeqOf(batch)), batch)
     }
   } catch (error) {

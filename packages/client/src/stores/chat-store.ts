@@ -4,9 +4,8 @@
  * answer is then the stored one (promise P4), so putting the one in the other's place shows nothing.
  */
 import { isTerminalStatus, isVerbatimError, textOf, VerbatimError } from '@verbatim/core'
-import type { Answer, Message, Page, Session, WhenBusy } from '@verbatim/core'
+import type { Answer, Message, Page, RunHandle, Session, WhenBusy } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
-import type { RunHandle } from '../run.ts'
 import { retryCall } from '../transport/reconnect.ts'
 import { toVerbatimError } from '../transport/to-error.ts'
 import { onWakeUp } from '../transport/wait.ts'
@@ -14,8 +13,8 @@ import { hasAnswer, hasGap, mergeMessages, unansweredRun, visibleMessages } from
 import type { ChatMessage, LocalRun } from './chat-messages.ts'
 import { createPublisher } from './publisher.ts'
 import type { Publisher, Store } from './publisher.ts'
-import { borrowRun, sharedStores } from './shared.ts'
-import type { Loan } from './shared.ts'
+import { acquireRun, sharedStores } from './shared.ts'
+import type { AcquiredRun } from './shared.ts'
 
 /** `loading`: the messages are not here yet. `starting`, `streaming`, `reconnecting`: an answer is being made. */
 export type ChatStatus = 'loading' | 'idle' | 'starting' | 'streaming' | 'reconnecting'
@@ -127,9 +126,9 @@ class SessionChat implements ChatStore {
     }
     this.#error = null
     this.#unjoinable = undefined
-    const handle = this.#client.chat(this.#sessionId).send(prompt, { ...options, followContinuations: false })
+    const handle = this.#client.chat(this.#sessionId).send(prompt, options)
     this.#follow(
-      borrowRun(this.#client, handle.id, () => handle),
+      acquireRun(this.#client, handle.id, () => handle),
       prompt,
     )
     this.#publisher.publishNow()
@@ -231,28 +230,34 @@ class SessionChat implements ChatStore {
 
   #join(runId: string): void {
     const local = this.#locals.find((candidate) => candidate.runId === runId)
-    const isKnown = this.#runs.some(({ handle }) => handle.id === runId) || runId === this.#unjoinable
+    const isKnown =
+      this.#runs.some(({ handle }) => handle.segments.some((segment) => segment.runId === runId)) ||
+      runId === this.#unjoinable
     const hasEnded = hasAnswer(this.#stored, runId) || (local !== undefined && isTerminalStatus(local.answer.status))
     const isBeingMade = this.#runs.some(({ handle }) => handle.answer.status !== 'queued')
     if (isKnown || hasEnded || (isBeingMade && local?.answer.status !== 'queued')) return
-    const options = { followContinuations: false, ...(local === undefined ? {} : { answer: local.answer }) }
-    this.#follow(
-      borrowRun(this.#client, runId, () => this.#client.runs.follow(runId, options)),
-      local?.prompt ?? null,
-    )
+    const open = () => this.#client.runs.follow(runId, { answer: local?.answer })
+    this.#follow(acquireRun(this.#client, runId, open), local?.prompt ?? null)
   }
 
   /** @param prompt null when this page did not send it */
-  #follow({ handle, release }: Loan, prompt: string | null): void {
+  #follow({ handle, release }: AcquiredRun, prompt: string | null): void {
     let wasQueued = false
+    let segmentCount = 1
     const update = () => {
       const isStarted = handle.status !== 'starting' && handle.status !== 'error'
-      this.#setLocal({ runId: handle.id, prompt, isStarted, answer: handle.answer })
+      const { segments } = handle
+      for (const [at, { runId, answer }] of segments.entries()) {
+        if (!hasAnswer(this.#stored, runId))
+          this.#setLocal({ runId, prompt: at === 0 ? prompt : null, isStarted, answer })
+      }
       const isQueued = handle.answer.status === 'queued'
       if (isOver(handle)) this.#finish(handle)
-      // What it waits for may be another tab's run, and what was said until its turn is stored: neither is lost when this fails.
-      else if (isQueued !== wasQueued) void this.#load().catch(() => {})
+      // A queued run may wait for another tab's run; each run that continues the answer has a stored prompt. The next load
+      // brings what this one does not.
+      else if (isQueued !== wasQueued || segments.length !== segmentCount) void this.#load().catch(() => {})
       wasQueued = isQueued
+      segmentCount = segments.length
       this.#publisher.publish()
     }
     const unsubscribe = handle.subscribe(update)
@@ -272,10 +277,7 @@ class SessionChat implements ChatStore {
     run.stop()
     this.#runs = this.#runs.filter((candidate) => candidate !== run)
     if (handle.status === 'closed') return
-    // The rest of the answer is a run of its own, and a message of its own.
-    const next = handle.answer.continuedBy
-    if (next === null) this.#error = handle.error ?? this.#error
-    else this.#join(next)
+    this.#error = handle.error ?? this.#error
     const wasRefused = handle.status === 'error' && handle.answer.lastSeq === 0
     if (wasRefused || wasNeverAsked(handle.answer)) {
       this.#locals = this.#locals.filter((local) => local.runId !== handle.id)

@@ -1,9 +1,9 @@
+import type { RunHandle } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
-import type { RunHandle } from '../run.ts'
 
 /**
- * One store for each client and key, however many components ask. Held weakly: a store that nobody watches holds no
- * connection, and goes when the last component that knows it goes.
+ * One store for each client and key, however many components ask. Held weakly: a store without a watcher holds no connection,
+ * and goes when the last component that knows it goes.
  */
 export function sharedStores<TStore extends object>(
   create: (client: VerbatimClient, key: string) => TStore,
@@ -21,45 +21,42 @@ export function sharedStores<TStore extends object>(
   }
 }
 
-/** The handle of one run on loan, also when others continue it; it is closed when the last borrower has given it back. */
-export interface Loan {
+/** A reference to the handle of a run. */
+export interface AcquiredRun {
   readonly handle: RunHandle
+  /** Closes the handle when it was the last reference. Can be called twice. */
   readonly release: () => void
 }
 
-interface Shared {
+interface SharedRun {
   readonly handle: RunHandle
-  borrowers: number
+  refCount: number
 }
 
-const handles = new WeakMap<VerbatimClient, Map<string, Shared>>()
+const handles = new WeakMap<VerbatimClient, Map<string, SharedRun>>()
 
-/** The one connection of a client to a run, shared by all stores: made by `open` when there is none. */
-export function borrowRun(
-  client: VerbatimClient,
-  runId: string,
-  open = () => client.runs.follow(runId, { followContinuations: false }),
-): Loan {
-  const ofClient = handles.get(client) ?? new Map<string, Shared>()
+/** The one handle of a client to a run, shared by all stores: made by `open` when there is none. */
+export function acquireRun(client: VerbatimClient, runId: string, open = () => client.runs.follow(runId)): AcquiredRun {
+  const ofClient = handles.get(client) ?? new Map<string, SharedRun>()
   handles.set(client, ofClient)
-  const shared = usable(ofClient.get(runId)) ?? { handle: open(), borrowers: 0 }
+  const shared = usable(ofClient.get(runId)) ?? { handle: open(), refCount: 0 }
   ofClient.set(runId, shared)
-  shared.borrowers += 1
+  shared.refCount += 1
   let isReleased = false
   return {
     handle: shared.handle,
     release() {
       if (isReleased) return
       isReleased = true
-      shared.borrowers -= 1
-      if (shared.borrowers > 0) return
+      shared.refCount -= 1
+      if (shared.refCount > 0) return
       if (ofClient.get(runId) === shared) ofClient.delete(runId)
       shared.handle.close()
     },
   }
 }
 
-/** A handle that failed is of no use to a newcomer. */
-function usable(shared: Shared | undefined): Shared | undefined {
+/** A handle that failed serves no new store. */
+function usable(shared: SharedRun | undefined): SharedRun | undefined {
   return shared?.handle.status === 'error' || shared?.handle.status === 'closed' ? undefined : shared
 }

@@ -1,5 +1,3 @@
-import { randomFraction } from '../ids.ts'
-
 /** How often and how patiently a call or a stream is tried again. */
 export interface BackoffOptions {
   /** The first wait is a random time up to this, in milliseconds; it doubles with each attempt. @default 250 */
@@ -20,4 +18,9 @@ export function backoffDelayMs(attempt: number, backoff: BackoffOptions, hints: 
   const { atLeastMs = 0, random = randomFraction } = hints
   const ceiling = Math.min(backoff.maxDelayMs, backoff.baseDelayMs * 2 ** Math.min(attempt, 40))
   return atLeastMs + random() * ceiling
+}
+
+/** A number from 0 up to, but not including, 1. */
+function randomFraction(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32
 }

@@ -1,5 +1,4 @@
-import { authorizedFetch } from './token.ts'
-import type { AuthorizedFetch, AuthorizeOptions } from './token.ts'
+import { VerbatimError } from '@verbatim/core'
 import type { BackoffOptions } from './backoff.ts'
 
 /** How calls and streams are tried again. */
@@ -12,6 +11,23 @@ export interface RetryOptions extends BackoffOptions {
    */
   readonly maxCallAttempts: number
 }
+
+/** What a token is asked for; `refresh` says that the last one was refused. */
+export interface TokenRequest {
+  readonly refresh: boolean
+}
+
+/** Gives the bearer token of each request; null for none. */
+export type TokenSource = (request: TokenRequest) => string | null | undefined | Promise<string | null | undefined>
+
+interface AuthorizeOptions {
+  readonly token?: TokenSource | undefined
+  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+  readonly fetch: typeof globalThis.fetch
+}
+
+/** A fetch that carries the application's headers and a token made for this very request. */
+type AuthorizedFetch = (url: string, init: RequestInit, token: TokenRequest) => Promise<Response>
 
 /** What a connection is made of. */
 export interface ConnectionOptions extends AuthorizeOptions {
@@ -37,4 +53,23 @@ export function createConnection(options: ConnectionOptions): Connection {
   const { url, mountedAs, retry, idleTimeoutMs } = options
   const pathOf = (procedure: string) => (mountedAs === undefined ? procedure : `${mountedAs}.${procedure}`)
   return { url, pathOf, retry, idleTimeoutMs, fetch: authorizedFetch(options) }
+}
+
+function authorizedFetch(options: AuthorizeOptions): AuthorizedFetch {
+  return async (url, init, request) => {
+    const headers = new Headers(typeof options.headers === 'function' ? await options.headers() : options.headers)
+    new Headers(init.headers).forEach((value, name) => headers.set(name, value))
+    const token = await tokenOf(options.token, request)
+    if (token) headers.set('authorization', `Bearer ${token}`)
+    return await options.fetch(url, { ...init, headers })
+  }
+}
+
+/** The token service is most often away when the network is, so its failure passes like any other. */
+async function tokenOf(source: TokenSource | undefined, request: TokenRequest): Promise<string | null | undefined> {
+  try {
+    return await source?.(request)
+  } catch (cause) {
+    throw new VerbatimError('UNAVAILABLE', 'The token option of createClient failed', { cause })
+  }
 }

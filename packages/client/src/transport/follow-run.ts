@@ -4,7 +4,7 @@
  * Each attempt asks for what comes after the last batch taken; what arrives twice is dropped and what is missing is asked for again.
  */
 import { batchAfter, lastSeqOf, terminalOf, toCursor, VerbatimError } from '@verbatim/core'
-import type { EventBatch, RunId } from '@verbatim/core'
+import type { EventBatch, RunId, SourceFollowOptions } from '@verbatim/core'
 import type { Connection } from './connection.ts'
 import { openStream } from './open-stream.ts'
 import type { SseFrame } from './parse-sse.ts'
@@ -12,22 +12,8 @@ import { createReconnect } from './reconnect.ts'
 import type { Reconnect } from './reconnect.ts'
 import { errorOfShape, isPassing, toVerbatimError } from './to-error.ts'
 
-export type FollowState = 'connecting' | 'streaming' | 'reconnecting'
-
-export interface FollowRequest {
+export interface FollowRequest extends SourceFollowOptions {
   readonly runId: RunId
-  /** Seq to go on after; 0 for the whole run. */
-  readonly after: number
-  readonly signal: AbortSignal
-  readonly onState?: (state: FollowState) => void
-  /** The start of the run while it is under way: until it settles, the run's absence is no reason to give up. */
-  readonly starting?: () => Promise<unknown> | undefined
-}
-
-/** A batch and the characters it took on the wire, for those who bound what they hold. */
-export interface ReceivedBatch {
-  readonly batch: EventBatch
-  readonly chars: number
 }
 
 /**
@@ -39,7 +25,7 @@ export interface ReceivedBatch {
 export async function* followRun(
   connection: Connection,
   request: FollowRequest,
-): AsyncGenerator<ReceivedBatch, void, void> {
+): AsyncGenerator<EventBatch, void, void> {
   const { signal } = request
   const reconnect = createReconnect(connection.retry)
   let seq = request.after
@@ -47,10 +33,10 @@ export async function* followRun(
   for (;;) {
     const starting = request.starting?.()
     try {
-      for await (const received of readBatches(connection, { ...request, after: seq }, reconnect)) {
-        seq = lastSeqOf(received.batch)
+      for await (const batch of readBatches(connection, { ...request, after: seq }, reconnect)) {
+        seq = lastSeqOf(batch)
         reconnect.progress()
-        yield received
+        yield batch
       }
       return
     } catch (error) {
@@ -71,7 +57,7 @@ async function* readBatches(
   connection: Connection,
   request: FollowRequest,
   reconnect: Reconnect,
-): AsyncGenerator<ReceivedBatch, void, void> {
+): AsyncGenerator<EventBatch, void, void> {
   const { runId, signal } = request
   let { after } = request
   const frames = openStream(connection, {
@@ -88,7 +74,7 @@ async function* readBatches(
     const fresh = takeBatch(frame, after)
     if (fresh === undefined) continue
     after = lastSeqOf(fresh)
-    yield { batch: fresh, chars: frame.data.length }
+    yield fresh
     if (terminalOf(fresh) !== undefined) return
   }
   throw new VerbatimError('UNAVAILABLE', 'The connection was cut before the run ended')

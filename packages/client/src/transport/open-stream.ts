@@ -2,12 +2,12 @@
  * One connection of a follow. In: a run and a place in it. Out: the frames of one HTTP answer, read only as fast as they are taken.
  * Ends when the answer ends; throws when it is refused, cut or silent. Who calls decides whether to come back.
  */
-import { VerbatimError } from '@verbatim/core'
+import { childController, VerbatimError } from '@verbatim/core'
 import type { Connection } from './connection.ts'
 import { createSseParser } from './parse-sse.ts'
 import type { SseFrame } from './parse-sse.ts'
 import { errorOfResponse } from './to-error.ts'
-import { childController, onWakeUp, raceSignal } from './wait.ts'
+import { onWakeUp, raceSignal } from './wait.ts'
 
 export interface StreamRequest {
   readonly path: string

@@ -5,12 +5,11 @@
 import { createTRPCClient, httpLink, TRPCClientError } from '@trpc/client'
 import type { TRPCClient, TRPCLink } from '@trpc/client'
 import { observable } from '@trpc/server/observable'
-import { fromCursor, lastSeqOf, RunId, toCursor } from '@verbatim/core'
+import { childController, RunId, seqOf, withCursors } from '@verbatim/core'
 import type { AppRouter } from '@verbatim/api'
 import type { Connection } from './connection.ts'
 import { followRun } from './follow-run.ts'
 import { errorOfResponse, toVerbatimError } from './to-error.ts'
-import { childController } from './wait.ts'
 
 /**
  * The raw, typed tRPC client: `verbatim.trpc.<router>.<procedure>.query(…)`. Its errors are tRPC's `TRPCClientError`s, with
@@ -50,9 +49,9 @@ function followLink(connection: Connection, closed: AbortSignal): TRPCLink<AppRo
         const { signal } = controller
         const follow = async () => {
           const { runId, after } = followInputOf(op.input)
-          for await (const { batch } of followRun(connection, { runId, after, signal })) {
-            const id = toCursor(runId, lastSeqOf(batch))
-            observer.next({ result: { type: 'data', id, data: { id, data: batch } } })
+          const batches = withCursors(runId, followRun(connection, { runId, after, signal }))
+          for await (const { cursor: id, firstSeq, events } of batches) {
+            observer.next({ result: { type: 'data', id, data: { id, data: { firstSeq, events } } } })
           }
           observer.next({ result: { type: 'stopped' } })
         }
@@ -80,5 +79,5 @@ function mountLink(connection: Connection): TRPCLink<AppRouter> {
 function followInputOf(input: unknown): { runId: RunId; after: number } {
   const { runId, lastEventId } = input as { runId: string; lastEventId?: string | null } // the router's type made sure of it
   const id = RunId.parse(runId)
-  return { runId: id, after: lastEventId == null ? 0 : fromCursor(lastEventId, id).seq }
+  return { runId: id, after: seqOf(lastEventId, id) }
 }

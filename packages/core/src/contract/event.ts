@@ -155,6 +155,11 @@ export function terminalOf(batch: EventBatch): TerminalEvent | undefined {
   return last !== undefined && isTerminalEvent(last) ? last : undefined
 }
 
+/** Tells whether another run continues the one that `event` ends. */
+export function isContinued(event: TerminalEvent): boolean {
+  return event.type === 'run_interrupted' && event.continuedBy !== undefined
+}
+
 /** The answer's text that `event` brings: that of all of a run's events, joined, is the text of its message. */
 export function textOfEvent(event: RunEvent): string {
   if (event.type === 'content_block_delta') return event.delta.type === 'text_delta' ? event.delta.text : ''

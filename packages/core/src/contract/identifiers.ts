@@ -17,3 +17,12 @@ export type MessageId = z.infer<typeof MessageId>
 /** An agent's id, as the server's configuration names it. */
 export const AgentId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'Use 1 to 64 letters, digits or . _ -')
 export type AgentId = z.infer<typeof AgentId>
+
+/** A random UUID (version 4). Not `crypto.randomUUID`: browsers have it on https and loopback pages only. */
+export function randomUuid(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}

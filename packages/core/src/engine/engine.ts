@@ -6,6 +6,7 @@ import type { Message, MessageRole } from '../contract/message.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult, RetryRunInput, Run, StartRunInput } from '../contract/run.ts'
+import type { FollowOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 
@@ -58,14 +59,6 @@ export interface MessageActions {
   ): Promise<Message>
 }
 
-/** Where to begin to follow, and when to stop. */
-export interface FollowOptions {
-  /** Seq after which to begin. @default 0 */
-  readonly after?: number
-  /** Ends the wait and the follow. */
-  readonly signal: AbortSignal
-}
-
 /** Runs. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` for a run of a deleted session. */
 export interface RunActions {
   /**
@@ -83,7 +76,7 @@ export interface RunActions {
    * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `CURSOR_EXPIRED`; the signal's
    * reason when it aborts
    */
-  follow(owner: Owner, runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void>
+  follow(owner: Owner, runId: RunId, options?: FollowOptions): AsyncGenerator<EventBatch, void, void>
   /** @throws VerbatimError `RUN_NOT_FOUND` */
   get(owner: Owner, runId: RunId): Promise<Run>
   /** Newest first. @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */

@@ -1,4 +1,5 @@
 /** Runs as callers use them: what is missing is a typed error, what starts belongs to the executor. */
+import { seqOf } from '../contract/run-handle.ts'
 import { requireFound } from '../contract/errors.ts'
 import { cancelRun } from '../runs/lifecycle/cancel-run.ts'
 import { retryRun } from '../runs/lifecycle/retry-run.ts'
@@ -13,11 +14,12 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
   const { sessionRepository, runRepository, eventLog } = context.ports
   return {
     start: (owner, input) => executor.start(() => startRun(context, owner, input)),
-    async *follow(owner, runId, { after = 0, signal }) {
+    async *follow(owner, runId, { after, signal } = {}) {
       gauges.followers++
       try {
-        const either = AbortSignal.any([signal, context.stopping])
-        yield* followRun(context, eventLog.keyOf(owner, runId), { after, signal: either })
+        const { stopping } = context
+        const either = signal === undefined ? stopping : AbortSignal.any([signal, stopping])
+        yield* followRun(context, eventLog.keyOf(owner, runId), { after: seqOf(after, runId), signal: either })
       } finally {
         gauges.followers--
       }

@@ -1,25 +1,18 @@
 /** One session of one owner, as a program that embeds the engine holds it. */
-import { VerbatimError } from '../contract/errors.ts'
+import { closedError } from '../contract/child-controller.ts'
+import { followRunHandle, startRunHandle } from '../contract/create-run-handle.ts'
+import type { RunSource, RunStart } from '../contract/run-source.ts'
+import { toCursor } from '../contract/cursor.ts'
+import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 import { PageInput } from '../contract/page.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
-import type { EventBatch } from '../contract/event.ts'
-import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message, MessageRole } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { CancelRunResult, Run, WhenBusy } from '../contract/run.ts'
+import type { CancelRunResult } from '../contract/run.ts'
+import type { FollowRunOptions, HandleOptions, RunHandle, SendOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
-import type { FollowOptions, Engine } from '../engine/engine.ts'
-
-/** What {@link SessionManager.startRun} takes. */
-export interface PromptInput {
-  readonly message: string
-  /** Makes the start safe to repeat. @default a random UUID */
-  readonly runId?: RunId | undefined
-  /** @default the factory's first agent */
-  readonly agentId?: AgentId | undefined
-  /** When the session is busy: refuse, wait behind the others, or cancel them all and come next. @default 'reject' */
-  readonly whenBusy?: WhenBusy | undefined
-}
+import type { Engine } from '../engine/engine.ts'
 
 /** What {@link SessionManager.appendMessage} takes. */
 export interface MessageInput {
@@ -43,6 +36,8 @@ export class SessionManager implements AsyncDisposable {
   readonly #engine: Engine
   readonly #owner: Owner
   readonly #release: () => Promise<void>
+  readonly #closed = new AbortController()
+  readonly #source: RunSource
 
   /** @internal */
   constructor({
@@ -60,6 +55,7 @@ export class SessionManager implements AsyncDisposable {
     this.#engine = engine
     this.#owner = owner
     this.#release = release
+    this.#source = createSource(engine, owner, this.#closed.signal)
   }
 
   /** The stored session, made when it is new. */
@@ -68,21 +64,25 @@ export class SessionManager implements AsyncDisposable {
   }
 
   /**
-   * Starts a run, or queues it when the session is busy and `whenBusy` says so; answers once the prompt is durable.
+   * Sends a prompt and returns the handle of its answer at once, as the client's `chat().send` does. A refused start
+   * (`SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`) is what the handle's iterators throw and its promises
+   * reject with.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`
+   * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID
    */
-  startRun({ message, runId = crypto.randomUUID(), agentId, whenBusy }: PromptInput): Promise<Run> {
-    return this.#engine.runs.start(this.#owner, { sessionId: this.sessionId, runId, message, agentId, whenBusy })
+  send(message: string, { agentId, whenBusy, ...options }: SendOptions = {}): RunHandle {
+    const input = { sessionId: this.sessionId, message, agentId, whenBusy }
+    return startRunHandle(this.#source, (runId) => this.#engine.runs.start(this.#owner, { ...input, runId }), options)
   }
 
   /**
-   * Every batch of a run past `after`, once and in order, up to its terminal event.
+   * Follows a run from its beginning or from a cursor. What the engine refuses (`RUN_NOT_FOUND`, `INVALID_CURSOR` past the end,
+   * `CURSOR_EXPIRED`) comes through the handle.
    *
-   * @throws VerbatimError `RUN_NOT_FOUND`, `INVALID_CURSOR` (past the end), `CURSOR_EXPIRED`; the signal's reason when it aborts
+   * @throws VerbatimError `INVALID_INPUT` or `INVALID_CURSOR` at once
    */
-  follow(runId: RunId, options: FollowOptions): AsyncGenerator<EventBatch, void, void> {
-    return this.#engine.runs.follow(this.#owner, runId, options)
+  follow(runId: RunId, options?: FollowRunOptions): RunHandle {
+    return followRunHandle(this.#source, runId, options)
   }
 
   /**
@@ -95,13 +95,14 @@ export class SessionManager implements AsyncDisposable {
   }
 
   /**
-   * Starts another run for the prompt of one that failed, was cancelled or interrupted.
+   * Starts another run for the prompt of one that failed, was cancelled or interrupted. What the engine refuses
+   * (`RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `SESSION_BUSY`) comes through the handle.
    *
-   * @param newRunId makes the retry safe to repeat. @default a random UUID
-   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`
+   * @param options.newRunId makes the retry safe to repeat. @default a random UUID
    */
-  retryRun(runId: RunId, { newRunId = crypto.randomUUID() }: { newRunId?: RunId } = {}): Promise<Run> {
-    return this.#engine.runs.retry(this.#owner, { runId, newRunId })
+  retry(runId: RunId, { newRunId, ...options }: HandleOptions & { newRunId?: RunId | undefined } = {}): RunHandle {
+    const start: RunStart = (id) => this.#engine.runs.retry(this.#owner, { runId, newRunId: id })
+    return startRunHandle(this.#source, start, { ...options, runId: newRunId })
   }
 
   /** Stores a message without a run. @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE` */
@@ -110,16 +111,20 @@ export class SessionManager implements AsyncDisposable {
   }
 
   /**
-   * The newest messages, oldest first. Makes the session when it is new, as `session()` does.
+   * The newest messages, oldest first; none while the session does not exist. It writes nothing.
    *
    * @param maxMessages at most this many, 1 to 100. @default 40
    * @throws VerbatimError `INVALID_INPUT`
    */
   async history({ maxMessages = 40 }: { maxMessages?: number } = {}): Promise<Message[]> {
     const limit = pageLimitOf(maxMessages)
-    await this.session()
-    const newest = await this.#engine.messages.list(this.#owner, this.sessionId, { order: 'newest', limit })
-    return newest.items.toReversed()
+    try {
+      const newest = await this.#engine.messages.list(this.#owner, this.sessionId, { order: 'newest', limit })
+      return newest.items.toReversed()
+    } catch (error) {
+      if (isVerbatimError(error) && error.code === 'SESSION_NOT_FOUND') return []
+      throw error
+    }
   }
 
   /**
@@ -132,8 +137,9 @@ export class SessionManager implements AsyncDisposable {
     return this.#engine.sessions.delete(this.#owner, { sessionId: this.sessionId })
   }
 
-  /** Releases what this manager holds. Runs go on, unless it owns the connection. */
+  /** Closes the handles of this manager and releases what it holds. Runs go on, unless it owns the connection. */
   close(): Promise<void> {
+    this.#closed.abort(closedError('The session manager'))
     return this.#release()
   }
 
@@ -148,4 +154,23 @@ function pageLimitOf(maxMessages: number): number {
   throw new VerbatimError('INVALID_INPUT', 'maxMessages: must be a whole number from 1 to 100', {
     data: { field: 'maxMessages' },
   })
+}
+
+/** What a handle may hold for slow readers, in characters of events; a slower one reads again from the log. */
+const maxBufferedChars = 4 * 1024 * 1024
+
+/** The engine as the handles of one owner read it. */
+function createSource({ runs, messages }: Engine, owner: Owner, closed: AbortSignal): RunSource {
+  return {
+    closed,
+    maxBufferedChars,
+    async *follow(runId, { after, signal, starting, onState }) {
+      await starting?.()
+      onState?.('streaming')
+      yield* runs.follow(owner, runId, { after: toCursor(runId, after), signal })
+    },
+    getRun: (runId) => runs.get(owner, runId),
+    getMessage: (sessionId, messageId) => messages.get(owner, sessionId, messageId),
+    cancelRun: (runId) => runs.cancel(owner, runId),
+  }
 }

@@ -1,20 +1,19 @@
-import { batchAfter, lastSeqOf } from '@verbatim/core'
-import type { EventBatch } from '@verbatim/core'
-import type { ReceivedBatch } from './transport/follow-run.ts'
+import { batchAfter, lastSeqOf } from './event.ts'
+import type { EventBatch } from './event.ts'
 
 /** The newest batches of a run, shared by all who read it. */
 export interface BatchBuffer {
-  /** Adds the next batch. When the buffer is full, the oldest ones make room: who adds then knows that somebody waits. */
-  add(received: ReceivedBatch): void
-  /** What comes right after `seq`: a batch, undefined when nothing is here yet, or `dropped` when it was and is no longer. */
+  /** Adds the next batch. When the buffer is full, the oldest ones make room: the caller adds then because a reader waits. */
+  add(batch: EventBatch): void
+  /** What comes right after `seq`: a batch, undefined when it is not here yet, or `dropped` when it was and is no longer. */
   after(seq: number): EventBatch | 'dropped' | undefined
   /** True when another batch would push the oldest one out. */
   readonly isFull: boolean
 }
 
-/** @param maxChars how many characters of events are held, as they came over the wire */
+/** @param maxChars how many characters of events the buffer holds, as JSON */
 export function createBatchBuffer(maxChars: number): BatchBuffer {
-  let held: ReceivedBatch[] = []
+  let held: { readonly batch: EventBatch; readonly chars: number }[] = []
   let first = 0 // index of the oldest one; what is before it is dropped in bulk, so that dropping costs O(1)
   let chars = 0
 
@@ -26,7 +25,7 @@ export function createBatchBuffer(maxChars: number): BatchBuffer {
     first = 0
   }
 
-  /** Index of the batch that holds `seq`; batches join on to one another, so a binary search finds it. */
+  /** Index of the batch that holds `seq`; each batch begins where the one before ends, so a binary search finds it. */
   function find(seq: number): number {
     let low = first
     let high = held.length
@@ -40,10 +39,11 @@ export function createBatchBuffer(maxChars: number): BatchBuffer {
   }
 
   return {
-    add(received) {
+    add(batch) {
       while (chars >= maxChars) dropOldest()
-      held.push(received)
-      chars += received.chars
+      const size = JSON.stringify(batch).length
+      held.push({ batch, chars: size })
+      chars += size
     },
     after(seq) {
       const oldest = held[first]
