@@ -7,25 +7,24 @@ import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase, shortLeases } from '../support/engine.ts'
 import { waitOptions } from '../support/follow.ts'
 
-const options = { ...shortLeases, recoveryMs: 30 }
-
 async function openSession(agent: Agent) {
   const database = await openDatabase()
   const { client, databaseName } = database
   const factories: SessionManagerFactory[] = []
-  const open = async (one: Agent): Promise<SessionManager> => {
+  const open = async (one: Agent, recoveryMs: number): Promise<SessionManager> => {
+    const options = { ...shortLeases, recoveryMs }
     const factory = await SessionManagerFactory.connect({ client, databaseName, agents: [one], options })
     factories.push(factory)
     return factory.createSessionManager({ sessionId: 'session-1' })
   }
   return {
-    session: await open(agent),
+    session: await open(agent, 600_000), // it does not take its own run over
     another: () => factories[0]!.createSessionManager({ sessionId: 'session-1' }),
     /** A second process continues what runs, as if the first were lost. */
     async takeOver(one: Agent) {
       const lost = { 'lease.renewedAt': new Date(0), 'lease.processId': 'lost' }
       await client.db(databaseName).collection('runs').updateMany({ status: 'running' }, { $set: lost })
-      await open(one)
+      await open(one, 30)
     },
     async [Symbol.asyncDispose]() {
       for (const factory of factories) await factory.close()
