@@ -34,7 +34,7 @@ export async function chat(context: CommandContext, { prompt, sessionId }: ChatI
   return end === 'cancelled' ? cancelledExitCode : 0
 }
 
-/** Prompts and answers until the person leaves. A turn that fails is told, and the conversation goes on. */
+/** Prompts and answers until the person leaves. The command reports a turn that fails and goes on. */
 export async function converse({ client, terminal, url }: CommandContext, sessionId: string): Promise<number> {
   terminal.aside(`Session ${sessionId} · Ctrl-C stops an answer, or leaves`)
   const history: string[] = []

@@ -54,7 +54,7 @@ describe('the command', () => {
   const run = (args: readonly string[], options?: Parameters<typeof runCommand>[1]) =>
     runCommand([...args, '--url', server.url], options)
 
-  test('answers a prompt: the words to stdout exactly, the figures to stderr, nothing that moves', async () => {
+  test('The chat command writes the answer to stdout exactly, the metrics to stderr, and nothing that moves', async () => {
     const command = run(['chat', 'Hello'])
     expect(await command.exitCode).toBe(0)
     expect(command.stdout).toBe('You said "Hello". \u001B[31mRed.\n')
@@ -100,7 +100,7 @@ describe('the command', () => {
     await command.shows('two ')
     // A server that does not answer: the cancel cannot get through, so only the second Ctrl-C ends it.
     const hung = await startHungProxy(server.url)
-    const other = runCommand(['chat', 'slow behind a hung way', '--session', 'hung', '--url', hung.url])
+    const other = runCommand(['chat', 'slow over a hung way', '--session', 'hung', '--url', hung.url])
     await other.shows('two ')
     hung.hang()
     other.kill('SIGINT')
@@ -112,7 +112,7 @@ describe('the command', () => {
     expect(await command.exitCode).toBe(0)
     expect(command.stdout).toBe('one two three\n')
     const { activeRunId } = await client.sessions.get('hung')
-    gateOf('slow behind a hung way').resolve()
+    gateOf('slow over a hung way').resolve()
     expect(await client.runs.follow(activeRunId!).message).toMatchObject({ status: 'completed' })
   })
 
@@ -243,7 +243,7 @@ describe('an answer whose process is lost', () => {
 })
 
 describe('a server with tokens', () => {
-  test('is told who calls by --token and by the environment, and turns others away in a sentence', async () => {
+  test('A command sends the token of --token or of the environment, and explains a refusal in a sentence', async () => {
     const token = 'the-token-of-ada-0123456789'
     await using provider = await startProviderOf(() => answer)
     await using server = await startServer({
@@ -251,16 +251,16 @@ describe('a server with tokens', () => {
       providerUrl: provider.url,
       tokens: `${token}=ada`,
     })
-    const nobody = runCommand(['sessions', '--url', server.url])
-    expect(await nobody.exitCode).toBe(1)
-    expect(nobody.stderr).toBe('The server does not know you; pass --token or set VERBATIM_TOKEN.\n')
+    const refused = runCommand(['sessions', '--url', server.url])
+    expect(await refused.exitCode).toBe(1)
+    expect(refused.stderr).toBe('The server does not know you; pass --token or set VERBATIM_TOKEN.\n')
     expect(await runCommand(['sessions', '--url', server.url, '--token', token]).exitCode).toBe(0)
     const env = { VERBATIM_URL: server.url, VERBATIM_TOKEN: token }
     expect(await runCommand(['sessions'], { env }).exitCode).toBe(0)
   })
 })
 
-test('a server that is not there is told at once', async () => {
+test('A command reports at once that no server answers', async () => {
   const command = runCommand(['chat', 'Hello', '--url', 'http://127.0.0.1:9'])
   expect(await command.exitCode).toBe(1)
   expect(command.stderr).toBe('No server answers at http://127.0.0.1:9; is `npm start` running?\n')

@@ -2,7 +2,7 @@
  * One answer to the terminal, as it comes. In: a run's handle. Out: its text on stdout, how it went on stderr, and how it
  * ended. Ctrl-C stops the run at the server, which keeps what is there; a second Ctrl-C leaves at once.
  */
-import { isTerminalEvent, textOfEvent, VerbatimError } from '@verbatim/core'
+import { isContinued, isTerminalEvent, textOfEvent, VerbatimError } from '@verbatim/core'
 import type { RunEvent, TerminalEvent } from '@verbatim/core'
 import type { RunHandle } from '@verbatim/client'
 import { showMetrics } from './show-metrics.ts'
@@ -107,8 +107,3 @@ const endings = {
   run_interrupted: 'The answer was interrupted',
   run_cancelled: 'Cancelled',
 } as const satisfies Record<Exclude<TerminalEvent['type'], 'run_completed'>, string>
-
-/** Whether the handle goes on with another run: the answer has not ended, its first part has. */
-function isContinued(event: TerminalEvent): boolean {
-  return event.type === 'run_interrupted' && event.continuedBy !== undefined
-}

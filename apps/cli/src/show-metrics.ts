@@ -1,6 +1,6 @@
 import type { RunMetrics } from '@verbatim/core'
 
-/** A run's figures in one line. */
+/** A run's metrics in one line. */
 export function showMetrics(metrics: RunMetrics): string {
   const { model, inputTokens, outputTokens, timeToFirstTokenMs, latencyMs, tools } = metrics
   const parts = [

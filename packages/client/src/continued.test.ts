@@ -94,7 +94,7 @@ describe('a handle', () => {
     expect(textOf((await atTheEnd.message).content)).toBe('three')
   })
 
-  it('stays with its run when it is told to, and throws where nothing goes on', async () => {
+  it('stays with its run when the caller asks for it, and throws where no run continues', async () => {
     await using fleet = await openFleet({ rest: 'three' })
     const run = fleet.client.chat('s').send('Count', { followContinuations: false })
     for await (const _text of run.text) break
@@ -189,7 +189,7 @@ describe('a page', () => {
   })
 })
 
-it('a plain HTTP follower is told in the error frame where the rest is', async () => {
+it('A plain HTTP follower learns from the error frame which run continues the answer', async () => {
   await using fleet = await openFleet({ rest: 'three' })
   const run = fleet.client.chat('s').send('Count')
   for await (const _text of run.text) break

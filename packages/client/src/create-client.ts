@@ -60,7 +60,7 @@ export interface Chat {
 /** Runs: the calls, and following one. */
 export interface Runs extends RunCalls {
   /**
-   * Follows a run from its beginning or from a cursor, whoever started it.
+   * Follows a run from its beginning or from a cursor; any client may have started it.
    *
    * @throws VerbatimError `INVALID_INPUT` or `INVALID_CURSOR` at once; whatever the server says comes through the handle
    */

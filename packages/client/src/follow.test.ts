@@ -357,7 +357,7 @@ describe('a server that says strange things', () => {
 describe('readers of one handle', () => {
   const big = logOf(Array.from({ length: 2000 }, (_, index) => `${index} ${'x'.repeat(1000)} `))
 
-  it('stops reading the connection when the buffer is full and nobody waits, and loses nothing', async () => {
+  it('stops reading the connection when the buffer is full and no reader waits, and loses nothing', async () => {
     let written = 0
     // The system's own socket buffers take a few megabytes; the rest must stay on the server.
     const huge = logOf(Array.from({ length: 20_000 }, () => 'y'.repeat(2000)))

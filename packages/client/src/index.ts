@@ -7,6 +7,7 @@ export {
   type Runs,
   type VerbatimClient,
 } from './create-client.ts'
+export { randomUuid, textOf } from '@verbatim/core'
 export type {
   FollowedBatch,
   FollowRunOptions,

@@ -77,7 +77,7 @@ describe('a run handle', () => {
 })
 
 describe('a chat store', () => {
-  it('shows prompts that wait behind the answer being made, and each in its turn', async () => {
+  it('shows prompts that wait for the answer being made, and each in its turn', async () => {
     await using tabs = await openTabs()
     const store = chatStore(tabs.tab, sessionId)
     const leave = store.subscribe(() => {})

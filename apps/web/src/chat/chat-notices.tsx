@@ -1,5 +1,5 @@
 import type { UseChatResult } from '@verbatim/client/react'
-import { errorMessage } from './words-of-error.ts'
+import { errorMessage } from './error-message.ts'
 
 interface ChatNoticesProps {
   readonly chat: UseChatResult
@@ -15,7 +15,7 @@ export function ChatNotices({ chat, onRetry }: ChatNoticesProps) {
   return (
     <>
       <p className="chat-status" role="status" data-testid="status" data-status={status}>
-        {wordsOfStatus(chat)}
+        {statusMessage(chat)}
       </p>
       {error !== null && !isSaid && (
         <div className="error-notice" role="alert" data-testid="error">
@@ -29,7 +29,7 @@ export function ChatNotices({ chat, onRetry }: ChatNoticesProps) {
   )
 }
 
-function wordsOfStatus({ status, error }: UseChatResult): string {
+function statusMessage({ status, error }: UseChatResult): string {
   if (status === 'reconnecting') return 'Reconnecting. Nothing that was written is lost.'
   if (status === 'loading' && error === null) return 'Loading'
   return ''

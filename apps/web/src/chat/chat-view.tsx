@@ -1,9 +1,8 @@
 import { useChat } from '@verbatim/client/react'
 import { useEffect } from 'react'
+import { DownIcon, Mark } from '../page/icons.tsx'
 import { ChatNotices } from './chat-notices.tsx'
 import { Composer } from './composer.tsx'
-import { EmptyState } from './empty-state.tsx'
-import { JumpButton } from './jump-button.tsx'
 import { MessageList } from './message-list.tsx'
 import { usePrompt } from './use-prompt.ts'
 import { useStickToEnd } from './use-stick-to-end.ts'
@@ -36,9 +35,27 @@ export function ChatView({ sessionId, onChange }: ChatViewProps) {
         <div className="column">
           {!isAtEnd && <JumpButton onJump={goToEnd} />}
           <ChatNotices chat={chat} onRetry={prompt.retry} />
-          <Composer prompt={prompt} status={status} onStop={chat.stop} />
+          <Composer prompt={prompt} onStop={chat.stop} />
         </div>
       </div>
     </main>
+  )
+}
+
+function EmptyState() {
+  return (
+    <div className="empty-state" data-testid="empty">
+      <Mark />
+      <p>Ask anything. You can reload, leave or lose the connection: the answer goes on.</p>
+    </div>
+  )
+}
+
+/** Leads back to the end after the user has scrolled up. */
+function JumpButton({ onJump }: { onJump: () => void }) {
+  return (
+    <button type="button" className="round-button jump-button" onClick={onJump} aria-label="Go to the newest message">
+      <DownIcon />
+    </button>
   )
 }

@@ -1,25 +1,21 @@
 import { useRef } from 'react'
 import type { KeyboardEvent } from 'react'
 import { SendIcon } from '../page/icons.tsx'
-import type { ChatStatus } from '../message/chat-message.ts'
-import { isAnswering } from './is-answering.ts'
 import { StopButton } from './stop-button.tsx'
 import { useFittingHeight, useFocusAtFirst } from './text-field.ts'
 import type { Prompt } from './use-prompt.ts'
 
 interface ComposerProps {
   readonly prompt: Prompt
-  readonly status: ChatStatus
   readonly onStop: () => Promise<void>
 }
 
 /** The field to write in. Enter sends, Shift+Enter begins a line; while an answer is made one can write but not send. */
-export function Composer({ prompt, status, onStop }: ComposerProps) {
-  const { text, setText, send } = prompt
+export function Composer({ prompt, onStop }: ComposerProps) {
+  const { text, setText, send, isBusy } = prompt
   const field = useRef<HTMLTextAreaElement>(null)
   useFittingHeight(field, text)
   useFocusAtFirst(field)
-  const isBusy = isAnswering(status)
   // A button that was pressed goes away or is disabled, and would take the focus with it.
   const keepFocus = () => field.current?.focus()
 

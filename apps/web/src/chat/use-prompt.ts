@@ -1,12 +1,13 @@
 import type { UseChatResult } from '@verbatim/client/react'
 import { useCallback, useState } from 'react'
-import { isAnswering } from './is-answering.ts'
 
 /** The prompt that is being written, and what can be done with it. */
 export interface Prompt {
   readonly text: string
   readonly setText: (text: string) => void
   readonly send: () => void
+  /** True while the server makes an answer: the user can stop it, and cannot send. */
+  readonly isBusy: boolean
   /** Does again what failed last. */
   readonly retry: () => void
   readonly regenerate: () => void
@@ -16,16 +17,16 @@ export interface Prompt {
 export function usePrompt(chat: UseChatResult, onSent: () => void): Prompt {
   const [text, setText] = useState('')
   const { send: sendPrompt, regenerate: askAgain, refresh, status } = chat
-  const canSend = !isAnswering(status)
+  const isBusy = status === 'starting' || status === 'streaming' || status === 'reconnecting'
 
   const send = useCallback(() => {
-    if (text.trim() === '' || !canSend) return
+    if (text.trim() === '' || isBusy) return
     setText('')
     onSent()
     void sendPrompt(text).then((isTaken) => {
       if (!isTaken) setText((newer) => (newer === '' ? text : `${text}\n\n${newer}`))
     })
-  }, [text, canSend, onSent, sendPrompt])
+  }, [text, isBusy, onSent, sendPrompt])
 
   const regenerate = useCallback(() => {
     onSent()
@@ -38,5 +39,5 @@ export function usePrompt(chat: UseChatResult, onSent: () => void): Prompt {
     else regenerate()
   }, [status, refresh, text, send, regenerate])
 
-  return { text, setText, send, retry, regenerate }
+  return { text, setText, send, isBusy, retry, regenerate }
 }

@@ -49,7 +49,7 @@ function scrollToEnd(box: HTMLElement): void {
   box.scrollTop = box.scrollHeight
 }
 
-/** Tells up from down: going up lets go however small the step, and only the end itself takes hold again. */
+/** The view stops sticking at any step up, however small, and sticks again only at the end. */
 function onUserScroll(box: HTMLElement, onStick: (isStuck: boolean) => void): () => void {
   let last = box.scrollTop
   const onScroll = () => {

@@ -1,7 +1,7 @@
+import { textOf } from '@verbatim/client'
 import { CopyButton } from './copy-button.tsx'
 import { MetricsLine } from './metrics-line.tsx'
 import { OutcomeLine } from './outcome-line.tsx'
-import { textOfBlocks } from './text-of-blocks.ts'
 import type { ChatMessage } from './chat-message.ts'
 
 interface AnswerFooterProps {
@@ -11,7 +11,7 @@ interface AnswerFooterProps {
 
 /** Under a finished answer: how it ended, what it took, what can be done with it. */
 export function AnswerFooter({ message, onRegenerate }: AnswerFooterProps) {
-  const text = textOfBlocks(message.content)
+  const text = textOf(message.content)
   return (
     <footer className="answer-footer">
       <OutcomeLine message={message} />

@@ -8,7 +8,7 @@ import { splitMarkdown } from './split-markdown.ts'
 
 /** Markdown as it comes. HTML in it is shown as text, never run. */
 export function Markdown({ source }: { source: string }) {
-  // A part's place is its identity: parts are only ever added behind, and only the last one grows.
+  // A part's place is its identity: new parts come after the others, and only the last one grows.
   return (
     <div className="markdown">
       {splitMarkdown(source).map((part, at) => (
@@ -54,7 +54,7 @@ function Anchor({ href = '', children, id }: ComponentProps<'a'>) {
   )
 }
 
-/** Not loaded by itself: an address that a model wrote can carry the conversation to somebody else's server. */
+/** Not loaded by itself: an address that a model wrote can carry the conversation to another server. */
 function ImageLink({ src, alt }: ComponentProps<'img'>) {
   return <Anchor href={typeof src === 'string' ? src : ''}>{alt === undefined || alt === '' ? 'Image' : alt}</Anchor>
 }

@@ -1,8 +1,8 @@
+import { textOf } from '@verbatim/client'
 import { memo } from 'react'
 import type { ChatMessage } from './chat-message.ts'
 import { AnswerFooter } from './answer-footer.tsx'
 import { MessageContent } from './message-content.tsx'
-import { textOfBlocks } from './text-of-blocks.ts'
 
 interface MessageItemProps {
   readonly message: ChatMessage
@@ -13,7 +13,7 @@ interface MessageItemProps {
 /** One message. A finished one is the same object in every render, so it is drawn once. */
 export const MessageItem = memo(function MessageItem({ message, onRegenerate }: MessageItemProps) {
   const { role, status, content, continuationOf } = message
-  if (role === 'user' && continuationOf !== null) return <Seam text={textOfBlocks(content)} />
+  if (role === 'user' && continuationOf !== null) return <Seam text={textOf(content)} />
   return (
     <li
       className="message"
@@ -24,7 +24,7 @@ export const MessageItem = memo(function MessageItem({ message, onRegenerate }: 
     >
       <span className="visually-hidden">{role === 'user' ? 'You said:' : 'The answer:'}</span>
       {role === 'user' ? (
-        <p className="prompt">{textOfBlocks(content)}</p>
+        <p className="prompt">{textOf(content)}</p>
       ) : (
         <Answer message={message} onRegenerate={onRegenerate} />
       )}

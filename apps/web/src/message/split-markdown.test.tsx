@@ -33,9 +33,9 @@ const answers: Readonly<Record<string, string>> = {
   'HTML over blank lines': '<pre>\na\n\nb\n</pre>\n\nafter\n\n<div>\n\n*text*\n\n</div>\n',
   'a comment over blank lines': 'a\n\n<!-- b\n\nc -->\n\nd\n',
   'tabs and carriage returns': 'one\r\n\r\n-\ttwo\r\n\r\n\tof two\r\n\r\nthree\r\n',
-  'a list right behind a text': 'text\n- a\n\n- b\n\nafter\n',
+  'a list right after a text': 'text\n- a\n\n- b\n\nafter\n',
   'a closing mark that is indented too far': `${fence}\na\n    ${fence}\n\nb\n${fence}\n\nend\n`,
-  'a fence behind an open fence in a quote': `> ${fence}\n  ${fence}\n\na\n\nb\n`,
+  'a fence after an open fence in a quote': `> ${fence}\n  ${fence}\n\na\n\nb\n`,
   'code beside its list': `1. one\n  ${fence}js\nlet a\n\nlet b\n  ${fence}\n\nend\n\nreally\n`,
   tasks: '- [x] done\n\n- [ ] open\n\nafter\n',
 }

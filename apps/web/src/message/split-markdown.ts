@@ -43,12 +43,12 @@ export function splitMarkdown(markdown: string): string[] {
   return parts
 }
 
-/** Tells whether a line behind a blank one cannot belong to the part before it. */
+/** Tells whether a line after a blank one cannot belong to the part before it. */
 function beginsBlock(line: string, part: string): boolean {
   return !/^\s/.test(line) && !(listItem.test(line) && listItem.test(part))
 }
 
-/** The fence that goes on behind `line`; `unclear` when only a full parser could tell. */
+/** The fence that goes on after `line`; `unclear` when only a full parser could tell. */
 function fenceAfter(fence: Fence | undefined, line: string, part: string): Fence | undefined | 'unclear' {
   if (fence === undefined) return openedFence(line, part)
   if (fence.place === 'top') return closes(line, fence.mark) ? undefined : fence

@@ -1,4 +1,4 @@
-import { useCallback, useState } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 import { ChatView } from '../chat/chat-view.tsx'
 import { SessionList } from '../session/session-list.tsx'
 import { openNewSession, useSessionId } from '../session/session-route.ts'
@@ -7,7 +7,6 @@ import { DemoBanner } from './demo-banner.tsx'
 import { Sidebar } from './sidebar.tsx'
 import { TopBar } from './top-bar.tsx'
 import { useServerConfig } from './server-config.ts'
-import { useTitle } from './use-title.ts'
 
 /** The page: the sessions on the left, one of them in the middle. */
 export function App() {
@@ -17,7 +16,9 @@ export function App() {
   const [isMenuOpen, setMenuOpen] = useState(false)
   const closeMenu = useCallback(() => setMenuOpen(false), [])
   const title = list.sessions.find((session) => session.id === sessionId)?.title ?? null
-  useTitle(title)
+  useEffect(() => {
+    document.title = title === null ? 'Verbatim' : `${title} · Verbatim`
+  }, [title])
 
   const startNew = useCallback(() => {
     openNewSession()

@@ -2,8 +2,8 @@
  * The page's address names the session (`#/s/<id>`), so that a reload or a shared link lands in the same one.
  * In the fragment, because then any server of static files can serve the page.
  */
+import { randomUuid } from '@verbatim/client'
 import { useSyncExternalStore } from 'react'
-import { newSessionId } from './new-session-id.ts'
 
 const prefix = '#/s/'
 
@@ -24,7 +24,7 @@ export function sessionIdOfHash(hash: string): string | undefined {
 
 /** Goes to a session that is not there yet; its first prompt makes it. */
 export function openNewSession(): void {
-  globalThis.location.hash = hrefOfSession(newSessionId())
+  globalThis.location.hash = hrefOfSession(randomUuid())
 }
 
 /** The session of the page's address. An address without one is given a new one. */
@@ -35,7 +35,7 @@ export function useSessionId(): string {
 function currentSessionId(): string {
   const named = sessionIdOfHash(globalThis.location.hash)
   if (named !== undefined) return named
-  const made = newSessionId()
+  const made = randomUuid()
   globalThis.history.replaceState(null, '', hrefOfSession(made))
   return made
 }

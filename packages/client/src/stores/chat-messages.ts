@@ -30,7 +30,7 @@ export interface ChatMessage {
 /** A run of this session that the loaded messages may not have in full. */
 export interface LocalRun {
   readonly runId: string
-  /** Null when somebody else sent it; then its user message is among the stored ones. */
+  /** Null when another page sent it; then its user message is among the stored ones. */
   readonly prompt: string | null
   readonly isStarted: boolean
   readonly answer: Answer
@@ -55,7 +55,7 @@ export function hasAnswer(stored: readonly Message[], runId: string): boolean {
   return stored.some((message) => message.role === 'assistant' && message.runId === runId)
 }
 
-/** The run that the newest message asked for and nobody has answered; undefined when there is none. */
+/** The run of the newest message when that is a prompt without an answer. */
 export function unansweredRun(stored: readonly Message[]): string | undefined {
   const newest = stored.at(-1)
   return newest?.role === 'user' ? (newest.runId ?? undefined) : undefined
@@ -70,7 +70,7 @@ export function visibleMessages(stored: readonly Message[], locals: readonly Loc
   return [...shown, ...ordered.flatMap((local) => messagesOf(local).filter(isNew))]
 }
 
-/** Nothing is said in answer to it yet, so it comes behind what is being said. */
+/** It has no answer yet, so it comes after the answer being made. */
 function waits({ answer }: LocalRun): boolean {
   return answer.lastSeq === 0 || answer.status === 'queued'
 }

@@ -70,7 +70,7 @@ export const chatStore: (client: VerbatimClient, sessionId: string) => ChatStore
   (client, sessionId) => new SessionChat(client, sessionId),
 )
 
-/** While somebody watches, the messages are asked for until they come; sooner when the browser wakes up. */
+/** While a component watches, the store asks for the messages until they come; sooner when the browser wakes up. */
 const loadRetry = {
   baseDelayMs: 500,
   maxDelayMs: 15_000,
@@ -113,7 +113,7 @@ class SessionChat implements ChatStore {
     this.subscribe = this.#publisher.subscribe
   }
 
-  /** Another tab's run may have been joined behind one of ours that waits for it. */
+  /** A run of this page may wait for another tab's run, which the store joined later. */
   get #active(): ActiveRun | undefined {
     return this.#runs.find(({ handle }) => handle.answer.status !== 'queued') ?? this.#runs[0]
   }

@@ -71,7 +71,7 @@ export function eventsOfLog(log: readonly EventBatch[]): RunEvent[] {
   return log.flatMap((batch) => batch.events)
 }
 
-/** The message that a run with this log leaves behind. */
+/** The message that a run with this log stores. */
 export function storedAnswer(log: readonly EventBatch[], seq = 2): Message {
   const answer = answerOf(log)
   return {

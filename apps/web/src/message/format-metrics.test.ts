@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { formatCount, formatDuration } from './format-figures.ts'
+import { formatCount, formatDuration } from './format-metrics.ts'
 
 test.each([
   [0, '0 ms'],
@@ -11,10 +11,10 @@ test.each([
   [9_960, '10 s'],
   [59_600, '1 min 0 s'],
   [125_000, '2 min 5 s'],
-])('%d ms reads as %s', (ms, text) => {
+])('The page shows %d ms as %s', (ms, text) => {
   expect(formatDuration(ms)).toBe(text)
 })
 
-test('counts are grouped', () => {
+test('The page groups the digits of a count', () => {
   expect(formatCount(1_234_567)).toBe('1,234,567')
 })
