@@ -7,7 +7,7 @@ import { batchAfter, lastSeqOf, terminalOf, toCursor, VerbatimError } from '@ver
 import type { EventBatch, RunId, SourceFollowOptions } from '@verbatim/core'
 import type { Connection } from './connection.ts'
 import { openStream } from './open-stream.ts'
-import type { SseFrame } from './parse-sse.ts'
+import type { SseFrame } from './open-stream.ts'
 import { createReconnect } from './reconnect.ts'
 import type { Reconnect } from './reconnect.ts'
 import { errorOfShape, isPassing, toVerbatimError } from './to-error.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createSseParser } from './parse-sse.ts'
-import type { SseFrame } from './parse-sse.ts'
+import { createSseParser } from './open-stream.ts'
+import type { SseFrame } from './open-stream.ts'
 
 function parseBytes(bytes: Uint8Array, cuts: readonly number[]): SseFrame[] {
   const parser = createSseParser()
@@ -19,7 +19,7 @@ const frame = fc.record({
 })
 const eol = fc.constantFrom('\n', '\r\n', '\r')
 
-describe('parse-sse', () => {
+describe('the parser of event streams', () => {
   it('gives the same frames however the bytes are cut', () => {
     const input = fc.record({
       frames: fc.array(frame, { maxLength: 6 }),
