@@ -19,7 +19,7 @@ async function appendConcurrently(engine: Engine, input: AppendInput): Promise<M
 }
 
 describe('append a message', () => {
-  it('with the same id and content again is the same message; with other content it is refused', async () => {
+  it('an append that is repeated returns the same message, and one with other content is refused', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const { messages } = test.engine
     const message = { sessionId, role, content: 'Imported', messageId: crypto.randomUUID() }
@@ -37,7 +37,7 @@ describe('append a message', () => {
     expect((await test.engine.sessions.get(ada, sessionId)).messageCount).toBe(1)
   })
 
-  it('only when the session has as many messages as the caller believes', async () => {
+  it('an append with an expected head is stored only when the session has that many messages', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const { messages } = test.engine
     await messages.append(ada, { sessionId, role, content: 'one', expectedHead: 0 })
@@ -49,7 +49,7 @@ describe('append a message', () => {
     expect(await messages.append(ada, { sessionId, role, content: 'two', expectedHead: 1 })).toMatchObject({ seq: 2 })
   })
 
-  it('again behind an answer that was lost is the same message, whatever its head is by now', async () => {
+  it('an append that is repeated after a lost answer returns the same message, whatever the head is by then', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const { messages } = test.engine
     const first = { sessionId, role, content: 'one', messageId: crypto.randomUUID(), expectedHead: 0 }
@@ -62,7 +62,7 @@ describe('append a message', () => {
     expect((await test.engine.sessions.get(ada, sessionId)).messageCount).toBe(2)
   })
 
-  it('of many writers on two processes with one expected head lets exactly one through', async () => {
+  it('of many appends on two processes with one expected head exactly one is stored', async () => {
     await using database = await openDatabase()
     const agents = [scriptAgent([])]
     await using first = openEngine(database, { agents })
@@ -78,7 +78,7 @@ describe('append a message', () => {
     for (const reason of reasons) expect(reason).toMatchObject({ code: 'HEAD_MOVED' })
   })
 
-  it('of many writers at once makes a dense order without a gap', async () => {
+  it('many appends at once make a dense order without a gap', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const { messages } = test.engine
     const contents = Array.from({ length: 24 }, (_, at) => `message ${at}`)
@@ -90,7 +90,7 @@ describe('append a message', () => {
     expect(new Set(items.map((message) => JSON.stringify(message.content))).size).toBe(24)
   })
 
-  it('to a busy session is refused, naming the run', async () => {
+  it('an append to a busy session is refused and names the run', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const activeRunId = await startRun(test.engine)
@@ -101,7 +101,7 @@ describe('append a message', () => {
     expect(await test.engine.messages.append(ada, { sessionId, role, content: 'Me too' })).toMatchObject({ seq: 3 })
   })
 
-  it('keeps blocks as they are, and gives them to the agent', async () => {
+  it('an append keeps its blocks as they are, and the agent receives them', async () => {
     const seen: unknown[] = []
     await using test = await openOne({
       agents: [
@@ -152,7 +152,7 @@ describe('too large', () => {
     await expectNothingStored(test.database)
   })
 
-  it('an unknown agent is refused and nothing is stored', async () => {
+  it('a prompt for an unknown agent is refused and nothing is stored', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     await expect(startRun(test.engine, { agentId: 'nobody' })).rejects.toMatchObject({
       code: 'AGENT_NOT_FOUND',

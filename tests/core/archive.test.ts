@@ -33,7 +33,7 @@ async function collect(engine: ReturnType<typeof createEngine>, runId: string, a
   return events
 }
 
-it('keeps every cursor valid when an ended run is archived into one document', async () => {
+it('every cursor stays valid when an ended run is archived into one document', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const db = database.client.db(database.databaseName)
   const runId = crypto.randomUUID()
@@ -51,7 +51,7 @@ it('keeps every cursor valid when an ended run is archived into one document', a
   await expect(collect(archiver, runId, streamed.length + 1)).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
 })
 
-it('loses nothing for a reader in the middle of a log that is being emptied', async () => {
+it('a reader in the middle of a log loses nothing while the log is archived', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const db = database.client.db(database.databaseName)
   const runId = crypto.randomUUID()
@@ -75,7 +75,7 @@ it('loses nothing for a reader in the middle of a log that is being emptied', as
   expect(await collect(engine, runId)).toEqual(streamed)
 })
 
-it('keeps a zombie out of a run that is long archived', async () => {
+it('a zombie cannot write to an archived run', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const { eventLog } = database.storage
   const runId = crypto.randomUUID()
@@ -95,7 +95,7 @@ it('keeps a zombie out of a run that is long archived', async () => {
   expect(await collect(engine, runId)).toEqual(streamed)
 })
 
-it('tells expired events from a run that never was, and still says how an expired run ended', async () => {
+it('a follow tells expired events from an unknown run and still says how the run ended', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const db = database.client.db(database.databaseName)
   const runId = crypto.randomUUID()

@@ -7,7 +7,7 @@ import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from
 import { expectIdle } from '../support/leaks.ts'
 
 describe('cancel', () => {
-  it('in mid-answer keeps the part that was streamed, says where the run ended, and stops the agent', async () => {
+  it('a cancel in mid-answer keeps the streamed part, says where the run ended and stops the agent', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
@@ -29,14 +29,14 @@ describe('cancel', () => {
     agent.end()
   })
 
-  it('before the first token leaves an empty, cancelled answer', async () => {
+  it('a cancel before the first token leaves an empty, cancelled answer', async () => {
     await using test = await openOne({ agents: [manualAgent()] })
     const runId = await startRun(test.engine)
     expect(await test.engine.runs.cancel(ada, runId)).toMatchObject({ status: 'cancelled', finalSeq: 2 })
     expect(await answerMessage(test.engine, runId)).toMatchObject({ status: 'cancelled', content: [] })
   })
 
-  it('twice, ten times at once, and after the end changes nothing more and says so', async () => {
+  it('a cancel that is repeated, comes ten times at once or comes after the end changes nothing and says so', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
@@ -54,7 +54,7 @@ describe('cancel', () => {
     expect((await answerMessage(engine, done)).status).toBe('completed')
   })
 
-  it('from another process reaches the run long before a heartbeat, by default within the wait of the call', async () => {
+  it('a cancel on another process reaches the run long before a heartbeat', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     // No heartbeat falls into the test: only the look for intents can bring this one.
@@ -71,7 +71,7 @@ describe('cancel', () => {
     expect(agent.wasStopped).toBe(true)
   })
 
-  it('of a run that its process is too busy to hear of answers after the wait, and the intent stands', async () => {
+  it('a cancel whose process does not hear it answers after the wait, and the request stays', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent], options: shortLeases })
@@ -81,13 +81,13 @@ describe('cancel', () => {
     expect(answerFrom(await followAll(second, runId)).status).toBe('cancelled')
   })
 
-  it('of a run that is not there says so', async () => {
+  it('a cancel of an unknown run says that there is none', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const nowhere = test.engine.runs.cancel(ada, crypto.randomUUID())
     await expect(nowhere).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   })
 
-  it('of an agent that ignores its signal ends the run all the same', async () => {
+  it('a cancel ends a run whose agent ignores its signal', async () => {
     const agent = manualAgent({ ignoresSignal: true })
     await using test = await openOne({ agents: [agent] })
     const runId = await startRun(test.engine)

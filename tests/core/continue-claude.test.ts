@@ -130,7 +130,7 @@ async function followBoth(engine: Engine, runId: string): Promise<RunEvent[][]> 
   return [first, await followAll(engine, next ?? '')]
 }
 
-it('goes on from text that was cut: the model sees its own words, then a user message', async () => {
+it('a continuation of cut text gives the model its own words and then a user message', async () => {
   const { asked, answers } = await continueAfter([cut([begin, ...textBlock('One, two, ')]), rest])
   expect(asked[1]).toMatchObject([
     { role: 'user', content: [{ type: 'text', text: 'Go' }] },
@@ -143,14 +143,14 @@ it('goes on from text that was cut: the model sees its own words, then a user me
   ])
 })
 
-it('goes on from thinking that was cut: unsigned, it is left out', async () => {
+it('a continuation of cut thinking leaves the unsigned thinking out', async () => {
   const unsigned = [begin, ...thinkingBlock(0, 'Let me see', 'sig')].slice(0, -2)
   const { asked, answers } = await continueAfter([unsigned, rest])
   expect(asked[1]?.map(({ role }) => role)).toEqual(['user'])
   expect(answers[0]?.content).toEqual([{ type: 'thinking', thinking: 'Let me see', signature: '' }])
 })
 
-it('goes on from text behind whole thinking: signed, it is kept as it was', async () => {
+it('a continuation of text after whole thinking keeps the signed thinking as it was', async () => {
   const { asked } = await continueAfter([
     cut([begin, ...thinkingBlock(0, 'Let me see', 'signed'), ...textBlock('I think', 1)]),
     rest,
@@ -169,7 +169,7 @@ function payTool(run: (paid: number) => Promise<string>, idempotent = false) {
   return { count, tools: [pay] }
 }
 
-it('goes on from tool input that was cut: the call is left out, and its tool has not run', async () => {
+it('a continuation of cut tool input leaves the call out, and the tool has not run', async () => {
   const { count, tools } = payTool(async () => 'paid')
   const half = cut([begin, ...textBlock('I pay. '), ...payment(1, 'toolu_1', '{"eur')])
   const { asked, answers } = await continueAfter([half, rest], { tools })
@@ -189,7 +189,7 @@ function hangingTool(idempotent = false) {
 
 const asksToPay = [begin, ...textBlock('I pay. '), ...payment(1, 'toolu_1'), ...callEnd('tool_use')]
 
-it('goes on from a tool that was running: its outcome is told as unknown, and it does not run again', async () => {
+it('a continuation of a running tool reports an unknown outcome and does not run the tool again', async () => {
   const { count, ...given } = hangingTool()
   const { asked, answers } = await continueAfter([asksToPay, rest], given)
   expect(asked[1]).toMatchObject([
@@ -206,7 +206,7 @@ it('goes on from a tool that was running: its outcome is told as unknown, and it
   expect([count.paid, answers[1]?.status]).toEqual([1, 'completed'])
 })
 
-it('does not run that tool again even when the model asks for the same call once more', async () => {
+it('a continuation does not run that tool again when the model repeats the call', async () => {
   const { count, ...given } = hangingTool()
   const again = [begin, ...payment(0, 'toolu_2'), ...callEnd('tool_use')]
   const { answers } = await continueAfter([asksToPay, again, rest], given)
@@ -218,7 +218,7 @@ it('does not run that tool again even when the model asks for the same call once
   ])
 })
 
-it('runs it for another input, and again when the tool says that this does no harm', async () => {
+it('a continuation runs the tool for another input, and runs an idempotent tool again', async () => {
   const other = hangingTool()
   const another = [begin, ...payment(0, 'toolu_2', '{"euros":6}'), ...callEnd('tool_use')]
   await continueAfter([asksToPay, another, rest], { tools: other.tools, lostWhen: other.lostWhen })
@@ -228,7 +228,7 @@ it('runs it for another input, and again when the tool says that this does no ha
   expect([other.count.paid, harmless.count.paid]).toEqual([2, 2])
 })
 
-it('keeps the results of tools that had answered, and goes on behind them', async () => {
+it('a continuation keeps the results of tools that had answered', async () => {
   const { count, tools } = payTool(async () => 'receipt 1')
   const half = cut([begin, ...textBlock('Done, ')])
   const { asked } = await continueAfter([asksToPay, half, rest], {
@@ -245,7 +245,7 @@ it('keeps the results of tools that had answered, and goes on behind them', asyn
   expect(count.paid).toBe(1)
 })
 
-it('lets a person decide to make the call again: the next turn is an ordinary one', async () => {
+it('the turn after a continuation may run the tool again, because a person asks for it', async () => {
   await using database = await openDatabase()
   const again = [begin, ...payment(0, 'toolu_2'), ...callEnd('tool_use')]
   await using provider = await startStrictProvider([asksToPay, rest, again, rest])

@@ -32,7 +32,7 @@ async function loseWithOneBehind(whenBusy: 'queue' | 'replace') {
   return { database, runId, behind }
 }
 
-it('a prompt that waits is asked behind the whole answer, not between its parts', async () => {
+it('a queued prompt is asked after the whole answer, not between its parts', async () => {
   const { database, runId, behind } = await loseWithOneBehind('queue')
   const agent = scriptAgent(answerOf(['the rest']), { id: 'hand', onCrash: 'continue' })
   await using engine = openEngine(database, { agents: [agent], options })
@@ -53,7 +53,7 @@ it('a prompt that waits is asked behind the whole answer, not between its parts'
   await database[Symbol.asyncDispose]()
 })
 
-it('a prompt that replaces a lost answer is asked at once: nothing goes on from it', async () => {
+it('a prompt that replaces a lost answer is asked at once, and nothing continues the answer', async () => {
   const { database, runId, behind } = await loseWithOneBehind('replace')
   const agent = scriptAgent(answerOf(['an answer']), { id: 'hand', onCrash: 'continue' })
   await using engine = openEngine(database, { agents: [agent], options })

@@ -57,7 +57,7 @@ async function loseInMidText(database: TestDatabase, agent: Agent, text = 'One, 
 }
 
 describe('a run whose process is lost in mid-answer', () => {
-  it('is interrupted and continued in one step, and a follower anywhere reads on to the whole answer', async () => {
+  it('a lost run is interrupted and continued in one step, and a follower anywhere reads the whole answer', async () => {
     await using database = await openDatabase()
     const first = manualAgent({ id: 'speaker', onCrash })
     const second = manualAgent({ id: 'speaker', onCrash })
@@ -97,7 +97,7 @@ describe('a run whose process is lost in mid-answer', () => {
     await expectIdle(taker)
   })
 
-  it('keeps its session busy throughout, and frees it with the end of the answer', async () => {
+  it('a session stays busy over a continuation and is free at the end of the answer', async () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
@@ -111,7 +111,7 @@ describe('a run whose process is lost in mid-answer', () => {
     agent.end()
   })
 
-  it('is only interrupted where the agent is not told to continue, or is not known', async () => {
+  it('a lost run is only interrupted when its agent does not continue or is unknown', async () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
@@ -124,7 +124,7 @@ describe('a run whose process is lost in mid-answer', () => {
     expect((await messagesOf(cautious)).map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
   })
 
-  it('is not continued when its user asked to stop it: it is cancelled, with the part it has', async () => {
+  it('a lost run that its user asked to stop is cancelled with the part it has', async () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
@@ -135,7 +135,7 @@ describe('a run whose process is lost in mid-answer', () => {
     expect(agent.requests).toHaveLength(0)
   })
 
-  it('is not continued when its user asks to stop it while it is being taken over', async () => {
+  it('a lost run that its user stops during the takeover is cancelled', async () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
@@ -153,7 +153,7 @@ describe('a run whose process is lost in mid-answer', () => {
     expect((await taker.sessions.get(ada, 'session-1')).activeRunId).toBeNull()
   })
 
-  it('is not continued when the model had said all it wanted: only the end was missing', async () => {
+  it('a lost run whose model had finished is completed without a continuation', async () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash })
     const speaker = manualAgent({ onCrash })
@@ -169,7 +169,7 @@ describe('a run whose process is lost in mid-answer', () => {
     expect(agent.requests).toHaveLength(0)
   })
 
-  it('is continued at once by another process when its own is drained', async () => {
+  it('another process continues a run at once when the process of the run drains', async () => {
     await using database = await openDatabase()
     const speaker = manualAgent({ onCrash })
     const agent = manualAgent({ onCrash })
@@ -187,7 +187,7 @@ describe('a run whose process is lost in mid-answer', () => {
     expect(events.map((log) => textOf(answerFrom(log).content))).toEqual(['before', ' and after'])
   })
 
-  it('is continued with its question in view, however small the window and long the chain', async () => {
+  it('a continuation has its question in view, however small the window and long the chain is', async () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash, maxHistoryMessages: 1 })
     let runId = await loseInMidText(database, agent)
@@ -241,14 +241,14 @@ describe('a takeover that is lost itself', () => {
     return { chain, messages, runs, activeRunId, request: agent.requests[0] }
   }
 
-  it('before its commit leaves nothing behind: the next one takes over as if nobody had', async () => {
+  it('a takeover that is lost before its commit leaves nothing, and the next process takes the run over', async () => {
     const { chain, messages, runs, activeRunId } = await chainAfter('before')
     expect(chain.events.map((log) => answerFrom(log).status)).toEqual(['interrupted', 'completed'])
     expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
     expect([runs.length, activeRunId]).toEqual([2, null])
   })
 
-  it('behind its commit leaves a run that nobody drives: it is taken over like any other, and the chain goes on', async () => {
+  it('a continuation that no process drives is taken over like any other run', async () => {
     const { chain, messages, runs, activeRunId, request } = await chainAfter('after')
     const answers = chain.events.map(answerFrom)
     expect(answers.map(({ status }) => status)).toEqual(['interrupted', 'interrupted', 'completed'])
@@ -258,7 +258,7 @@ describe('a takeover that is lost itself', () => {
     expect(request?.messages).toHaveLength(5)
   })
 
-  it('and repeats its transaction starts no second linked run', async () => {
+  it('a takeover that repeats its transaction starts one continuation', async () => {
     await using database = await openDatabase()
     const runId = await loseInMidText(database, manualAgent({ onCrash }))
     const { runRepository } = database.storage
@@ -284,7 +284,7 @@ describe('a takeover that is lost itself', () => {
   it.each([
     ['does not reach the database', { closeConnection: true }],
     ['lands, and its answer is lost', { writeConcernError: { code: 91, errmsg: 'Shutting down' } }],
-  ])('whose commit %s still starts one linked run', async (_name, failure) => {
+  ])('a takeover whose commit %s starts one continuation', async (_name, failure) => {
     const appName = `continue-${crypto.randomUUID()}`
     const uri = new URL(inject('mongoUri'))
     uri.searchParams.set('appName', appName)
@@ -302,7 +302,7 @@ describe('a takeover that is lost itself', () => {
     expect([events.length, runs.length, (await messagesOf(taker)).length]).toEqual([2, 2, 4])
   })
 
-  it('by a zombie that writes once more has that part in the history of the linked run', async () => {
+  it('what a zombie writes once more is in the history of the continuation', async () => {
     await using database = await openDatabase()
     const runId = await loseInMidText(database, manualAgent({ onCrash }))
     const { runRepository, eventLog } = database.storage
@@ -364,7 +364,7 @@ function speakOnce(agent: ReturnType<typeof manualAgent>, text: string): void {
 }
 
 describe('a run that takes every process down', () => {
-  it('stops after three continuations by default', async () => {
+  it('a run stops after three continuations by default', async () => {
     await using database = await openDatabase()
     const { chain, calls, messages } = await loseEachTime(database, {})
     expect([chain.events.length, calls]).toEqual([4, 4])
@@ -375,7 +375,7 @@ describe('a run that takes every process down', () => {
     expect(messages).toHaveLength(8)
   })
 
-  it('stops after as many continuations as its agent allows, also none', async () => {
+  it('a run stops after as many continuations as its agent allows', async () => {
     for (const maxContinuations of [0, 1]) {
       await using database = await openDatabase()
       const { chain } = await loseEachTime(database, { continuation: { maxContinuations } })
@@ -383,7 +383,7 @@ describe('a run that takes every process down', () => {
     }
   })
 
-  it('stops when the chain has put out more tokens than allowed, counted by what was said where no count came', async () => {
+  it('a run stops when its continuations have put out more tokens than allowed', async () => {
     await using database = await openDatabase()
     const words = 'x'.repeat(4_000) // about 1,000 tokens a run
     const { chain } = await loseEachTime(database, { continuation: { maxOutputTokens: 1_500 } }, words)
@@ -391,7 +391,7 @@ describe('a run that takes every process down', () => {
     expect(chain.events.at(-1)?.at(-1)).toMatchObject({ error: { data: { kind: 'output_tokens' } } })
   })
 
-  it('stops when the chain has cost more than allowed, where prices are given', async () => {
+  it('a run stops when its continuations have cost more than allowed', async () => {
     await using database = await openDatabase()
     const prices = { input: 3, output: 0, cacheRead: 0, cacheWrite: 0 }
     // 1,000 input tokens a run cost 0.003 dollars.
@@ -412,7 +412,7 @@ describe('a tool that was running when its process was lost', () => {
     ...messageEnd('tool_use', 9),
   ]
 
-  it('runs only when the log knows of its call', async () => {
+  it('a tool runs only when the log holds its call', async () => {
     await using database = await openDatabase()
     const { eventLog } = database.storage
     const stored: RunEvent[] = []
@@ -443,38 +443,41 @@ describe('a tool that was running when its process was lost', () => {
     expect(storedAtCall).toEqual(asks.map(({ type }) => type))
   })
 
-  it.each(['continue', 'interrupt'] as const)('has its outcome told as unknown, with onCrash %s', async (policy) => {
-    await using database = await openDatabase()
-    const started = Promise.withResolvers<void>()
-    const payer: Agent = {
-      id: 'payer',
-      onCrash: policy,
-      async *stream(_request, signal) {
-        yield* asks
-        started.resolve()
-        await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-      },
-    }
-    await using lost = openCrashableEngine(database, { agents: [payer], options })
-    const runId = await startRun(lost.engine)
-    await started.promise
-    await lost.crash()
-    const agent = manualAgent({ id: 'payer', onCrash: policy })
-    await using taker = openEngine(database, { agents: [agent], options })
-    const events = await followAll(taker, runId)
-    expect(events.slice(-2)).toMatchObject([
-      { type: 'tool_result', tool_use_id: 'toolu_1', content: unknownOutcome, is_error: true },
-      { type: 'run_interrupted', metrics: { tools: [{ name: 'pay', calls: 1, errors: 1 }] } },
-    ])
-    expect(events.filter(isTerminalEvent)).toHaveLength(1)
-    const message = await answerMessage(taker, runId)
-    expect(message.content).toEqual(answerFrom(events).content)
-    expect((await taker.runs.get(ada, runId)).lastSeq).toBe(events.length)
-    agent.end()
-    if (policy === 'continue') await followChain(taker, runId)
-  })
+  it.each(['continue', 'interrupt'] as const)(
+    'a lost tool call is reported as unknown with onCrash %s',
+    async (policy) => {
+      await using database = await openDatabase()
+      const started = Promise.withResolvers<void>()
+      const payer: Agent = {
+        id: 'payer',
+        onCrash: policy,
+        async *stream(_request, signal) {
+          yield* asks
+          started.resolve()
+          await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        },
+      }
+      await using lost = openCrashableEngine(database, { agents: [payer], options })
+      const runId = await startRun(lost.engine)
+      await started.promise
+      await lost.crash()
+      const agent = manualAgent({ id: 'payer', onCrash: policy })
+      await using taker = openEngine(database, { agents: [agent], options })
+      const events = await followAll(taker, runId)
+      expect(events.slice(-2)).toMatchObject([
+        { type: 'tool_result', tool_use_id: 'toolu_1', content: unknownOutcome, is_error: true },
+        { type: 'run_interrupted', metrics: { tools: [{ name: 'pay', calls: 1, errors: 1 }] } },
+      ])
+      expect(events.filter(isTerminalEvent)).toHaveLength(1)
+      const message = await answerMessage(taker, runId)
+      expect(message.content).toEqual(answerFrom(events).content)
+      expect((await taker.runs.get(ada, runId)).lastSeq).toBe(events.length)
+      agent.end()
+      if (policy === 'continue') await followChain(taker, runId)
+    },
+  )
 
-  it('is not told so when the call was not whole: that one never ran', async () => {
+  it('a tool call that was not whole is not reported as unknown, because it never ran', async () => {
     await using database = await openDatabase()
     const speaker = manualAgent({ onCrash })
     await using lost = openCrashableEngine(database, { agents: [speaker], options })
@@ -490,7 +493,7 @@ describe('a tool that was running when its process was lost', () => {
   })
 })
 
-it('leases of lost processes lapse for everybody at once, and each run is continued once', async () => {
+it('every process sees the expired leases at once, and each run is continued once', async () => {
   await using database = await openDatabase()
   const speaker = manualAgent({ onCrash })
   await using lost = openCrashableEngine(database, { agents: [speaker], options })

@@ -27,7 +27,7 @@ function wordsAgent(words: readonly string[], pause: () => Promise<void> = () =>
 }
 
 describe('the engine', () => {
-  it('turns a prompt into a stored answer that equals what was streamed', async () => {
+  it('a prompt becomes a stored answer that equals what was streamed', async () => {
     await using test = await openTestEngine({ uri: inject('mongoUri'), agents: [wordsAgent(['Hel', 'lo ', 'world'])] })
     const { engine } = test
     const runId = crypto.randomUUID()
@@ -52,7 +52,7 @@ describe('the engine', () => {
     expect((await engine.sessions.get(ada, 's1')).activeRunId).toBeNull()
   })
 
-  it('replays from every cursor exactly the rest', async () => {
+  it('a follow from every cursor replays exactly the rest', async () => {
     const words = Array.from({ length: 40 }, (_, at) => `w${at} `)
     await using test = await openTestEngine({
       uri: inject('mongoUri'),

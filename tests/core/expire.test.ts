@@ -11,7 +11,7 @@ const agents = [scriptAgent(answerOf([canary, canary]))]
 const still = { sweepMs: 600_000, archiveDelayMs: 600_000 }
 const sweeping = { archiveDelayMs: 1, eventRetentionMs: 1, sweepMs: 20 }
 
-it('is removed by two sweepers at once, with receipts that count each run once', async () => {
+it('two sweepers at once remove expired events with receipts that count each run once', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   await using engine = openEngine(database, { agents, options: still })
   const runIds = Array.from({ length: 12 }, () => crypto.randomUUID())
@@ -41,7 +41,7 @@ it('is removed by two sweepers at once, with receipts that count each run once',
   expect(await collectionsWith(database, canary)).toEqual(['messages'])
 })
 
-it('is counted once, although an archiver that was slow marks it again behind the sweeper', async () => {
+it('an expired run is counted once when a slow archiver marks it again after the sweeper', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   const events = await followAll(engine, await startRun(engine, { runId: 'slowly-archived' }))
@@ -57,7 +57,7 @@ it('is counted once, although an archiver that was slow marks it again behind th
   expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 1, events: events.length } }])
 })
 
-it('ends a follower that is in the middle', async () => {
+it('a follower in the middle of a log ends when its events expire', async () => {
   await using test = await openLongLog(canary, still)
   const { engine, database } = test
   const runId = await startRun(engine)
@@ -81,7 +81,7 @@ it('ends a follower that is in the middle', async () => {
   }
 })
 
-it('takes the events of a deleted session along with it, counted once', async () => {
+it('a sweep takes the events of a deleted session along and counts them once', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   const events = await followAll(engine, await startRun(engine))

@@ -6,7 +6,7 @@ import { expect, it, vi } from 'vitest'
 import { env } from '../support/env.ts'
 import { waitOptions } from '../support/follow.ts'
 
-it('keeps one stream open while there is nothing to tell, and opens another when that one is never answered', async () => {
+it('the watcher keeps one stream open while nothing happens and replaces a stream that is never answered', async () => {
   // A server of its own: there is one fail point a server, and other tests use it.
   await using mongo = await startReplicaSet({ env, nodes: 1, setParameters: { enableTestCommands: 1 } })
   const appName = 'watch'

@@ -63,7 +63,7 @@ function powerCutAt(write: number, when: 'before' | 'behind'): Interceptor {
   }
 }
 
-it('goes on wherever it was broken off, and its receipt counts everything once', async () => {
+it('a purge goes on wherever it was broken off, and its receipt counts everything once', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   let steps = 0
@@ -93,7 +93,7 @@ it('goes on wherever it was broken off, and its receipt counts everything once',
   expect(steps).toBe(12)
 }, 120_000)
 
-it('is done once by three at once', async () => {
+it('a purge by three processes at once happens once', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   const events = await fill(engine, database, 'session-1')
@@ -105,7 +105,7 @@ it('is done once by three at once', async () => {
   await expectTombstones(database, { runs: 2 })
 })
 
-it('does not count again when it has counted, even for one that began to count before', async () => {
+it('a purge that has counted does not count again, even for a process that began to count before', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   const events = await fill(engine, database, 'session-1')
@@ -129,7 +129,7 @@ it('does not count again when it has counted, even for one that began to count b
   await expectTombstones(database, { runs: 2 })
 })
 
-it('removes nothing while a run goes on', async () => {
+it('a purge removes nothing while a run goes on', async () => {
   const agent = manualAgent()
   await using test = await openOne({ agents: [agent], options: still })
   const { engine, database } = test
@@ -149,7 +149,7 @@ it('removes nothing while a run goes on', async () => {
   await expectTombstones(database, { runs: 1 })
 })
 
-it('shuts the log to a zombie, and what one repeats of before is shown to nobody and swept', async () => {
+it('a purge shuts the log to a zombie, and what the zombie repeats is swept and never shown', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   const runId = await startRun(engine, { message: canary })
@@ -187,7 +187,7 @@ it('shuts the log to a zombie, and what one repeats of before is shown to nobody
   expect(await receiptsOf(database)).toHaveLength(1)
 })
 
-it('leaves no archive that was being made meanwhile', async () => {
+it('a purge leaves no archive that was made meanwhile', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   const runId = await startRun(engine, { message: canary })
@@ -205,7 +205,7 @@ it('leaves no archive that was being made meanwhile', async () => {
   await expectTombstones(database, { runs: 1 })
 })
 
-it('ends a follower that is in the middle of a log which vanishes', async () => {
+it('a purge ends a follower in the middle of the log', async () => {
   await using test = await openLongLog(canary, still)
   const { engine, database } = test
   const runId = await startRun(engine, { message: canary })
@@ -221,7 +221,7 @@ it('ends a follower that is in the middle of a log which vanishes', async () => 
   await expectTombstones(database, { runs: 1 })
 })
 
-it('tells a follower that waits for a run of another process', async () => {
+it('a purge ends a follower that waits for a run of another process', async () => {
   await using test = await openOne({ agents, options: still })
   const { engine, database } = test
   const runId = await startRun(engine, { message: canary })

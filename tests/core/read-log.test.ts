@@ -30,7 +30,7 @@ async function openLog(sizes: readonly number[]) {
   return { database, eventLog, key, events }
 }
 
-it('stops before the batch that would make it more than asked for, but always brings one', async () => {
+it('a read of the log stops before the batch that would exceed its limit and always returns one', async () => {
   const { database, eventLog, key } = await openLog([100, 100, 100, 400, 1])
   await using _database = database
   const seqsAfter = async (after: number) =>
@@ -41,7 +41,7 @@ it('stops before the batch that would make it more than asked for, but always br
   expect(await seqsAfter(4)).toEqual([5, 6])
 })
 
-it('brings an archived run in parts no longer than a look at the log, and all of it', async () => {
+it('a read of an archive returns all of the run in parts no longer than a read of the log', async () => {
   const { database, eventLog, key, events } = await openLog([100, 100, 100, 400, 1])
   await using _database = database
   await eventLog.archive(key, { expiresAt: new Date('2999-01-01') })

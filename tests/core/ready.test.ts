@@ -6,7 +6,7 @@ import { openDatabase, openEngine } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
 
 describe('readiness', () => {
-  it('is refused while an index that order depends on is missing, and given when it is made again', async () => {
+  it('readiness is refused while a required index is missing and given when the index is back', async () => {
     await using database = await openDatabase()
     await using engine = openEngine(database, { agents: [scriptAgent([])] })
     const messages = database.client.db(database.databaseName).collection('messages')
@@ -21,7 +21,7 @@ describe('readiness', () => {
     await engine.ready()
   })
 
-  it('is refused while a collection is missing, or not clustered', async () => {
+  it('readiness is refused while a collection is missing or not clustered', async () => {
     await using database = await openDatabase()
     await using engine = openEngine(database, { agents: [scriptAgent([])] })
     const db = database.client.db(database.databaseName)
@@ -31,7 +31,7 @@ describe('readiness', () => {
     await expect(engine.ready()).rejects.toMatchObject({ message: expect.stringContaining('clustered index') })
   })
 
-  it('names the collection when what is stored is in the way of an index', async () => {
+  it('readiness names the collection whose documents prevent an index', async () => {
     await using database = await openDatabase()
     const messages = database.client.db(database.databaseName).collection('messages')
     await messages.dropIndex('session_order')

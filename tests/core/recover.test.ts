@@ -33,7 +33,7 @@ function withoutEndOf(database: TestDatabase, runId: string | undefined) {
   return { asked, runRepository: poisoned }
 }
 
-it('goes on to the next lost run when one does not get to its end', async () => {
+it('recovery goes on to the next lost run when one does not reach its end', async () => {
   await using database = await openDatabase()
   const [poison, ...others] = await loseRuns(database, 3)
   const { asked, runRepository } = withoutEndOf(database, poison)
@@ -45,7 +45,7 @@ it('goes on to the next lost run when one does not get to its end', async () => 
   expect((await taker.runs.get(ada, poison ?? '')).status).toBe('running')
 })
 
-it('goes on at once when the end of one fails, and reports nothing but the kind of failure', async () => {
+it('recovery goes on at once when the end of a run fails and logs only the kind of failure', async () => {
   await using database = await openDatabase()
   const [poison = '', other = ''] = await loseRuns(database, 2)
   const { runRepository } = database.storage
@@ -72,7 +72,7 @@ it('goes on at once when the end of one fails, and reports nothing but the kind 
   expect(JSON.stringify(warn.mock.calls)).not.toContain('secret')
 })
 
-it('gives back what it was about to take over when its process leaves', async () => {
+it('recovery releases what it was about to take over when its process drains', async () => {
   await using database = await openDatabase()
   const [runId = ''] = await loseRuns(database, 1)
   const { asked, runRepository } = withoutEndOf(database, runId)
@@ -86,7 +86,7 @@ it('gives back what it was about to take over when its process leaves', async ()
   expect((await followAll(staying, runId)).at(-1)).toMatchObject({ type: 'run_interrupted' })
 })
 
-it('gives back a run whose claim is answered only after its process began to leave', async () => {
+it('recovery releases a run whose claim is answered after its process began to drain', async () => {
   await using database = await openDatabase()
   const [runId = ''] = await loseRuns(database, 1)
   const { runRepository } = database.storage

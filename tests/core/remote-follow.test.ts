@@ -9,7 +9,7 @@ import { followAll, waitOptions, startRun } from '../support/follow.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
-it('wakes a follower of a run that another process writes by the change stream, without the poll', async () => {
+it('the change stream wakes a follower of a run that another process writes, without the poll', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const arrived = new EventTarget()
   const agent: Agent = {
@@ -115,7 +115,7 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
   }
 }
 
-it('reads what a follower is behind only once, however many hints come meanwhile', async () => {
+it('a follower reads what it has not seen once, however many hints come meanwhile', async () => {
   const looks: number[] = []
   await using remote = await openRemote((batches) => looks.push(batches))
   await remote.store({ after: 1, count: 1_000 })
@@ -130,7 +130,7 @@ it('reads what a follower is behind only once, however many hints come meanwhile
   expect(looks.length).toBeLessThan(20)
 })
 
-it('loses no hint that comes between a look that found nothing and the wait', async () => {
+it('a hint that comes between an empty read and the wait wakes the follower', async () => {
   let hasCome = false
   await using remote = await openRemote(async (batches) => {
     if (batches > 0 || hasCome) return

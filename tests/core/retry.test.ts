@@ -42,7 +42,7 @@ async function complete(engine: Engine, agent: HandAgent, runId: string): Promis
 }
 
 describe('a retry', () => {
-  it('answers the same prompt anew; the answer that went wrong stays, and no agent is given it again', async () => {
+  it('a retry answers the same prompt anew, and no agent receives the failed answer', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
@@ -63,7 +63,7 @@ describe('a retry', () => {
     expect(seen).toEqual([['Question'], ['Question'], ['Question', 'whole', 'Next']])
   })
 
-  it('of a retry that failed too, with the smallest window there is, still sees its prompt', async () => {
+  it('a retry of a failed retry sees its prompt in the smallest window', async () => {
     const agent = manualAgent({ maxHistoryMessages: 1 })
     await using test = await openOne({ agents: [agent] })
     let runId = await startFailed(test.engine, agent)
@@ -79,7 +79,7 @@ describe('a retry', () => {
     expect(await messagesOf(test.engine)).toHaveLength(6)
   })
 
-  it('may be of a cancelled or an interrupted run', async () => {
+  it('a retry may be of a cancelled or an interrupted run', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using lost = openCrashableEngine(database, { agents: [agent], options: shortLeases })
@@ -92,7 +92,7 @@ describe('a retry', () => {
     await complete(engine, agent, await retry(engine, interrupted))
   })
 
-  it('of a run that goes on from another one goes on from it too', async () => {
+  it('a retry of a continuation continues the same run', async () => {
     await using database = await openDatabase()
     const first = manualAgent({ onCrash: 'continue' })
     await using lost = openCrashableEngine(database, { agents: [first], options: shortLeases })
@@ -113,7 +113,7 @@ describe('a retry', () => {
     expect(askedAgain?.messages).toEqual(asked?.messages)
   })
 
-  it('is one run however often it is asked for, also at once, by two processes and after its end', async () => {
+  it('a retry that is repeated, at once, by two processes and after its end is one run', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using engine = openEngine(database, { agents: [agent] })
@@ -131,7 +131,7 @@ describe('a retry', () => {
     expect(await messagesOf(engine)).toHaveLength(3)
   })
 
-  it('asked for under several ids at once is one run; the others are told which', async () => {
+  it('retries under several ids at once are one run, and the refusals name it', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
@@ -150,7 +150,7 @@ describe('a retry', () => {
 })
 
 describe('a retry is refused', () => {
-  it('when the run goes on, has completed, or is not there', async () => {
+  it('a retry is refused when the run goes on, has completed or is unknown', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
@@ -161,7 +161,7 @@ describe('a retry is refused', () => {
     await expect(retry(engine, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   })
 
-  it('when the session has gone on behind it', async () => {
+  it('a retry is refused when the session has a later prompt', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
@@ -171,7 +171,7 @@ describe('a retry is refused', () => {
     expect((await engine.sessions.get(ada, 'session-1')).activeRunId).toBeNull()
   })
 
-  it('under the id of another run', async () => {
+  it('a retry is refused under the id of another run', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test

@@ -4,7 +4,7 @@ import { expect, inject, it } from 'vitest'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
-it('makes one session when it is created many times at once', async () => {
+it('many creates of one session at once make one session', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const { sessionRepository } = database.storage
   for (const sessionId of ['a', 'b', 'c', 'd']) {
@@ -19,7 +19,7 @@ it('makes one session when it is created many times at once', async () => {
   expect(page.items.map((session) => session.id).toSorted()).toEqual(['a', 'b', 'c', 'd'])
 })
 
-it('pages through sessions and messages without skipping or repeating one', async () => {
+it('pages of sessions and messages neither skip nor repeat an item', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const { sessionRepository } = database.storage
   for (let at = 0; at < 7; at++) await sessionRepository.createSession(owner, { sessionId: `s${at}`, title: null })

@@ -24,7 +24,7 @@ import { createGate } from '../support/gate.ts'
 const poem = 'Rivers remember — größer als 🌍 and “quoted”, line\none\ttab; the end.'
 
 describe('an answer', () => {
-  it('is the provider’s text, in the stream, in the message and in the client alike', async () => {
+  it('the answer in the stream, in the message and in the client is the text of the provider', async () => {
     await using mock = await startAimock()
     mock.onMessage('poem', { content: poem, usage: { input_tokens: 21, output_tokens: 34 } })
     await using app = await openApp({ agents: [claudeAt(mock.url)] })
@@ -55,7 +55,7 @@ describe('an answer', () => {
     expect(mock.getRequests()).toHaveLength(1)
   })
 
-  it('is shown word by word: each before the provider has thought of the next', async () => {
+  it('each word is shown before the provider makes the next one', async () => {
     await using provider = await startProvider(beginning())
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat('session-1').send('Hello')
@@ -74,7 +74,7 @@ describe('an answer', () => {
     expect(textOf((await run.message).content)).toBe('Slow and steady wins.')
   })
 
-  it('is counted: tokens with those of the cache, cycles, model, stop reason and times', async () => {
+  it('the metrics of an answer count its tokens, cache tokens and cycles, and name the model and the stop reason', async () => {
     const cut = callEnd('max_tokens', { output: 25 })
     const started = callStart({ input: 12, cacheRead: 900, cacheWrite: 40 })
     await using provider = await startProvider(streaming(started, ...textBlock(['Hi ', 'there']), ...cut))
@@ -103,7 +103,7 @@ describe('an answer', () => {
     expect(events.at(-1)).toMatchObject({ type: 'run_completed', metrics })
   })
 
-  it('measures the time to the first token apart from the rest', async () => {
+  it('the time to the first token is measured apart from the latency', async () => {
     const shown = createGate() // or a slow machine might see both parts at once
     const slow: ProviderReply = async (call) => {
       call.send(callStart())
@@ -126,7 +126,7 @@ describe('an answer', () => {
 })
 
 describe('the second turn', () => {
-  it('has figures of its own, and the provider is given the first turn', async () => {
+  it('the second turn has metrics of its own, and the provider receives the first turn', async () => {
     await using mock = await startAimock()
     mock.onMessage('first', { content: 'One.', usage: { input_tokens: 100, output_tokens: 10 } })
     mock.onMessage('second', { content: 'Two.', usage: { input_tokens: 7, output_tokens: 3 } })
@@ -154,7 +154,7 @@ describe('the second turn', () => {
     ])
   })
 
-  it('knows nothing of another session', async () => {
+  it('a session knows nothing of another session', async () => {
     await using mock = await startAimock()
     mock.onMessage(/./, { content: 'Noted.' })
     await using app = await openApp({ agents: [claudeAt(mock.url)] })
@@ -170,7 +170,7 @@ describe('a prompt of 20 KB', () => {
   const prompt = sentence.repeat(Math.ceil((20 * 1024) / Buffer.byteLength(sentence)))
 
   it.each(['runs.start', '/chat/stream', '/chat/sse'])(
-    'comes through %s to the provider as it was sent',
+    'a prompt of 20 KB reaches the provider through %s as the client sent it',
     async (way) => {
       const answer = [prompt.slice(0, 9_999), prompt.slice(9_999)] // cut inside a surrogate pair or not, all the same
       await using provider = await startProvider(saying(...answer))

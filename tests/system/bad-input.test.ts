@@ -148,17 +148,20 @@ const badRunIds = ['', '1', 'not-a-uuid', '{"$ne":null}', `${crypto.randomUUID()
 describe.each(ways)('$path', (way) => {
   const call = async (init: RequestInit) => await app.fetch(way.path, init)
 
-  it.each(cases)('refuses $name, and stores nothing', async ({ code = 'INVALID_INPUT', status = 400, field, init }) => {
-    const before = await countDocuments(app.database)
-    const response = await call(init(way))
-    const error = await errorOf(response)
-    expect({ status: response.status, code: error.code }).toEqual({ status, code })
-    expect(error.retryable).toBe(false)
-    expect(error.data.field).toBe(field)
-    expect(await countDocuments(app.database)).toEqual(before)
-  })
+  it.each(cases)(
+    'the server refuses $name and stores nothing',
+    async ({ code = 'INVALID_INPUT', status = 400, field, init }) => {
+      const before = await countDocuments(app.database)
+      const response = await call(init(way))
+      const error = await errorOf(response)
+      expect({ status: response.status, code: error.code }).toEqual({ status, code })
+      expect(error.retryable).toBe(false)
+      expect(error.data.field).toBe(field)
+      expect(await countDocuments(app.database)).toEqual(before)
+    },
+  )
 
-  it.each(badRunIds)('refuses the run id %j, and stores nothing', async (runId) => {
+  it.each(badRunIds)('the server refuses the run id %j and stores nothing', async (runId) => {
     const before = await countDocuments(app.database)
     const init =
       way.runIdField === 'runId' ? withField('runId', runId)(way) : json(way.body(), { [way.runIdField]: runId })
@@ -168,7 +171,7 @@ describe.each(ways)('$path', (way) => {
     expect(await countDocuments(app.database)).toEqual(before)
   })
 
-  it('refuses nobody’s prompt before it looks at it', async () => {
+  it('the server refuses a caller without credentials before it reads the prompt', async () => {
     const before = await countDocuments(app.database)
     const response = await app.fetch(way.path, { ...json({ message: 7 }), user: null })
     expect([response.status, (await errorOf(response)).code]).toEqual([401, 'UNAUTHENTICATED'])
@@ -177,7 +180,7 @@ describe.each(ways)('$path', (way) => {
 })
 
 describe('behind all of it', () => {
-  it('nothing was stored, no model was asked, and a good prompt is answered on every way', async () => {
+  it('after every refusal nothing is stored, no model was asked, and a good prompt is answered on every endpoint', async () => {
     const counts = Object.values(await countDocuments(app.database))
     expect(counts.length).toBeGreaterThanOrEqual(5) // the collections were there to be counted
     expect(counts.every((count) => count === 0)).toBe(true)
@@ -193,7 +196,7 @@ describe('behind all of it', () => {
     expect(provider.calls).toHaveLength(3)
   })
 
-  it('a prompt at the limit is taken', async () => {
+  it('a prompt of exactly the largest size is answered', async () => {
     const message = 'ß'.repeat(256 * 1024)
     const run = app.client().chat('session-limit').send(message)
     expect((await run.message).status).toBe('completed')

@@ -64,7 +64,7 @@ function answerText(page: Page): Promise<string> {
 }
 
 it(
-  'goes on with an answer after a reload in its middle, with nothing lost and nothing twice',
+  'after a reload in mid-answer the page shows every word once and the rest of the answer',
   { timeout: 180_000 },
   async () => {
     await buildPage()

@@ -60,7 +60,7 @@ function say(call: ProviderCall | undefined, ...words: string[]): void {
 }
 
 describe('POST /chat/stream', () => {
-  it('answers the provider’s text, makes the session, and remembers it at the second prompt', async () => {
+  it('POST /chat/stream answers with the text of the provider, creates the session and remembers it at the second prompt', async () => {
     await using mock = await startAimock()
     mock.onMessage('Explain', { content: 'Await is a pause — größer 🌍.\n' })
     mock.onMessage('again', { content: 'As I said.' })
@@ -79,7 +79,7 @@ describe('POST /chat/stream', () => {
     expect(stored.metrics).toMatchObject({ cycles: 1, stopReason: 'end_turn' })
   })
 
-  it('sends each word before the provider has thought of the next', async () => {
+  it('POST /chat/stream sends each word before the provider makes the next one', async () => {
     await using provider = await startProvider(beginning('First'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const response = await app.fetch('/chat/stream', json(question))
@@ -93,7 +93,7 @@ describe('POST /chat/stream', () => {
     expect((await reader.read()).done).toBe(true)
   })
 
-  it('answers a provider that refuses with its status, and cuts the text of one that breaks off', async () => {
+  it('POST /chat/stream answers a refusal of the provider with an error status and cuts a text that breaks off', async () => {
     await using provider = await startProvider(
       refusing(401),
       cuttingAfter(callStart(), textStart(), textDelta('Half an ')),
@@ -110,7 +110,7 @@ describe('POST /chat/stream', () => {
     expect([stored.status, textOf(stored.content)]).toEqual(['failed', 'Half an '])
   })
 
-  it('goes on making the answer when its reader leaves, and the same key brings all of it', async () => {
+  it('POST /chat/stream makes the whole answer after its reader leaves, and the same key returns all of it', async () => {
     await using provider = await startProvider(beginning('Left '))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const key = crypto.randomUUID()
@@ -126,7 +126,7 @@ describe('POST /chat/stream', () => {
 })
 
 describe('POST /chat/sse', () => {
-  it('sends tokens under cursors and then done, with the stored message and its metrics', async () => {
+  it('POST /chat/sse sends tokens with cursors and then done with the stored message and its metrics', async () => {
     await using mock = await startAimock()
     mock.onMessage(/./, { content: 'Tokens, one by one.', usage: { input_tokens: 11, output_tokens: 6 } })
     await using app = await openApp({ agents: [claudeAt(mock.url)] })
@@ -144,7 +144,7 @@ describe('POST /chat/sse', () => {
     expect(stored.metrics).toMatchObject({ inputTokens: 11, outputTokens: 6 })
   })
 
-  it('ends with the error of a provider that breaks off, behind the text so far', async () => {
+  it('POST /chat/sse ends with an error frame after the text of a provider that breaks off', async () => {
     const soFar = [callStart(), textStart(), textDelta('So '), textDelta('far')]
     await using provider = await startProvider(cuttingAfter(...soFar))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
@@ -157,7 +157,7 @@ describe('POST /chat/sse', () => {
 })
 
 describe('GET /chat/sse/:runId', () => {
-  it('on a second server goes on behind any token, while the first one makes the answer', async () => {
+  it('GET /chat/sse/:runId on a second server resumes after any token while the first server makes the answer', async () => {
     await using database = await openDatabase()
     await using provider = await startProvider(beginning('w0 '))
     const input = { agents: [claudeAt(provider.url)], database }
@@ -194,7 +194,7 @@ describe('GET /chat/sse/:runId', () => {
     expect(textIn(fromStart)).toBe(whole)
   })
 
-  it('goes on when the server that made the answer is gone', async () => {
+  it('GET /chat/sse/:runId resumes after the server that made the answer is gone', async () => {
     await using database = await openDatabase()
     await using provider = await startProvider(saying('Made ', 'and ', 'kept.'))
     const input = { agents: [claudeAt(provider.url)], database }

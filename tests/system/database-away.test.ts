@@ -56,7 +56,7 @@ describe.each([
   { how: 'is dead', stop: 'SIGKILL' },
   { how: 'hangs', stop: 'SIGSTOP' },
 ] as const)('a database that $how', ({ stop }) => {
-  it('is UNAVAILABLE to every call in time, and readers go on without a restart when it is back', async () => {
+  it('every call answers UNAVAILABLE in time while the database is away, and readers go on when it is back', async () => {
     await using mongo = await startReplicaSet({ env, nodes: 1 })
     await using database = await openTestDatabase(mongo.uri)
     const agent = manualAgent()

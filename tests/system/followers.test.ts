@@ -27,7 +27,7 @@ async function startRun(app: App): Promise<string> {
 }
 
 describe('followers of one run', () => {
-  it('all have the same, whenever they join, on its server and on another, raw and with the client', async () => {
+  it('all followers of a run receive the same events, whenever and on whichever server they join', async () => {
     await using database = await openDatabase()
     await using provider = await startProvider(beginning())
     const input = { agents: [claudeAt(provider.url)], database }
@@ -58,7 +58,7 @@ describe('followers of one run', () => {
     await Promise.all([expectIdle(maker.engine), expectIdle(other.engine)])
   })
 
-  it('may begin to follow before the run is started', async () => {
+  it('a follower may begin before its run is started', async () => {
     await using provider = await startProvider(beginning('Early '))
     await using app = await openApp({ agents: [claudeAt(provider.url)], options: patientFollows })
     const runId = crypto.randomUUID()
@@ -77,7 +77,7 @@ describe('a follower that is slower than the run', () => {
   /** About 7 MB: more than all buffers between us and a reader hold. */
   const talkALot = saying(...pieces)
 
-  it('holds nobody up, is held back itself, and gets everything once it reads', async () => {
+  it('a follower that does not read holds no other up and receives everything when it reads', async () => {
     await using provider = await startProvider(talkALot)
     await using app = await openApp({ agents: [claudeAt(provider.url)], options: patientFollows })
     const runId = crypto.randomUUID()
@@ -95,7 +95,7 @@ describe('a follower that is slower than the run', () => {
     await expectIdle(app.engine)
   })
 
-  it('with the real client, reads on from the server what its own buffer cannot hold', async () => {
+  it('the client reads from the server again what its own buffer cannot hold', async () => {
     await using provider = await startProvider(talkALot)
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client({ maxBufferedChars: 200_000 }).chat(sessionId).send('Talk a lot')

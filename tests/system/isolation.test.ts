@@ -140,7 +140,7 @@ function refusalOf(name: string, user: string | null): string {
 }
 
 describe('what is Ada’s', () => {
-  it('is attacked through every procedure that there is', () => {
+  it('the attacks cover every procedure of the API', () => {
     const attacked = Object.keys(everyAttack()).filter((name) => !name.includes(' '))
     expect(attacked.toSorted()).toEqual(Object.keys(app.api.router._def.procedures).toSorted())
     expect(documentsBefore.size).toBeGreaterThanOrEqual(7) // two sessions, three messages, two runs, and their events
@@ -153,7 +153,7 @@ describe('what is Ada’s', () => {
     ['another user', 'bob'],
     ['a user of the same name in another tenant', 'globex/ada'],
     ['nobody', null],
-  ])('is neither shown to %s nor changed by them', async (who, user) => {
+  ])('%s can neither read nor change what belongs to Ada', async (who, user) => {
     const attacks = Object.entries(everyAttack()).toSorted(([a], [b]) => Number(isWrite(a)) - Number(isWrite(b)))
     for (const [name, calls] of attacks) {
       for (const attack of calls) {
@@ -167,7 +167,7 @@ describe('what is Ada’s', () => {
     expect(hand.wasStopped).toBe(false)
   })
 
-  it('is not among the things that the others then have of their own', async () => {
+  it('what the other principals then have holds nothing of Ada', async () => {
     for (const user of ['bob', 'globex/ada']) {
       const { items } = await app.query<Page<Message>>('messages.list', { sessionId }, user)
       expect(items.length).toBeGreaterThan(0)
@@ -178,7 +178,7 @@ describe('what is Ada’s', () => {
     expect(app.engine.stats().runsStarted).toBeGreaterThan(2)
   })
 
-  it('is hers as before: she reads it, and her run goes on to its end', async () => {
+  it('Ada reads her messages as before, and her run goes on to its end', async () => {
     const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
     expect(items.map(({ content }) => textOf(content))).toEqual([prompt, `You said: ${prompt}`])
     hand.say('no.')

@@ -19,7 +19,7 @@ function textOfEvents(events: readonly RunEvent[]): string {
     .join('')
 }
 
-it('keeps what was seen of an answer whose server is killed, and ends it after the restart', async () => {
+it('after a server is killed in mid-answer, what was seen is kept and recovery ends the run', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const seen: RunEvent[] = []
   let runId = ''

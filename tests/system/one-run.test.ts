@@ -22,7 +22,7 @@ async function messagesOf(app: App) {
 const oneTurn = { sessions: 1, messages: 2, runs: 1 }
 
 describe('the same run id', () => {
-  it('sent twice, one behind the other and after the end, is the same run', async () => {
+  it('a run id that is sent again, during and after the run, is the same run', async () => {
     await using provider = await startProvider(saying('Once.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const input = { runId: crypto.randomUUID(), sessionId, message: 'Hello' }
@@ -40,7 +40,7 @@ describe('the same run id', () => {
     expect(await countDocuments(app.database)).toMatchObject(oneTurn)
   })
 
-  it('sent 32 times at once, to two servers, is one run, asks the provider once and is answered alike', async () => {
+  it('a run id that is sent 32 times at once to two servers is one run and asks the provider once', async () => {
     await using database = await openDatabase()
     await using provider = await startProvider(saying('Just ', 'once.'))
     const input = { agents: [claudeAt(provider.url)], database }
@@ -64,7 +64,7 @@ describe('the same run id', () => {
   })
 
   it.each(['/chat/stream', '/chat/sse'])(
-    'as 32 equal keys of %s is one run, whose whole answer each gets',
+    '32 requests with the same key to %s are one run, and each receives the whole answer',
     async (path) => {
       await using provider = await startProvider(saying('All ', 'of ', 'it.'))
       await using app = await openApp({ agents: [claudeAt(provider.url)] })
@@ -84,7 +84,7 @@ describe('the same run id', () => {
     },
   )
 
-  it('with another payload is refused, while the run goes on and after it, and changes nothing', async () => {
+  it('a run id that is sent again with another payload is refused and changes nothing', async () => {
     await using provider = await startProvider(beginning('Mine'))
     const agents = [claudeAt(provider.url), claudeAt(provider.url, { id: 'other' })]
     await using app = await openApp({ agents })
@@ -116,7 +116,7 @@ describe('the same run id', () => {
     expect(await messagesOf(app)).toEqual(['user: Hello', 'assistant: Mine'])
   })
 
-  it('of another user is another run', async () => {
+  it('the same run id of another user is another run', async () => {
     await using provider = await startProvider(saying('To Ada.'), saying('To Bob.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const input = { runId: crypto.randomUUID(), sessionId, message: 'Who am I?' }
@@ -131,7 +131,7 @@ describe('the same run id', () => {
 })
 
 describe('a second prompt on a busy session', () => {
-  it('is refused on every way in, names the active run, stores nothing, and is taken when the run is over', async () => {
+  it('a busy session refuses a second prompt on every endpoint, names the active run and stores nothing', async () => {
     await using provider = await startProvider(beginning('Busy'), saying('Free.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const active = app.client().chat(sessionId).send('First')
@@ -158,7 +158,7 @@ describe('a second prompt on a busy session', () => {
     expect(await messagesOf(app)).toEqual(['user: First', 'assistant: Busy', 'user: Second', 'assistant: Free.'])
   })
 
-  it('loses the race when both come at once: one run, one refusal that names it', async () => {
+  it('of prompts that reach an idle session at once one starts a run, and the refusals name it', async () => {
     await using provider = await startProvider(beginning('Winner'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const contenders = Array.from({ length: 8 }, () => crypto.randomUUID())
@@ -183,7 +183,7 @@ describe('a second prompt on a busy session', () => {
     expect(provider.calls.length).toBeLessThanOrEqual(1) // none when it was cancelled before it asked
   })
 
-  it('does not hold up another session', async () => {
+  it('a busy session does not hold up another session', async () => {
     await using provider = await startProvider(beginning('Busy'), saying('Other.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const busy = app.client().chat(sessionId).send('First')

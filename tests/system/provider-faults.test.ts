@@ -39,7 +39,7 @@ const typesOf = (events: readonly RunEvent[]) => events.map(({ type }) => type)
 const errorEvent = { type: 'error', error: { type: 'overloaded_error', message: providerSecret } }
 
 describe('before the first token', () => {
-  it('a rate limit is waited out, the wait is seen, and the answer is whole', async () => {
+  it('a run waits out a rate limit, shows the wait and completes the answer', async () => {
     await using mock = await startAimock()
     mock.onMessage(/./, { content: 'Here after all.' })
     mock.nextRequestError(429, { message: providerSecret, type: 'rate_limit_error' }) // it asks for a wait of one second
@@ -58,7 +58,7 @@ describe('before the first token', () => {
     expect(mock.getRequests()).toHaveLength(2)
   })
 
-  it('the retry is visible while it waits, not when it is over', async () => {
+  it('a follower sees a retry while the run waits for it', async () => {
     await using provider = await startProvider(refusing(429, { 'retry-after': '30' }))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat(sessionId).send('Hello')
@@ -68,7 +68,7 @@ describe('before the first token', () => {
     expect(provider.calls).toHaveLength(1)
   })
 
-  it('an overload without end fails the run with its last error, after five attempts', async () => {
+  it('an overload that does not end fails the run with its last error after five attempts', async () => {
     await using provider = await startProvider(...Array.from({ length: 9 }, () => refusing(529)))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const { events, run, answer } = await turn(app)
@@ -97,7 +97,7 @@ describe('before the first token', () => {
     await expect(failing.message).rejects.toMatchObject({ code: 'PROVIDER_REFUSED' })
   })
 
-  it('a cut and a malformed frame are tried again and leave nothing of themselves', async () => {
+  it('a cut and a malformed frame before the first token are retried and leave nothing in the log', async () => {
     await using provider = await startProvider(
       (call) => call.cut(),
       (call) => {
@@ -133,33 +133,39 @@ describe('after the first token', () => {
     ['an event that breaks the protocol', streaming(...said, textDelta('lost', 7)), { kind: 'malformed' }],
   ]
 
-  it.each(faults)('%s fails the run once, and what was said is kept', async (_name, fault, data) => {
-    await using provider = await startProvider(fault, saying('Again ', 'and whole.'))
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const { events, run, answer } = await turn(app)
-    expect(typesOf(events)).not.toContain('run_retrying')
-    expect(typesOf(events).filter((type) => type.startsWith('run_'))).toEqual(['run_started', 'run_failed'])
-    const error = { code: 'PROVIDER_ERROR', retryable: true, data }
-    expect(events.at(-1)).toMatchObject({ error, messageId: answer.id })
-    expect(run).toMatchObject({ status: 'failed', error })
-    expect(answer).toMatchObject({ status: 'failed', content: [{ type: 'text', text: 'So far so good' }] })
-    expect(answerFrom(events)).toMatchObject({ content: answer.content, metrics: answer.metrics })
-    expect(provider.calls).toHaveLength(1)
+  it.each(faults)(
+    '%s after the first token fails the run once, and the session keeps what was said',
+    async (_name, fault, data) => {
+      await using provider = await startProvider(fault, saying('Again ', 'and whole.'))
+      await using app = await openApp({ agents: [claudeAt(provider.url)] })
+      const { events, run, answer } = await turn(app)
+      expect(typesOf(events)).not.toContain('run_retrying')
+      expect(typesOf(events).filter((type) => type.startsWith('run_'))).toEqual(['run_started', 'run_failed'])
+      const error = { code: 'PROVIDER_ERROR', retryable: true, data }
+      expect(events.at(-1)).toMatchObject({ error, messageId: answer.id })
+      expect(run).toMatchObject({ status: 'failed', error })
+      expect(answer).toMatchObject({ status: 'failed', content: [{ type: 'text', text: 'So far so good' }] })
+      expect(answerFrom(events)).toMatchObject({ content: answer.content, metrics: answer.metrics })
+      expect(provider.calls).toHaveLength(1)
 
-    // The session is free again, and the provider takes the conversation as it then is.
-    const second = await turn(app, 'Go on')
-    expect(second.answer).toMatchObject({ status: 'completed', content: [{ type: 'text', text: 'Again and whole.' }] })
-    expect(provider.calls[1]?.body.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user'])
-    const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
-    expect(items.map(({ seq, status }) => [seq, status])).toEqual([
-      [1, 'completed'],
-      [2, 'failed'],
-      [3, 'completed'],
-      [4, 'completed'],
-    ])
-  })
+      // The session is free again, and the provider takes the conversation as it then is.
+      const second = await turn(app, 'Go on')
+      expect(second.answer).toMatchObject({
+        status: 'completed',
+        content: [{ type: 'text', text: 'Again and whole.' }],
+      })
+      expect(provider.calls[1]?.body.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user'])
+      const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
+      expect(items.map(({ seq, status }) => [seq, status])).toEqual([
+        [1, 'completed'],
+        [2, 'failed'],
+        [3, 'completed'],
+        [4, 'completed'],
+      ])
+    },
+  )
 
-  it('the real client throws the run’s error behind the text it has shown, and the partial message is there', async () => {
+  it('the client throws the error of a run after the text that it has shown, and the partial message is stored', async () => {
     await using provider = await startProvider(cuttingAfter(...said))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const client = app.client()

@@ -70,7 +70,7 @@ function followDroppedAt(app: App, runId: string, cutSeq: number) {
 }
 
 describe('a follower that is dropped and comes back', () => {
-  it('has every event once, for each batch that it may be dropped behind, while the answer is made', async () => {
+  it('a follower that is dropped after any batch of a live run receives every event once', async () => {
     await using provider = await startProvider(beginning())
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const runId = await startRun(app)
@@ -85,7 +85,7 @@ describe('a follower that is dropped and comes back', () => {
     await vi.waitFor(() => expect(app.engine.stats().followers).toBe(0), waitOptions)
   })
 
-  it('has every event once, for each event that it may have seen last, after the answer', async () => {
+  it('a follower that resumes after any event of an ended run receives every event once', async () => {
     await using provider = await startProvider(beginning())
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const runId = await startRun(app)
@@ -97,7 +97,7 @@ describe('a follower that is dropped and comes back', () => {
     }
   })
 
-  it('has every event once, for each of its cursors, when the log has become an archive', async () => {
+  it('a follower that resumes after any event of an archived run receives every event once', async () => {
     await using provider = await startProvider(saying(...words))
     const options = { archiveDelayMs: 50, recoveryMs: 50 }
     await using app = await openApp({ agents: [claudeAt(provider.url)], options })
@@ -123,7 +123,7 @@ describe('a follower that is dropped and comes back', () => {
     expect(rest).not.toContain('"token"')
   })
 
-  it('may come back to another server each time', async () => {
+  it('a follower may resume on another server each time', async () => {
     await using database = await openDatabase()
     await using provider = await startProvider(beginning())
     const input = { agents: [claudeAt(provider.url)], database }
@@ -150,7 +150,7 @@ describe('a follower that is dropped and comes back', () => {
 })
 
 describe('the real client', () => {
-  it('shows the uninterrupted answer over connections that are cut behind every batch', async () => {
+  it('the client shows the whole answer over connections that are cut after every batch', async () => {
     await using provider = await startProvider(beginning())
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     await using proxy = await startCuttingProxy(
@@ -171,7 +171,7 @@ describe('the real client', () => {
     expect(proxy.cuts).toBeGreaterThan(words.length)
   })
 
-  it('shows it over connections that are cut anywhere: inside a frame, a line, a character', async () => {
+  it('the client shows the whole answer over connections that are cut inside a frame, a line or a character', async () => {
     await using provider = await startProvider(saying(...words))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const runId = await startRun(app)
@@ -191,7 +191,7 @@ describe('the real client', () => {
     }
   })
 
-  it('starts one run when the answer to its start is lost', async () => {
+  it('the client starts one run when the response to its start is lost', async () => {
     await using provider = await startProvider(saying('Only ', 'once.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     let lost = 0

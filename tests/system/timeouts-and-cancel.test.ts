@@ -34,32 +34,35 @@ describe('a provider that is too slow', () => {
     { kind: 'total', reply: talking, timeouts: { totalMs: 3_000 }, text: /^And (on )+$/ },
   ]
 
-  it.each(cases)('is given up after its $kind timeout, and hung up on', async ({ kind, reply, timeouts, text }) => {
-    await using provider = await startProvider(reply, saying('Quick.'))
-    const agents = [claudeAt(provider.url, { timeouts }), claudeAt(provider.url, { id: 'patient' })]
-    await using app = await openApp({ agents })
-    const runId = crypto.randomUUID()
-    await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
-    const { events } = await followRaw(app, runId)
-    const timeoutMs = Object.values(timeouts)[0]
-    const error = { code: 'RUN_TIMEOUT', retryable: true, data: { kind, timeoutMs } }
-    expect(events.at(-1)).toMatchObject({ type: 'run_failed', error })
-    expect(await provider.calls[0]?.hungUp).toBe(true)
+  it.each(cases)(
+    'a run fails at its $kind timeout and closes the connection to the provider',
+    async ({ kind, reply, timeouts, text }) => {
+      await using provider = await startProvider(reply, saying('Quick.'))
+      const agents = [claudeAt(provider.url, { timeouts }), claudeAt(provider.url, { id: 'patient' })]
+      await using app = await openApp({ agents })
+      const runId = crypto.randomUUID()
+      await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
+      const { events } = await followRaw(app, runId)
+      const timeoutMs = Object.values(timeouts)[0]
+      const error = { code: 'RUN_TIMEOUT', retryable: true, data: { kind, timeoutMs } }
+      expect(events.at(-1)).toMatchObject({ type: 'run_failed', error })
+      expect(await provider.calls[0]?.hungUp).toBe(true)
 
-    const run = await app.query<Run>('runs.get', { runId })
-    expect(run).toMatchObject({ status: 'failed', error, lastSeq: events.length })
-    expect(run.metrics?.latencyMs).toBeGreaterThan(timeoutMs! - 20) // timers may fire a little early
-    const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
-    expect(items[1]).toMatchObject({ status: 'failed', runId, metrics: run.metrics })
-    expect(textOf(items[1]?.content ?? [])).toMatch(text)
+      const run = await app.query<Run>('runs.get', { runId })
+      expect(run).toMatchObject({ status: 'failed', error, lastSeq: events.length })
+      expect(run.metrics?.latencyMs).toBeGreaterThan(timeoutMs! - 20) // timers may fire a little early
+      const { items } = await app.query<Page<Message>>('messages.list', { sessionId })
+      expect(items[1]).toMatchObject({ status: 'failed', runId, metrics: run.metrics })
+      expect(textOf(items[1]?.content ?? [])).toMatch(text)
 
-    // The same provider, quick now, is asked again by the next prompt; nothing here is about how quick.
-    const next = await app.client().chat(sessionId).send('Again', { agentId: 'patient' }).message
-    expect(textOf(next.content)).toBe('Quick.')
-    await expectIdle(app.engine)
-  })
+      // The same provider, quick now, is asked again by the next prompt; nothing here is about how quick.
+      const next = await app.client().chat(sessionId).send('Again', { agentId: 'patient' }).message
+      expect(textOf(next.content)).toBe('Quick.')
+      await expectIdle(app.engine)
+    },
+  )
 
-  it('is not given up while it talks: an idle timeout counts from its last word', async () => {
+  it('the idle timeout counts from the last word of the provider', async () => {
     const slowly: ProviderReply = async (call) => {
       await beginning()(call)
       for (const word of ['a', 'b', 'c', 'd', 'e', 'f']) {
@@ -77,7 +80,7 @@ describe('a provider that is too slow', () => {
 })
 
 describe('cancelling in mid-answer', () => {
-  it('keeps what was said, hangs up on the provider and names the last event', async () => {
+  it('a cancel in mid-answer keeps what was said, closes the connection to the provider and names the last event', async () => {
     await using provider = await startProvider(beginning('Once ', 'upon ', 'a time'), saying('Next.'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const runId = crypto.randomUUID()
@@ -110,7 +113,7 @@ describe('cancelling in mid-answer', () => {
     await expectIdle(app.engine)
   })
 
-  it('works before the provider has said a word', async () => {
+  it('a cancel works before the provider has sent a word', async () => {
     await using provider = await startProvider(() => {})
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat(sessionId).send('Hello')
@@ -121,7 +124,7 @@ describe('cancelling in mid-answer', () => {
     expect(await run.message).toMatchObject({ status: 'cancelled', content: [] })
   })
 
-  it('works through a server that does not make the answer', async () => {
+  it('a cancel works through a server that does not make the answer', async () => {
     await using database = await openDatabase()
     await using provider = await startProvider(beginning('Far ', 'away'))
     const input = { agents: [claudeAt(provider.url)], options: { cancelPollMs: 50 }, database }
@@ -136,7 +139,7 @@ describe('cancelling in mid-answer', () => {
     expect(result.finalSeq).toBe(run.answer.lastSeq)
   })
 
-  it('is one end for all who cancel at once', async () => {
+  it('cancels that come at once are one end of the run', async () => {
     await using provider = await startProvider(beginning('Stop ', 'me'))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const run = app.client().chat(sessionId).send('Hello')
@@ -151,7 +154,7 @@ describe('cancelling in mid-answer', () => {
     expect(events.filter(({ type }) => type === 'run_cancelled')).toHaveLength(1)
   })
 
-  it('is not what a client does by leaving: the run goes on to its end', async () => {
+  it('a run goes on to its end when its client leaves', async () => {
     await using provider = await startProvider(beginning('Still '))
     await using app = await openApp({ agents: [claudeAt(provider.url)] })
     const runId = crypto.randomUUID()

@@ -25,7 +25,7 @@ const train = tool({
   },
 })
 
-it('runs both tools, one failing, and answers with what they said', async () => {
+it('an answer holds the results of both tools, one of which fails, and their metrics', async () => {
   await using mock = await startAimock()
   const toolCalls = [
     { id: 'toolu_1', name: 'get_weather', arguments: '{"city":"Oslo"}' },
@@ -66,7 +66,7 @@ it('runs both tools, one failing, and answers with what they said', async () => 
   ])
 })
 
-it('counts every call of a tool, and the time inside it', async () => {
+it('the metrics count every call of a tool and the time inside it', async () => {
   let calls = 0
   const lookUp = tool({
     name: 'look_up',
@@ -111,7 +111,7 @@ it('counts every call of a tool, and the time inside it', async () => {
   ])
 })
 
-it('shows what was said before a tool while the tool still runs', async () => {
+it('what the model said before a tool call is shown while the tool runs', async () => {
   const gate = createGate()
   const wait = tool({
     name: 'wait',

@@ -78,13 +78,13 @@ describe('bad input', () => {
     calls.map(([name, path, init]) => ({ answer, name, path, init })),
   )
 
-  it.each(rows)('The API answers $answer to $name.', async ({ answer, path, init }) => {
+  it.each(rows)('the API answers $answer to $name', async ({ answer, path, init }) => {
     const { status, code } = await outcomeOf(await app.fetch(path, init))
     expect(`${status} ${code}`).toBe(answer)
     expect('polluted' in {}).toBe(false)
   })
 
-  it('An error about bad input names the field.', async () => {
+  it('an error about bad input names the field', async () => {
     const response = await app.fetch(query('messages.list', { sessionId: 's', order: 'sideways' }))
     expect(await response.json()).toMatchObject({ error: { data: { verbatim: { data: { field: 'order' } } } } })
     const unknown = await app.fetch(query('messages.list', { sessionId: 's', $where: '1' }))
