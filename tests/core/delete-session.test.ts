@@ -6,11 +6,11 @@ import { describe, expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { collectionsWith, expectTombstones, receiptsOf } from '../support/deleted.ts'
-import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
+import { lapseLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
 import { ada, eve, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
-import { echoAgent, sessionId, start } from '../support/queue.ts'
+import { echoAgent, ended, holdEnds, sessionId, start } from '../support/queue.ts'
 
 const canary = 'the treasure is under the oak'
 const page = { limit: 10 }
@@ -215,23 +215,26 @@ describe('a session that is deleted', () => {
     expect(await collectionsWith(database, canary)).toEqual([])
   })
 
-  it('is purged also when its next run was offered to a process that does not begin it', async () => {
-    const gate = createGate()
-    await using test = await openOne({
-      agents: [echoAgent({ gate })],
-      wrap: ({ runRepository }) => ({
-        runRepository: { ...runRepository, beginRun: async () => await Promise.resolve(undefined) },
-      }),
-    })
-    const { engine, database } = test
+  it('is purged also when the process that promoted its next run never learns of it', async () => {
+    const [gate, ends] = [createGate(), createGate()]
+    await using database = await openDatabase()
+    await using engine = openEngine(database, { agents: [echoAgent({ gate })], wrap: (ports) => holdEnds(ports, ends) })
     const first = await start(engine, 'one')
     const next = await start(engine, canary, { whenBusy: 'queue' })
     gate.open()
-    await followAll(engine, first.id)
+    await ended(engine, first)
     expect((await engine.sessions.get(ada, sessionId)).activeRunId).toBe(next.id)
-    expect(await engine.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
+    const deleting = engine.sessions.delete(ada, { sessionId })
+    await vi.waitFor(
+      async () => await expect(engine.sessions.get(ada, sessionId)).rejects.toMatchObject({ code: 'SESSION_DELETED' }),
+      waitOptions,
+    )
+    await lapseLeases(database)
+    await using _other = openEngine(database, { agents: [echoAgent()], options: { recoveryMs: 50 } })
+    expect(await deleting).toEqual({ sessionId, isPurged: true })
+    ends.open()
     await expectTombstones(database, { runs: 2 })
-    expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 2 } }])
+    expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 4 } }])
   })
 
   it('leaves another owner’s session of the same ids alone, and its ids are used up for its own', async () => {

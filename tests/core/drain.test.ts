@@ -3,7 +3,8 @@ import { createEngine } from '@verbatim/core/server'
 import type { Agent, EventLog, RunRepository } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { manualAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
 
@@ -117,33 +118,34 @@ describe('a process that leaves while the database does not answer', () => {
     expect(agent.wasStopped).toBe(true)
     expect(leaving.stats().runsActive).toBe(0)
 
-    await using staying = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
+    // Nothing of the answer was stored, so it is asked for again.
+    const quick = scriptAgent(answerOf(['y']), { id: agent.id })
+    await using staying = openEngine(database, { agents: [quick], options: { recoveryMs: 50 } })
     const events = await followAll(staying, runId)
-    expect(events.map((event) => event.type)).toEqual(['run_started', 'run_interrupted'])
+    expect(events.map((event) => event.type).slice(0, 3)).toEqual(['run_started', 'run_resumed', 'message_start'])
+    expect(events.at(-1)?.type).toBe('run_completed')
   })
 
-  it('goes without the beginning of a queued run, and without the answer that its leases are free', async () => {
+  it('goes without the beginning of a run that it takes over, and without the answer that its leases are free', async () => {
     await using database = await openDatabase()
+    await using lost = openCrashableEngine(database, { agents: [manualAgent()] })
+    await startRun(lost.engine)
+    await lost.crash()
     const agent = manualAgent()
-    const beginRun = vi.fn<RunRepository['beginRun']>(never)
+    const append = vi.fn<EventLog['append']>(never)
     const releaseLeases = vi.fn<RunRepository['releaseLeases']>(never)
-    const runRepository: RunRepository = { ...database.storage.runRepository, beginRun, releaseLeases }
-    // Its own offer lapses while the beginning hangs: the loop that looks for such runs hangs with it too.
-    const options = { heartbeatMs: 200, recoveryMs: 50 }
-    const leaving = openEngine(database, { agents: [agent], options, wrap: () => ({ runRepository }) })
+    const runRepository: RunRepository = { ...database.storage.runRepository, releaseLeases }
+    const eventLog: EventLog = { ...database.storage.eventLog, append }
+    const leaving = openEngine(database, {
+      agents: [agent],
+      options: { recoveryMs: 50 },
+      wrap: () => ({ runRepository, eventLog }),
+    })
     const other = await startRun(leaving, { sessionId: 'session-2' })
     await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
-    const first = await startRun(leaving)
-    await leaving.runs.start(ada, {
-      sessionId: 'session-1',
-      runId: crypto.randomUUID(),
-      message: 'b',
-      whenBusy: 'queue',
-    })
-    await leaving.runs.cancel(ada, first)
-    await vi.waitFor(() => expect(beginRun).toHaveBeenCalledTimes(2), waitOptions)
+    await vi.waitFor(() => expect(append).toHaveBeenCalled(), waitOptions)
     await leaving.close()
-    expect(releaseLeases).toHaveBeenCalledTimes(1)
+    expect(releaseLeases).toHaveBeenCalledTimes(2)
     expect((await database.storage.runRepository.getRun(ada, other))?.status).toBe('running')
   })
 })

@@ -1,21 +1,32 @@
 /** Recovery when a run cannot be taken over: the others must not wait for it, and a process that leaves gives back what it has claimed. */
-import type { Logger, RunRepository } from '@verbatim/core/server'
+import type { Engine, EventLog, Logger, RunRepository } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { manualAgent } from '../support/agents.ts'
-import { openDatabase, openEngine } from '../support/engine.ts'
-import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
+import { textOf } from '@verbatim/core'
+import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { lapseLeases, openDatabase, openEngine } from '../support/engine.ts'
+import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
+import { createGate } from '../support/gate.ts'
+import { echoAgent } from '../support/queue.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 
-/** Runs of a process that is lost, the first of them being the one whose lease lapsed first. */
+/** Runs of a process that is lost in the middle of their answers, the first of them being the one whose lease expired first. */
 async function loseRuns(database: TestDatabase, count: number): Promise<string[]> {
-  await using lost = openCrashableEngine(database, { agents: [manualAgent()] })
+  const gate = createGate()
+  await using lost = openCrashableEngine(database, { agents: [echoAgent({ id: 'hand', gate })] })
   const runIds: string[] = []
-  for (let at = 1; at <= count; at++) runIds.push(await startRun(lost.engine, { sessionId: `session-${at}` }))
+  for (let at = 1; at <= count; at++) {
+    runIds.push(await startRun(lost.engine, { sessionId: `session-${at}` }))
+    await committed(lost.engine, 3 * at)
+  }
   await lost.crash()
   const runs = database.client.db(database.databaseName).collection('runs')
   for (const [at, id] of runIds.entries()) await runs.updateOne({ id }, { $set: { 'lease.renewedAt': new Date(at) } })
   return runIds
+}
+
+async function committed(engine: Engine, events: number): Promise<void> {
+  await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThanOrEqual(events), waitOptions)
 }
 
 /** The real repository, but the end of one run is never answered. */
@@ -108,4 +119,109 @@ it('recovery releases a run whose claim is answered after its process began to d
   await closing
   const [run] = await database.client.db(database.databaseName).collection('runs').find().toArray()
   expect(run).toMatchObject({ id: runId, status: 'running', lease: { ms: 0 } })
+})
+
+/** Opens a process that starts a run and is lost before it hears anything of its agent. */
+async function loseBegun(database: TestDatabase, agent = manualAgent()): Promise<string> {
+  await using lost = openCrashableEngine(database, { agents: [agent] })
+  const runId = await startRun(lost.engine, { message: 'Question' })
+  await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
+  await lost.crash()
+  return runId
+}
+
+const begun = ['run_started', 'run_resumed']
+
+it('drives a run of which nothing but its beginning is stored, and its followers see one answer', async () => {
+  await using database = await openDatabase()
+  const runId = await loseBegun(database)
+  const agent = scriptAgent(answerOf(['Here']), { id: 'hand' })
+  await using taker = openEngine(database, { agents: [agent] })
+  const events = await followAll(taker, runId)
+  expect(events.map(({ type }) => type).slice(0, 3)).toEqual([...begun, 'message_start'])
+  expect(events[1]).toMatchObject({ type: 'run_resumed', attempt: 1 })
+  expect(answerFrom(events)).toMatchObject({ status: 'completed' })
+  const { items } = await taker.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
+  expect(items.map(({ content }) => textOf(content))).toEqual(['Question', 'Here'])
+})
+
+it('shuts out the process before, which finds its seq taken, also when the log is archived by then', async () => {
+  await using database = await openDatabase()
+  const appends = createGate()
+  const { eventLog } = database.storage
+  const slowLog: EventLog = {
+    ...eventLog,
+    async append(...args) {
+      await appends.pass()
+      return await eventLog.append(...args)
+    },
+  }
+  const zombie = manualAgent()
+  await using slow = openEngine(database, {
+    agents: [zombie],
+    options: { recoveryMs: 600_000, heartbeatMs: 100_000, selfFenceMs: 200_000, leaseMs: 300_000 },
+    wrap: () => ({ eventLog: slowLog }),
+  })
+  const runId = await startRun(slow)
+  zombie.say('a word of the zombie')
+  await vi.waitFor(() => expect(appends.arrivals).toBe(1), waitOptions)
+  await lapseLeases(database)
+  const agent = scriptAgent(answerOf(['Here']), { id: 'hand' })
+  await using taker = openEngine(database, { agents: [agent], options: { archiveDelayMs: 1 } })
+  const events = await followAll(taker, runId)
+  const stored = database.client.db(database.databaseName)
+  await vi.waitFor(
+    async () => expect(await stored.collection('runs').countDocuments({ toArchive: true })).toBe(0),
+    waitOptions,
+  )
+  appends.open()
+  await vi.waitFor(() => expect(slow.stats().runsActive).toBe(0), waitOptions)
+  for (let after = 0; after < events.length; after++) {
+    expect(await followAll(taker, runId, { after })).toEqual(events.slice(after))
+  }
+  expect(JSON.stringify(events)).not.toContain('zombie')
+})
+
+it('gives a run up that is lost again and again before its first event', async () => {
+  await using database = await openDatabase()
+  const runId = await loseBegun(database)
+  for (let lost = 0; lost < 3; lost++) {
+    const agent = manualAgent()
+    await using next = openCrashableEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
+    await next.crash()
+  }
+  const agent = manualAgent({ onCrash: 'continue' })
+  await using taker = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
+  const events = await followAll(taker, runId)
+  expect(events.map(({ type }) => type)).toEqual([...begun, 'run_resumed', 'run_resumed', 'run_interrupted'])
+  expect(answerFrom(events)).toMatchObject({ error: { data: { kind: 'resumptions' } }, continuedBy: null })
+  expect(agent.requests).toEqual([])
+})
+
+it('cancels a run that was to be cancelled when its process was lost, and asks its agent no more', async () => {
+  await using database = await openDatabase()
+  const runId = await loseBegun(database)
+  await database.storage.runRepository.requestCancel(ada, runId)
+  const agent = manualAgent()
+  await using taker = openEngine(database, { agents: [agent] })
+  const events = await followAll(taker, runId)
+  expect(events.map(({ type }) => type)).toEqual(['run_started', 'run_cancelled'])
+  expect(agent.requests).toEqual([])
+})
+
+it('lets go of a run that it still drives itself, when it takes it over', async () => {
+  await using database = await openDatabase()
+  const agent = manualAgent()
+  await using engine = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
+  const runId = await startRun(engine)
+  await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
+  await lapseLeases(database)
+  await vi.waitFor(() => expect(agent.requests).toHaveLength(2), waitOptions)
+  agent.say('Here')
+  agent.end()
+  const events = await followAll(engine, runId)
+  expect(events.map(({ type }) => type).slice(0, 3)).toEqual([...begun, 'message_start'])
+  expect(answerFrom(events).status).toBe('completed')
+  expect(engine.stats()).toMatchObject({ runsActive: 0, runsEnded: { completed: 1 } })
 })

@@ -5,12 +5,12 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import * as rules from './log-model.ts'
 import type { Model, ModelHolder, ModelRun, ModelSession } from './log-model.ts'
-import { codeOf, count, nth, offerOf, pick } from './log-step.ts'
+import { codeOf, count, nth, pick, processIds } from './log-step.ts'
 import type { Step } from './log-step.ts'
 import { agentId, longMs, metrics, owner, textContent } from './log-world.ts'
 import type { World } from './log-world.ts'
 
-export function newRun(world: World, session: ModelSession, how: Pick<NewRun, 'whenBusy' | 'offer'>): NewRun {
+export function newRun(world: World, session: ModelSession, how: Pick<NewRun, 'whenBusy' | 'processId'>): NewRun {
   const ids = { runId: crypto.randomUUID(), sessionId: session.id, agentId }
   const messages = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const at = new Date(0).toISOString()
@@ -27,7 +27,13 @@ export function newRun(world: World, session: ModelSession, how: Pick<NewRun, 'w
   }
 }
 
-export const prompts = new WeakMap<ModelRun, NewRun>()
+const prompts = new WeakMap<ModelRun, NewRun>()
+
+export function startedEventOf(run: ModelRun): NewRun['startedEvent'] {
+  const first = prompts.get(run)
+  if (first === undefined) throw new Error('A run without a start')
+  return first.startedEvent
+}
 
 export function addRun(model: Model, world: World, { run, session }: { run: NewRun; session: ModelSession }): ModelRun {
   const { runId: id, inputHash, userMessageId, messageId } = run
@@ -45,10 +51,9 @@ export function addRun(model: Model, world: World, { run, session }: { run: NewR
     lease: undefined,
     writer: undefined,
     takers: [],
-    offers: [],
+    promotedBy: undefined,
     cancelRequested: false,
     stored: undefined,
-    begun: undefined,
     continuedBy: null,
     isArchived: false,
     isMarked: false,
@@ -58,7 +63,8 @@ export function addRun(model: Model, world: World, { run, session }: { run: NewR
   return added
 }
 
-export function beginTurn(run: ModelRun, holder: ModelHolder): void {
+/** @param holder undefined when the process that was to drive the run never learned of it */
+export function beginTurn(run: ModelRun, holder: ModelHolder | undefined): void {
   run.status = 'running'
   run.writer = holder
   const text =
@@ -69,17 +75,17 @@ export function beginTurn(run: ModelRun, holder: ModelHolder): void {
   run.session.messages.push({ id: run.userMessageId, role: 'user', status: 'completed', runId: run.id, text })
 }
 
-export const start: Step<{ session: number; whenBusy: WhenBusy; offer: NewRun['offer'] }> = {
+export const start: Step<{ session: number; whenBusy: WhenBusy; processId: string }> = {
   input: fc.record({
     session: fc.nat(1),
     // Mostly one that waits: a queue is full only when three have come behind each other, and one that replaces empties it.
     whenBusy: fc.constantFrom('reject', 'queue', 'queue', 'queue', 'replace'),
-    offer: offerOf,
+    processId: processIds,
   }),
   isPossible: (model) => model.runs.length < rules.maxRuns,
-  async run(model, world, { session: at, whenBusy, offer }) {
+  async run(model, world, { session: at, whenBusy, processId }) {
     const session = pick(model.sessions, at)
-    const run = newRun(world, session, { whenBusy, offer })
+    const run = newRun(world, session, { whenBusy, processId })
     const expected = rules.admissionOf(session, whenBusy)
     count(`start: ${expected}`)
     const outcome = await codeOf(world.storage.runRepository.startRun(owner, run))
@@ -95,42 +101,30 @@ export const start: Step<{ session: number; whenBusy: WhenBusy; offer: NewRun['o
       session.active = added
       added.log.push(run.startedEvent)
       expect(outcome.owned.fence).toBe(1)
-      rules.holdLease(model, added, { processId: offer.processId, isLapsed: false })
-      beginTurn(added, { processId: offer.processId, owned: outcome.owned, nextSeq: 2 })
+      rules.holdLease(model, added, { processId, isLapsed: false })
+      beginTurn(added, { processId, owned: outcome.owned, nextSeq: 2 })
       return [added]
     }
     if (outcome.type !== 'queued') throw new Error('A new run was there before')
     added.log.push(run.queuedEvent)
     if (whenBusy === 'queue') session.queue.push(added)
-    else replaceAll(model, { session, by: added, offer })
+    else replaceAll(session, added)
     // An answer that was lost is given again, without what the first one told of others.
     const isRepeated = world.faults.struck().length > 0
     if (!isRepeated || outcome.replaced.length > 0) {
       const keys = whenBusy === 'replace' ? before.map((one) => one.key) : []
       expect(outcome.replaced.toSorted()).toEqual(keys.toSorted())
     }
-    if (!isRepeated) expect(outcome.next?.key).toBe(session.active === added ? added.key : undefined)
-    added.offers.push({ key: added.key, owner, run: outcome.run, fence: 1, continuationUsage: noContinuationUsage })
     return [...before, added]
   },
 }
 
 export const noContinuationUsage = { continuations: 0, outputTokens: 0, costUsd: 0 }
 
-function replaceAll(
-  model: Model,
-  { session, by, offer }: { session: ModelSession; by: ModelRun; offer: NewRun['offer'] },
-): void {
-  const all = [...(session.active === undefined ? [] : [session.active]), ...session.queue]
-  for (const run of all) {
-    if (run.status === 'queued') rules.endQueued(run, cancelledEvent)
-    else run.cancelRequested = true
-  }
-  const isRunning = session.active?.status === 'running'
-  session.queue = isRunning ? [by] : []
-  if (isRunning) return
-  session.active = by
-  rules.holdLease(model, by, { processId: offer.processId, isLapsed: offer.offerMs === 0 })
+function replaceAll(session: ModelSession, by: ModelRun): void {
+  for (const run of session.queue) rules.endQueued(run, cancelledEvent)
+  if (session.active !== undefined) session.active.cancelRequested = true
+  session.queue = [by]
 }
 
 export const cancelledEvent: RunEvent = {

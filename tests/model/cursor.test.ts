@@ -69,12 +69,12 @@ async function store({ entries, before, where, left }: LogShape): Promise<Stored
   const { runRepository, eventLog } = database.storage
   const ids = { runId: crypto.randomUUID(), sessionId: crypto.randomUUID(), agentId }
   const messages = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
-  const offer = { processId: 'process-0', offerMs: 0 }
+  const processId = 'process-0'
   const startedAt = new Date(0).toISOString()
   const started = await runRepository.startRun(owner, {
     ...ids,
     ...messages,
-    offer,
+    processId,
     prompt: textContent('go'),
     inputHash: 'hash',
     leaseMs: longMs,
@@ -104,7 +104,10 @@ async function store({ entries, before, where, left }: LogShape): Promise<Stored
     metrics,
     error: null,
   } as const
-  await runRepository.finishRun(owned, end, { offer, signal: anySignal() })
+  await runRepository.finishRun(owned, end, {
+    holder: { processId, leaseMs: longMs, agentIds: [] },
+    signal: anySignal(),
+  })
   events.push(...end.before, end.event)
   if (where !== 'log') await archive(key, where === 'both' ? left : undefined)
   return { runId: ids.runId, key, events, isEnded: true }

@@ -1,12 +1,12 @@
 /** Runs end: by their writer, by who took them over, by zombies; once more, continued by a linked run, or because somebody asked. */
 import type { TerminalStatus } from '@verbatim/core'
-import type { NewRun, OwnedRun, RunEnd } from '@verbatim/core/server'
+import type { LeaseHolder, PromotedRun, RunEnd } from '@verbatim/core/server'
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { addRun, beginTurn, newRun, noContinuationUsage } from './admission-commands.ts'
+import { addRun, beginTurn, cancelledEvent, newRun, noContinuationUsage, startedEventOf } from './admission-commands.ts'
 import * as rules from './log-model.ts'
 import type { Model, ModelHolder, ModelRun } from './log-model.ts'
-import { aim, count, heldRuns, holdersOf, nth, offerOf, pick, processIds, target, usually } from './log-step.ts'
+import { aim, count, heldRuns, holderOf, holdersOf, nth, pick, processIds, target, usually } from './log-step.ts'
 import type { Step, Target } from './log-step.ts'
 import { anySignal, metrics, owner, terminalEvent, textContent, textDelta } from './log-world.ts'
 import type { World } from './log-world.ts'
@@ -16,14 +16,14 @@ interface EndingInput {
   readonly status: TerminalStatus
   readonly settles: boolean
   readonly continues: boolean
-  readonly offer: NewRun['offer']
+  readonly holder: LeaseHolder
 }
 
 const endingInput = {
   status: fc.constantFrom<TerminalStatus>('completed', 'failed', 'cancelled', 'interrupted'),
   settles: fc.boolean(),
   continues: fc.boolean(),
-  offer: offerOf,
+  holder: holderOf,
 }
 
 interface FinishInput extends EndingInput {
@@ -84,7 +84,7 @@ async function endRun(
   }
   const event = terminalEvent(how.status, run.messageId)
   const end: RunEnd = { ...common, content, status: how.status, event }
-  return await finishRun(model, world, { run, by, end, offer: how.offer })
+  return await finishRun(model, world, { run, by, end, holder: how.holder })
 }
 
 type Ending<TEnd> = { readonly run: ModelRun; readonly by: ModelHolder; readonly end: TEnd }
@@ -92,17 +92,26 @@ type Ending<TEnd> = { readonly run: ModelRun; readonly by: ModelHolder; readonly
 async function finishRun(
   model: Model,
   world: World,
-  { run, by, end, offer }: Ending<RunEnd> & { readonly offer: NewRun['offer'] },
+  { run, by, end, holder }: Ending<RunEnd> & { readonly holder: LeaseHolder },
 ): Promise<ModelRun[]> {
   const expected = rules.endOutcome(run, by, false)
-  const outcome = await world.storage.runRepository.finishRun(by.owned, end, { offer, signal: anySignal() })
+  const outcome = await world.storage.runRepository.finishRun(by.owned, end, { holder, signal: anySignal() })
   expect(outcome.type).toBe(expected)
   countEnd(run, by, expected)
   if (outcome.type === 'fenced') return refused(run, by)
   rules.storeEnd(run, by, end)
-  const next = rules.handOn(model, run.session, offer)
-  expectNext(outcome.next, next)
-  return next === undefined ? [run] : [run, next]
+  const next = rules.promote(model, run.session, { holder, batchId: end.batchId })
+  if (next === undefined) {
+    expect(outcome.promoted).toBeUndefined()
+    return [run]
+  }
+  const isMine = holder.agentIds.length > 0
+  count(`promote: ${isMine ? 'to be driven' : 'left to others'}`)
+  expectPromoted(outcome.promoted, isMine ? next : undefined)
+  next.log.push({ ...startedEventOf(next), startedAt: expect.any(String) })
+  const { promoted } = outcome
+  beginTurn(next, promoted && { processId: holder.processId, owned: promoted.owned, nextSeq: 3 })
+  return [run, next]
 }
 
 function countEnd(run: ModelRun, by: ModelHolder, outcome: string): void {
@@ -115,11 +124,9 @@ function refused(run: ModelRun, by: ModelHolder): ModelRun[] {
   return [run]
 }
 
-export function expectNext(offered: OwnedRun | undefined, next: ModelRun | undefined): void {
-  expect(offered?.key).toBe(next?.key)
-  if (offered === undefined || next === undefined) return
-  expect(offered.fence).toBe(next.fence)
-  next.offers.push(offered)
+function expectPromoted(promoted: PromotedRun | undefined, next: ModelRun | undefined): void {
+  expect(promoted?.owned).toEqual(next && expect.objectContaining({ key: next.key, fence: next.fence }))
+  expect(promoted?.events.map(({ type }) => type)).toEqual(next && ['run_queued', 'run_started'])
 }
 
 async function continueRun(
@@ -128,13 +135,12 @@ async function continueRun(
   { run, by, end }: Ending<Omit<RunEnd, 'event' | 'status'>>,
 ): Promise<ModelRun[]> {
   const { processId } = by
-  const next = newRun(world, run.session, { whenBusy: 'reject', offer: { processId, offerMs: 0 } })
+  const next = newRun(world, run.session, { whenBusy: 'reject', processId })
   const event = terminalEvent('interrupted', run.messageId, next.runId)
   const whole: RunEnd = { ...end, status: 'interrupted', event }
   const expected = rules.endOutcome(run, by, true)
   const linked = {
     ...next,
-    processId,
     continuationOf: run.id,
     continuationUsage: { ...noContinuationUsage, continuations: 1 },
   }
@@ -153,20 +159,42 @@ async function continueRun(
   return [run, added]
 }
 
-export const finishAgain: Step<{ run: number; offer: NewRun['offer'] }> = {
-  input: fc.record({ run: nth, offer: offerOf }),
+export const finishAgain: Step<{ run: number; holder: LeaseHolder }> = {
+  input: fc.record({ run: nth, holder: holderOf }),
   isPossible: (model) => model.runs.some((run) => run.stored !== undefined),
-  async run(model, world, { run: at, offer }) {
+  async run(model, world, { run: at, holder }) {
     const run = pick(
       model.runs.filter((one) => one.stored !== undefined),
       at,
     )
     if (run.stored === undefined) throw new Error('The run has not ended')
     const { by, end } = run.stored
-    const outcome = await world.storage.runRepository.finishRun(by, end, { offer, signal: anySignal() })
-    const next = rules.offeredTo(run.session, offer.processId)
+    const outcome = await world.storage.runRepository.finishRun(by, end, { holder, signal: anySignal() })
     expect(outcome.type).toBe('stored')
-    if (outcome.type === 'stored') expectNext(outcome.next, next)
+    const next = rules.promotedBy(run.session, end.batchId, holder.processId)
+    if (outcome.type === 'stored') expectPromoted(outcome.promoted, next)
+    if (next !== undefined) rules.holdLease(model, next, { processId: holder.processId, isLapsed: false })
+    return [run]
+  },
+}
+
+/** A run that waits ends without a message. */
+export const cancelQueued: Step<{ run: number; isMeant: boolean }> = {
+  // Seldom: a queue that is always emptied is never waited in.
+  input: fc.record({ run: nth, isMeant: usually(false, fc.constant(true)) }),
+  isPossible: (model, { isMeant }) => isMeant && model.runs.length > 0,
+  async run(model, world, { run: at }) {
+    const waiting = model.runs.filter((one) => one.status === 'queued')
+    const run = pick(waiting.length > 0 ? waiting : model.runs, at)
+    const cancelled = await world.storage.runRepository.cancelQueuedRun(owner, run.id)
+    if (run.status !== 'queued') {
+      expect(cancelled).toBeUndefined()
+      return [run]
+    }
+    count('cancelQueued: cancelled')
+    expect(cancelled).toMatchObject({ id: run.id, status: 'cancelled', lastSeq: 2 })
+    rules.endQueued(run, cancelledEvent)
+    run.session.queue = run.session.queue.filter((one) => one !== run)
     return [run]
   },
 }

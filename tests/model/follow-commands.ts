@@ -169,8 +169,11 @@ const endings = {
   failed: ({ agent }: FollowWorld) => agent.fail(new Error('The agent fails, as the sequence wants')),
   // Asked of the process that does not write the run.
   cancelled: async ({ engines: [, other], runId }: FollowWorld) => void (await other.runs.cancel(owner, runId)),
-  // The process gives the run up, and the other one ends it.
-  drained: async ({ engines: [writer] }: FollowWorld) => await writer.drain({ graceMs: 1 }),
+  // The process gives the run up, and the other one ends it; where nothing of the answer is stored, it asks the agent for it.
+  drained: async ({ engines: [writer], agent }: FollowWorld) => {
+    await writer.drain({ graceMs: 1 })
+    agent.end()
+  },
 } as const
 
 /** Of a process that has been stopped there is nothing to follow any more: its followers go to the other one. */

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { start, startAgain } from './admission-commands.ts'
-import { finish, finishAgain, recover, requestCancel } from './ending-commands.ts'
+import { cancelQueued, finish, finishAgain, recover, requestCancel } from './ending-commands.ts'
 import type { Fault } from './faulty-client.ts'
 import { expectSame } from './log-invariants.ts'
 import * as rules from './log-model.ts'
@@ -10,8 +10,7 @@ import type { Model } from './log-model.ts'
 import { count, nth, pick } from './log-step.ts'
 import type { Step } from './log-step.ts'
 import type { World } from './log-world.ts'
-import { begin, cancelQueued, claimQueued } from './queue-commands.ts'
-import { append, lapse, renew, takeOver } from './writing-commands.ts'
+import { append, lapse, renew, resume, takeOver } from './writing-commands.ts'
 
 export type Command = fc.AsyncCommand<Model, World>
 
@@ -37,12 +36,12 @@ export function commandsWith(faults: fc.Arbitrary<Fault[]>): fc.Arbitrary<Comman
     command('lapse', lapse),
     command('takeOver', takeOver),
   ]
-  const ends = [command('finish', finish), command('begin', begin), command('claimQueued', claimQueued)]
   return [
     ...often,
     ...often,
-    ...ends,
-    ...ends,
+    command('finish', finish),
+    command('finish', finish),
+    command('resume', resume),
     command('recover', recover),
     command('startAgain', startAgain),
     command('renew', renew),

@@ -3,9 +3,9 @@
  * Each method says what the real call must answer, and does to the model what the call does to the storage.
  */
 import type { RunEvent, RunStatus, TerminalStatus, WhenBusy } from '@verbatim/core'
-import type { AppendOutcome, LogEntry, OwnedRun, RunBegin, RunEnd, RunKey } from '@verbatim/core/server'
+import type { AppendOutcome, LeaseHolder, LogEntry, OwnedRun, RunEnd, RunKey } from '@verbatim/core/server'
 
-/** One who held a run once, and what it believes. Only the first ever appends; those who take over only end the run. */
+/** A process that held a run once, and what it believes. Only the first appends an answer; those that take over end the run, or resume it. */
 export interface ModelHolder {
   readonly processId: string
   readonly owned: OwnedRun
@@ -28,11 +28,10 @@ export interface ModelRun {
   lease: { processId: string; isLapsed: boolean; renewedAt: number } | undefined
   writer: ModelHolder | undefined
   readonly takers: ModelHolder[]
-  /** Those to whom the run was offered while it was queued. */
-  readonly offers: OwnedRun[]
+  /** Batch id of the end that promoted it. */
+  promotedBy: string | undefined
   cancelRequested: boolean
   stored: { by: OwnedRun; end: RunEnd } | undefined
-  begun: { by: OwnedRun; begin: RunBegin } | undefined
   continuedBy: string | null
   isArchived: boolean
   isMarked: boolean
@@ -85,10 +84,10 @@ export function holdLease(model: Model, run: ModelRun, lease: { processId: strin
   run.lease = { ...lease, renewedAt: ++model.now }
 }
 
-/** Those whose lease lapsed, the longest first. */
-export function lapsedRuns(model: Model, status: 'queued' | 'running'): ModelRun[] {
+/** The runs whose lease has expired, the oldest lease first. */
+export function expiredRuns(model: Model): ModelRun[] {
   return model.runs
-    .filter((run) => run.status === status && run.lease?.isLapsed === true)
+    .filter((run) => run.status === 'running' && run.lease?.isLapsed === true)
     .toSorted((a, b) => (a.lease?.renewedAt ?? 0) - (b.lease?.renewedAt ?? 0))
 }
 
@@ -127,21 +126,26 @@ export function storeEnd(run: ModelRun, by: ModelHolder, end: RunEnd): void {
   run.session.messages.push({ id: run.messageId, role: 'assistant', status: end.status, runId: run.id, text })
 }
 
-/** The session goes to the first that waits, whom `offer` names; answers it. */
-export function handOn(
+/** The session goes to the first that waits, which begins with the lease of `holder`; answers it. */
+export function promote(
   model: Model,
   session: ModelSession,
-  offer: { processId: string; offerMs: number },
+  { holder, batchId }: { holder: LeaseHolder; batchId: string },
 ): ModelRun | undefined {
   const next = session.queue.shift()
   session.active = next
-  if (next !== undefined) offerTo(model, next, offer)
+  if (next === undefined) return undefined
+  next.fence++
+  next.promotedBy = batchId
+  holdLease(model, next, { processId: holder.processId, isLapsed: holder.agentIds.length === 0 })
   return next
 }
 
-export function offerTo(model: Model, run: ModelRun, offer: { processId: string; offerMs: number }): void {
-  run.fence++
-  holdLease(model, run, { processId: offer.processId, isLapsed: offer.offerMs === 0 })
+/** The run that a repeated end would name: the one it has promoted, while it is that process's to drive. */
+export function promotedBy(session: ModelSession, batchId: string, processId: string): ModelRun | undefined {
+  const next = session.active
+  const isHeld = next?.fence === 2 && next.lease?.processId === processId && !next.lease.isLapsed
+  return isHeld && next.promotedBy === batchId ? next : undefined
 }
 
 /** A run that waited and was never asked: one event, and no message. */
@@ -150,10 +154,4 @@ export function endQueued(run: ModelRun, event: RunEvent): void {
   run.status = 'cancelled'
   run.cancelRequested = true
   run.lease = undefined
-}
-
-/** The queued run that a repeated end would name: the session's turn, when it is offered to this process. */
-export function offeredTo(session: ModelSession, processId: string): ModelRun | undefined {
-  const next = session.active
-  return next?.status === 'queued' && next.lease?.processId === processId ? next : undefined
 }

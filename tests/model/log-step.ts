@@ -2,7 +2,7 @@
 import { isVerbatimError } from '@verbatim/core'
 import fc from 'fast-check'
 import type { Model, ModelHolder, ModelRun } from './log-model.ts'
-import { longMs } from './log-world.ts'
+import { agentId, longMs } from './log-world.ts'
 import type { World } from './log-world.ts'
 
 /** What commands did, to be told at the end: a model that never gets anywhere finds nothing. */
@@ -21,7 +21,12 @@ export interface Step<TInput> {
 
 export const nth = fc.nat({ max: 59 })
 export const processIds = fc.constantFrom('process-0', 'process-1', 'process-2')
-export const offerOf = fc.record({ processId: processIds, offerMs: fc.constantFrom(0, longMs) })
+/** Who ends a run: one that drives the next, or one that is stopping. */
+export const holderOf = fc.record({
+  processId: processIds,
+  leaseMs: fc.constant(longMs),
+  agentIds: fc.constantFrom<string[]>([agentId], []),
+})
 
 export function usually<TUsual, TOther>(usual: TUsual, other: fc.Arbitrary<TOther>): fc.Arbitrary<TUsual | TOther> {
   return fc.oneof({ weight: 3, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other })

@@ -1,4 +1,5 @@
 /** Writers append, right and late; their leases are renewed, given up, and taken over. */
+import type { RunEvent } from '@verbatim/core'
 import type { LogEntry, OwnedRun } from '@verbatim/core/server'
 import fc from 'fast-check'
 import { expect } from 'vitest'
@@ -6,7 +7,7 @@ import * as rules from './log-model.ts'
 import type { ModelRun } from './log-model.ts'
 import { aim, codeOf, count, heldRuns, holdersOf, nth, pick, processIds, target, usually } from './log-step.ts'
 import type { Step, Target } from './log-step.ts'
-import { anySignal, longMs, textDelta } from './log-world.ts'
+import { agentId, anySignal, longMs, textDelta } from './log-world.ts'
 import type { World } from './log-world.ts'
 
 interface AppendInput {
@@ -125,15 +126,15 @@ export const takeOver: Step<TakeOverInput> = {
   }),
   isPossible: (model, { from, isVain }) =>
     isVain ||
-    rules.lapsedRuns(model, 'running').length > 0 ||
+    rules.expiredRuns(model).length > 0 ||
     (from !== null && model.runs.some((run) => run.status === 'running')),
   async run(model, world, { by: processId, isShort, from }) {
     const held = from === null || model.runs.length === 0 ? undefined : aim(model.runs, from)
     if (held?.lease !== undefined && holdersOf(held).length > 0) await release(world, held, held.lease.processId)
     const leaseMs = isShort ? 0 : longMs
-    const [lapsed] = rules.lapsedRuns(model, 'running')
+    const [lapsed] = rules.expiredRuns(model)
     const claimed = await claim(world, lapsed, async () => {
-      const taken = await world.storage.runRepository.claimExpiredLease({ processId, leaseMs })
+      const taken = await world.storage.runRepository.claimExpiredLease({ processId, leaseMs, agentIds: [agentId] })
       if (taken !== undefined) expect(taken.cancelRequested).toBe(lapsed?.cancelRequested)
       return taken
     })
@@ -146,6 +147,26 @@ export const takeOver: Step<TakeOverInput> = {
       count('takeOver: taken')
       run.takers.push({ processId, owned, nextSeq: run.log.length + 1 })
     }
+    return [run]
+  },
+}
+
+/** The process that took a run over goes on with it, when nothing of the answer is stored: the entry shuts out the one before. */
+export const resume: Step<{ run: number }> = {
+  input: fc.record({ run: nth }),
+  isPossible: (model) => model.runs.some((run) => run.takers.length > 0),
+  async run(model, world, { run: at }) {
+    const taken = model.runs.filter((one) => one.takers.length > 0)
+    const open = taken.filter((one) => one.status === 'running')
+    const run = pick(open.length > 0 ? open : taken, at)
+    const by = pick(run.takers.slice(-1), 0)
+    const event: RunEvent = { type: 'run_resumed', attempt: run.takers.length, resumedAt: new Date(0).toISOString() }
+    const entry = { key: run.key, firstSeq: by.nextSeq, batchId: crypto.randomUUID(), events: [event] }
+    const [outcome] = await world.storage.eventLog.append([entry], { signal: anySignal() })
+    expect(outcome).toBe(rules.appendOutcome(run, entry))
+    count(`resume: ${outcome}`)
+    rules.append(run, entry)
+    by.nextSeq = rules.isEnded(run) ? by.nextSeq : run.log.length + 1
     return [run]
   },
 }

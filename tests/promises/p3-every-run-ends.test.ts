@@ -9,6 +9,7 @@ import { lapseLeases, lapsingLeases, openDatabase, openEngine, openOne, shortLea
 import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
 import { expectIdle, watchLeaks } from '../support/leaks.ts'
+import { echoAgent } from '../support/queue.ts'
 
 /** The end of a run as everybody may see it: the last event, the run, the message and the session agree. */
 async function expectEnded(engine: Engine, runId: string, events: readonly RunEvent[]) {
@@ -341,11 +342,12 @@ describe('a process that is lost', () => {
 
   it('is recovered once, however many others look', async () => {
     await using database = await openDatabase()
-    const agent = manualAgent()
+    const agent = echoAgent({ gate: createGate() })
     const { gate, ports } = freezable(database)
     await using zombie = openEngine(database, { agents: [agent], wrap: () => ports })
     const runIds = []
     for (let at = 0; at < 4; at++) runIds.push(await startRun(zombie, { sessionId: `session-${at}` }))
+    await vi.waitFor(() => expect(zombie.stats().eventsCommitted).toBe(3 * runIds.length), waitOptions)
     gate.shut()
     const options = { ...shortLeases, recoveryMs: 20 }
     const others = Array.from({ length: 4 }, () => openEngine(database, { agents: [agent], options }))

@@ -8,21 +8,21 @@ import { describe, expect, inject, it, vi } from 'vitest'
 import { lapseLeases, openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
-import { echoAgent, history, holdBeginnings, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
+import { echoAgent, ended, history, holdEnds, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
 
 const fast = { ...shortLeases, recoveryMs: 50 }
 
 /**
  * A repository of a process that dies right after `step` was committed: its answer never comes. The one that dies with a
- * claim has forgotten what it was handed before, so that it has something to claim.
+ * claim has not learned of the run that it promoted, so that it has something to claim.
  */
-function dyingAfter(repository: RunRepository, step: 'finishRun' | 'beginRun' | 'claimQueuedRun') {
+function dyingAfter(repository: RunRepository, step: 'finishRun' | 'claimExpiredLease') {
   const died = Promise.withResolvers<void>()
   const deadRepository: RunRepository = {
     ...repository,
     async finishRun(...args) {
       const outcome = await repository.finishRun(...args)
-      return outcome.type === 'stored' && step === 'claimQueuedRun' ? { ...outcome, next: undefined } : outcome
+      return outcome.type === 'stored' ? { ...outcome, promoted: undefined } : outcome
     },
     async [step](...args: never[]) {
       const call: (...given: never[]) => Promise<unknown> = repository[step]
@@ -75,74 +75,57 @@ describe('a restart', () => {
 })
 
 describe('a process that dies', () => {
-  it.each(['finishRun', 'beginRun', 'claimQueuedRun'] as const)(
-    'right after %s leaves the queue to others',
-    async (step) => {
-      await using database = await openDatabase()
-      const gate = createGate()
-      const { deadRepository, died } = dyingAfter(database.storage.runRepository, step)
-      const slow = step === 'claimQueuedRun' ? {} : { recoveryMs: 60_000 } // it does nothing else before it is closed
-      const dying = openEngine(database, {
-        agents: [echoAgent({ gate })],
-        options: { ...fast, ...slow },
-        wrap: () => ({ runRepository: deadRepository }),
-      })
-      await start(dying, 'first')
-      for (const prompt of names(3)) await start(dying, prompt, { whenBusy: 'queue' })
-      gate.open()
-      await died
-      const closing = dying.close()
-      await lapseLeases(database)
-      await using other = openEngine(database, { agents: [echoAgent()], options: fast })
-      const { runs, messages } = await settled(other, database)
-      await closing
-      expect(promptsOf(messages)).toEqual(['first', ...names(3)])
-      const statuses = runs.map((run) => run.status).toReversed()
-      // Begun and never driven, it is ended as any run whose process was lost; the others are answered.
-      const second = step === 'beginRun' ? 'interrupted' : 'completed'
-      expect(statuses.slice(1)).toEqual([second, 'completed', 'completed'])
-    },
-  )
-
-  it('before it has begun a run that it was handed leaves it to another within the offer', async () => {
+  it.each(['finishRun', 'claimExpiredLease'] as const)('right after %s leaves the queue to others', async (step) => {
     await using database = await openDatabase()
     const gate = createGate()
-    const { runRepository } = database.storage
-    await using lame = openEngine(database, {
+    const { deadRepository, died } = dyingAfter(database.storage.runRepository, step)
+    const slow = step === 'claimExpiredLease' ? {} : { recoveryMs: 60_000 } // it does nothing else before it is closed
+    const dying = openEngine(database, {
       agents: [echoAgent({ gate })],
-      options: { ...fast, recoveryMs: 60_000 },
-      wrap: () => ({ runRepository: { ...runRepository, beginRun: async () => await Promise.resolve(undefined) } }),
+      options: { ...fast, ...slow },
+      wrap: () => ({ runRepository: deadRepository }),
     })
-    await start(lame, 'first')
-    for (const prompt of names(3)) await start(lame, prompt, { whenBusy: 'queue' })
+    const first = await start(dying, 'first')
+    for (const prompt of names(3)) await start(dying, prompt, { whenBusy: 'queue' })
+    gate.open()
+    await followAll(dying, first.id)
+    if (step === 'claimExpiredLease') await lapseLeases(database)
+    await died
+    const closing = dying.close()
+    await lapseLeases(database)
     const agent = echoAgent()
     await using other = openEngine(database, { agents: [agent], options: fast })
-    gate.open()
-    const { messages } = await settled(other, database)
+    const { runs, messages } = await settled(other, database)
+    await closing
     expect(promptsOf(messages)).toEqual(['first', ...names(3)])
+    expect(runs.map((run) => run.status)).toEqual(runs.map(() => 'completed'))
+    // A run that has only begun is asked where it is taken over.
     expect(agent.asked).toEqual(names(3))
   })
 
-  it('is not told from a slow one: two that begin the same run ask it once', async () => {
+  it('is not told from a slow one: a run that both drive is answered once', async () => {
     await using database = await openDatabase()
-    const [gate, beginnings] = [createGate(), createGate()]
+    const [gate, ends] = [createGate(), createGate()]
     const [here, there] = [echoAgent({ gate }), echoAgent()]
     await using slow = openEngine(database, {
       agents: [here],
       options: { ...fast, recoveryMs: 60_000 },
-      wrap: (ports) => holdBeginnings(ports, beginnings),
+      wrap: (ports) => holdEnds(ports, ends),
     })
-    await start(slow, 'first')
+    const first = await start(slow, 'first')
     const second = await start(slow, 'second', { whenBusy: 'queue' })
     gate.open()
-    await vi.waitFor(() => expect(beginnings.arrivals).toBe(1), waitOptions)
+    await ended(slow, first)
+    await lapseLeases(database)
     await using other = openEngine(database, { agents: [there], options: fast })
-    await followAll(other, second.id)
-    beginnings.open()
+    const events = await followAll(other, second.id)
+    expect(events.map((event) => event.type).slice(0, 3)).toEqual(['run_queued', 'run_started', 'run_resumed'])
+    ends.open()
     const { messages } = await settled(other, database)
     await slow.close()
     expect(promptsOf(messages)).toEqual(['first', 'second'])
-    expect([here.asked, there.asked]).toEqual([['first'], ['second']])
+    expect(there.asked).toEqual(['second'])
+    expect(await followAll(other, second.id)).toEqual(events)
   })
 })
 
@@ -245,7 +228,7 @@ describe('a process that is stopping', () => {
     expect((await database.storage.runRepository.getRun(ada, first.id))?.status).toBe('completed')
     expect(here.asked).toEqual(['first'])
     await using other = openEngine(database, { agents: [there], options })
-    // Sooner than an offer of this process would have lapsed.
+    // Sooner than a lease of this process would have expired.
     for (const run of waiting) await followAll(other, run.id, { signal: AbortSignal.timeout(9_000) })
     await settled(other, database)
     expect(there.asked).toEqual(names(3))
@@ -293,7 +276,7 @@ describe('a run of an agent that this process lacks', () => {
     await start(lacking, 'goes on', { whenBusy: 'queue' })
     gate.open()
     await followAll(lacking, first.id)
-    await lapseLeases(database, 'queued')
+    await lapseLeases(database)
     const answer = answerFrom(await followAll(lacking, run))
     expect(answer).toMatchObject({ status: 'failed', error: { code: 'AGENT_NOT_FOUND' } })
     const { messages } = await settled(lacking, database)

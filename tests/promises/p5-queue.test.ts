@@ -10,8 +10,9 @@ import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
 import {
   echoAgent,
+  ended,
   history,
-  holdBeginnings,
+  holdEnds,
   names,
   promptsOf,
   queueOf,
@@ -148,25 +149,25 @@ describe('the queue', () => {
     expect(promptsOf(messages)).toEqual(['first', 'second'])
   })
 
-  it('is not overtaken while nobody is running: between an end and the next beginning the session is taken', async () => {
+  it('is not overtaken at the end of a run: the session goes to the next run in the same step', async () => {
     await using database = await openDatabase()
-    const [gate, beginnings] = [createGate(), createGate()]
+    const [gate, ends] = [createGate(), createGate()]
     await using engine = openEngine(database, {
       agents: [echoAgent({ gate })],
       options: fast,
-      wrap: (ports) => holdBeginnings(ports, beginnings),
+      wrap: (ports) => holdEnds(ports, ends),
     })
     const first = await start(engine, 'first')
     const second = await start(engine, 'second', { whenBusy: 'queue' })
     gate.open()
-    await followAll(engine, first.id)
-    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), waitOptions)
+    await ended(engine, first)
+    expect(await engine.runs.get(ada, second.id)).toMatchObject({ status: 'running' })
     await expect(start(engine, 'jump')).rejects.toMatchObject({
       code: 'SESSION_BUSY',
       data: { activeRunId: second.id },
     })
     expect((await start(engine, 'third', { whenBusy: 'queue' })).status).toBe('queued')
-    beginnings.open()
+    ends.open()
     const { messages } = await settled(engine, database)
     expect(promptsOf(messages)).toEqual(['first', 'second', 'third'])
   })
@@ -291,28 +292,33 @@ describe('cancelling a run that waits', () => {
     })
   })
 
-  it('whose turn has come, but who has not begun, hands the turn on', async () => {
+  it('is the cancelling of a running one as soon as the run before has ended, even before its process learns of it', async () => {
     await using database = await openDatabase()
-    const [gate, beginnings] = [createGate(), createGate()]
+    const [gate, ends] = [createGate(), createGate()]
+    const agent = echoAgent({ gate })
     await using engine = openEngine(database, {
-      agents: [echoAgent({ gate })],
+      agents: [agent],
       options: fast,
-      wrap: (ports) => holdBeginnings(ports, beginnings),
+      wrap: (ports) => holdEnds(ports, ends),
     })
     const first = await start(engine, 'first')
     const second = await start(engine, 'second', { whenBusy: 'queue' })
     await start(engine, 'third', { whenBusy: 'queue' })
     gate.open()
-    await followAll(engine, first.id)
-    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), waitOptions)
-    expect(await engine.runs.cancel(ada, second.id)).toMatchObject({
-      status: 'cancelled',
-      finalSeq: 2,
-      hadEnded: false,
-    })
-    beginnings.open()
+    await ended(engine, first)
+    gate.shut()
+    const cancelling = engine.runs.cancel(ada, second.id)
+    const runs = database.client.db(database.databaseName).collection('runs')
+    await vi.waitFor(
+      async () => expect(await runs.countDocuments({ cancelRequestedAt: { $ne: null } })).toBe(1),
+      waitOptions,
+    )
+    ends.open()
+    expect(await cancelling).toMatchObject({ status: 'cancelled', hadEnded: false })
+    gate.open()
     const { messages } = await settled(engine, database)
-    expect(promptsOf(messages)).toEqual(['first', 'third'])
+    expect(promptsOf(messages)).toEqual(['first', 'second', 'third'])
+    expect(messages.map(({ status }) => status).filter((status) => status !== 'completed')).toEqual(['cancelled'])
   })
 
   it('at the moment when its turn comes has one outcome', async () => {

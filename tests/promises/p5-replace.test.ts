@@ -7,8 +7,9 @@ import { ada, answerFrom, answerMessage, followAll, waitOptions } from '../suppo
 import { createGate } from '../support/gate.ts'
 import {
   echoAgent,
+  ended,
   history,
-  holdBeginnings,
+  holdEnds,
   names,
   promptsOf,
   queueOf,
@@ -124,25 +125,27 @@ describe('a prompt that replaces', () => {
     }
   })
 
-  it('takes the turn of one that has not begun', async () => {
+  it('stops a run that was promoted and that its process does not know of yet', async () => {
     await using database = await openDatabase()
-    const [gate, beginnings] = [createGate(), createGate()]
+    const [gate, ends] = [createGate(), createGate()]
     await using engine = openEngine(database, {
       agents: [echoAgent({ gate })],
       options: fast,
-      wrap: (ports) => holdBeginnings(ports, beginnings),
+      wrap: (ports) => holdEnds(ports, ends),
     })
     const first = await start(engine, 'first')
     const second = await start(engine, 'second', { whenBusy: 'queue' })
     const third = await start(engine, 'third', { whenBusy: 'queue' })
     gate.open()
-    await followAll(engine, first.id)
-    await vi.waitFor(() => expect(beginnings.arrivals).toBeGreaterThan(0), waitOptions)
-    await start(engine, 'instead', { whenBusy: 'replace' })
-    expect(await queueOf(database)).toEqual([])
-    beginnings.open()
+    await ended(engine, first)
+    gate.shut()
+    const last = await start(engine, 'instead', { whenBusy: 'replace' })
+    expect(await queueOf(database)).toEqual([last.id])
+    ends.open()
+    expect((await followAll(engine, second.id)).at(-1)?.type).toBe('run_cancelled')
+    gate.open()
     const { messages } = await settled(engine, database)
-    expect(promptsOf(messages)).toEqual(['first', 'instead'])
+    expect(promptsOf(messages)).toEqual(['first', 'second', 'instead'])
     for (const run of [second, third]) expect((await engine.runs.get(ada, run.id)).status).toBe('cancelled')
   })
 

@@ -1,19 +1,24 @@
 /** P6: what a turn asks of the database is the same in a short session and in a long one. Counted, not timed. */
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { createEngine, systemClock } from '@verbatim/core/server'
+import type { Agent } from '@verbatim/core/server'
 import { BSON, MongoClient } from 'mongodb'
 import type { CommandStartedEvent, CommandSucceededEvent, Db } from 'mongodb'
-import { describe, expect, inject, it } from 'vitest'
+import { describe, expect, inject, it, vi } from 'vitest'
 import { answerOf, scriptAgent } from '../support/agents.ts'
 import { openDatabase } from '../support/engine.ts'
-import { ada, answerFrom, followAll, startRun } from '../support/follow.ts'
+import { ada, answerFrom, followAll, startRun, waitOptions } from '../support/follow.ts'
+import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
+import { echoAgent, start } from '../support/queue.ts'
 
 /** The agent is given this many messages of history, so that the window is full in the short session too. */
 const maxHistoryMessages = 6
 
 interface Cost {
   readonly commands: Record<string, number>
+  /** Those that are part of a transaction. */
+  readonly transactions: Record<string, number>
   readonly replyBytes: number
   readonly docsExamined: number
   readonly keysExamined: number
@@ -39,7 +44,34 @@ describe('the cost of a turn', () => {
     const cost = await costOfTurn(1_000)
     expect(cost.docsExamined).toBeLessThan(maxHistoryMessages + 20)
   }, 120_000)
+
+  it('is four transactions for two turns of which one waited', async () => {
+    expect(await transactionsOfTwoTurns(10)).toEqual({
+      findAndModify: 5,
+      update: 4,
+      insert: 7,
+      commitTransaction: 4,
+    })
+    expect(await transactionsOfTwoTurns(10_000)).toEqual(await transactionsOfTwoTurns(10))
+  }, 120_000)
 })
+
+/** What two turns do in transactions, when the second prompt comes while the first is answered. */
+async function transactionsOfTwoTurns(storedMessages: number): Promise<Record<string, number>> {
+  const gate = createGate()
+  gate.open()
+  await using metered = await openMetered(storedMessages, { ...echoAgent({ gate }), maxHistoryMessages })
+  gate.shut()
+  const { transactions } = await metered.measure(async (engine) => {
+    await startRun(engine, { message: 'And now?' })
+    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
+    const second = await start(engine, 'And then?', { whenBusy: 'queue' })
+    gate.open()
+    expect(answerFrom(await followAll(engine, second.id)).status).toBe('completed')
+    await expectIdle(engine)
+  })
+  return transactions
+}
 
 async function costOfTurn(storedMessages: number): Promise<Cost> {
   await using metered = await openMetered(storedMessages)
@@ -61,7 +93,7 @@ async function costOfReading(storedMessages: number): Promise<Cost> {
   })
 }
 
-async function openMetered(storedMessages: number) {
+async function openMetered(storedMessages: number, agent: Agent = quickAgent()) {
   const database = await openDatabase()
   const appName = `p6-${crypto.randomUUID()}`
   const client = new MongoClient(inject('mongoUri'), { monitorCommands: true, appName })
@@ -69,8 +101,7 @@ async function openMetered(storedMessages: number) {
   // No heartbeat and no look for lost or cancelled runs falls into the measurement.
   const leases = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000 }
   const options = { ...leases, recoveryMs: 600_000, cancelPollMs: 600_000, sweepMs: 600_000 }
-  const agents = [scriptAgent(answerOf(['The ', 'answer']), { maxHistoryMessages, pause: () => Promise.resolve() })]
-  const engine = createEngine({ ...storage, agents }, { ...options, archiveDelayMs: 600_000 })
+  const engine = createEngine({ ...storage, agents: [agent] }, { ...options, archiveDelayMs: 600_000 })
   const db = database.client.db(database.databaseName)
   // A turn of the same size makes the session, opens the connections and fills the window.
   await followAll(engine, await startRun(engine, { message: 'And now?' }))
@@ -81,8 +112,7 @@ async function openMetered(storedMessages: number) {
       await db.command({ profile: 2 })
       await act(engine)
       await db.command({ profile: 0 })
-      const { commands, replyBytes } = stop()
-      return { commands, replyBytes, ...(await examined(db, appName)) }
+      return { ...stop(), ...(await examined(db, appName)) }
     },
     async [Symbol.asyncDispose]() {
       await engine.close()
@@ -90,6 +120,10 @@ async function openMetered(storedMessages: number) {
       await database[Symbol.asyncDispose]()
     },
   }
+}
+
+function quickAgent(): Agent {
+  return scriptAgent(answerOf(['The ', 'answer']), { maxHistoryMessages, pause: () => Promise.resolve() })
 }
 
 /** Copies of the stored messages, as many as are missing, written directly. */
@@ -106,11 +140,13 @@ async function fillSession(db: Db, storedMessages: number): Promise<void> {
   expect(await messages.countDocuments()).toBe(storedMessages)
 }
 
-function countCommands(client: MongoClient): () => { commands: Record<string, number>; replyBytes: number } {
+function countCommands(client: MongoClient): () => Pick<Cost, 'commands' | 'transactions' | 'replyBytes'> {
   const commands: Record<string, number> = {}
+  const transactions: Record<string, number> = {}
   let replyBytes = 0
-  const onStarted = ({ commandName }: CommandStartedEvent) => {
+  const onStarted = ({ commandName, command }: CommandStartedEvent) => {
     commands[commandName] = (commands[commandName] ?? 0) + 1
+    if (command['autocommit'] === false) transactions[commandName] = (transactions[commandName] ?? 0) + 1
   }
   const onSucceeded = ({ reply }: CommandSucceededEvent) => {
     replyBytes += BSON.calculateObjectSize(reply as BSON.Document)
@@ -120,7 +156,7 @@ function countCommands(client: MongoClient): () => { commands: Record<string, nu
   return () => {
     client.off('commandStarted', onStarted)
     client.off('commandSucceeded', onSucceeded)
-    return { commands, replyBytes }
+    return { commands, transactions, replyBytes }
   }
 }
 

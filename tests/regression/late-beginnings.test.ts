@@ -4,12 +4,12 @@
  */
 import { textOf, VerbatimError } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
-import { silentLogger, systemClock } from '@verbatim/core/server'
-import type { LogFields, Logger, Engine } from '@verbatim/core/server'
+import { systemClock } from '@verbatim/core/server'
+import type { Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
-import { openDatabase, openEngine } from '../support/engine.ts'
+import { lapsingLeases, openDatabase, openEngine } from '../support/engine.ts'
 import type { EngineInput } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { createGate } from '../support/gate.ts'
@@ -20,17 +20,18 @@ interface HeldInput extends EngineInput {
   readonly gate: Gate
   /** The first of the transactions that waits at the gate, late in its course; each start, queueing and end is one. @default 1 */
   readonly from?: number
-  readonly logger?: Logger
 }
 
-function openHeld(database: TestDatabase, { gate, from = 1, logger = silentLogger, ...input }: HeldInput): Engine {
+function openHeld(database: TestDatabase, { gate, from = 1, ...input }: HeldInput): Engine {
   let transactions = 0
   const client = interceptOperations(database.client, async ({ collection, method }, proceed) => {
-    if (collection === 'run_events' && method === 'insertOne' && ++transactions >= from) await gate.pass()
+    const isBeginning = collection === 'run_events' && method === 'insertOne'
+    const isEnd = collection === 'messages' && method === 'insertMany'
+    if ((isBeginning || isEnd) && ++transactions >= from) await gate.pass()
     return await proceed()
   })
   const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
-  return openEngine(database, { ...input, wrap: () => ({ ...storage, logger }) })
+  return openEngine(database, { ...input, wrap: () => storage })
 }
 
 /** An engine whose starts do as `start` says, and whose callers hear nothing of it. */
@@ -114,26 +115,32 @@ it('a retry that is stored late is answered', async () => {
   expect(await messagesOf(engine)).toEqual(['Question', '', 'Here'])
 })
 
-it('a queued run whose beginning is stored late is answered', async () => {
+it('a queued run whose promotion was not confirmed in time is answered when its lease expires', async () => {
   await using database = await openDatabase()
-  const gate = createGate()
   const agent = manualAgent()
-  const warnings: string[] = []
-  const logger = { ...silentLogger, warn: (_: LogFields, message: string) => void warnings.push(message) }
-  // Nobody else looks for the run, and its lease outlasts the test.
-  const options = { heartbeatMs: 500, selfFenceMs: 3_000, recoveryMs: 600_000 }
-  // Start, queueing and end are let through.
-  await using engine = openHeld(database, { gate, from: 4, agents: [agent], options, logger })
+  let ends = 0
+  const wrap: EngineInput['wrap'] = ({ runRepository }) => ({
+    runRepository: {
+      ...runRepository,
+      async finishRun(...args) {
+        const outcome = await runRepository.finishRun(...args)
+        if (++ends === 1) throw new VerbatimError('UNAVAILABLE')
+        return outcome
+      },
+    },
+  })
+  await using engine = openEngine(database, { agents: [agent], options: lapsingLeases, wrap })
   await startRun(engine, { message: 'First' })
   const runId = crypto.randomUUID()
   await engine.runs.start(ada, { runId, sessionId: 'session-1', message: 'Second', whenBusy: 'queue' })
   agent.say('One')
   agent.end()
-  await vi.waitFor(() => expect(warnings).toEqual(['A queued run could not begin; it is tried again']), waitOptions)
-  gate.open()
+  await vi.waitFor(() => expect(agent.requests).toHaveLength(2), waitOptions)
   agent.say('Two')
   agent.end()
-  expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
+  const events = await followAll(engine, runId)
+  expect(events.slice(0, 3).map(({ type }) => type)).toEqual(['run_queued', 'run_started', 'run_resumed'])
+  expect(answerFrom(events).status).toBe('completed')
   expect(await messagesOf(engine)).toEqual(['First', 'One', 'Second', 'Two'])
 })
 

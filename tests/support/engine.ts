@@ -42,10 +42,10 @@ export function openEngine(database: TestDatabase, { agents, options, wrap }: En
   return createEngine({ ...ports, ...wrap?.(database.storage) }, { pollMs: 50, ...options })
 }
 
-/** As if 50 years had passed: whoever looks may take over what runs now, or what waits and is offered to somebody. */
-export async function lapseLeases(database: TestDatabase, status: 'running' | 'queued' = 'running'): Promise<void> {
+/** As if 50 years had passed: any process may take over what runs now. */
+export async function lapseLeases(database: TestDatabase): Promise<void> {
   const runs = database.client.db(database.databaseName).collection('runs')
-  await runs.updateMany({ status, 'lease.renewedAt': { $exists: true } }, { $set: { 'lease.renewedAt': new Date(0) } })
+  await runs.updateMany({ status: 'running' }, { $set: { 'lease.renewedAt': new Date(0) } })
 }
 
 /** A database and one engine over it, closed together. */

@@ -35,20 +35,26 @@ export function echoAgent({ id = 'echo', gate }: { id?: string; gate?: Gate } = 
   }
 }
 
-/** Runs whose turn has come wait at `gate` before they begin. */
-export function holdBeginnings(
-  { runRepository }: TestDatabase['storage'],
-  gate: Gate,
-): Pick<EnginePorts, 'runRepository'> {
+/** A process that ends a run learns of it only when `gate` opens, and so of the run that it has promoted: both are stored before. */
+export function holdEnds({ runRepository }: TestDatabase['storage'], gate: Gate): Pick<EnginePorts, 'runRepository'> {
   return {
     runRepository: {
       ...runRepository,
-      async beginRun(...args) {
+      async finishRun(...args) {
+        const outcome = await runRepository.finishRun(...args)
         await gate.pass()
-        return await runRepository.beginRun(...args)
+        return outcome
       },
     },
   }
+}
+
+/** Resolves when the run has ended in storage, whatever its process knows of it. */
+export async function ended(engine: Engine, { id }: Run): Promise<void> {
+  await vi.waitFor(
+    async () => expect(isTerminalStatus((await engine.runs.get(ada, id)).status)).toBe(true),
+    waitOptions,
+  )
 }
 
 /** @param how the policy, and the run's id when it matters */

@@ -77,8 +77,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: end,
-        from: '  await collections.runEvents.insertOne(toEventsDocument(entry), { session })\n',
-        to: '  void entry\n',
+        from: 'const entries = [ending, ...',
+        to: 'const entries = [...',
       },
     ],
     fault: 'late-cancel',

@@ -18,17 +18,17 @@ export type { DeletionRepository, Tombstone, SessionKey } from './ports/deletion
 export type { AppendOutcome, EventLog, LogEntry, RunKey } from './ports/event-log.ts'
 export { silentLogger, type LogFields, type Logger } from './ports/logger.ts'
 export type {
-  ContinuationUsage,
   ClaimedRun,
+  ContinuationUsage,
   FinishOutcome,
+  LeaseHolder,
   LinkedRun,
   NewRun,
-  Offer,
   OwnedRun,
+  PromotedRun,
   QueuedStart,
-  RepeatedRun,
   RenewedLease,
-  RunBegin,
+  RepeatedRun,
   RunEnd,
   RunRepository,
   StartOutcome,

@@ -22,6 +22,8 @@ export function checkContent({ plan, runs, wasSlow }: Evidence, part: Part, stor
   if (answer.continuedBy !== null && !isContinued(agentId)) found.push('continued against the policy of its agent')
   const waited = part.stored.events[0]?.startsWith('{"type":"run_queued"') === true
   if (waited && (whenBusy === 'reject' || part.at > 0)) found.push('queued although its caller did not ask for that')
+  const wasResumed = part.stored.events.some((event) => event.startsWith('{"type":"run_resumed"'))
+  if (wasResumed && !mayInterrupt(plan) && !wasSlow) found.push('resumed without a reason')
   if (!hasStarted(part) && answer.status !== 'cancelled') found.push(`${answer.status} without a start`)
   switch (answer.status) {
     case 'completed':
@@ -64,10 +66,12 @@ function mayHaveReplaced(other: RunEvidence, run: RunEvidence, storage: Stored):
 }
 
 /** A lost answer of an agent that continues is continued, unless it was whole or its budget is used up. */
-function checkInterrupted({ asked, at, answer: { continuedBy, error } }: Part, isWhole: boolean): string[] {
+function checkInterrupted({ asked, at, answer: { continuedBy, error, content } }: Part, isWhole: boolean): string[] {
   if (!isContinued(asked.turn.agentId) || continuedBy !== null) return []
   const kind = error?.data.kind
   if (kind === 'whole') return isWhole ? [] : ['counted as whole although it is not']
+  if (kind === 'resumptions')
+    return content.length === 0 ? [] : ['given up after resumptions although it had begun to answer']
   if (kind === 'continuations') return at === maxContinuations ? [] : [`given up after ${at} continuations`]
   return [`not continued: ${kind ?? 'without a reason'}`]
 }

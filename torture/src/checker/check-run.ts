@@ -67,6 +67,14 @@ export function checkLog(log: readonly string[]): string[] {
   const count = (type: RunEvent['type']) => events.filter((event) => event.type === type).length
   if (count('run_started') > 1) found.push('the run started twice')
   if (count('run_queued') > 1) found.push('the run was queued twice')
+  // A run is resumed only before its answer has begun, and at most three times.
+  const resumptions = events.filter((event) => event.type === 'run_resumed')
+  const start = waited ? 2 : 1
+  if (
+    resumptions.length > 3 ||
+    resumptions.some((event, at) => event.attempt !== at + 1 || event !== events[start + at])
+  )
+    found.push('the run was resumed in the middle of its answer, or too often')
   const terminals = events.filter(isTerminalEvent).length
   if (terminals !== 1) found.push(`${terminals} terminal events`)
   const last = events.at(-1)

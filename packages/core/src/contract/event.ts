@@ -110,8 +110,24 @@ const runStarted = z.strictObject({
   startedAt: z.iso.datetime(),
 })
 
+/**
+ * The process that made the answer was lost before it stored anything of it, and another one asks the agent again. Stands only
+ * between `run_started` and the answer.
+ */
+const runResumed = z.strictObject({
+  type: z.literal('run_resumed'),
+  attempt: z.int().positive(),
+  resumedAt: z.iso.datetime(),
+})
+
 /** One entry of a run's log. Its seq is its place in the batch, see {@link EventBatch}. */
-export const RunEvent = z.discriminatedUnion('type', [runQueued, runStarted, ...agentEvents, ...terminalEvents])
+export const RunEvent = z.discriminatedUnion('type', [
+  runQueued,
+  runStarted,
+  runResumed,
+  ...agentEvents,
+  ...terminalEvents,
+])
 export type RunEvent = z.infer<typeof RunEvent>
 
 /** The event with which a run's log goes on when the run begins. */

@@ -95,6 +95,7 @@ function applyEvent(draft: Draft, event: RunEvent): void {
         is_error: event.is_error,
       })
       return
+    case 'run_resumed':
     case 'message_delta':
     case 'message_stop':
     case 'run_retrying':

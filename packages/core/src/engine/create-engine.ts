@@ -13,7 +13,6 @@ import { EventWriter } from '../runs/log/append-events.ts'
 import { archiveRuns } from '../runs/log/archive-runs.ts'
 import { RunTails } from '../runs/log/run-tail.ts'
 import { RemoteWatch } from '../runs/log/watch-log.ts'
-import { beginQueuedRuns } from '../runs/recovery/begin-queued-runs.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
 import { purgeSessions } from '../sessions/purge-sessions.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
@@ -101,7 +100,6 @@ function startLoops(context: EngineContext): Promise<void>[] {
     pollCancelRequests(context, stopping),
     // A process that drains takes no run over: other processes do.
     recoverRuns(context, draining),
-    beginQueuedRuns(context, draining),
     archiveRuns(context, stopping),
     purgeSessions(context, stopping),
   ]

@@ -5,14 +5,13 @@
 import { raceSignal } from '../async/race-signal.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import type { Run } from '../contract/run.ts'
-import type { Offer, OwnedRun } from '../ports/run-repository.ts'
+import type { LeaseHolder, PromotedRun } from '../ports/run-repository.ts'
 import { releaseTimeoutMs } from '../runs/engine-context.ts'
 import type { EngineContext, Executor } from '../runs/engine-context.ts'
 import { driveRun } from '../runs/lifecycle/drive-run.ts'
 import { resolveInDoubtStart } from '../runs/lifecycle/resolve-in-doubt-start.ts'
 import type { Started } from '../runs/lifecycle/start-run.ts'
 import type { InDoubtStart, StartedRun } from '../runs/lifecycle/started-run.ts'
-import { beginQueuedRun } from '../runs/recovery/begin-queued-runs.ts'
 
 export class RunExecutor implements Executor {
   /** What the steps work with, this executor included. */
@@ -59,24 +58,18 @@ export class RunExecutor implements Executor {
     liveRuns.addBeginning(resolving)
   }
 
-  offer(): Offer {
-    const { processId, options, draining } = this.context
-    return { processId, offerMs: draining.aborted ? 0 : options.heartbeatMs }
+  holder(): LeaseHolder {
+    const { processId, options, agents, draining } = this.context
+    return { processId, leaseMs: options.leaseMs, agentIds: draining.aborted ? [] : [...agents.keys()] }
   }
 
-  begin(next: OwnedRun): Promise<void> {
-    const { logger } = this.context.ports
-    const beginning = beginQueuedRun(this.context, next).then(
-      (begun) => begun && this.#drive(begun),
-      () => logger.warn({ runId: next.run.id }, 'A queued run could not begin; it is tried again'),
-    )
-    this.context.liveRuns.addBeginning(beginning)
-    return beginning
-  }
-
-  beginNext(next: OwnedRun | undefined): void {
-    if (next === undefined || this.#draining.signal.aborted || !this.context.agents.has(next.run.agentId)) return
-    void this.begin(next)
+  drivePromoted(promoted: PromotedRun | undefined): void {
+    const { agents, liveRuns } = this.context
+    const agent = promoted && agents.get(promoted.owned.run.agentId)
+    // Recovery of this process may have resumed the run before the end was confirmed.
+    if (promoted === undefined || agent === undefined || liveRuns.get(promoted.owned.key) !== undefined) return
+    // A lease that cannot be released expires: the run is another process's then.
+    liveRuns.addBeginning(this.driveOrRelease({ ...promoted, agent }).catch(ignore))
   }
 
   /** Takes no new runs, and lets active ones end within `graceMs`. */
@@ -122,7 +115,6 @@ export class RunExecutor implements Executor {
           tails.hint(key)
         }
         tails.hint(started.key)
-        this.beginNext(started.next)
         return started.run
       case 'started':
         this.#drive({ ...started, events: [started.startedEvent] })

@@ -3,20 +3,18 @@
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
 import { createSerializer } from '../async/serialize.ts'
-import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { RunKey } from '../ports/event-log.ts'
-import type { ClaimedRun, Offer, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
+import type { ClaimedRun, LeaseHolder, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
-import { beginRun } from './transitions/begin-run.ts'
 import { cancelQueuedRun } from './transitions/cancel-queued-run.ts'
 import { findLinearizable } from './schema/read-barrier.ts'
 import type { Collections, RunDocument } from './schema/collections.ts'
 import { continueRun } from './transitions/continue-run.ts'
 import { toOwnedRun, toRun } from './schema/documents.ts'
 import { finishRun } from './transitions/finish-run.ts'
-import { offerUpdate } from './transitions/advance-queue.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
@@ -34,7 +32,10 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       const attempt = () => startRun(storage, owner, start)
       return retryRequest((signal) => serialize(sessionKeyOf(owner, run.sessionId), attempt, signal))
     },
-    finishRun: (owned, end, { offer, signal }) => retryUntil(signal, () => finishRun(storage, { owned, end, offer })),
+    finishRun(owned, end, { holder, signal }) {
+      const now = storage.clock.now()
+      return retryUntil(signal, () => finishRun(storage, { owned, end, holder, now }))
+    },
     continueRun(owned, end, { next, signal }) {
       const now = storage.clock.now()
       return retryUntil(signal, () => continueRun(storage, owned, { end, next, now }))
@@ -43,11 +44,9 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       const startId = crypto.randomUUID()
       return retryRequest(() => retryRun(storage, owner, { ...run, startId }))
     },
-    beginRun: (queued, begin, { signal }) => retryUntil(signal, () => beginRun(storage, queued, begin)),
-    claimQueuedRun: (offer, agents) => tryOnce(() => claimQueuedRun(runs, offer, agents)),
-    cancelQueuedRun(owner, runId, offer) {
-      const cancellation = { runId, offer, batchId: crypto.randomUUID() }
-      return retryRequest(() => cancelQueuedRun(storage, owner, cancellation))
+    cancelQueuedRun(owner, runId) {
+      const batchId = crypto.randomUUID()
+      return retryRequest(() => cancelQueuedRun(storage, owner, { runId, batchId }))
     },
     async getRun(owner, runId) {
       const _id = runKeyOf(owner, runId)
@@ -67,13 +66,9 @@ export function createRunRepository(storage: MongoContext): RunRepository {
     findCancelRequests: (processId) => tryOnce(() => findCancelRequests(runs, processId)),
     renewLeases: (owned, lease) => tryOnce(() => renewLeases(runs, owned, lease)),
     releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
-    claimExpiredLease: (lease) => tryOnce(() => claimExpiredLease(runs, lease)),
+    claimExpiredLease: (holder) => tryOnce(() => claimExpiredLease(runs, holder)),
     findRunToArchive: (endedForMs) => retryRequest(() => findRunToArchive(runs, endedForMs)),
-    async markArchived(key, { expiresAt }) {
-      const marked = { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } } as const
-      // Once only: another process may have marked it before, and the sweeper may have been there since.
-      await retryRequest(() => runs.updateOne({ _id: key, toArchive: true, status: { $ne: 'deleted' } }, marked))
-    },
+    markArchived: (key, { expiresAt }) => retryRequest(() => markArchived(runs, key, expiresAt)),
   }
 }
 
@@ -143,12 +138,16 @@ async function releaseLeases(runs: Runs, owned: readonly OwnedRun[], processId: 
 
 async function claimExpiredLease(
   runs: Runs,
-  lease: { processId: string; leaseMs: number },
+  { processId, leaseMs, agentIds }: LeaseHolder,
 ): Promise<ClaimedRun | undefined> {
+  const expiredFor = (moreMs: number) => {
+    const heldMs = { $add: ['$lease.ms', moreMs] }
+    return { $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', heldMs] }] } }
+  }
   const claimed = await runs.findOneAndUpdate(
-    { status: 'running', $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', '$lease.ms'] }] } },
+    { status: 'running', $or: [{ agentId: { $in: [...agentIds] }, ...expiredFor(0) }, expiredFor(leaseMs)] },
     {
-      $set: { 'lease.processId': lease.processId, 'lease.ms': lease.leaseMs },
+      $set: { 'lease.processId': processId, 'lease.ms': leaseMs },
       $currentDate: { 'lease.renewedAt': true },
       $inc: { fence: 1 },
     },
@@ -158,32 +157,16 @@ async function claimExpiredLease(
   return { ...toOwnedRun(claimed), cancelRequested: claimed.cancelRequestedAt !== null }
 }
 
-/** Only runs whose turn it is have a lease to lapse; those that wait behind them are found through their session. */
-async function claimQueuedRun(
-  runs: Runs,
-  offer: Offer,
-  { agentIds, orphanMs }: { agentIds: readonly AgentId[]; orphanMs: number },
-): Promise<OwnedRun | undefined> {
-  const claimed = await runs.findOneAndUpdate(
-    {
-      status: 'queued',
-      'lease.renewedAt': { $exists: true },
-      $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', '$lease.ms'] }] },
-      $or: [
-        { agentId: { $in: [...agentIds] } },
-        { $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', { $add: ['$lease.ms', orphanMs] }] }] } },
-      ],
-    },
-    offerUpdate(offer),
-    { sort: { 'lease.renewedAt': 1 }, returnDocument: 'after' },
-  )
-  return claimed === null ? undefined : toOwnedRun(claimed)
-}
-
 async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey | undefined> {
   const found = await runs.findOne(
     { toArchive: true, $expr: { $lte: ['$endedAt', { $subtract: ['$$NOW', endedForMs] }] } },
     { sort: { endedAt: 1 }, projection: { _id: 1 } },
   )
   return found?._id
+}
+
+async function markArchived(runs: Runs, key: RunKey, expiresAt: Date): Promise<void> {
+  // Once only: another process may have marked it before, and the sweeper may have been there since.
+  const unmarked = { _id: key, toArchive: true, status: { $ne: 'deleted' } } as const
+  await runs.updateOne(unmarked, { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } })
 }

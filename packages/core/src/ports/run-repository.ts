@@ -19,6 +19,8 @@ export interface NewRun {
   readonly prompt: readonly ContentBlock[]
   /** Tells a retried start from a reused id. */
   readonly inputHash: string
+  /** The process that writes the run when it begins at once. */
+  readonly processId: string
   readonly leaseMs: number
   /** The event at seq 1 when the run begins at once. */
   readonly startedEvent: RunStartedEvent
@@ -27,13 +29,20 @@ export interface NewRun {
   readonly whenBusy: WhenBusy
   /** How many runs may wait in one session. */
   readonly maxQueuedRuns: number
-  readonly offer: Offer
 }
 
-/** To whom a session goes when its run ends: this process has `offerMs` to begin the next queued run; then any process may. */
-export interface Offer {
+/** A process that takes runs on: those it starts, those it promotes, those whose lease has expired. */
+export interface LeaseHolder {
   readonly processId: string
-  readonly offerMs: number
+  readonly leaseMs: number
+  /** The agents that it drives; none when it is stopping. */
+  readonly agentIds: readonly AgentId[]
+}
+
+/** A run that was promoted, with the events of its log so far. */
+export interface PromotedRun {
+  readonly owned: OwnedRun
+  readonly events: readonly RunEvent[]
 }
 
 /** What the runs of a chain used before this one: a budget is the chain's, so that a run that kills its process ends. */
@@ -44,10 +53,7 @@ export interface ContinuationUsage {
 }
 
 /** A run that begins in the transaction that stores it: there is nothing to wait for. */
-interface ImmediateRun extends Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns' | 'offer'> {
-  /** The process that will write the run. */
-  readonly processId: string
-}
+type ImmediateRun = Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns'>
 
 /** A run that goes on from an interrupted one; its prompt is the server's. */
 export interface LinkedRun extends ImmediateRun {
@@ -86,21 +92,12 @@ export interface QueuedStart {
   readonly run: Run
   /** The runs it replaces: those that were queued have ended, the active one has the intent to cancel. */
   readonly replaced: readonly RunKey[]
-  /** The run itself, offered to this process, when all before it have ended by being replaced. */
-  readonly next: OwnedRun | undefined
 }
 
-/** What became of a run's end. `next` is the queued run that the session was handed to, offered to this process. */
+/** What became of a run's end. `promoted` is the next run of the session, when it is this process's to drive. */
 export type FinishOutcome =
-  | { readonly type: 'stored'; readonly next: OwnedRun | undefined }
+  | { readonly type: 'stored'; readonly promoted: PromotedRun | undefined }
   | { readonly type: 'fenced' }
-
-/** How a queued run begins. */
-export interface RunBegin {
-  readonly event: RunStartedEvent
-  readonly batchId: string
-  readonly leaseMs: number
-}
 
 /** How a run ended, with the terminal event at `seq` and the answer as one message. */
 export interface RunEnd {
@@ -115,7 +112,7 @@ export interface RunEnd {
   readonly error: WireError | null
 }
 
-/** A run whose lease lapsed and that this process has taken over. */
+/** A run whose lease has expired and that this process has taken over. */
 export interface ClaimedRun extends OwnedRun {
   readonly cancelRequested: boolean
 }
@@ -128,22 +125,23 @@ export interface RunRepository {
   /**
    * One transaction: claims the session for the run (making the session when it is new), stores the user message, the run
    * and its first event. The same id with the same hash answers `existing`. In a busy session it does as `whenBusy` says:
-   * the run is stored behind those that wait, or in place of all before it.
+   * the run is stored after those that wait, or in place of all before it.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
    */
   startRun(owner: Owner, run: NewRun): Promise<StartOutcome>
   /**
-   * One transaction: stores the assistant message, the terminal event, the run's end, and releases the session or hands it to
-   * the next queued run, which is offered as `offer` says.
+   * One transaction: stores the assistant message, the terminal event and the run's end, and releases the session or promotes the
+   * first run that waits: its user message, `run_started`, and the lease of `holder`. A run of an agent that the holder lacks is
+   * promoted with a lease that has expired: a process that has the agent takes it over at once.
    * `fenced` when another process has taken the run over. Safe to call again with the same end.
    *
    * @throws VerbatimError `UNAVAILABLE` until the signal aborts
    */
-  finishRun(owned: OwnedRun, end: RunEnd, options: { offer: Offer; signal: AbortSignal }): Promise<FinishOutcome>
+  finishRun(owned: OwnedRun, end: RunEnd, options: { holder: LeaseHolder; signal: AbortSignal }): Promise<FinishOutcome>
   /**
-   * {@link finishRun} and the start of a linked run in the same transaction: the session stays busy, now with `next`, and whoever
-   * waits goes on waiting. Answers `next` as its writer holds it. `fenced` also when somebody has asked to cancel the run
+   * {@link finishRun} and the start of a linked run in the same transaction: the session stays busy, now with `next`, and runs
+   * that wait go on waiting. Answers `next` as its writer holds it. `fenced` also when a caller has asked to cancel the run
    * meanwhile. Safe to call again.
    *
    * @throws VerbatimError `UNAVAILABLE` until the signal aborts
@@ -160,33 +158,10 @@ export interface RunRepository {
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `UNAVAILABLE`
    */
   retryRun(owner: Owner, run: RepeatedRun): Promise<StartOutcome>
-  /**
-   * One transaction: a queued run that was offered to this process begins. Stores the user message and the event at seq 2;
-   * answers the run as it is written from then on. Undefined when somebody else has begun or cancelled it. Safe to call
-   * again with the same batch id.
-   *
-   * @throws VerbatimError `UNAVAILABLE` until the signal aborts
-   */
-  beginRun(queued: OwnedRun, begin: RunBegin, options: { signal: AbortSignal }): Promise<OwnedRun | undefined>
-  /**
-   * Takes at most one queued run whose session was handed to it and whose offer has lapsed. Runs of other agents than
-   * `agentIds` only when nobody has taken them for `orphanMs` more.
-   */
-  claimQueuedRun(
-    offer: Offer,
-    agents: { agentIds: readonly AgentId[]; orphanMs: number },
-  ): Promise<OwnedRun | undefined>
-  /**
-   * One transaction: ends a run that waits, without messages, and hands the session on if it was this run's turn. Undefined
-   * when the run does not wait (any more).
-   */
-  cancelQueuedRun(
-    owner: Owner,
-    runId: RunId,
-    offer: Offer,
-  ): Promise<{ readonly run: Run; readonly next: OwnedRun | undefined } | undefined>
+  /** One transaction: ends a run that waits, without messages. Undefined when the run does not wait (any more). */
+  cancelQueuedRun(owner: Owner, runId: RunId): Promise<Run | undefined>
   getRun(owner: Owner, runId: RunId): Promise<Run | undefined>
-  /** One look at the run as its writer holds it, whoever that is. @throws VerbatimError `UNAVAILABLE`, `SESSION_DELETED` */
+  /** One look at the run as its writer holds it, whichever process that is. @throws VerbatimError `UNAVAILABLE`, `SESSION_DELETED` */
   findOwnedRun(owner: Owner, runId: RunId): Promise<OwnedRun | undefined>
   /** `deleted` when the run went with its session. */
   getStatus(key: RunKey): Promise<RunStatus | 'deleted' | undefined>
@@ -194,21 +169,24 @@ export interface RunRepository {
   listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to cancel when the run is running; answers the run as it then is. */
   requestCancel(owner: Owner, runId: RunId): Promise<Run | undefined>
-  /** The runs of this process that somebody has asked to cancel and that have not ended. Costs the same however many runs there are. */
+  /** The runs of this process that a caller has asked to cancel and that have not ended. Costs the same however many runs there are. */
   findCancelRequests(processId: string): Promise<RunKey[]>
   /** Prolongs the leases of `owned` by the database's clock. A run missing from the answer is no longer this process's. */
   renewLeases(owned: readonly OwnedRun[], lease: { processId: string; leaseMs: number }): Promise<RenewedLease[]>
-  /** Gives up the leases of `owned`, so that another process takes the runs over without waiting for them to lapse. */
+  /** Gives up the leases of `owned`, so that another process takes the runs over without waiting for them to expire. */
   releaseLeases(owned: readonly OwnedRun[], processId: string): Promise<void>
-  /** Takes over at most one run whose lease lapsed, raising its fence. */
-  claimExpiredLease(lease: { processId: string; leaseMs: number }): Promise<ClaimedRun | undefined>
+  /**
+   * Takes over at most one run whose lease has expired, raising its fence. A run of an agent that the holder lacks is left to
+   * processes that have it for one more lease.
+   */
+  claimExpiredLease(holder: LeaseHolder): Promise<ClaimedRun | undefined>
   /** A run that ended at least `endedForMs` ago and is not archived yet. */
   findRunToArchive(endedForMs: number): Promise<RunKey | undefined>
   /** The run's events are archived: it is not found any more by {@link findRunToArchive}. What is left expires at `expiresAt`. */
   markArchived(key: RunKey, options: { expiresAt: Date }): Promise<void>
 }
 
-/** A lease that this process goes on holding, and whether somebody has asked to cancel its run. */
+/** A lease that this process goes on holding, and whether a caller has asked to cancel its run. */
 export interface RenewedLease {
   readonly key: RunKey
   readonly cancelRequested: boolean

@@ -2,7 +2,7 @@
 import type { Agent } from '../ports/agent.ts'
 import type { EngineOptions } from '../ports/engine-options.ts'
 import type { ResolvedPorts } from '../ports/engine-ports.ts'
-import type { Offer, OwnedRun } from '../ports/run-repository.ts'
+import type { LeaseHolder, PromotedRun } from '../ports/run-repository.ts'
 import type { LiveRuns } from './lifecycle/live-runs.ts'
 import type { InDoubtStart, StartedRun } from './lifecycle/started-run.ts'
 import type { EventWriter } from './log/append-events.ts'
@@ -32,12 +32,10 @@ export interface Executor {
   driveOrRelease(started: StartedRun): Promise<void>
   /** Drives a run whose start the database did not confirm, should it appear. Does not block and never throws. */
   resolveInDoubt(start: InDoubtStart): void
-  /** How long this process may take to begin the next queued run before others may: no time while it drains. */
-  offer(): Offer
-  /** Begins a queued run that this process was offered; the promise never rejects. */
-  begin(next: OwnedRun): Promise<void>
-  /** {@link begin} in the background, when there is a run and this process can drive it; another process begins the others. */
-  beginNext(next: OwnedRun | undefined): void
+  /** This process, as it takes runs on: without agents while it drains. */
+  holder(): LeaseHolder
+  /** Drives the run that an end has promoted, when there is one for this process. Does not block and never throws. */
+  drivePromoted(promoted: PromotedRun | undefined): void
 }
 
 /** How long a process that stops waits for what it has to store, and then for its leases to be released, in milliseconds. */

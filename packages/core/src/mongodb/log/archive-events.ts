@@ -32,8 +32,9 @@ export async function archiveEvents(
   if (lastEntry?.e.length === 0) return void (await runArchives.deleteMany(ofRun))
   const [lastPart] = await runArchives.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
   if (!endsTerminal(lastPart)) throw new Error('The log of an ended run has a hole; it is left as it is')
-  // The last entry stays, and with it the terminal event's key: it is what a zombie that wakes up runs into.
-  if (lastEntry !== undefined) await runEvents.deleteMany(entriesOf(key, lastEntry._id.n))
+  if (lastEntry === undefined) return
+  // The keys that a zombie runs into stay: the last entry's, and each `run_resumed`, which stands where the process before would go on.
+  await runEvents.deleteMany({ ...entriesOf(key, lastEntry._id.n), 'e.type': { $ne: 'run_resumed' } })
 }
 
 /** A filter for what is stored of a run's events under seqs below `before`. */

@@ -88,8 +88,10 @@ async function removeRun(
     .limit(1)
     .toArray()
   if (last !== undefined) {
-    await runEvents.updateOne({ _id: last._id }, { $set: { e: [] } })
-    await runEvents.deleteMany(entriesOf(key, last._id.n))
+    // The keys that a zombie runs into stay, as in an archived log.
+    const kept = { $or: [{ _id: last._id }, { ...entriesOf(key), 'e.type': 'run_resumed' as const }] }
+    await runEvents.updateMany(kept, { $set: { e: [] } })
+    await runEvents.deleteMany({ ...entriesOf(key), e: { $ne: [] } })
   }
   await runArchives.deleteMany(entriesOf(key))
   const sweepAt = { $add: ['$$NOW', lateWriteGraceMs] }

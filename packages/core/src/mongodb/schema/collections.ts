@@ -19,9 +19,9 @@ export interface SessionDocument {
   title: string | null
   /** Seq of the newest message; 0 when there is none. */
   head: number
-  /** The run whose turn it is: running, or queued and offered to a process. Null only when none waits either. */
+  /** The run that is being made. Null only when none waits either. */
   activeRunId: RunId | null
-  /** The runs that wait, in the order of their admission; bounded by `maxQueuedRuns`, absent while nobody ever waited. */
+  /** The runs that wait, in the order of their admission; bounded by `maxQueuedRuns`, absent until one waits. */
   queue?: RunId[]
   createdAt: Date
   updatedAt: Date
@@ -78,15 +78,15 @@ export interface RunDocument {
   /** `deleted`: the key is all that is left, and this status, so that the id is not used again. */
   status: RunStatus | 'deleted'
   inputHash: string
-  /** Made anew by each call of `startRun` and by the run's turn: tells "my earlier attempt landed" from "this run was there before". */
+  /** Made anew by each call of `startRun`, and the batch id of a promotion: tells "my earlier attempt landed" from "this run was there before". */
   startId: string
   userMessageId: MessageId
   messageId: MessageId
   /** While the run is queued; then the user message has it. */
   prompt?: StoredBlock[]
   /**
-   * Whose the run is: to write when it is running, to begin when it is queued and its turn has come; absent while it waits.
-   * Written by the database's clock only; lapsed when it was not renewed for `ms`.
+   * The process that writes the run; absent while the run waits. Written by the database's clock only; expired when it was not
+   * renewed for `ms`.
    */
   lease?: { processId: string; ms: number; renewedAt: Date }
   fence: number
@@ -193,11 +193,6 @@ export const collectionPlans: readonly CollectionPlan[] = [
         name: 'running_by_lease',
         key: { 'lease.renewedAt': 1 },
         partialFilterExpression: { status: 'running' },
-      },
-      {
-        name: 'offered_by_lease',
-        key: { status: 1, 'lease.renewedAt': 1 },
-        partialFilterExpression: { status: 'queued', 'lease.renewedAt': { $exists: true } },
       },
       {
         // Holds only runs that are about to end, so looking into it every second costs next to nothing.

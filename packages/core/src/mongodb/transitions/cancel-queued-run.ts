@@ -5,18 +5,45 @@ import { noMetrics } from '../../contract/metrics.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { Run } from '../../contract/run.ts'
 import type { RunKey } from '../../ports/event-log.ts'
-import type { Offer, OwnedRun } from '../../ports/run-repository.ts'
-import type { Collections, RunDocument } from '../schema/collections.ts'
+import { AbortTransition, tryTransition } from '../driver/transaction.ts'
+import type { Collections } from '../schema/collections.ts'
 import { toEventsDocument, toRun } from '../schema/documents.ts'
-import { findOffered, advanceQueue } from './advance-queue.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
-import { inTransaction } from '../driver/transaction.ts'
 
-/** Seq of the event behind `run_queued`: the run begins with it or ends with it, and the key decides which. */
+/** Seq of the event after `run_queued`: the run begins with it or ends with it, and the key decides which. */
 const secondSeq = 2
 
-/** Ends runs that are queued; they must be. */
+interface Cancellation {
+  readonly runId: RunId
+  /** The same for every attempt: tells that an earlier one, whose answer was lost, has ended the run. */
+  readonly batchId: string
+}
+
+/** One attempt; undefined when the run does not wait (any more). */
+export async function cancelQueuedRun(
+  storage: MongoContext,
+  owner: Owner,
+  { runId, batchId }: Cancellation,
+): Promise<Run | undefined> {
+  const { runs, runEvents, sessions } = storage.collections
+  const key = runKeyOf(owner, runId)
+  const run = await runs.findOne({ _id: key })
+  if (run?.status === 'queued') {
+    const now = storage.clock.now()
+    await tryTransition(storage.client, async (session) => {
+      const update = { $pull: { queue: runId }, $set: { updatedAt: now } }
+      const left = await sessions.updateOne({ _id: run.s, queue: runId }, update, { session })
+      if (left.matchedCount === 0) throw new AbortTransition()
+      await endQueuedRuns(storage.collections, [{ key, batchId }], { now, session })
+    })
+  }
+  const ending = await runEvents.findOne({ _id: { r: key, n: secondSeq } }, { projection: { b: 1 } })
+  const ended = ending?.b === batchId ? await runs.findOne({ _id: key }) : null
+  return ended === null ? undefined : toRun(ended)
+}
+
+/** Ends runs that wait; the transaction takes them out of their session's queue. */
 export async function endQueuedRuns(
   { runs, runEvents }: Collections,
   ended: readonly { readonly key: RunKey; readonly batchId: string }[],
@@ -34,7 +61,7 @@ export async function endQueuedRuns(
         endedAt: now,
         toArchive: true,
       },
-      $unset: { prompt: true, lease: true },
+      $unset: { prompt: true },
     },
     { session },
   )
@@ -45,58 +72,4 @@ export async function endQueuedRuns(
     events: [{ type: 'run_cancelled' as const, messageId: null, metrics: noMetrics }],
   }))
   await runEvents.insertMany(events.map(toEventsDocument), { session })
-}
-
-interface Cancelled {
-  readonly run: Run
-  readonly next: OwnedRun | undefined
-}
-
-interface Cancellation {
-  readonly runId: RunId
-  readonly offer: Offer
-  /** The same for every attempt: tells that an earlier one, whose answer was lost, has ended the run. */
-  readonly batchId: string
-}
-
-/** One attempt; undefined when the run does not wait (any more). */
-export async function cancelQueuedRun(
-  storage: MongoContext,
-  owner: Owner,
-  cancellation: Cancellation,
-): Promise<Cancelled | undefined> {
-  const { runs, runEvents } = storage.collections
-  const key = runKeyOf(owner, cancellation.runId)
-  const run = await runs.findOne({ _id: key })
-  if (run?.status === 'queued') {
-    const next = await inTransaction(storage.client, (session) =>
-      cancelOne(storage, { owner, run, cancellation }, session),
-    )
-    if (next !== 'begun') return { run: toRun((await runs.findOne({ _id: key })) ?? run), next }
-  }
-  const ending = await runEvents.findOne({ _id: { r: key, n: secondSeq } }, { projection: { b: 1 } })
-  if (run === null || ending?.b !== cancellation.batchId) return undefined
-  return {
-    run: toRun(run),
-    next: await findOffered(storage.collections, { owner, sessionKey: run.s, offer: cancellation.offer }),
-  }
-}
-
-async function cancelOne(
-  { collections, clock }: MongoContext,
-  { owner, run, cancellation }: { owner: Owner; run: RunDocument; cancellation: Cancellation },
-  session: ClientSession,
-): Promise<OwnedRun | 'begun' | undefined> {
-  const now = clock.now()
-  const waiting = await collections.runs.findOne({ _id: run._id, status: 'queued' }, { session })
-  if (waiting === null) return 'begun'
-  await endQueuedRuns(collections, [{ key: run._id, batchId: cancellation.batchId }], { now, session })
-  const left = await collections.sessions.updateOne(
-    { _id: run.s, queue: run.id },
-    { $pull: { queue: run.id }, $set: { updatedAt: now } },
-    { session },
-  )
-  if (left.matchedCount > 0) return undefined
-  const handover = { owner, sessionKey: run.s, from: run.id, addsMessage: false, offer: cancellation.offer, now }
-  return (await advanceQueue(collections, handover, session))?.next
 }

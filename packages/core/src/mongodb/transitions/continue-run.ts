@@ -1,26 +1,37 @@
 import type { LinkedRun, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
+import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 import { toOwnedRun } from '../schema/documents.ts'
-import { tryTransition } from '../driver/transaction.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { hasLanded, storeEnd } from './finish-run.ts'
+import { sessionKeyOf } from '../schema/owner-keys.ts'
+import { notDeleted } from './admit-run.ts'
+import { hasLanded, markEnded, storeEnding } from './finish-run.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
 
 /**
  * One attempt to end a run and start the one that goes on from it, in one transaction: a crash leaves both or neither, so no
- * follower is sent to a run that is not there, and no session is left idle in between. Safe to repeat with the same input.
+ * follower is sent to a run that is not there, and the session is not idle in between. Runs that wait go on waiting. Safe to
+ * repeat with the same input.
  */
 export async function continueRun(
   storage: MongoContext,
   owned: OwnedRun,
   { end, next, now }: { end: RunEnd; next: LinkedRun; now: Date },
 ): Promise<OwnedRun | 'fenced'> {
-  const { owner } = owned
+  const { owner, run: ended } = owned
+  const { collections } = storage
   // The end's own id: both are one write, and one answer tells whether it landed.
   const run = newRunDocument(owner, { ...next, startId: end.batchId }, now)
   const stored = await tryTransition(storage.client, async (session) => {
-    const { head: seq } = await storeEnd(storage, { owned, end, continuedBy: next.runId }, session)
+    await markEnded(collections, { owned, end, now, continuedBy: next.runId }, session)
+    const kept = await collections.sessions.findOneAndUpdate(
+      { _id: sessionKeyOf(owner, ended.sessionId), ...notDeleted, activeRunId: ended.id },
+      { $inc: { head: 2 }, $set: { activeRunId: next.runId, updatedAt: now } },
+      { session, returnDocument: 'after', projection: { head: 1 } },
+    )
+    if (kept === null) throw new AbortTransition()
+    await storeEnding(collections, { owned, end, now, seq: kept.head - 1 }, session)
     const lease = { processId: next.processId, ms: next.leaseMs }
-    const message = { prompt: next.prompt, seq }
+    const message = { prompt: next.prompt, seq: kept.head }
     await storeBeginning(storage, { owner, run, lease, message, event: next.startedEvent }, session)
     return true
   })

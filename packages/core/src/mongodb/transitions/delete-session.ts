@@ -5,7 +5,7 @@ import type { Tombstone, SessionKey } from '../../ports/deletion-repository.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import { notDeleted } from './admit-run.ts'
-import { keysOfRuns, stopRuns } from './stop-runs.ts'
+import { stopRuns } from './stop-runs.ts'
 import { inTransaction } from '../driver/transaction.ts'
 
 interface Marking {
@@ -45,9 +45,8 @@ async function mark(
     returnDocument: 'before',
   })
   if (before === null) return undefined
-  const stopped = keysOfRuns(owner, before)
-  const isRunning = await stopRuns(storage, stopped, { now: storage.clock.now(), session })
-  return { key, stopped, active: isRunning ? stopped[0] : undefined, isPurged: false }
+  const stopped = await stopRuns(storage, owner, { before, session })
+  return { key, stopped, active: before.activeRunId === null ? undefined : stopped[0], isPurged: false }
 }
 
 async function findMarked({ collections }: MongoContext, { owner, key }: Marking): Promise<Tombstone | undefined> {

@@ -1,71 +1,87 @@
 import type { ClientSession } from 'mongodb'
-import type { RunId } from '../../contract/identifiers.ts'
-import type { FinishOutcome, Offer, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
-import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
-import { findOffered, advanceQueue, keepBusy } from './advance-queue.ts'
-import type { AdvancedQueue } from './advance-queue.ts'
+import type { FinishOutcome, LeaseHolder, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
+import { AbortTransition, tryTransition } from '../driver/transaction.ts'
+import type { Collections, MessageDocument } from '../schema/collections.ts'
 import { toEventsDocument } from '../schema/documents.ts'
+import type { MongoContext } from '../schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import { toStoredContent } from '../schema/stored-json.ts'
-import type { MongoContext } from '../schema/mongo-context.ts'
-import { AbortTransition, tryTransition } from '../driver/transaction.ts'
+import { findPromoted, releaseSession } from './promote-run.ts'
+import type { Promoted, Release } from './promote-run.ts'
 
 interface Finish {
   readonly owned: OwnedRun
   readonly end: RunEnd
-  readonly offer: Offer
+  readonly holder: LeaseHolder
+  readonly now: Date
 }
 
-/** One attempt of the last transaction of a turn; safe to repeat with the same end. */
-export async function finishRun(storage: MongoContext, finish: Finish): Promise<FinishOutcome> {
-  const stored = await tryTransition(storage.client, (session) => storeEnd(storage, finish, session))
-  if (stored !== undefined) return { type: 'stored', next: stored.next }
-  if (!(await hasLanded(storage, finish))) return { type: 'fenced' }
-  const { owner, run } = finish.owned
-  const sessionKey = sessionKeyOf(owner, run.sessionId)
-  return { type: 'stored', next: await findOffered(storage.collections, { owner, sessionKey, offer: finish.offer }) }
+/**
+ * One attempt of the last transaction of a turn, which is the first of the next turn when a run waits. Safe to repeat with the
+ * same end.
+ */
+export async function finishRun(storage: MongoContext, { owned, end, holder, now }: Finish): Promise<FinishOutcome> {
+  const { owner, run } = owned
+  const release: Release = {
+    owner,
+    sessionKey: sessionKeyOf(owner, run.sessionId),
+    from: run.id,
+    holder,
+    batchId: end.batchId,
+    now,
+  }
+  const stored = await tryTransition(storage.client, async (session) => {
+    await markEnded(storage.collections, { owned, end, now }, session)
+    const { head, promoted } = await releaseSession(storage.collections, release, session)
+    await storeEnding(storage.collections, { owned, end, seq: head, now, promoted }, session)
+    return { promoted: promoted?.started }
+  })
+  if (stored !== undefined) return { type: 'stored', promoted: stored.promoted }
+  if (!(await hasLanded(storage, { owned, end }))) return { type: 'fenced' }
+  return { type: 'stored', promoted: await findPromoted(storage.collections, release) }
 }
 
-/** The session goes to the next that waits, or to the run that goes on from this one. */
-type Ending = Pick<Finish, 'owned' | 'end'> & ({ readonly offer: Offer } | { readonly continuedBy: RunId })
+type Ended = Pick<Finish, 'owned' | 'end' | 'now'> & {
+  /** Of a run that is continued, which ends so only while no caller has asked to cancel it. */
+  readonly continuedBy?: string
+}
 
-/** The end of a run that is continued is only stored while nobody has asked to cancel it. */
-export async function storeEnd(
-  { collections, clock }: MongoContext,
-  ending: Ending,
+/** Throws AbortTransition when the run has ended, or is another writer's. */
+export async function markEnded(
+  { runs }: Collections,
+  { owned, end, now, continuedBy }: Ended,
   session: ClientSession,
-): Promise<AdvancedQueue> {
-  const { owned, end } = ending
-  const { key, owner, run } = owned
-  const isContinued = 'continuedBy' in ending
-  const now = clock.now()
-  const ended = await collections.runs.updateOne(
-    heldBy(owned, { isContinued }),
-    {
-      $set: {
-        status: end.status,
-        lastSeq: end.seq,
-        error: end.error,
-        metrics: end.metrics,
-        endedAt: now,
-        toArchive: true,
-        ...(isContinued ? { continuedBy: ending.continuedBy } : {}),
-      },
-    },
+): Promise<void> {
+  const { status, error, metrics, seq: lastSeq } = end
+  const link = continuedBy === undefined ? {} : { continuedBy }
+  const ended = await runs.updateOne(
+    heldBy(owned, continuedBy !== undefined),
+    { $set: { status, lastSeq, error, metrics, endedAt: now, toArchive: true, ...link } },
     { session },
   )
   if (ended.matchedCount === 0) throw new AbortTransition()
-  const entry = { key, firstSeq: firstSeqOf(end), batchId: end.batchId, events: [...(end.before ?? []), end.event] }
-  await collections.runEvents.insertOne(toEventsDocument(entry), { session })
-  const handover = { owner, sessionKey: sessionKeyOf(owner, run.sessionId), from: run.id, now }
-  const released = isContinued
-    ? await keepBusy(collections, { ...handover, to: ending.continuedBy, addsMessages: 2 }, session)
-    : await advanceQueue(collections, { ...handover, addsMessage: true, offer: ending.offer }, session)
-  if (released === undefined) throw new AbortTransition()
-  const seq = isContinued ? released.head - 1 : released.head
-  await collections.messages.insertOne(assistantMessage(owned, end, { seq, createdAt: now }), { session })
-  return released
+}
+
+interface Ending extends Pick<Finish, 'owned' | 'end' | 'now'> {
+  /** Place of the assistant message in the session. */
+  readonly seq: number
+  /** What the beginning of the next run adds. */
+  readonly promoted?: Pick<Promoted, 'message' | 'entry'> | undefined
+}
+
+/** Inserts the assistant message and the terminal event, and with them what begins the next run. */
+export async function storeEnding(
+  { messages, runEvents }: Collections,
+  { owned, end, now, seq, promoted }: Ending,
+  session: ClientSession,
+): Promise<void> {
+  const answer = assistantMessage(owned, end, { seq, createdAt: now })
+  await messages.insertMany([answer, ...(promoted ? [promoted.message] : [])], { session })
+  const events = [...(end.before ?? []), end.event]
+  const ending = { key: owned.key, firstSeq: firstSeqOf(end), batchId: end.batchId, events }
+  const entries = [ending, ...(promoted ? [promoted.entry] : [])]
+  await runEvents.insertMany(entries.map(toEventsDocument), { session })
 }
 
 function firstSeqOf({ seq, before = [] }: RunEnd): number {
@@ -73,7 +89,7 @@ function firstSeqOf({ seq, before = [] }: RunEnd): number {
 }
 
 /** The run while this writer may end it. */
-function heldBy({ key, fence }: OwnedRun, { isContinued }: { isContinued: boolean }) {
+function heldBy({ key, fence }: OwnedRun, isContinued: boolean) {
   return { _id: key, status: 'running', fence, ...(isContinued ? { cancelRequestedAt: null } : {}) } as const
 }
 
@@ -84,23 +100,17 @@ function heldBy({ key, fence }: OwnedRun, { isContinued }: { isContinued: boolea
  * not majority-committed, and may be this very end
  */
 export async function hasLanded(
-  { collections }: MongoContext,
+  { collections: { runs, runEvents, sessions } }: MongoContext,
   { owned, end, isContinued = false }: Pick<Finish, 'owned' | 'end'> & { readonly isContinued?: boolean },
 ): Promise<boolean> {
   const _id = { r: owned.key, n: firstSeqOf(end) }
-  const terminal = await collections.runEvents.findOne({ _id }, { projection: { b: 1 } })
+  const terminal = await runEvents.findOne({ _id }, { projection: { b: 1 } })
   if (terminal !== null) return terminal.b === end.batchId
-  const held = await collections.runs.findOne(heldBy(owned, { isContinued }), { projection: { s: 1, id: 1 } })
-  if (held !== null && (await hasSession(collections, held))) throw new NotCommittedYetError()
+  const held = await runs.findOne(heldBy(owned, isContinued), { projection: { s: 1, id: 1 } })
+  if (held === null) return false
+  const session = await sessions.findOne({ _id: held.s, activeRunId: held.id }, { projection: { _id: 1 } })
+  if (session !== null) throw new NotCommittedYetError()
   return false
-}
-
-/** Whether the session is the run's, by what a majority has. */
-export async function hasSession(
-  { sessions }: Collections,
-  { s, id }: Pick<RunDocument, 's' | 'id'>,
-): Promise<boolean> {
-  return (await sessions.findOne({ _id: s, activeRunId: id }, { projection: { _id: 1 } })) !== null
 }
 
 function assistantMessage(

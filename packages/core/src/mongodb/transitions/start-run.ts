@@ -12,7 +12,7 @@ import type { MongoContext } from '../schema/mongo-context.ts'
 import { toStoredContent } from '../schema/stored-json.ts'
 import { admit, isRefusal, toError } from './admit-run.ts'
 import type { Refusal } from './admit-run.ts'
-import { keysOfRuns, stopRuns } from './stop-runs.ts'
+import { stopRuns } from './stop-runs.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
 import type { NewRunDocument, Start } from './store-beginning.ts'
 
@@ -53,40 +53,19 @@ async function admitAndStore(
   }
   switch (admission.type) {
     case 'idle': {
-      const lease = { processId: start.offer.processId, ms: start.leaseMs }
+      const lease = { processId: start.processId, ms: start.leaseMs }
       const message = { prompt: start.prompt, seq: admission.head }
       await storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, session)
       return { type: 'started', owned: toOwnedRun(run) }
     }
     case 'queued':
-      return await storeWaiting(storage, { owner, start, run }, { replaced: [], session })
     case 'replaced': {
-      const replaced = keysOfRuns(owner, admission.before)
-      const isRunning = await stopRuns(storage, replaced, { now: run.createdAt, session })
-      return await storeWaiting(storage, { owner, start, run }, { replaced, isNext: !isRunning, session })
+      const isReplacing = admission.type === 'replaced'
+      const replaced = isReplacing ? await stopRuns(storage, owner, { before: admission.before, session }) : []
+      const waiting: NewRunDocument = { ...run, status: 'queued', prompt: toStoredContent(start.prompt) }
+      await storeBeginning(storage, { owner, run: waiting, event: start.queuedEvent }, session)
+      return { type: 'queued', key: run._id, run: toRun(waiting), replaced }
     }
-  }
-}
-
-async function storeWaiting(
-  storage: MongoContext,
-  { owner, start, run }: Starting,
-  { replaced, isNext = false, session }: { replaced: readonly RunKey[]; isNext?: boolean; session: ClientSession },
-): Promise<StartOutcome> {
-  const queued: NewRunDocument = { ...run, status: 'queued', prompt: toStoredContent(start.prompt) }
-  const lease = isNext ? { lease: { processId: start.offer.processId, ms: start.offer.offerMs } } : {}
-  await storeBeginning(storage, { owner, run: queued, ...lease, event: start.queuedEvent }, session)
-  if (isNext) {
-    // No run is being made, so it is this run's turn at once.
-    const { sessions } = storage.collections
-    await sessions.updateOne({ _id: run.s }, { $set: { activeRunId: run.id, queue: [] } }, { session })
-  }
-  return {
-    type: 'queued',
-    key: run._id,
-    run: toRun(queued),
-    replaced,
-    next: isNext ? toOwnedRun(queued) : undefined,
   }
 }
 
@@ -123,7 +102,7 @@ export function outcomeOfFound(found: RunDocument, start: Pick<Start, 'inputHash
   const isMine = found.startId === start.startId
   if (isMine && found.status === 'running') return { type: 'started', owned: toOwnedRun(found) }
   if (isMine && found.status === 'queued') {
-    return { type: 'queued', key: found._id, run: toRun(found), replaced: [], next: undefined }
+    return { type: 'queued', key: found._id, run: toRun(found), replaced: [] }
   }
   return { type: 'existing', run: toRun(found) }
 }

@@ -1,37 +1,29 @@
-/** All runs of a session at once: those that wait end, the one that is being made is asked to. */
 import type { ClientSession } from 'mongodb'
 import type { Owner } from '../../contract/principal.ts'
 import type { RunKey } from '../../ports/event-log.ts'
-import { endQueuedRuns } from './cancel-queued-run.ts'
 import type { SessionDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
+import { endQueuedRuns } from './cancel-queued-run.ts'
 
-/** The run whose turn it is, and those that wait. */
-export function keysOfRuns(
-  owner: Owner,
-  { activeRunId, queue = [] }: Pick<SessionDocument, 'activeRunId' | 'queue'>,
-): RunKey[] {
-  return [...(activeRunId === null ? [] : [activeRunId]), ...queue].map((id) => runKeyOf(owner, id))
-}
-
-/** Answers whether one of them is running; it ends by itself now that the intent is stored. */
+/**
+ * Stops all runs of a session, as it was `before` the transaction changed it: those that wait end, and the active one is asked to,
+ * by the intent that its process finds. Answers them, the active one first.
+ */
 export async function stopRuns(
-  { collections }: MongoContext,
-  keys: readonly RunKey[],
-  { now, session }: { now: Date; session: ClientSession },
-): Promise<boolean> {
-  const queued = { _id: { $in: [...keys] }, status: 'queued' } as const
-  const waiting = await collections.runs.find(queued, { session, projection: { _id: 1 } }).toArray()
-  await endQueuedRuns(
-    collections,
-    waiting.map((run) => ({ key: run._id, batchId: crypto.randomUUID() })),
-    { now, session },
-  )
-  const stopped = await collections.runs.updateOne(
-    { _id: { $in: [...keys] }, status: 'running' },
+  { collections, clock }: MongoContext,
+  owner: Owner,
+  { before, session }: { before: Pick<SessionDocument, 'activeRunId' | 'queue'>; session: ClientSession },
+): Promise<RunKey[]> {
+  const waiting = (before.queue ?? []).map((id) => runKeyOf(owner, id))
+  const ended = waiting.map((key) => ({ key, batchId: crypto.randomUUID() }))
+  await endQueuedRuns(collections, ended, { now: clock.now(), session })
+  if (before.activeRunId === null) return waiting
+  const active = runKeyOf(owner, before.activeRunId)
+  await collections.runs.updateOne(
+    { _id: active, status: 'running' },
     [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
     { session },
   )
-  return stopped.matchedCount > 0
+  return [active, ...waiting]
 }

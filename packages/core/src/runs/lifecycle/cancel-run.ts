@@ -27,12 +27,11 @@ export async function cancelRun(context: EngineContext, owner: Owner, runId: Run
 
 /** No process drives a queued run, so it ends at once. */
 async function cancelQueued(context: EngineContext, owner: Owner, runId: RunId): Promise<CancelRunResult> {
-  const { ports, tails, executor } = context
-  const cancelled = await ports.runRepository.cancelQueuedRun(owner, runId, executor.offer())
+  const { ports, tails } = context
+  const cancelled = await ports.runRepository.cancelQueuedRun(owner, runId)
   if (cancelled === undefined) return await cancelRun(context, owner, runId) // it has begun meanwhile, or ended
   tails.hint(ports.eventLog.keyOf(owner, runId))
-  executor.beginNext(cancelled.next)
-  return { runId, status: cancelled.run.status, finalSeq: cancelled.run.lastSeq, hadEnded: false }
+  return { runId, status: cancelled.status, finalSeq: cancelled.lastSeq, hadEnded: false }
 }
 
 /**

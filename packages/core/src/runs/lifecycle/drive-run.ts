@@ -149,12 +149,12 @@ async function endRun(
       metrics,
     }
     const signal = AbortSignal.any([leaving, AbortSignal.timeout(options.selfFenceMs)])
-    const finishing = ports.runRepository.finishRun(driven.owned, end, { offer: executor.offer(), signal })
+    const finishing = ports.runRepository.finishRun(driven.owned, end, { holder: executor.holder(), signal })
     // Raced: whether or not it is stored in the end, it is not waited for. Followers hear of it from the log.
     const outcome = await raceSignal(finishing, leaving)
     if (outcome.type === 'fenced') return reportLost(context, driven, new VerbatimError('RUN_FENCED'))
     driven.onCommitted({ firstSeq: end.seq, events: [event] }, JSON.stringify(event).length)
-    executor.beginNext(outcome.next)
+    executor.drivePromoted(outcome.promoted)
     return ending.status
   } catch (error) {
     return reportLost(context, driven, error)

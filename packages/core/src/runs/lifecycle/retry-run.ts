@@ -4,7 +4,6 @@ import { requireFound, VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RetryRunInput, Run } from '../../contract/run.ts'
-import { firstFence } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
 import type { Started } from './start-run.ts'
@@ -34,7 +33,7 @@ export async function retryRun(
     startedEvent,
   })
   const { messageId } = run
-  const inDoubt = { owner, runId: newRunId, messageId, fence: firstFence, agent, events: [startedEvent] }
+  const inDoubt = { owner, runId: newRunId, messageId, agent, events: [startedEvent] }
   const outcome = await reportInDoubt(retrying, () => executor.resolveInDoubt(inDoubt))
   return { ...outcome, agent, startedEvent }
 }

@@ -6,7 +6,6 @@ import type { Owner } from '../../contract/principal.ts'
 import { requirePromptSize } from '../../contract/prompt.ts'
 import type { StartRunInput } from '../../contract/run.ts'
 import type { Agent } from '../../ports/agent.ts'
-import { firstFence } from '../../ports/run-repository.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
@@ -14,13 +13,12 @@ import { reportInDoubt } from './resolve-in-doubt-start.ts'
 export type Started = StartOutcome & { readonly agent: Agent; readonly startedEvent: RunStartedEvent }
 
 /**
- * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run, and a
- * `queued` one not before its turn.
+ * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run.
  *
  * @throws VerbatimError `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
 export async function startRun(context: EngineContext, owner: Owner, input: StartRunInput): Promise<Started> {
-  const { ports, options, agents, executor } = context
+  const { ports, options, agents, processId, executor } = context
   requirePromptSize(Buffer.byteLength(input.message), 'message')
   const agent = agentOf(agents, input.agentId)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
@@ -37,9 +35,9 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
     queuedEvent: { type: 'run_queued', runId, sessionId, agentId, queuedAt: now },
     whenBusy: input.whenBusy ?? 'reject',
     maxQueuedRuns: options.maxQueuedRuns,
-    offer: executor.offer(),
+    processId,
   })
-  const inDoubt = { owner, runId, messageId, fence: firstFence, agent, events: [startedEvent] }
+  const inDoubt = { owner, runId, messageId, agent, events: [startedEvent] }
   const outcome = await reportInDoubt(starting, () => executor.resolveInDoubt(inDoubt))
   return { ...outcome, agent, startedEvent }
 }

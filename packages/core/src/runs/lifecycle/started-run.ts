@@ -15,7 +15,6 @@ export interface StartedRun {
 export interface InDoubtStart extends Omit<StartedRun, 'owned'> {
   readonly owner: Owner
   readonly runId: RunId
-  /** Made for this one call, like `fence` for this one writer: together they tell it from another's run of the same id. */
+  /** Made for this one call: tells the run from another call's of the same id. */
   readonly messageId: MessageId
-  readonly fence: number
 }

@@ -1,13 +1,14 @@
 /**
- * Recovery: a run whose lease lapsed (its process died, hung or was cut off) is taken over and ended, so that every run ends (P3).
- * The takeover raises the fence; the terminal event at the next seq shuts the log to a zombie that wakes up later (P5).
- * Where the agent says so, the transaction that ends it also starts a run that goes on from it.
+ * Recovery: a process takes over a run whose lease has expired (its process died, hung or was cut off), so that every run ends (P3).
+ * The takeover raises the fence. A run that has only begun is driven, after `run_resumed`; any other is ended, and continued by a
+ * linked run where its agent says so. Both events take the seq at which a zombie would go on, and so shut it out (P5).
  */
 import { poll } from '../../async/poll.ts'
 import { raceSignal } from '../../async/race-signal.ts'
-import { reasonOf, VerbatimError } from '../../contract/errors.ts'
+import { isUnavailable, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
-import type { TerminalEvent } from '../../contract/event.ts'
+import type { RunEvent, TerminalEvent } from '../../contract/event.ts'
+import type { Agent } from '../../ports/agent.ts'
 import type { ClaimedRun, RenewedLease, RunEnd } from '../../ports/run-repository.ts'
 import { releaseTimeoutMs } from '../engine-context.ts'
 import type { EngineContext } from '../engine-context.ts'
@@ -20,7 +21,10 @@ import type { Replayed } from './replay-run.ts'
 /** A takeover that does not get on is waited for during this part of a lease; so many can be under way at once. */
 const maxTakeovers = 6
 
-/** Looks for lapsed runs until `signal` aborts; never rejects. */
+/** How often a run is driven again that is lost before its first event: one that takes its process down ends. */
+const maxResumptions = 3
+
+/** Looks for expired leases until `signal` aborts; never rejects. */
 export async function recoverRuns(context: EngineContext, signal: AbortSignal): Promise<void> {
   const takeovers = new Set<Promise<void>>()
   const { logger } = context.ports
@@ -29,13 +33,13 @@ export async function recoverRuns(context: EngineContext, signal: AbortSignal): 
   await Promise.all(takeovers)
 }
 
-/** Takes over at most one lapsed run; answers whether there was one. One that takes long goes on beside those behind it. */
+/** Takes over at most one lost run; answers whether there was one. One that takes long goes on beside those after it. */
 async function recoverOne(
   context: EngineContext,
   takeovers: Set<Promise<void>>,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const claiming = context.ports.runRepository.claimExpiredLease(leaseOf(context))
+  const claiming = context.ports.runRepository.claimExpiredLease(context.executor.holder())
   let claimed
   try {
     claimed = await raceSignal(claiming, signal) // a hung database must not keep this process from closing
@@ -54,19 +58,19 @@ function leaseOf({ processId, options }: EngineContext) {
   return { processId, leaseMs: options.leaseMs }
 }
 
-/** Ends the run. One that cannot be ended is left as claimed, so that all others come before it is tried again. Never rejects. */
+/** Recovers the run. One that cannot be recovered is left as claimed, so that all others come before it is tried again. Never rejects. */
 async function takeOver(context: EngineContext, claimed: ClaimedRun, signal: AbortSignal): Promise<void> {
   const { logger } = context.ports
   const { id: runId } = claimed.run
   const either = AbortSignal.any([signal, AbortSignal.timeout(context.options.leaseMs)])
   try {
     await raceSignal(endClaimed(context, claimed, either), either)
-    logger.info({ runId, fence: claimed.fence }, 'A run whose process was lost has been ended')
+    logger.info({ runId, fence: claimed.fence }, 'A run whose process was lost has been recovered')
   } catch (error) {
     if (signal.aborted) return await releaseClaim(context, Promise.resolve(claimed))
     logger.warn(
       { runId, reason: reasonOf(error) },
-      'A lost run could not be ended; it is tried again when its lease lapses',
+      'A lost run could not be recovered; it is tried again when its lease expires',
     )
   }
 }
@@ -80,10 +84,10 @@ async function releaseClaim(context: EngineContext, claiming: Promise<ClaimedRun
   await raceSignal(released, AbortSignal.timeout(releaseTimeoutMs)).catch(() => {})
 }
 
-/** A zombie may append until the terminal event is in: each time it does, the end moves behind what it wrote. */
+/** A zombie may append until the taker's event is in: each time it does, that event moves after what it wrote. */
 async function endClaimed(context: EngineContext, first: ClaimedRun, signal: AbortSignal): Promise<void> {
   let claimed = first
-  while ((await endLostRun(context, claimed, signal)) === 'fenced') {
+  while ((await recoverLostRun(context, claimed, signal)) === 'fenced') {
     const renewing = context.ports.runRepository.renewLeases([claimed], leaseOf(context))
     const [renewed]: RenewedLease[] = await raceSignal(renewing, signal)
     if (renewed === undefined) break // it has ended, or is another process's
@@ -91,35 +95,89 @@ async function endClaimed(context: EngineContext, first: ClaimedRun, signal: Abo
   }
 }
 
-async function endLostRun(
+async function recoverLostRun(
   context: EngineContext,
   claimed: ClaimedRun,
   signal: AbortSignal,
-): Promise<'stored' | 'fenced'> {
+): Promise<'done' | 'fenced'> {
   const replayed = await replayRun(context, claimed, signal)
-  const plan: Continuation = claimed.cancelRequested
-    ? { type: 'stay' }
-    : planContinuation(context, { owned: claimed, ...replayed })
+  const { beginning } = replayed
+  const attempt = 1 + (beginning ?? []).filter((event) => event.type === 'run_resumed').length
+  if (beginning !== undefined && !claimed.cancelRequested && attempt <= maxResumptions) {
+    try {
+      return await resumeRun(context, claimed, { beginning, attempt, signal })
+    } catch (error) {
+      if (isUnavailable(error) || signal.aborted) throw error // else the log refuses the entry, and the run ends without it
+    }
+  }
+  return await endLostRun(context, claimed, { replayed, signal })
+}
+
+/**
+ * Drives a run of which only the beginning is stored: its agent is asked again. `run_resumed` takes the seq that the lost process
+ * would write next, so a process that is only slow stops there.
+ */
+async function resumeRun(
+  context: EngineContext,
+  claimed: ClaimedRun,
+  { beginning, attempt, signal }: { beginning: readonly RunEvent[]; attempt: number; signal: AbortSignal },
+): Promise<'done' | 'fenced'> {
+  const { ports, agents, liveRuns, executor } = context
+  const { key, run } = claimed
+  // This process may drive the run still, without its lease.
+  const live = liveRuns.get(key)
+  live?.stop.abort(new VerbatimError('RUN_FENCED'))
+  await live?.done
+  const event: RunEvent = { type: 'run_resumed', attempt, resumedAt: ports.clock.now().toISOString() }
+  const entry = { key, firstSeq: beginning.length + 1, batchId: crypto.randomUUID(), events: [event] }
+  const [outcome] = await ports.eventLog.append([entry], { signal })
+  if (outcome !== 'stored') return 'fenced'
+  const agent = agents.get(run.agentId) ?? missingAgent(run.agentId)
+  await executor.driveOrRelease({ owned: claimed, agent, events: [...beginning, event] })
+  return 'done'
+}
+
+/** Ends a run that no process of the fleet can answer any more. */
+function missingAgent(id: string): Agent {
+  return {
+    id,
+    stream() {
+      throw new VerbatimError('AGENT_NOT_FOUND', undefined, { data: { field: 'agentId' } })
+    },
+  }
+}
+
+async function endLostRun(
+  context: EngineContext,
+  claimed: ClaimedRun,
+  { replayed, signal }: { replayed: Replayed; signal: AbortSignal },
+): Promise<'done' | 'fenced'> {
+  const { ports, executor, tails } = context
+  const plan = planEnd(context, claimed, replayed)
   const end = toEnd(claimed, replayed, plan)
   if (plan.type === 'stay') {
-    const outcome = await context.ports.runRepository.finishRun(claimed, end, {
-      offer: context.executor.offer(),
-      signal,
-    })
+    const outcome = await ports.runRepository.finishRun(claimed, end, { holder: executor.holder(), signal })
     if (outcome.type === 'fenced') return 'fenced'
-    context.tails.hint(claimed.key)
-    context.executor.beginNext(outcome.next)
+    tails.hint(claimed.key)
+    executor.drivePromoted(outcome.promoted)
     if (plan.reason !== undefined) {
-      context.ports.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
+      ports.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
     }
-    return 'stored'
+    return 'done'
   }
   const { next, agent } = plan
-  const owned = await context.ports.runRepository.continueRun(claimed, end, { next, signal })
+  const owned = await ports.runRepository.continueRun(claimed, end, { next, signal })
   if (owned === 'fenced') return 'fenced'
-  await context.executor.driveOrRelease({ owned, agent, events: [next.startedEvent] })
-  context.tails.hint(claimed.key)
-  return 'stored'
+  await executor.driveOrRelease({ owned, agent, events: [next.startedEvent] })
+  tails.hint(claimed.key)
+  return 'done'
+}
+
+/** A cancelled run is not continued, and neither is one that was lost so often before its first event. */
+function planEnd(context: EngineContext, claimed: ClaimedRun, replayed: Replayed): Continuation {
+  if (claimed.cancelRequested) return { type: 'stay' }
+  if (replayed.beginning !== undefined) return { type: 'stay', reason: 'resumptions' }
+  return planContinuation(context, { owned: claimed, ...replayed })
 }
 
 function toEnd({ run, cancelRequested }: ClaimedRun, replayed: Replayed, plan: Continuation): RunEnd {

@@ -1,4 +1,4 @@
-/** The state of a run as its log tells it, for a process that takes it over: all that is left of what the lost one knew. */
+/** The state of a run as its log tells it, for a process that takes it over: all that is left of what the lost process knew. */
 import type { AgentEvent, EventBatch, RunEvent } from '../../contract/event.ts'
 import { unknownOutcome } from '../../contract/interruption.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
@@ -15,6 +15,8 @@ export interface Replayed {
   readonly metrics: RunMetrics
   /** Results for the calls of tools that may have run and of which the log has no result: to be stored before the end. */
   readonly settled: readonly AgentEvent[]
+  /** The whole log, while it only begins the run: nothing of the answer is stored. */
+  readonly beginning: readonly RunEvent[] | undefined
   /** True when the model had said all it wanted to: only the run's end is missing. */
   readonly isWhole: boolean
 }
@@ -26,6 +28,7 @@ export async function replayRun({ ports }: EngineContext, owned: OwnedRun, signa
   const calls = createCallTracker()
   let answer: Answer = emptyAnswer
   let last: RunEvent | undefined
+  let beginning: readonly RunEvent[] | undefined = []
   let startedAt = owned.run.createdAt
   const apply = (batch: EventBatch) => {
     answer = reduceEvents(answer, batch)
@@ -35,6 +38,7 @@ export async function replayRun({ ports }: EngineContext, owned: OwnedRun, signa
       if (event.type === 'run_started') startedAt = event.startedAt
     }
     last = batch.events.at(-1)
+    beginning = batch.events.every(isBeginning) ? beginning && [...beginning, ...batch.events] : undefined
   }
   const readOn = async () =>
     await ports.eventLog.read(owned.key, { after: answer.lastSeq, maxBatches: maxBatchesPerRead, signal })
@@ -44,7 +48,17 @@ export async function replayRun({ ports }: EngineContext, owned: OwnedRun, signa
   if (settled.length > 0) apply({ firstSeq: answer.lastSeq + 1, events: settled })
   const latencyMs = Math.max(0, ports.clock.now().getTime() - Date.parse(startedAt))
   const metrics = { ...collector.total(latencyMs), timeToFirstTokenMs: null }
-  return { answer, metrics, settled, isWhole: lastStored === 'message_stop' && isLastWord(metrics.stopReason) }
+  return {
+    answer,
+    metrics,
+    settled,
+    beginning,
+    isWhole: lastStored === 'message_stop' && isLastWord(metrics.stopReason),
+  }
+}
+
+function isBeginning({ type }: RunEvent): boolean {
+  return type === 'run_queued' || type === 'run_started' || type === 'run_resumed'
 }
 
 /**

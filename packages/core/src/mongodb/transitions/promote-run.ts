@@ -1,0 +1,161 @@
+/**
+ * The end of a run promotes the first that waits, in the same transaction: the session goes from a running run to a running run,
+ * and is idle only when no run waits. So a start that finds it idle overtakes none (P5).
+ */
+import type { ClientSession } from 'mongodb'
+import type { RunEvent, RunStartedEvent } from '../../contract/event.ts'
+import type { RunId } from '../../contract/identifiers.ts'
+import type { Owner } from '../../contract/principal.ts'
+import type { SessionKey } from '../../ports/deletion-repository.ts'
+import type { LogEntry } from '../../ports/event-log.ts'
+import { firstFence } from '../../ports/run-repository.ts'
+import type { LeaseHolder, PromotedRun } from '../../ports/run-repository.ts'
+import { AbortTransition } from '../driver/transaction.ts'
+import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
+import { toOwnedRun } from '../schema/documents.ts'
+import { runKeyOf } from '../schema/owner-keys.ts'
+import { fromStoredContent } from '../schema/stored-json.ts'
+import { userMessageOf } from './store-beginning.ts'
+
+export interface Release {
+  readonly owner: Owner
+  readonly sessionKey: SessionKey
+  /** The run that has the session. */
+  readonly from: RunId
+  readonly holder: LeaseHolder
+  /** Id of the end: the beginning of the next run is a part of it. */
+  readonly batchId: string
+  readonly now: Date
+}
+
+interface Released {
+  /** Seq of the ended run's message. */
+  readonly head: number
+  readonly promoted: Promoted | undefined
+}
+
+export interface Promoted {
+  /** To be inserted by the same transaction. */
+  readonly message: MessageDocument
+  readonly entry: LogEntry
+  /** Undefined when another process is to drive it. */
+  readonly started: PromotedRun | undefined
+}
+
+/** A run that was promoted has a higher fence than one that its start began: the process whose start is in doubt tells them apart. */
+const promotedFence = firstFence + 1
+
+/** Gives the session to the first run that waits, or to none. Throws AbortTransition when the session is not the run's. */
+export async function releaseSession(
+  collections: Collections,
+  release: Release,
+  session: ClientSession,
+): Promise<Released> {
+  let { from } = release
+  let added = 1
+  while (true) {
+    const { head, activeRunId: next } = await shiftQueue(collections.sessions, { ...release, from, added }, session)
+    if (next === null) return { head, promoted: undefined }
+    const waiting = await promoteRun(collections.runs, { ...release, runId: next }, session)
+    if (waiting !== null) return { head: head - 1, promoted: toPromoted(waiting, { ...release, seq: head }) }
+    // A run that was deleted by hand must not hold up those after it; the place of its message is free again.
+    from = next
+    added = -1
+  }
+}
+
+/** @param added messages that the transaction inserts beside that of the next run */
+async function shiftQueue(
+  sessions: Collections['sessions'],
+  { sessionKey, from, added, now }: Pick<Release, 'sessionKey' | 'from' | 'now'> & { readonly added: number },
+  session: ClientSession,
+) {
+  const next = { $ifNull: [{ $first: '$queue' }, null] }
+  const released = await sessions.findOneAndUpdate(
+    { _id: sessionKey, activeRunId: from },
+    [
+      {
+        $set: {
+          head: { $add: ['$head', added, { $cond: [{ $eq: [next, null] }, 0, 1] }] },
+          activeRunId: next,
+          queue: { $slice: [{ $ifNull: ['$queue', []] }, 1, maxSliced] },
+          updatedAt: now,
+        },
+      },
+    ],
+    { session, returnDocument: 'after', projection: { head: 1, activeRunId: 1 } },
+  )
+  if (released === null) throw new AbortTransition()
+  return released
+}
+
+/** `$slice` wants a length; any that no queue reaches will do. */
+const maxSliced = 1_000_000
+
+/** Answers the run as it waited, with its prompt. */
+async function promoteRun(
+  runs: Collections['runs'],
+  { owner, runId, batchId, holder }: Release & { readonly runId: RunId },
+  session: ClientSession,
+): Promise<RunDocument | null> {
+  const { processId, leaseMs, agentIds } = holder
+  const lease = {
+    processId,
+    ms: { $cond: [{ $in: ['$agentId', { $literal: agentIds }] }, leaseMs, 0] },
+    renewedAt: '$$NOW',
+  }
+  return await runs.findOneAndUpdate(
+    { _id: runKeyOf(owner, runId), status: 'queued' },
+    // Another start id from here on: a start that is repeated must not take the run for one that it has begun itself.
+    [{ $set: { status: 'running', startId: batchId, fence: promotedFence, lease } }, { $unset: 'prompt' }],
+    { session, returnDocument: 'before' },
+  )
+}
+
+function toPromoted(waiting: RunDocument, { owner, holder, batchId, now, seq }: Release & { seq: number }): Promoted {
+  const events = eventsOf(waiting, now)
+  const owned = toOwnedRun({ ...waiting, status: 'running', fence: promotedFence })
+  return {
+    message: userMessageOf(owner, waiting, { prompt: fromStoredContent(waiting.prompt ?? []), seq, createdAt: now }),
+    entry: { key: waiting._id, firstSeq: events.length, batchId, events: events.slice(-1) },
+    started: holder.agentIds.includes(waiting.agentId) ? { owned, events } : undefined,
+  }
+}
+
+/** What the log of a promoted run begins with. */
+function eventsOf(run: Omit<RunDocument, 'lease'>, startedAt: Date): RunEvent[] {
+  const { id: runId, sessionId, agentId, userMessageId, messageId } = run
+  const ids = { runId, sessionId, agentId }
+  const started: RunStartedEvent = {
+    type: 'run_started',
+    ...ids,
+    userMessageId,
+    messageId,
+    startedAt: startedAt.toISOString(),
+  }
+  return [{ type: 'run_queued', ...ids, queuedAt: run.createdAt.toISOString() }, started]
+}
+
+/** The run that an earlier attempt of the same end has promoted, while it is this process's to drive; its lease begins anew. */
+export async function findPromoted(
+  { sessions, runs }: Collections,
+  { owner, sessionKey, holder, batchId, now }: Release,
+): Promise<PromotedRun | undefined> {
+  const found = await sessions.findOne({ _id: sessionKey }, { projection: { activeRunId: 1 } })
+  if (!found?.activeRunId) return undefined
+  const promoted = await runs.findOneAndUpdate(
+    {
+      _id: runKeyOf(owner, found.activeRunId),
+      status: 'running',
+      startId: batchId,
+      fence: promotedFence,
+      // A continuation has the id of an end, too.
+      continuationOf: { $exists: false },
+      'lease.processId': holder.processId,
+      'lease.ms': { $gt: 0 },
+    },
+    { $currentDate: { 'lease.renewedAt': true } },
+    { returnDocument: 'after' },
+  )
+  return promoted === null ? undefined : { owned: toOwnedRun(promoted), events: eventsOf(promoted, now) }
+}
