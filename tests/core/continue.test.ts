@@ -445,39 +445,36 @@ describe('a tool that was running when its process was lost', () => {
     expect(storedAtCall).toEqual(asks.map(({ type }) => type))
   })
 
-  it.each(['continue', 'interrupt'] as const)(
-    'a lost tool call is reported as unknown with onCrash %s',
-    async (policy) => {
-      await using database = await openDatabase()
-      const started = Promise.withResolvers<void>()
-      const payer: Agent = {
-        id: 'payer',
-        onCrash: policy,
-        async *stream(_request, signal) {
-          yield* asks
-          started.resolve()
-          await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-        },
-      }
-      await using lost = openCrashableEngine(database, { agents: [payer], options })
-      const runId = await startRun(lost.engine)
-      await started.promise
-      await lost.crash()
-      const agent = manualAgent({ id: 'payer', onCrash: policy })
-      await using taker = openEngine(database, { agents: [agent], options })
-      const events = await followAll(taker, runId)
-      expect(events.slice(-2)).toMatchObject([
-        { type: 'tool_result', tool_use_id: 'toolu_1', content: unknownOutcome, is_error: true },
-        { type: 'run_interrupted', metrics: { tools: [{ name: 'pay', calls: 1, errors: 1 }] } },
-      ])
-      expect(events.filter(isTerminalEvent)).toHaveLength(1)
-      const message = await answerMessage(taker, runId)
-      expect(message.content).toEqual(answerFrom(events).content)
-      expect((await taker.runs.get(ada, runId)).lastSeq).toBe(events.length)
-      agent.end()
-      if (policy === 'continue') await followChain(taker, runId)
-    },
-  )
+  it.each(['continue', 'interrupt'] as const)('a lost tool call is unknown with onCrash %s', async (policy) => {
+    await using database = await openDatabase()
+    const started = Promise.withResolvers<void>()
+    const payer: Agent = {
+      id: 'payer',
+      onCrash: policy,
+      async *stream(_request, signal) {
+        yield* asks
+        started.resolve()
+        await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      },
+    }
+    await using lost = openCrashableEngine(database, { agents: [payer], options })
+    const runId = await startRun(lost.engine)
+    await started.promise
+    await lost.crash()
+    const agent = manualAgent({ id: 'payer', onCrash: policy })
+    await using taker = openEngine(database, { agents: [agent], options })
+    const events = await followAll(taker, runId)
+    expect(events.slice(-2)).toMatchObject([
+      { type: 'tool_result', tool_use_id: 'toolu_1', content: unknownOutcome, is_error: true },
+      { type: 'run_interrupted', metrics: { tools: [{ name: 'pay', calls: 1, errors: 1 }] } },
+    ])
+    expect(events.filter(isTerminalEvent)).toHaveLength(1)
+    const message = await answerMessage(taker, runId)
+    expect(message.content).toEqual(answerFrom(events).content)
+    expect((await taker.runs.get(ada, runId)).lastSeq).toBe(events.length)
+    agent.end()
+    if (policy === 'continue') await followChain(taker, runId)
+  })
 
   it('a tool call that was not whole is not reported as unknown, because it never ran', async () => {
     await using database = await openDatabase()

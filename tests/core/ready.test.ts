@@ -56,7 +56,7 @@ describe('readiness', () => {
     ['createIndexes', 115, 'sessions.owner_newest', 'use MongoDB 6'],
     ['buildInfo', 59, 'buildInfo', 'use MongoDB 6'],
   ] as const)(
-    'names what a server that answers %s with code %i lacks, and the remedy',
+    'readiness names what a server that answers %s with code %i lacks, and the remedy',
     async (...[command, errorCode, what, remedy]) => {
       await using database = await openDatabase()
       if (command === 'create') await database.client.db(database.databaseName).dropCollection('run_events')

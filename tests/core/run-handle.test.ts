@@ -40,7 +40,7 @@ async function read<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
 }
 
 describe('The handle of SessionManager.send', () => {
-  it('gives text, events, cursors, status and the stored message, and a follow goes on after a cursor', async () => {
+  it('a run handle gives text, events, cursors, status and the stored message, and a follow goes on after a cursor', async () => {
     await using opened = await openSession(scriptAgent(answerOf(['Hello ', 'there'])))
     const { session } = opened
     const run = session.send('Hi')
@@ -56,7 +56,7 @@ describe('The handle of SessionManager.send', () => {
     expect(() => session.follow(run.id, { after: 'nonsense' })).toThrow('cursor')
   })
 
-  it('follows the run that continues an interrupted one', async () => {
+  it('a run handle follows the run that continues an interrupted one', async () => {
     const speaker = manualAgent({ id: 'one', onCrash: 'continue' })
     await using opened = await openSession(speaker)
     const run = opened.session.send('Count')
@@ -70,7 +70,7 @@ describe('The handle of SessionManager.send', () => {
     expect(await run.message).toMatchObject({ continuationOf: firstId, status: 'completed' })
   })
 
-  it('cancels the run, and rejects with what the engine refuses', async () => {
+  it('a run handle cancels its run and rejects with what the engine refuses', async () => {
     const speaker = manualAgent()
     await using opened = await openSession(speaker)
     const run = opened.session.send('Count')
@@ -82,7 +82,7 @@ describe('The handle of SessionManager.send', () => {
     expect(await run.message).toMatchObject({ status: 'cancelled' })
   })
 
-  it('closes with its manager, and the run goes on', async () => {
+  it('a run handle closes with its manager, and the run goes on', async () => {
     const speaker = manualAgent()
     await using opened = await openSession(speaker)
     const run = opened.session.send('Count')

@@ -32,7 +32,7 @@ function withOption(uri: string, option: string): string {
 }
 
 describe('createSessionManager', () => {
-  it('opens one session with a connection of its own, and closes both', async () => {
+  it('createSessionManager opens one session with a connection of its own and closes both', async () => {
     await using database = await openDatabase()
     const where = { uri: inject('mongoUri'), databaseName: database.databaseName, agents, sessionId: 'session-1' }
     const session = await createSessionManager(where)
@@ -52,12 +52,12 @@ describe('createSessionManager', () => {
     ['an empty session id', { sessionId: '' }, 'sessionId'],
     ['a session id with a slash', { sessionId: 'a/b' }, 'sessionId'],
     ['a principal without a name', { principal: { userId: '' } }, 'principal'],
-  ])('refuses %s before it connects', async (_name, input, field) => {
+  ])('createSessionManager refuses %s before it connects', async (_name, input, field) => {
     const refused = createSessionManager({ uri: 'mongodb://nowhere.invalid', agents, sessionId: 'session-1', ...input })
     await expect(refused).rejects.toMatchObject({ code: 'INVALID_INPUT', data: { field } })
   })
 
-  it('takes 1 to 100 messages of history, so that nobody asks for all of them', async () => {
+  it('createSessionManager limits the history to 100 messages', async () => {
     await using database = await openDatabase()
     const where = { uri: inject('mongoUri'), databaseName: database.databaseName, agents, sessionId: 'session-1' }
     await using session = await createSessionManager(where)
@@ -69,7 +69,7 @@ describe('createSessionManager', () => {
     expect(await session.history({ maxMessages: 100 })).toEqual([])
   })
 
-  it('reads an empty history of a session that does not exist, and makes no session by it', async () => {
+  it('history() of a session that does not exist is empty and creates no session', async () => {
     await using database = await openDatabase()
     const { client, databaseName } = database
     await using factory = await SessionManagerFactory.connect({ client, databaseName, agents })
@@ -77,7 +77,7 @@ describe('createSessionManager', () => {
     expect(await client.db(databaseName).collection('sessions').countDocuments()).toBe(0)
   })
 
-  it('says so when there is no database, and leaves nothing open', async () => {
+  it('createSessionManager says that there is no database and leaves nothing open', async () => {
     const nowhere = 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200&directConnection=true'
     const refused = createSessionManager({ uri: nowhere, agents, sessionId: 'session-1' })
     await expect(refused).rejects.toMatchObject({ code: 'UNAVAILABLE' })
@@ -85,7 +85,7 @@ describe('createSessionManager', () => {
 })
 
 describe('SessionManagerFactory', () => {
-  it('serves any number of sessions and principals over one pool', async () => {
+  it('a SessionManagerFactory serves any number of sessions and principals over one pool', async () => {
     await using database = await openDatabase()
     await using factory = await SessionManagerFactory.connect({
       uri: inject('mongoUri'),
@@ -103,7 +103,7 @@ describe('SessionManagerFactory', () => {
     expect(await ask(sessions[1]!, 'And you?')).toBe('Hello there')
   })
 
-  it('says once which driver settings it makes because the URI does not, and no more of the URI', async () => {
+  it('a SessionManagerFactory logs once the driver settings that it chooses, and nothing else of the URI', async () => {
     const said: [LogFields, string][] = []
     const logger = { ...silentLogger, info: (fields: LogFields, message: string) => void said.push([fields, message]) }
     await using database = await openDatabase()
@@ -120,7 +120,7 @@ describe('SessionManagerFactory', () => {
     expect(settings[0]?.[0]).not.toHaveProperty('connectTimeoutMS')
   })
 
-  it('leaves a borrowed client open, and uses it only with its own write and read concern', async () => {
+  it('a SessionManagerFactory leaves a borrowed client open and uses its own write and read concern', async () => {
     await using database = await openDatabase()
     const client = new MongoClient(inject('mongoUri'), {
       writeConcern: { w: 0 },
@@ -148,7 +148,7 @@ describe('SessionManagerFactory', () => {
   it.each([
     ['neither uri nor client', {}],
     ['both uri and client', { uri: 'mongodb://localhost', client: {} as MongoClient }],
-  ])('refuses %s', async (_name, where) => {
+  ])('a SessionManagerFactory refuses %s', async (_name, where) => {
     await expect(SessionManagerFactory.connect({ ...where, agents })).rejects.toMatchObject({
       code: 'INVALID_CONFIGURATION',
     })
@@ -159,7 +159,7 @@ describe('SessionManagerFactory', () => {
     ['two agents of one id', { agents: [...agents, ...agents] }],
     ['leases that contradict each other', { agents, options: { leaseMs: 10, selfFenceMs: 20 } }],
     ['an unknown option', { agents, options: { leasMs: 10 } as object }],
-  ])('refuses %s, and leaves no connection behind', async (_name, input) => {
+  ])('a SessionManagerFactory refuses %s and leaves no connection open', async (_name, input) => {
     const refused = SessionManagerFactory.connect({
       uri: inject('mongoUri'),
       databaseName: 'verbatim-unused',
@@ -168,7 +168,7 @@ describe('SessionManagerFactory', () => {
     await expect(refused).rejects.toSatisfy((error) => isVerbatimError(error) && error.code === 'INVALID_CONFIGURATION')
   })
 
-  it('lets a program end that has closed it, with a hanging agent too', async () => {
+  it('a program ends after it closes its factory, even when an agent hangs', async () => {
     const program = fileURLToPath(new URL('../support/embedding-program.ts', import.meta.url))
     const { stdout } = await promisify(execFile)(
       process.execPath,
@@ -182,7 +182,7 @@ describe('SessionManagerFactory', () => {
 describe('the global factory', () => {
   afterEach(closeGlobalFactory)
 
-  it('is made once, found from anywhere, and gone after it is closed', async () => {
+  it('the global factory is made once, found from anywhere and gone after it is closed', async () => {
     await using database = await openDatabase()
     const options = { uri: inject('mongoUri'), databaseName: database.databaseName, agents }
     await expect(getGlobalFactory()).rejects.toMatchObject({ code: 'INVALID_CONFIGURATION' })
@@ -197,7 +197,7 @@ describe('the global factory', () => {
     expect(await initializeGlobalFactory(options)).not.toBe(made)
   })
 
-  it('that could not connect is not there, and another can be made', async () => {
+  it('a global factory that could not connect is not kept, and another can be made', async () => {
     await using database = await openDatabase()
     const nowhere = 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200&directConnection=true'
     await expect(initializeGlobalFactory({ uri: nowhere, agents })).rejects.toMatchObject({ code: 'UNAVAILABLE' })

@@ -161,7 +161,7 @@ async function expectNothingBehind(log: StoredLog, by: number): Promise<void> {
 }
 
 it(
-  'yields from every cursor exactly what lies past it, however little is read at once',
+  'a follow from every cursor yields exactly what comes after it, however little is read at once',
   async () => {
     const maxBatches = fc.oneof(fc.integer({ min: 1, max: 3 }), fc.constant(64))
     const property = fc.asyncProperty(shape, maxBatches, fc.integer({ min: 1, max: 200 }), async (made, most, by) => {
@@ -179,7 +179,7 @@ it(
 )
 
 it(
-  'yields from every cursor of an archive in several parts',
+  'a follow from every cursor of an archive in several parts yields exactly what comes after it',
   async () => {
     // Just under what a part holds, so that every entry is a part of its own or shares one.
     const sizes = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 3, maxLength: 4 })
@@ -228,7 +228,7 @@ async function textsFrom(key: RunKey, after: number): Promise<string[]> {
   )
 }
 
-it('reads on the wire what it wrote there, for the run that it is of and no other', () => {
+it('a cursor is read back from the wire for its own run and for no other', () => {
   const twoRuns = fc.uniqueArray(fc.uuid(), { minLength: 2, maxLength: 2 })
   const property = fc.property(twoRuns, fc.integer({ min: 0, max: maxSeq }), ([id = '', other = ''], seq) => {
     expect(fromCursor(toCursor(id, seq), id)).toEqual({ runId: id, seq })
@@ -238,7 +238,7 @@ it('reads on the wire what it wrote there, for the run that it is of and no othe
   fc.assert(property, budget(50).runs)
 })
 
-it('refuses what it did not write', () => {
+it('a text that is no cursor is refused', () => {
   const digits = fc.string({ unit: fc.constantFrom('0', '1', '9'), maxLength: 20 })
   const written = fc.tuple(fc.uuid(), fc.oneof(fc.string({ unit: 'grapheme' }), digits, fc.integer(), fc.double()))
   const property = fc.property(written, fc.string({ unit: 'binary', maxLength: 80 }), ([id, rest], junk) => {

@@ -18,7 +18,7 @@ afterAll(async () => await database[Symbol.asyncDispose]())
 const places = ['say', 'see all that was said', 'attach', 'drop', 'end', 'follow past the end', 'archive']
 
 it(
-  'shows each follower every event once and in order, wherever it goes on',
+  'each follower receives every event once and in order, wherever it resumes',
   async ({ annotate }) => {
     const commands = fc.noBias(fc.commands(followCommands, { maxCommands: 40, size: 'max' }))
     const property = fc.asyncProperty(commands, fc.boolean(), async (sequence, withHints) => {

@@ -199,7 +199,7 @@ async function speakAll(schedule: Schedule, speeches: readonly Speech[]): Promis
 }
 
 it(
-  'shows nothing that is not stored, in any order of late, refused and unanswered writes',
+  'group commit shows nothing that is not stored, in any order of late, refused and unanswered writes',
   async ({ annotate }) => {
     const type = fc.oneof(
       { weight: 6, arbitrary: fc.constant<Fate['type']>('answered') },

@@ -60,7 +60,7 @@ const places = [
 ]
 
 it(
-  'does as its model in any order of calls',
+  'the log behaves as its model in any order of calls',
   async () => {
     await expect(tried(noFaults, 2)).resolves.toBeUndefined()
   },
@@ -68,14 +68,14 @@ it(
 )
 
 it(
-  'does the same when calls fail, before or after they were done',
+  'the log behaves as its model when calls fail before or after they are done',
   async () => {
     await expect(tried(someFaults, 1)).resolves.toBeUndefined()
   },
   budget().timeout,
 )
 
-it('got to the places where it could go wrong', async ({ annotate }) => {
+it('the random sequences reach the states where the log could go wrong', async ({ annotate }) => {
   const counts = [...tally].map(([what, times]) => `${what}: ${times}`)
   await annotate(counts.toSorted((a, b) => a.localeCompare(b)).join('\n'))
   for (const what of places) expect.soft(tally.get(what) ?? 0, what).toBeGreaterThanOrEqual(2)

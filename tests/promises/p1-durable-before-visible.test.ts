@@ -39,7 +39,7 @@ function countReads(log: EventLog) {
 }
 
 describe('durable before visible', () => {
-  it('shows no follower an event while its write hangs, and shows it once the write is done', async () => {
+  it('an event is shown to no follower while its write hangs, and is shown when the write is done', async () => {
     await using database = await openDatabase()
     const gate = createGate({ isOpen: true })
     const agent = manualAgent()
@@ -79,7 +79,7 @@ describe('durable before visible', () => {
     expect(fromHere.at(-1)?.type).toBe('run_completed')
   })
 
-  it('never shows what a dying process had not stored', async () => {
+  it('a follower never sees what a dying process had not stored', async () => {
     await using database = await openDatabase()
     const gate = createGate({ isOpen: true })
     const agent = manualAgent()
@@ -102,7 +102,7 @@ describe('durable before visible', () => {
     expect(stored.flatMap((batch) => batch.events)).toEqual(seen)
   })
 
-  it('shows every batch only after MongoDB has confirmed its insert', async () => {
+  it('a batch is shown only after MongoDB has confirmed its insert', async () => {
     await using database = await openDatabase()
     await using watched = await openWatchedClient(database.databaseName)
     const words = Array.from({ length: 60 }, (_, at) => `w${at} `)
@@ -118,7 +118,7 @@ describe('durable before visible', () => {
     expect(textOf(answerFrom(events).content)).toBe(words.join(''))
   })
 
-  it('waits for a write that MongoDB itself holds back', async () => {
+  it('an event is not shown while MongoDB itself holds its write back', async () => {
     await using database = await openDatabase()
     await using watched = await openWatchedClient(database.databaseName)
     const agent = manualAgent()

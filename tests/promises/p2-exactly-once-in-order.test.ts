@@ -13,7 +13,7 @@ import { expectIdle } from '../support/leaks.ts'
 const words = Array.from({ length: 40 }, (_, at) => `word${at} `)
 
 describe('exactly once, in order', () => {
-  it('gives a follower that drops and resumes at any batch of a live run what an uninterrupted one gets', async () => {
+  it('a follower that drops and resumes at any batch of a live run receives what an uninterrupted one receives', async () => {
     await using database = await openDatabase()
     const agents = [scriptAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })]
     await using first = openEngine(database, { agents })
@@ -30,7 +30,7 @@ describe('exactly once, in order', () => {
     for (const events of await Promise.all(resumed)) expect(events).toEqual(expected)
   })
 
-  it('survives being cut off after every single batch', async () => {
+  it('a follower that is cut off after every batch receives every event once', async () => {
     await using test = await openOne({
       agents: [scriptAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })],
     })
@@ -44,7 +44,7 @@ describe('exactly once, in order', () => {
     expect(events).toEqual(await whole)
   })
 
-  it('resumes from every seq of a finished run, inside batches too, on the process that made it and on another', async () => {
+  it('a follower resumes from every seq of an ended run, inside batches too, on any process', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent] })
@@ -69,7 +69,7 @@ describe('exactly once, in order', () => {
     }
   })
 
-  it('serves a follower that waits before the run starts, here and on another process', async () => {
+  it('a follower that waits before the run starts receives all of it on any process', async () => {
     await using database = await openDatabase()
     const agents = [scriptAgent(answerOf(words))]
     const options = { startWaitMs: 60_000 }
@@ -83,7 +83,7 @@ describe('exactly once, in order', () => {
     expect(answerFrom(await here).status).toBe('completed')
   })
 
-  it('does not keep a follower waiting that came early to a run that outgrew the memory at one look', async () => {
+  it('an early follower of a run that outgrows the memory at once does not wait', async () => {
     await using database = await openDatabase()
     const long = 'x'.repeat(2_000)
     const agents = [scriptAgent(answerOf(Array.from({ length: 20 }, () => long)))]
@@ -109,13 +109,13 @@ describe('exactly once, in order', () => {
     expect(await early).toEqual(expected)
   })
 
-  it('gives up on a run that never starts, and leaves nothing behind', async () => {
+  it('a follow of a run that never starts gives up and leaves nothing behind', async () => {
     await using test = await openOne({ agents: [scriptAgent([])], options: { startWaitMs: 100 } })
     await expect(followAll(test.engine, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
     await expectIdle(test.engine)
   })
 
-  it('gives a follower slower than the run everything, from the log', async () => {
+  it('a follower that is slower than the run receives everything from the log', async () => {
     const chunks = Array.from({ length: 200 }, (_, at) => `${at}:${'.'.repeat(1_000)};`)
     await using test = await openOne({
       agents: [scriptAgent(answerOf(chunks))],
@@ -141,7 +141,7 @@ describe('exactly once, in order', () => {
     expect(textOf(answerFrom(await slow).content)).toBe(chunks.join(''))
   })
 
-  it('keeps its memory bounded while followers stand still', async () => {
+  it('the memory of a process stays bounded while followers stand still', async () => {
     const [runs, chunkBytes, chunksPerRun] = [8, 8_192, 256]
     const chunk = 'y'.repeat(chunkBytes)
     const agent = scriptAgent(answerOf(Array.from({ length: chunksPerRun }, () => chunk)))
@@ -168,7 +168,7 @@ describe('exactly once, in order', () => {
     await expectIdle(engine)
   }, 120_000)
 
-  it('stops pulling an agent whose events cannot be stored fast enough, and loses none of them', async () => {
+  it('a process stops pulling an agent whose events it cannot store fast enough, and loses none of them', async () => {
     await using database = await openDatabase()
     const gate = createGate({ isOpen: true })
     const chunk = 'z'.repeat(500)
@@ -199,7 +199,7 @@ describe('exactly once, in order', () => {
     await expectIdle(engine)
   })
 
-  it('ends a follow at once when its reader goes away, and the run goes on', async () => {
+  it('a follow ends at once when its reader goes away, and the run goes on', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test

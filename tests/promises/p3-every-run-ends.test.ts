@@ -32,7 +32,7 @@ async function runToEnd(agent: Agent, options = {}) {
 }
 
 describe('an agent that fails', () => {
-  it('by throwing keeps the part it said, and its error is masked', async () => {
+  it('a run whose agent throws keeps the part that was said and masks the error', async () => {
     const agent = manualAgent()
     agent.say('half an ')
     agent.fail(new Error('secret of the agent'))
@@ -44,7 +44,7 @@ describe('an agent that fails', () => {
     expect(JSON.stringify(answer)).not.toContain('secret')
   })
 
-  it('before its first event ends as failed with an empty answer', async () => {
+  it('a run whose agent throws before its first event fails with an empty answer', async () => {
     const agent = manualAgent()
     agent.fail(new VerbatimError('PROVIDER_ERROR', 'The provider refused', { data: { providerStatus: 529 } }))
     const { answer, error } = await runToEnd(agent)
@@ -52,7 +52,7 @@ describe('an agent that fails', () => {
     expect(error).toMatchObject({ code: 'PROVIDER_ERROR', retryable: true, data: { providerStatus: 529 } })
   })
 
-  it('by throwing before it returns a stream ends as failed and leaves no timer behind', async () => {
+  it('a run whose agent throws before it returns a stream fails and leaves no timer behind', async () => {
     const leaks = await watchLeaks()
     const { error } = await runToEnd({
       id: 'eager',
@@ -68,7 +68,7 @@ describe('an agent that fails', () => {
     ['an unknown event', { type: 'nonsense' }],
     ['a terminal event of its own', { type: 'message_stop', extra: true }],
     ['an event without its fields', { type: 'content_block_delta', index: 0 }],
-  ])('by yielding %s ends as failed, and the event is not stored', async (_name, event) => {
+  ])('a run whose agent yields %s fails, and the event is not stored', async (_name, event) => {
     const agent = manualAgent()
     agent.say('fine')
     agent.yieldNext(event as never)
@@ -76,7 +76,7 @@ describe('an agent that fails', () => {
     expect([textOf(answer.content), error.code]).toEqual(['fine', 'INTERNAL'])
   })
 
-  it('by answering more than a message may hold ends as failed with what fitted', async () => {
+  it('a run whose answer is larger than a message may be fails with what fitted', async () => {
     const { answer, error } = await runToEnd(
       scriptAgent(answerOf(Array.from({ length: 30 }, () => 'x'.repeat(1_000)))),
       {
@@ -88,13 +88,13 @@ describe('an agent that fails', () => {
     expect(textOf(answer.content).length).toBeLessThan(20_000)
   })
 
-  it('by answering megabytes of a script of three bytes a character ends too', async () => {
+  it('a run whose answer has megabytes of characters of three bytes fails', async () => {
     const chunk = '漢'.repeat(100_000)
     const { answer, error } = await runToEnd(scriptAgent(answerOf(Array.from({ length: 70 }, () => chunk))))
     expect([answer.status, error.code]).toEqual(['failed', 'MESSAGE_TOO_LARGE'])
   })
 
-  it('by opening more blocks than a message may hold ends too', async () => {
+  it('a run whose answer has more blocks than a message may hold fails', async () => {
     const text = 'x'.repeat(1_500_000)
     const blocks = Array.from({ length: 12 }, (_, index): AgentEvent[] => [
       { type: 'content_block_start', index, content_block: { type: 'text', text } },
@@ -108,13 +108,13 @@ describe('an agent that fails', () => {
 })
 
 describe('an agent that hangs', () => {
-  it('before its first token ends by the first-token timeout', async () => {
+  it('a run whose agent sends no token ends by the first-token timeout', async () => {
     const { answer, error } = await runToEnd(manualAgent(), { firstTokenMs: 50 })
     expect(answer).toMatchObject({ status: 'failed', content: [] })
     expect(error).toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'first_token', timeoutMs: 50 } })
   })
 
-  it('after some tokens ends by the idle timeout and keeps them', async () => {
+  it('a run whose agent falls silent ends by the idle timeout and keeps its tokens', async () => {
     const agent = manualAgent()
     agent.say('some tokens')
     const { answer, error } = await runToEnd(agent, { idleMs: 200 })
@@ -123,7 +123,7 @@ describe('an agent that hangs', () => {
     expect(agent.wasStopped).toBe(true)
   })
 
-  it('by talking without end ends by the total timeout', async () => {
+  it('a run whose agent talks without end ends by the total timeout', async () => {
     const forever: Agent = {
       id: 'forever',
       timeouts: { totalMs: 300 },
@@ -141,7 +141,7 @@ describe('an agent that hangs', () => {
     expect(textOf(answer.content)).toContain('on and on and ')
   })
 
-  it('and ignores its signal cannot hold up the end, nor the engine', async () => {
+  it('an agent that ignores its signal holds up neither the end of its run nor the engine', async () => {
     const agent = manualAgent({ ignoresSignal: true })
     agent.say('stuck')
     const { answer, error } = await runToEnd(agent, { idleMs: 200 })
@@ -150,7 +150,7 @@ describe('an agent that hangs', () => {
 })
 
 describe('a log that cannot be written', () => {
-  it('shows nothing that is not stored, and the run is ended when the log is back', async () => {
+  it('a log that cannot be written shows nothing that is not stored, and the run ends when the log is back', async () => {
     await using database = await openDatabase()
     const away = { isAway: false }
     const { eventLog } = database.storage
@@ -178,7 +178,7 @@ describe('a log that cannot be written', () => {
     await expectIdle(engine)
   })
 
-  it('for one run does not take the other runs of the process with it', async () => {
+  it('one run that cannot be stored does not take the other runs of its process with it', async () => {
     await using database = await openDatabase()
     const { eventLog } = database.storage
     const refused = { key: '' }
@@ -240,7 +240,7 @@ function freezable({ storage: { eventLog, runRepository } }: TestDatabase) {
 }
 
 describe('a process that is lost', () => {
-  it('has its run ended by another, with the stored part kept and every follower told', async () => {
+  it('another process ends a lost run, keeps the stored part and shows the end to every follower', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     const { gate, ports } = freezable(database)
@@ -261,7 +261,7 @@ describe('a process that is lost', () => {
     expect(await here).toEqual(events)
   })
 
-  it('and wakes up cannot add to the log after the end, nor end the run again', async () => {
+  it('a process that wakes up after its run ended can neither add to the log nor end the run again', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     const { gate, ports } = freezable(database)
@@ -287,7 +287,7 @@ describe('a process that is lost', () => {
     expect(items.map((message) => message.role)).toEqual(['user', 'assistant'])
   })
 
-  it('and has just answered to the end when it freezes does not answer twice', async () => {
+  it('a process that freezes at the end of its answer does not answer twice', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     const { gate, ports } = freezable(database)
@@ -308,7 +308,7 @@ describe('a process that is lost', () => {
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'whole'])
   })
 
-  it('and writes once more while it is being recovered has that part kept', async () => {
+  it('a part that a process writes while its run is recovered is kept', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     const { gate, ports } = freezable(database)
@@ -340,7 +340,7 @@ describe('a process that is lost', () => {
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'before in between'])
   })
 
-  it('is recovered once, however many others look', async () => {
+  it('a lost run is recovered once, however many processes look for it', async () => {
     await using database = await openDatabase()
     const agent = echoAgent({ gate: createGate() })
     const { gate, ports } = freezable(database)
@@ -361,7 +361,7 @@ describe('a process that is lost', () => {
 })
 
 describe('heartbeats that do not come through', () => {
-  it('keep the lease of a long answer while they do', async () => {
+  it('heartbeats keep the lease of a long answer', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent], options: lapsingLeases })
@@ -381,7 +381,7 @@ describe('heartbeats that do not come through', () => {
     expect([answer.status, textOf(answer.content)]).toEqual(['completed', 'slow answer'])
   })
 
-  it('make the process let go of its runs by its own clock, even when the database hangs', async () => {
+  it('a process whose heartbeats do not come through releases its runs by its own clock', async () => {
     await using database = await openDatabase()
     const gate = createGate({ isOpen: true })
     const { runRepository } = database.storage
@@ -406,7 +406,7 @@ describe('heartbeats that do not come through', () => {
     expect(agent.wasStopped).toBe(true)
   })
 
-  it('do not keep an engine from closing when the database hangs', async () => {
+  it('an engine closes while the database hangs', async () => {
     await using database = await openDatabase()
     const gate = createGate()
     const { runRepository } = database.storage

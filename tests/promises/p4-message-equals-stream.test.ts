@@ -61,12 +61,12 @@ function toolCall(partialJson: readonly string[]): AgentEvent[] {
 }
 
 describe('the stored message equals the stream', () => {
-  it('of plain text', async () => {
+  it('the stored message of plain text equals the stream', async () => {
     const { stored } = await answerEverywhere(answerOf(['Hel', 'lo ', 'world']))
     expect(stored).toMatchObject({ status: 'completed', content: [{ type: 'text', text: 'Hello world' }] })
   })
 
-  it('with a tool loop: blocks of every cycle in order, and the figures of this run', async () => {
+  it('the stored message of a tool loop equals the stream, with the blocks of every cycle and the metrics of the run', async () => {
     const { stored } = await answerEverywhere(toolCall(['{"q":', '"a.b"}']))
     expect(stored.content).toEqual([
       { type: 'text', text: 'Let me look.' },
@@ -96,21 +96,21 @@ describe('the stored message equals the stream', () => {
     ['broken JSON', '{"a": [1, 2'],
     ['JSON that is no object', '"just text"'],
     ['an empty key', '{"":{"":0}}'],
-  ])('with tool input that has %s', async (_name, json) => {
+  ])('the stored message equals the stream when a tool input has %s', async (_name, json) => {
     const { stored } = await answerEverywhere(toolCall([json.slice(0, 3), json.slice(3)]))
     expect(stored.status).toBe('completed')
     expect(stored.content[1]).toMatchObject({ type: 'tool_use', name: 'find' })
     expect({}).not.toHaveProperty('polluted')
   })
 
-  it('with tool input whose text is cut inside a character', async () => {
+  it('the stored message equals the stream when a tool input is cut inside a character', async () => {
     const json = JSON.stringify({ smile: '😀' })
     const at = json.indexOf('😀') + 1
     const { stored } = await answerEverywhere(toolCall([json.slice(0, at), json.slice(at)]))
     expect(stored.content[1]).toMatchObject({ input: { smile: '😀' } })
   })
 
-  it('with thinking and its signature, whole and redacted', async () => {
+  it('the stored message keeps thinking and its signature, whole and redacted', async () => {
     const { stored } = await answerEverywhere([
       messageStart(1),
       { type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '', signature: '' } },
@@ -128,7 +128,7 @@ describe('the stored message equals the stream', () => {
     ])
   })
 
-  it('with citations', async () => {
+  it('the stored message keeps citations', async () => {
     const citation = { type: 'char_location', cited_text: 'x', document_index: 0, 'odd.key$': null }
     const { stored } = await answerEverywhere([
       ...answerOf(['Cited']).slice(0, 3),
@@ -144,13 +144,13 @@ describe('the stored message equals the stream', () => {
     ['half a character at the very end', ['end\ud83d'], 'end\ufffd'],
     ['operators, dots and NUL', ['$set', ' a.b ', 'x\0y'], '$set a.b x\0y'],
     ['empty deltas', ['', 'a', '', 'b', ''], 'ab'],
-  ])('with text that has %s', async (_name, words, text) => {
+  ])('the stored message equals the stream when the text has %s', async (_name, words, text) => {
     const { stored } = await answerEverywhere(answerOf(words))
     expect(textOf(stored.content)).toBe(text)
   })
 
   it.each(['thinking_delta', 'tool_result', 'content_block_start'] as const)(
-    'with half a character in a %s',
+    'the stored message equals the stream when half a character is in a %s',
     async (where) => {
       const half = 'cut\ud83d'
       const odd = {
@@ -172,7 +172,7 @@ describe('the stored message equals the stream', () => {
     },
   )
 
-  it('of 200 KB, after a prompt of 20 KB', async () => {
+  it('the stored message of 200 KB equals the stream after a prompt of 20 KB', async () => {
     const message = `${'What about 漢字 and 😀? '.repeat(800)}`.slice(0, 20_000)
     const chunks = Array.from({ length: 1_000 }, (_, at) => `${at} ${'ö'.repeat(190)}\n`)
     const { stored, prompt } = await answerEverywhere(answerOf(chunks), { message, options: { maxRingBytes: 10_000 } })
@@ -180,7 +180,7 @@ describe('the stored message equals the stream', () => {
     expect(textOf(stored.content)).toBe(chunks.join(''))
   })
 
-  it('of an agent that says nothing', async () => {
+  it('the stored message of an agent that says nothing is empty', async () => {
     const { stored } = await answerEverywhere([])
     expect(stored).toMatchObject({ status: 'completed', content: [], metrics: { cycles: 0, timeToFirstTokenMs: null } })
   })
@@ -190,7 +190,7 @@ describe('an answer that did not come to its end', () => {
   it.each([
     ['cancelled', async (engine: Engine, runId: string) => await engine.runs.cancel(ada, runId)],
     ['failed', async (_core: Engine, _runId: string, agent: ReturnType<typeof manualAgent>) => agent.fail(new Error())],
-  ] as const)('is kept as far as it was streamed: %s', async (status, stop) => {
+  ] as const)('an answer without an end is kept as far as it was streamed: %s', async (status, stop) => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using engine = openEngine(database, { agents: [agent] })

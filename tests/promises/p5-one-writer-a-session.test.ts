@@ -11,7 +11,7 @@ import { expectIdle } from '../support/leaks.ts'
 const at32 = Array.from({ length: 32 }, (_, at) => at)
 
 describe('the same run id', () => {
-  it('given twice is one run and one user message', async () => {
+  it('a run id that is sent twice is one run and one user message', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['once']))] })
     const { engine } = test
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'Again' }
@@ -25,7 +25,7 @@ describe('the same run id', () => {
     expect(engine.stats().runsStarted).toBe(1)
   })
 
-  it('given 32 times at once, on two processes, is one run and one user message', async () => {
+  it('a run id that is sent 32 times at once on two processes is one run and one user message', async () => {
     await using database = await openDatabase()
     const agents = [scriptAgent(answerOf(['once']))]
     await using first = openEngine(database, { agents })
@@ -47,7 +47,7 @@ describe('the same run id', () => {
     ['another message', { message: 'Something else' }],
     ['another session', { sessionId: 'session-2' }],
     ['another agent', { agentId: 'second' }],
-  ])('with %s is refused, while the run goes on and after it', async (_name, change) => {
+  ])('a repeated run id with %s is refused during the run and after it', async (_name, change) => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent, scriptAgent([], { id: 'second' })] })
     const { engine } = test
@@ -64,7 +64,7 @@ describe('the same run id', () => {
     expect((await engine.sessions.list(ada, { limit: 10 })).items.map((session) => session.id)).toEqual(['session-1'])
   })
 
-  it('of another owner is an independent run, in a session of its own', async () => {
+  it('the same run id of another owner is an independent run in a session of its own', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['for one']))] })
     const { engine } = test
     const runId = crypto.randomUUID()
@@ -77,7 +77,7 @@ describe('the same run id', () => {
 })
 
 describe('a session', () => {
-  it('that is busy names its active run to a second prompt, and stores nothing of it', async () => {
+  it('a busy session names its active run to a second prompt and stores nothing of it', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
@@ -97,7 +97,7 @@ describe('a session', () => {
     expect(answerFrom(await followAll(engine, second)).status).toBe('completed')
   })
 
-  it('asked 32 different things at once, on two processes, answers exactly one', async () => {
+  it('a session that receives 32 prompts at once on two processes answers exactly one', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using first = openEngine(database, { agents: [agent] })
@@ -121,7 +121,7 @@ describe('a session', () => {
     expect(agent.requests).toHaveLength(1)
   })
 
-  it('does not wait for other sessions: 32 at once all run', async () => {
+  it('32 sessions run at once and do not wait for each other', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['to ', 'each']))] })
     const { engine } = test
     const runIds = at32.map(() => crypto.randomUUID())
@@ -138,7 +138,7 @@ describe('a session', () => {
     expect(engine.stats().runsEnded.completed).toBe(32)
   })
 
-  it('keeps the order of turns dense, whoever asks', async () => {
+  it('the order of turns is dense, whichever process starts them', async () => {
     await using database = await openDatabase()
     const agents = [scriptAgent(answerOf(['ok']))]
     await using first = openEngine(database, { agents })

@@ -48,29 +48,32 @@ async function outcomeOf(call: Promise<unknown>): Promise<unknown> {
 }
 
 describe('another principal', () => {
-  it.each(Object.entries(calls))('is answered by %s exactly as if nothing were there', async (_path, call) => {
-    const agent = manualAgent()
-    await using test = await openOne({ agents: [agent], options: { startWaitMs: 200 } })
-    const { engine } = test
-    const runId = await startRun(engine, { message: 'My secret' })
-    agent.say('Her secret answer')
-    await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
-    const run = await engine.runs.get(ada, runId)
-    const before = await stateOf(test.database)
-    const foreign = { sessionId: run.sessionId, runId, messageId: run.userMessageId }
-    const missing = { sessionId: 'nowhere', runId: crypto.randomUUID(), messageId: crypto.randomUUID() }
-    const sameUser = ownerOf({ userId: 'ada', tenantId: 'another', scopes: [] })
-    for (const owner of [eve, sameUser]) {
-      const asForeign = await outcomeOf(call(engine, owner, foreign))
-      expect(asForeign).toEqual(await outcomeOf(call(engine, owner, missing)))
-      expect(JSON.stringify(asForeign)).not.toContain('secret')
-    }
-    expect(await stateOf(test.database)).toEqual(before)
-    agent.end()
-    expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
-  })
+  it.each(Object.entries(calls))(
+    '%s answers another principal exactly as if nothing were there',
+    async (_path, call) => {
+      const agent = manualAgent()
+      await using test = await openOne({ agents: [agent], options: { startWaitMs: 200 } })
+      const { engine } = test
+      const runId = await startRun(engine, { message: 'My secret' })
+      agent.say('Her secret answer')
+      await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
+      const run = await engine.runs.get(ada, runId)
+      const before = await stateOf(test.database)
+      const foreign = { sessionId: run.sessionId, runId, messageId: run.userMessageId }
+      const missing = { sessionId: 'nowhere', runId: crypto.randomUUID(), messageId: crypto.randomUUID() }
+      const sameUser = ownerOf({ userId: 'ada', tenantId: 'another', scopes: [] })
+      for (const owner of [eve, sameUser]) {
+        const asForeign = await outcomeOf(call(engine, owner, foreign))
+        expect(asForeign).toEqual(await outcomeOf(call(engine, owner, missing)))
+        expect(JSON.stringify(asForeign)).not.toContain('secret')
+      }
+      expect(await stateOf(test.database)).toEqual(before)
+      agent.end()
+      expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
+    },
+  )
 
-  it('may use the same ids for things of her own, without cross-talk', async () => {
+  it('another principal may use the same ids for things of her own', async () => {
     await using test = await openOne({
       agents: [
         {
@@ -105,7 +108,7 @@ describe('another principal', () => {
     }
   })
 
-  it('is kept apart even when ids run into each other', async () => {
+  it('two principals stay apart even when their ids concatenate to the same text', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const { engine } = test
     const one = ownerOf({ userId: 'b","c', tenantId: 'a', scopes: [] })
@@ -115,7 +118,7 @@ describe('another principal', () => {
     expect((await engine.sessions.list(two, page)).items).toEqual([])
   })
 
-  it('has been tried on every method there is', async () => {
+  it('the isolation test covers every method of the engine', async () => {
     await using test = await openOne({ agents: [scriptAgent([])] })
     const { sessions, messages, runs } = test.engine
     const paths = Object.entries({ sessions, messages, runs }).flatMap(([noun, methods]) =>

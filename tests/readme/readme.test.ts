@@ -18,7 +18,7 @@ function programsOf(text: string): string[] {
 
 const programs = programsOf(readme)
 
-it('shows exactly the programs that are compiled here', async () => {
+it('the README shows exactly the programs that are compiled here', async () => {
   const files = ['quickstart.ts', 'embed.ts']
   const compiled = await Promise.all(files.map(async (file) => await readFile(`${here}${file}`, 'utf8')))
   expect(programs).toEqual(compiled)
@@ -29,13 +29,13 @@ it.each([
   ['core', ['core.ts']],
   ['api', ['api-serve.ts', 'api-mount.ts']],
   ['client', ['client-start.ts', 'client-resume.ts', 'client-react.tsx']],
-])('shows in the README of packages/%s what is compiled here, in programs that have the rest', async (name, files) => {
+])('the README of packages/%s shows parts of the programs that are compiled here', async (name, files) => {
   const shown = programsOf(await readFile(new URL(`../../packages/${name}/README.md`, import.meta.url), 'utf8'))
   expect(shown).toHaveLength(files.length)
   for (const [at, file] of files.entries()) expect(await readFile(`${here}${file}`, 'utf8')).toContain(shown[at])
 })
 
-it('shows a client that prints the answer as it comes, and its metrics', async () => {
+it('the program of the README prints the answer as it comes and then its metrics', async () => {
   await using test = await openTestEngine({
     uri: inject('mongoUri'),
     agents: [scriptedAgent(['It ', 'just ', 'works.'])],

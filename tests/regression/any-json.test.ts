@@ -123,11 +123,11 @@ function expectedOf(inputs: readonly string[]): string[] {
   return [...inputs, citation, citation].map((text) => JSON.stringify(JSON.parse(text)))
 }
 
-it('keeps the JSON that drivers, prototypes and query languages own', async () => {
+it('JSON with keys of drivers, prototypes and query languages is kept', async () => {
   expect(await keptOf(samples)).toEqual(expectedOf(samples))
 })
 
-it('keeps any JSON a model writes', async () => {
+it('any JSON that a model writes is kept', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(json, { minLength: 1, maxLength: 12 }), async (values) => {
       const inputs = values.map((value) => JSON.stringify(value))

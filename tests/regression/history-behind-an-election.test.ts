@@ -37,7 +37,7 @@ it('a run waits for its history while the database is away', async () => {
   expect(reads).toBe(4)
 })
 
-it('what is no outage of the database is not waited for', async () => {
+it('a run does not wait for its history after an error that is no outage of the database', async () => {
   await using database = await openDatabase()
   let reads = 0
   await using engine = openWith(database, () => {

@@ -7,7 +7,7 @@ import { expect, inject, it } from 'vitest'
 const ada = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 const event: RunEvent = { type: 'message_stop' }
 
-it('reads at most as many batches as were asked for, from inside an entry too', async () => {
+it('a read of the log returns at most as many batches as it was asked for, from inside an entry too', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const { eventLog } = database.storage
   const key = eventLog.keyOf(ada, crypto.randomUUID())

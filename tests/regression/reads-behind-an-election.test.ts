@@ -21,7 +21,7 @@ function endedRun(id: string) {
 }
 
 describe('a read that must not miss anything', () => {
-  it('waits until a majority has what the primary has, and then sees it', async () => {
+  it('a linearizable read waits until a majority has what the primary has and then sees it', async () => {
     await using mongo = await startReplicaSet({ env, electionTimeoutMillis: 8_000 })
     await using client = createMongoClient(mongo.uri)
     const storage = createMongoStorage({ client, databaseName: 'behind', clock: systemClock })
@@ -83,7 +83,7 @@ function openReader(database: TestDatabase) {
 }
 
 describe('behind an election', () => {
-  it('a run is given its prompt all the same', async () => {
+  it('after an election a run receives its prompt', async () => {
     await using database = await openDatabase()
     const { sessionRepository } = database.storage
     const asked: unknown[] = []
@@ -107,7 +107,7 @@ describe('behind an election', () => {
     expect(asked).toMatchObject([[{ role: 'user', content: [{ text: 'Where are you?' }] }]])
   })
 
-  it('a cursor is not called wrong by a process that sees less of the log than its reader has', async () => {
+  it('after an election a process that sees less of the log than the reader does not refuse the cursor', async () => {
     await using database = await openDatabase()
     await using writer = openEngine(database, { agents })
     const runId = await startRun(writer)
@@ -121,7 +121,7 @@ describe('behind an election', () => {
     await expect(past.next()).rejects.toMatchObject({ code: 'INVALID_CURSOR' })
   })
 
-  it('a run is not called missing by a process that does not see its beginning yet', async () => {
+  it('after an election a process that does not see the beginning of a run yet does not call the run missing', async () => {
     await using database = await openDatabase()
     await using writer = openEngine(database, { agents })
     const runId = await startRun(writer)

@@ -9,7 +9,7 @@ import { waitOptions } from '../support/follow.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
-it('tells of an entry that was written, and not yet confirmed, when the watch was opened', async () => {
+it('the watch reports an entry that was written but not confirmed when the watch opened', async () => {
   await using mongo = await startReplicaSet({ env, electionTimeoutMillis: 8_000 })
   const primary = await mongo.primaryIndex()
   const secondaries = [1, 2].map((step) => (primary + step) % 3)

@@ -152,7 +152,7 @@ describe('what is Ada’s', () => {
   it.each<[string, string | null]>([
     ['another user', 'bob'],
     ['a user of the same name in another tenant', 'globex/ada'],
-    ['nobody', null],
+    ['a caller without credentials', null],
   ])('%s can neither read nor change what belongs to Ada', async (who, user) => {
     const attacks = Object.entries(everyAttack()).toSorted(([a], [b]) => Number(isWrite(a)) - Number(isWrite(b)))
     for (const [name, calls] of attacks) {

@@ -73,27 +73,30 @@ describe('before the first content', () => {
     ['a stream that ends early', streaming(start), { kind: 'cut' }],
     ['a malformed frame', broken(), { kind: 'malformed' }],
     ['an event that breaks the protocol', streaming(start, { type: 'content_block_stop' }), { kind: 'malformed' }],
-  ])('%s is retried, said to be, and leaves nothing else in the log', async (_name, fault, data) => {
-    const { events, error, calls } = await ask([fault, fault, whole])
-    expect(error).toBeUndefined()
-    const error0 = { code: 'PROVIDER_ERROR', message: expect.any(String), retryable: true, data }
-    expect(events.slice(0, 2)).toEqual([
-      { type: 'run_retrying', attempt: 1, delayMs: 0, error: error0 },
-      { type: 'run_retrying', attempt: 2, delayMs: 0, error: error0 },
-    ])
-    expect(events.slice(2).map(({ type }) => type)).toEqual([
-      'message_start',
-      'content_block_start',
-      'content_block_delta',
-      'content_block_stop',
-      'message_delta',
-      'message_stop',
-    ])
-    expect(textOfEvents(events)).toBe('Hello')
-    expect(calls).toHaveLength(3)
-  })
+  ])(
+    '%s before the first content is retried, shown as a retry, and leaves nothing else in the log',
+    async (_name, fault, data) => {
+      const { events, error, calls } = await ask([fault, fault, whole])
+      expect(error).toBeUndefined()
+      const error0 = { code: 'PROVIDER_ERROR', message: expect.any(String), retryable: true, data }
+      expect(events.slice(0, 2)).toEqual([
+        { type: 'run_retrying', attempt: 1, delayMs: 0, error: error0 },
+        { type: 'run_retrying', attempt: 2, delayMs: 0, error: error0 },
+      ])
+      expect(events.slice(2).map(({ type }) => type)).toEqual([
+        'message_start',
+        'content_block_start',
+        'content_block_delta',
+        'content_block_stop',
+        'message_delta',
+        'message_stop',
+      ])
+      expect(textOfEvents(events)).toBe('Hello')
+      expect(calls).toHaveLength(3)
+    },
+  )
 
-  it('a provider that is not there is retried until it is', async () => {
+  it('a provider that does not answer is retried until it does', async () => {
     const port = await freePort()
     const events = claudeAt(`http://127.0.0.1:${port}`, { maxRetries: 2 }).stream(requestOf('Hi'), never)
     const { events: seen, error } = await collect(events)
@@ -101,7 +104,7 @@ describe('before the first content', () => {
     expect(error).toMatchObject({ code: 'PROVIDER_ERROR', data: { kind: 'network' } })
   })
 
-  it('retries end after maxRetries, with the last error', async () => {
+  it('retries end after maxRetries with the last error', async () => {
     const { events, error, calls } = await ask(Array.from({ length: 9 }, () => refusing(529)))
     expect(events.map((event) => (event.type === 'run_retrying' ? event.attempt : event.type))).toEqual([1, 2, 3, 4])
     expect(calls).toHaveLength(5)
@@ -116,7 +119,7 @@ describe('before the first content', () => {
     expect(textOfEvents(events)).toBe('HelHello')
   })
 
-  it('waits are random and double their span', async () => {
+  it('the waits between retries are random and double their span', async () => {
     const { events } = await ask([refusing(529), refusing(529), whole], { random: () => 0.1 })
     expect(events.slice(0, 2)).toMatchObject([{ delayMs: 50 }, { delayMs: 100 }])
   })
@@ -126,12 +129,12 @@ describe('before the first content', () => {
     ['milliseconds', { 'retry-after-ms': '30', 'retry-after': '9' }, 30],
     ['a date', { 'retry-after': 'Mon, 23 Nov 2026 12:00:01 GMT' }, 1_000],
     ['a date that is past', { 'retry-after': 'Mon, 23 Nov 2026 11:00:00 GMT' }, 0],
-  ])('retry-after in %s is honoured', async (_unit, headers, delayMs) => {
+  ])('the agent honours retry-after in %s', async (_unit, headers, delayMs) => {
     const { events } = await ask([refusing(429, headers), whole])
     expect(events[0]).toMatchObject({ type: 'run_retrying', delayMs, error: { data: { retryAfterMs: delayMs } } })
   })
 
-  it('a wait longer than the run would live is not begun', async () => {
+  it('the agent does not begin a wait that is longer than the run may live', async () => {
     const { events, error } = await ask([refusing(429, { 'retry-after': '3600' }), whole])
     expect(events).toEqual([])
     expect(error).toMatchObject({ data: { kind: 'rate_limit', retryAfterMs: 3_600_000 } })
@@ -151,7 +154,7 @@ describe('before the first content', () => {
     [404, 'not_found', /does not know the model/],
     [413, 'too_large', /larger than the provider takes/],
     [418, 'refused', /refused the request/],
-  ])('%i fails at once and says which class of problem it was', async (status, kind, message) => {
+  ])('status %i fails at once and names the kind of problem', async (status, kind, message) => {
     const { events, error, calls } = await ask([refusing(status), whole])
     expect(events).toEqual([])
     expect(error).toMatchObject({ code: 'PROVIDER_REFUSED', message: expect.stringMatching(message) })
@@ -174,7 +177,7 @@ describe('before the first content', () => {
     expect(seen).toMatchObject([{ type: 'run_retrying', delayMs: 30_000 }])
   })
 
-  it('a client without credentials says so and is not retried', async () => {
+  it('a client without credentials fails at once and says so', async () => {
     vi.stubEnv('ANTHROPIC_API_KEY', undefined)
     vi.stubEnv('ANTHROPIC_AUTH_TOKEN', undefined)
     vi.stubEnv('HOME', '/nonexistent')
@@ -206,14 +209,14 @@ describe('after the first content', () => {
     ['a malformed frame', broken(...begun), { kind: 'malformed' }],
     ['an event that breaks the protocol', streaming(...begun, { type: 'content_block_delta' }), { kind: 'malformed' }],
     ['a second message_start', streaming(...begun, start), { kind: 'malformed' }],
-  ])('%s fails the run and is never retried', async (_name, fault, data) => {
+  ])('%s after the first content fails the run and is never retried', async (_name, fault, data) => {
     const { events, error, calls } = await ask([fault, whole])
     expect(textOfEvents(events)).toBe('Hel')
     expect(error).toMatchObject({ code: 'PROVIDER_ERROR', data })
     expect(calls).toHaveLength(1)
   })
 
-  it('what comes behind message_stop no longer matters', async () => {
+  it('what comes after message_stop does not matter', async () => {
     const { events, error } = await ask([cuttingAfter(...begun, ...textBlock('lo', 1), ...callEnd())])
     expect(error).toBeUndefined()
     expect(events.at(-1)).toEqual({ type: 'message_stop' })
@@ -221,7 +224,7 @@ describe('after the first content', () => {
 })
 
 describe('a client of the caller', () => {
-  it('is used as it is, but its own retries are not', async () => {
+  it('the agent uses the client of the caller without the retries of that client', async () => {
     await using provider = await startProvider(refusing(529), whole)
     const client = new Anthropic({ apiKey: secretKey, baseURL: provider.url, maxRetries: 7, logLevel: 'off' })
     const agent = claude({ client, random: () => 0 })

@@ -26,7 +26,7 @@ function contentOf(events: readonly AgentEvent[]) {
 }
 
 describe('the request', () => {
-  it('carries the options, and marks the system prompt and the end of the conversation for the cache', async () => {
+  it('a request carries the options and marks the system prompt and the end of the conversation for the cache', async () => {
     const system = 'Be brief.'
     const { calls } = await ask([saying('Hi')], {
       system,
@@ -47,7 +47,7 @@ describe('the request', () => {
     expect(JSON.stringify(calls[0]?.headers)).toContain(secretKey)
   })
 
-  it('has no cache marks with cache: false', async () => {
+  it('a request has no cache marks with cache: false', async () => {
     const { calls } = await ask([saying('Hi')], {
       system: 'Be brief.',
       cache: false,
@@ -55,7 +55,7 @@ describe('the request', () => {
     expect(JSON.stringify(calls[0]?.body)).not.toContain('cache_control')
   })
 
-  it('shows the model the JSON schema of each tool', async () => {
+  it('a request holds the JSON schema of each tool', async () => {
     const add = tool({
       name: 'add',
       description: 'Adds two numbers',
@@ -76,7 +76,7 @@ describe('the request', () => {
     ])
   })
 
-  it('is not made when no user said anything', async () => {
+  it('no request is made when no user said anything', async () => {
     await using provider = await startProvider()
     const request = { ...requestOf(), messages: [] }
     const { error } = await collect(claudeAt(provider.url).stream(request, never))
@@ -86,7 +86,7 @@ describe('the request', () => {
 })
 
 describe('the stream', () => {
-  it('tells the usage with what was read from and written to the cache', async () => {
+  it('the stream reports the usage with the tokens that the cache read and wrote', async () => {
     const reply = streaming(
       callStart({ input: 12, cacheRead: 900, cacheWrite: 40 }),
       ...textBlock('Hi'),
@@ -106,7 +106,7 @@ describe('the stream', () => {
   })
 
   it.each(['max_tokens', 'refusal', 'stop_sequence', 'model_context_window_exceeded', 'a_reason_of_the_future'])(
-    'ends normally at stop reason %s and keeps it',
+    'the stream ends normally at stop reason %s and keeps it',
     async (reason) => {
       const { events, error, calls } = await ask([streaming(start, ...textBlock('Half of'), ...callEnd(reason))])
       expect(error).toBeUndefined()
@@ -118,7 +118,7 @@ describe('the stream', () => {
     },
   )
 
-  it('leaves out events, deltas and blocks it does not know, and leaves no hole in the indexes', async () => {
+  it('the stream leaves out unknown events, deltas and blocks, and leaves no hole in the indexes', async () => {
     const searchUse = { type: 'server_tool_use', id: 'srvtoolu_1', name: 'web_search', input: {} }
     const { events, error } = await ask([
       streaming(
@@ -145,7 +145,7 @@ describe('the stream', () => {
     expect(JSON.stringify(events)).not.toMatch(/smell|weather_report|hologram|srvtoolu|web_search/)
   })
 
-  it('keeps citations and redacted thinking', async () => {
+  it('the stream keeps citations and redacted thinking', async () => {
     const citation = { type: 'char_location', cited_text: 'x', document_index: 0 }
     const { events } = await ask([
       streaming(
@@ -164,7 +164,7 @@ describe('the stream', () => {
     ])
   })
 
-  it('stops the request at once when the signal aborts, and throws its reason', async () => {
+  it('the agent stops the request at once when the signal aborts and throws its reason', async () => {
     await using provider = await startProvider(beginning('One ', 'two '))
     const stop = new AbortController()
     const reason = new Error('stopped by the test')
@@ -181,7 +181,7 @@ describe('the stream', () => {
     expect(contentOf(seen)).toEqual([{ type: 'text', text: 'One two ' }])
   })
 
-  it('stops while it waits for the first byte', async () => {
+  it('the agent stops while it waits for the first byte', async () => {
     const asked = Promise.withResolvers<void>()
     await using provider = await startProvider(() => asked.resolve())
     const stop = new AbortController()
@@ -192,7 +192,7 @@ describe('the stream', () => {
     expect(await provider.calls[0]?.hungUp).toBe(true)
   })
 
-  it('stops the request when its reader leaves', async () => {
+  it('the agent stops the request when its reader leaves', async () => {
     await using provider = await startProvider(beginning('One '))
     for await (const event of claudeAt(provider.url).stream(requestOf('Count'), never)) {
       if (event.type === 'content_block_delta') break
@@ -200,7 +200,7 @@ describe('the stream', () => {
     expect(await provider.calls[0]?.hungUp).toBe(true)
   })
 
-  it('makes no request when the signal has aborted before', async () => {
+  it('the agent makes no request after its signal has aborted', async () => {
     await using provider = await startProvider()
     const events = claudeAt(provider.url).stream(requestOf('Hi'), AbortSignal.abort('too late'))
     expect(await collect(events)).toEqual({ events: [], error: 'too late' })
@@ -222,7 +222,7 @@ describe('tools', () => {
     return events.flatMap((event) => (event.type === 'tool_result' ? [event] : []))
   }
 
-  it('run at the same time, and their results come in the order of the calls', async () => {
+  it('tools run at the same time, and their results come in the order of the calls', async () => {
     const secondRan = Promise.withResolvers<void>()
     const first = tool({
       name: 'first',
@@ -281,7 +281,7 @@ describe('tools', () => {
     ])
   })
 
-  it('that fail become results the model can go on from, without what their error said', async () => {
+  it('a tool that fails becomes a result without the text of its error', async () => {
     const leaky = tool({
       name: 'leaky',
       description: 'Fails',
@@ -320,7 +320,7 @@ describe('tools', () => {
     expect(logged).toContainEqual([{ runId: requestOf().runId, tool: 'leaky', error: 'Error' }, 'A tool failed'])
   })
 
-  it('that are too slow are given up, and see their signal abort', async () => {
+  it('a tool that is too slow becomes a failed result, and its signal aborts', async () => {
     const aborted = Promise.withResolvers<void>()
     const slow = tool({
       name: 'slow',
@@ -334,14 +334,14 @@ describe('tools', () => {
     await aborted.promise
   })
 
-  it('that say too much are an error', async () => {
+  it('a tool result that is too large becomes a failed result', async () => {
     const chatty = tool({ name: 'chatty', description: 'Talks', input: z.object({}), run: () => 'ä'.repeat(131_073) })
     const calls = oneCycle(...toolBlock(0, { id: 'toolu_a', name: 'chatty' }))
     const { events } = await ask([calls, done], { tools: [chatty] })
     expect(resultsOf(events)).toMatchObject([{ is_error: true, content: expect.stringContaining('over 262144 bytes') }])
   })
 
-  it('know their run and session', async () => {
+  it('a tool knows its run and session', async () => {
     const who = tool({
       name: 'who',
       description: 'Tells where it runs',
@@ -354,7 +354,7 @@ describe('tools', () => {
     expect(resultsOf(events)[0]?.content).toBe(`${sessionId} ${runId}`)
   })
 
-  it('stop with the run, which does not wait for them', async () => {
+  it('tools stop with their run, which does not wait for them', async () => {
     const running = Promise.withResolvers<void>()
     const aborted = Promise.withResolvers<void>()
     const stubborn = tool({
@@ -378,7 +378,7 @@ describe('tools', () => {
     await aborted.promise
   })
 
-  it('stop when their reader leaves', async () => {
+  it('tools stop when the reader of the agent leaves', async () => {
     const aborted = Promise.withResolvers<void>()
     const endless = tool({
       name: 'endless',
@@ -397,7 +397,7 @@ describe('tools', () => {
     await expect(aborted.promise).resolves.toBeUndefined()
   })
 
-  it('are asked for at most maxCycles times, and the last call is not run', async () => {
+  it('a run asks for tools at most maxCycles times and does not run the last call', async () => {
     let runs = 0
     const counted = tool({ name: 'counted', description: 'Counts', input: z.object({}), run: () => String(++runs) })
     const again = (id: string) => oneCycle(...toolBlock(0, { id, name: 'counted' }))
@@ -410,7 +410,7 @@ describe('tools', () => {
     expect(runs).toBe(2)
   })
 
-  it('go on after a pause of the provider', async () => {
+  it('a run goes on after a pause of the provider', async () => {
     const paused = streaming(start, ...textBlock('First '), ...callEnd('pause_turn'))
     const { events, calls, error } = await ask([paused, saying('then.')])
     expect(error).toBeUndefined()
@@ -421,7 +421,7 @@ describe('tools', () => {
     expect(calls[1]?.body.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user'])
   })
 
-  it('are given back the signed thinking of their cycle unchanged', async () => {
+  it('the provider receives the signed thinking of a cycle unchanged', async () => {
     const thinker = oneCycle(
       ...thinkingBlock(0, 'Hm.', 'sig'),
       ...toolBlock(1, { id: 'toolu_a', name: 'echo', input: { text: 'x' } }),
@@ -433,7 +433,7 @@ describe('tools', () => {
 })
 
 describe('options', () => {
-  it('give an agent with the waits and the window asked for', () => {
+  it('the options set the timeouts and the window of the agent', () => {
     expect(claude({ apiKey: 'k' })).toMatchObject({ id: 'claude' })
     expect(claude({ apiKey: 'k' })).not.toHaveProperty('timeouts')
     const agent = claude({ apiKey: 'k', id: 'poet', timeouts: { idleMs: 5 }, maxHistoryMessages: 4 })
@@ -451,12 +451,12 @@ describe('options', () => {
     ['tools', { tools: [tool({ name: 'a', ...twice }), tool({ name: 'a', ...twice })] }],
     ['tools', { tools: [{ name: 'a' }] as unknown as NonNullable<ClaudeOptionsInput['tools']> }],
     ['client', { apiKey: 'k', client: { messages: {} } as unknown as NonNullable<ClaudeOptionsInput['client']> }],
-  ])('that are wrong are refused at start: %s', (field, options) => {
+  ])('the agent refuses wrong options at start: %s', (field, options) => {
     expect(() => claude(options)).toThrow(expect.objectContaining({ code: 'INVALID_CONFIGURATION' }))
     expect(() => claude(options)).toThrow(field)
   })
 
-  it('refuse a tool whose input is no object, or whose name the API would refuse', () => {
+  it('a tool whose input is no object, or whose name the API refuses, is refused at start', () => {
     const asCode = expect.objectContaining({ code: 'INVALID_CONFIGURATION' })
     expect(() => tool({ ...twice, name: 'a', input: z.string() })).toThrow(asCode)
     expect(() => tool({ ...twice, name: 'a', input: z.object({ at: z.date() }) })).toThrow(asCode)

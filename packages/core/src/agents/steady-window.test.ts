@@ -9,7 +9,7 @@ function windowOf(newestSeq: number, size: number): Message[] {
   return messagesOf(texts, from)
 }
 
-it('keeps the start of a long conversation for several turns, and never gives up more than a quarter of the window', () => {
+it('the window keeps the start of a long conversation for several turns and gives up at most a quarter of its size', () => {
   const starts = Array.from({ length: 100 }, (_, turn) => {
     const window = steadyWindow(windowOf(101 + turn * 2, 40))
     expect(window.length).toBeGreaterThan(30)
@@ -19,7 +19,7 @@ it('keeps the start of a long conversation for several turns, and never gives up
   expect(new Set(starts).size).toBeLessThanOrEqual(21)
 })
 
-it('gives a short conversation whole', () => {
+it('the window holds a short conversation whole', () => {
   expect(steadyWindow(windowOf(39, 40))).toHaveLength(39)
   expect(steadyWindow(windowOf(40, 40))).toHaveLength(40)
 })

@@ -12,7 +12,7 @@ const [first] = log as [EventBatch]
 const size = JSON.stringify(first).length
 
 describe('A batch buffer', () => {
-  it('gives what comes right after any seq', () => {
+  it('a batch buffer returns what comes right after any seq', () => {
     const buffer = createBatchBuffer(1_000_000)
     for (const batch of log) buffer.add(batch)
     let seq = first.firstSeq - 1
@@ -24,7 +24,7 @@ describe('A batch buffer', () => {
     expect(buffer.after(first.firstSeq)).toEqual({ firstSeq: first.firstSeq + 1, events: first.events.slice(1) })
   })
 
-  it('holds no more than its bound, and tells a late reader that a batch was dropped', () => {
+  it('a batch buffer holds no more than its bound and tells a late reader that a batch was dropped', () => {
     const buffer = createBatchBuffer(10 * size)
     for (const batch of log) buffer.add(batch)
     expect(buffer.isFull).toBe(true)
@@ -34,7 +34,7 @@ describe('A batch buffer', () => {
     expect(buffer.after(held[0]!.firstSeq - 2)).toBe('dropped')
   })
 
-  it('keeps the newest batch, however large', () => {
+  it('a batch buffer keeps the newest batch, however large it is', () => {
     const buffer = createBatchBuffer(1)
     for (const batch of log) buffer.add(batch)
     expect(buffer.after(log.at(-1)!.firstSeq - 1)).toEqual(log.at(-1))

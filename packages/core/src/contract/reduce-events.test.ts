@@ -46,7 +46,7 @@ function slice(from: number, to: number): EventBatch {
 }
 
 describe('an answer', () => {
-  it('joins the blocks of several model calls and their tools, in order', () => {
+  it('an answer joins the blocks of several model calls and their tools in order', () => {
     expect(whole).toMatchObject({ status: 'completed', lastSeq: events.length, messageId, metrics })
     expect(whole.content).toEqual([
       { type: 'text', text: 'Let me look' },
@@ -56,7 +56,7 @@ describe('an answer', () => {
     ])
   })
 
-  it('is the same however its events are cut into batches, doubled or overlapping', () => {
+  it('an answer is the same however its events are cut into batches, doubled or overlapping', () => {
     for (let cut = 1; cut < events.length; cut++) {
       const first = reduceEvents(emptyAnswer, slice(0, cut))
       expect(reduceEvents(first, slice(0, cut))).toBe(first)
@@ -65,18 +65,18 @@ describe('an answer', () => {
     }
   })
 
-  it('does not change the answer it was given', () => {
+  it('the reducer does not change the answer that it receives', () => {
     const first = reduceEvents(emptyAnswer, slice(0, 3))
     const before = structuredClone(first)
     reduceEvents(first, slice(3, events.length))
     expect(first).toEqual(before)
   })
 
-  it('refuses a batch after a gap', () => {
+  it('the reducer refuses a batch after a gap', () => {
     expect(() => reduceEvents(emptyAnswer, slice(2, 4))).toThrow(EventGapError)
   })
 
-  it('passes over an event of a newer server without losing its place', () => {
+  it('the reducer skips an event of a newer server and keeps its position', () => {
     const unknown = { type: 'something_new', detail: 1 } as unknown as RunEvent
     const answer = reduceEvents(emptyAnswer, { firstSeq: 1, events: [unknown, ...events] })
     expect(answer).toMatchObject({ status: 'completed', lastSeq: events.length + 1, content: whole.content })

@@ -21,7 +21,7 @@ function reader(events: AsyncIterable<AgentEvent>) {
 }
 
 describe('a scripted agent', () => {
-  it('says its texts as one answer', async () => {
+  it('a scripted agent says its texts as one answer', async () => {
     const { seen, done } = reader(scriptedAgent(['Hel', 'lo']).stream(request, never))
     await done
     expect(seen.map(({ type }) => type)).toEqual([
@@ -36,7 +36,7 @@ describe('a scripted agent', () => {
     expect(reduceEvents(emptyAnswer, { firstSeq: 1, events: seen }).content).toEqual([{ type: 'text', text: 'Hello' }])
   })
 
-  it('is held at a gate and goes on step by step', async () => {
+  it('a scripted agent waits at a gate and goes on step by step', async () => {
     const gate = createGate()
     const { text, done } = reader(scriptedAgent(['a', gate, 'b', gate, 'c']).stream(request, never))
     await gate.reached()
@@ -49,7 +49,7 @@ describe('a scripted agent', () => {
     expect(text()).toBe('abc')
   })
 
-  it('is not held at a gate that was released or opened before', async () => {
+  it('a scripted agent does not wait at a gate that was released or opened before', async () => {
     const gate = createGate()
     gate.release()
     const first = reader(scriptedAgent([gate, 'a', gate, 'b']).stream(request, never))
@@ -62,7 +62,7 @@ describe('a scripted agent', () => {
     expect(second.text()).toBe('c')
   })
 
-  it('leaves a gate when it is stopped, and takes no release with it', async () => {
+  it('a scripted agent that is stopped leaves its gate and takes no release with it', async () => {
     const gate = createGate()
     const stop = new AbortController()
     const stopped = reader(scriptedAgent(['a', gate, 'b']).stream(request, stop.signal))
@@ -76,13 +76,13 @@ describe('a scripted agent', () => {
     expect(other.text()).toBe('c')
   })
 
-  it('throws where its script does, in the middle of its answer', async () => {
+  it('a scripted agent throws where its script does, in the middle of its answer', async () => {
     const { seen, done } = reader(scriptedAgent(['a', new Error('broken')]).stream(request, never))
     await expect(done).rejects.toThrow('broken')
     expect(seen.at(-1)).toMatchObject({ type: 'content_block_delta' })
   })
 
-  it('yields raw events as they are, behind a whole answer', async () => {
+  it('a scripted agent yields raw events as they are after a whole answer', async () => {
     const retrying: AgentEvent = {
       type: 'tool_result',
       tool_use_id: 'toolu_1',
@@ -96,7 +96,7 @@ describe('a scripted agent', () => {
     expect(seen).toContainEqual(retrying)
   })
 
-  it('can answer from the request, and remembers who asked', async () => {
+  it('a scripted agent can answer from the request and remembers its calls', async () => {
     const agent = scriptedAgent(({ sessionId }) => [sessionId], { id: 'parrot', maxHistoryMessages: 3 })
     const { text, done } = reader(agent.stream(request, never))
     await done

@@ -35,7 +35,7 @@ function describeBlock(block: ClaudeMessage['content'][number]): string {
 }
 
 describe('a stored answer', () => {
-  it('of several model calls becomes a message for each, with the results between', () => {
+  it('a stored answer of several model calls becomes a message for each, with the results between', () => {
     const turns = [
       user(text('Weather?')),
       assistant(thought('sig'), text('I look.'), use('a'), use('b'), result('a'), result('b'), text('Sun.')),
@@ -50,12 +50,12 @@ describe('a stored answer', () => {
     ])
   })
 
-  it('that stopped behind its tools leaves their results before the next prompt', () => {
+  it('a stored answer that stopped after its tools gives their results before the next prompt', () => {
     const turns = [user(text('Go')), assistant(use('a'), result('a')), user(text('And?'))]
     expect(outline(toClaudeMessages(turns))).toEqual(['user: Go', 'assistant: use(a)', 'user: result(a) And?'])
   })
 
-  it('that was cut loses unsigned thinking and tools without a result', () => {
+  it('a stored answer that was cut loses unsigned thinking and tool calls without a result', () => {
     const turns = [
       user(text('Go')),
       assistant(text('Well'), use('a'), use('b'), result('b'), thought('')),
@@ -64,28 +64,28 @@ describe('a stored answer', () => {
     expect(outline(toClaudeMessages(turns))).toEqual(['user: Go', 'assistant: Well use(b)', 'user: result(b) And?'])
   })
 
-  it('never ends in thinking, and is left out when it has nothing else', () => {
+  it('a stored answer never ends in thinking and is left out when it has nothing else', () => {
     const turns = [user(text('Go')), assistant(thought('sig'), use('a')), user(text('And?'))]
     expect(outline(toClaudeMessages(turns))).toEqual(['user: Go And?'])
   })
 
-  it('loses its thinking when it is joined with another one', () => {
+  it('a stored answer loses its thinking when it is joined with another one', () => {
     const turns = [user(text('Go')), assistant(text('One')), assistant(thought('sig'), text('Two')), user(text('And?'))]
     expect(outline(toClaudeMessages(turns))).toEqual(['user: Go', 'assistant: One Two', 'user: And?'])
   })
 
-  it('at the end is left out: it would be a prefill', () => {
+  it('a stored answer at the end is left out, because it would be a prefill', () => {
     expect(outline(toClaudeMessages([user(text('Go')), assistant(text('Half'))]))).toEqual(['user: Go'])
   })
 })
 
 describe('a window of the history', () => {
-  it('begins with a user message, without results of tools that are no longer in it', () => {
+  it('a window of the history begins with a user message and has no results without their calls', () => {
     const turns = [assistant(text('Old'), use('a'), result('a'), text('Older')), user(text('New'))]
     expect(outline(toClaudeMessages(turns))).toEqual(['user: New'])
   })
 
-  it('has no empty text, no empty message, and one message a turn', () => {
+  it('a window of the history has no empty text, no empty message and one message a turn', () => {
     const turns = [
       user(text('Go')),
       assistant(text(' \n')),
@@ -97,7 +97,7 @@ describe('a window of the history', () => {
     expect(outline(toClaudeMessages(turns))).toEqual(['user: Go on !'])
   })
 
-  it('answers a tool_use once, by the first result', () => {
+  it('a window of the history answers a tool call once, by the first result', () => {
     const turns = [
       user(text('Go')),
       assistant(use('a'), result('a', 'first'), result('a', 'second'), text('then'), use('a'), result('a')),
@@ -114,7 +114,7 @@ describe('a window of the history', () => {
     expect(messages[2]?.content[0]).toMatchObject({ content: 'first' })
   })
 
-  it('can go without tools and without thinking, for an agent that has neither', () => {
+  it('a window of the history can be made without tools and without thinking', () => {
     const turns = [
       user(text('Go')),
       assistant(thought('sig'), text('I'), use('a'), result('a'), text('did')),
@@ -127,7 +127,7 @@ describe('a window of the history', () => {
     ])
   })
 
-  it('makes what a model wrote wrongly into what the API takes', () => {
+  it('a window of the history turns what a model wrote wrongly into what the API accepts', () => {
     const listInput: ContentBlock = { type: 'tool_use', id: 'a', name: 'echo', input: [1] }
     const mute: ContentBlock = { type: 'tool_result', tool_use_id: 'a', content: '', is_error: true }
     const messages = toClaudeMessages([user(text('Go')), assistant(listInput, mute), user(text('?'))])
@@ -135,7 +135,7 @@ describe('a window of the history', () => {
     expect(messages[2]?.content[0]).toMatchObject({ content: 'The tool failed' })
   })
 
-  it('is empty when no user said anything', () => {
+  it('a window of the history is empty when no user said anything', () => {
     expect(toClaudeMessages([assistant(text('Hello'))])).toEqual([])
     expect(toClaudeMessages([])).toEqual([])
   })
@@ -194,7 +194,7 @@ function complaintsOf(messages: readonly ClaudeMessage[]): string[] {
 }
 
 describe('any messages at all', () => {
-  it('become a conversation that the API takes', () => {
+  it('any messages become a conversation that the API accepts', () => {
     fc.assert(
       fc.property(anyTurns, fc.boolean(), fc.boolean(), (turns, keepsTools, keepsThinking) => {
         expect(complaintsOf(toClaudeMessages(turns, { keepsTools, keepsThinking }))).toEqual([])
@@ -203,7 +203,7 @@ describe('any messages at all', () => {
     )
   })
 
-  it('keep every text a user said', () => {
+  it('any conversation keeps every text that a user said', () => {
     const texts = (turns: readonly Turn[]) =>
       turns.flatMap(({ role, content }) =>
         content.flatMap((block) =>
@@ -217,7 +217,7 @@ describe('any messages at all', () => {
     )
   })
 
-  it('are not changed by it', () => {
+  it('any messages stay unchanged', () => {
     fc.assert(
       fc.property(anyTurns, (turns) => {
         const before = structuredClone(turns)

@@ -21,14 +21,14 @@ const kinds: [string, (text: string) => ContentDelta][] = [
   ['tool input', (partial_json) => ({ type: 'input_json_delta', partial_json })],
 ]
 
-it.each(kinds)('joins a character that is cut between two deltas of %s', async (_name, of) => {
+it.each(kinds)('a character that is cut between two deltas of %s is joined', async (_name, of) => {
   const whole = 'a\u{1F600}b\u{1F680}'
   const cut = Array.from({ length: whole.length }, (_, at) => whole[at] ?? '')
   const seen = await joined(of, cut)
   expect(seen).toEqual(['a', '\u{1F600}', 'b', '\u{1F680}'].map(of))
 })
 
-it.each(kinds)('replaces a half that stays alone in %s', async (_name, of) => {
+it.each(kinds)('half a character that stays alone in %s is replaced', async (_name, of) => {
   const seen = await joined(of, ['a\ud83d', 'b', '\ude00c', 'd\ud83d'])
   expect(seen).toEqual(['a', '\ufffdb', '\ufffdc', 'd', '\ufffd'].map(of))
 })

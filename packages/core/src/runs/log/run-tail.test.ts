@@ -26,7 +26,7 @@ function tailOver(log: EventLog, maxRingBytes = 1_000): RunTail {
 }
 
 describe('run tail', () => {
-  it('reads the log again when a hint comes during a read', async () => {
+  it('a run tail reads the log again when a hint comes during a read', async () => {
     const stored = [batchAt(1)]
     const { reads, log } = heldLog(stored)
     const tail = tailOver(log)
@@ -41,7 +41,7 @@ describe('run tail', () => {
     expect(tail.after(0)).toEqual([batchAt(1), batchAt(2)])
   })
 
-  it('drops the oldest batches past its bound, and then answers undefined instead of batches with a hole', () => {
+  it('a run tail drops the oldest batches past its bound and then returns undefined instead of batches with a hole', () => {
     const tail = tailOver(heldLog([]).log, 10)
     for (let seq = 1; seq <= 5; seq++) tail.publish(batchAt(seq), 4)
     expect(tail.after(0)).toBeUndefined()
@@ -49,7 +49,7 @@ describe('run tail', () => {
     expect(tail.after(5)).toEqual([])
   })
 
-  it('starts empty after a gap, and ignores a batch that it has', () => {
+  it('a run tail starts empty after a gap and ignores a batch that it has', () => {
     const tail = tailOver(heldLog([]).log)
     tail.publish(batchAt(1), 1)
     tail.publish(batchAt(1), 1)
@@ -58,7 +58,7 @@ describe('run tail', () => {
     expect(tail.after(6)).toEqual([batchAt(7)])
   })
 
-  it('wakes a waiter at a batch, and releases a waiter whose signal aborts', async () => {
+  it('a run tail wakes a waiter at a batch and releases a waiter whose signal aborts', async () => {
     const tail = tailOver(heldLog([]).log)
     const woken = tail.wait(new AbortController().signal)
     tail.publish(batchAt(1), 1)
@@ -69,7 +69,7 @@ describe('run tail', () => {
     await expect(left).rejects.toThrow('left')
   })
 
-  it('rejects its waiters when the events are gone, but not when the database is away', async () => {
+  it('a run tail rejects its waiters when the events are gone, but not when the database is away', async () => {
     const answers = [new VerbatimError('UNAVAILABLE'), new VerbatimError('SESSION_DELETED')]
     const read: EventLog['read'] = async () => await Promise.reject(answers.shift() ?? new Error('Read too often'))
     const tail = tailOver({ read } as EventLog)
