@@ -90,7 +90,7 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
       return batches
     },
   }
-  // A memory of a few batches: whoever is behind has to read the log.
+  // A memory of a few batches: a follower that is not at the end reads the log.
   const options = { pollMs: 600_000, maxRingBytes: 500 }
   const wrap = () => ({ eventLog: counted, logWatcher: hints.watcher })
   const reader = stack.use(openEngine(database, { agents: [manualAgent()], options, wrap }))

@@ -5,7 +5,7 @@ import type { Engine } from '@verbatim/core/server'
 const maxAsks = 6
 
 /**
- * Asks as a client does that was told `UNAVAILABLE`: again, at most five times. Whatever `ask` makes must have an id that
+ * Asks again after `UNAVAILABLE`, as a client does, at most five times. Whatever `ask` makes must have an id that
  * stays the same, so that it is made once however often it is asked for.
  */
 export async function askAgain<TAnswer>(engine: Engine, ask: () => Promise<TAnswer>): Promise<TAnswer> {

@@ -1,5 +1,5 @@
 /**
- * MongoDB has one `failCommand` a server, and test files that run side by side share a server: whoever sets it holds it alone,
+ * MongoDB has one `failCommand` a server, and test files that run side by side share a server: the test that sets it holds it alone,
  * or one test would take another's faults away.
  */
 import { MongoClient, MongoServerError } from 'mongodb'
@@ -44,7 +44,7 @@ export async function holdFailPoint(): Promise<FailPoint> {
   }
 }
 
-/** False while somebody holds it. */
+/** False while a test holds it. */
 async function take(holders: Collection<Holder>): Promise<boolean> {
   const now = new Date()
   try {

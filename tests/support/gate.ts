@@ -1,4 +1,4 @@
-/** A gate that a test opens; whoever passes waits for it. */
+/** A gate that a test opens; callers wait at it. */
 export interface Gate {
   readonly isOpen: boolean
   /** Callers that have come to the gate so far, while it was shut. */

@@ -55,7 +55,7 @@ it('after a server is killed in mid-answer, what was seen is kept and recovery e
   const lapse = { $set: { 'lease.renewedAt': new Date(0) } }
   expect((await runs.updateMany({ status: 'running' }, lapse)).modifiedCount).toBe(1)
 
-  // Recovery ends the run, and whoever comes back with the old cursor gets the rest of it and its end.
+  // Recovery ends the run, and a reader that returns with the old cursor gets the rest of it and its end.
   const rest: RunEvent[] = []
   for await (const event of client.runs.follow(runId, { after: cursor })) rest.push(event)
   expect(rest.at(-1)?.type).toBe('run_interrupted')

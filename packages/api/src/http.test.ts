@@ -252,7 +252,7 @@ describe('fetchHandler', () => {
     await api.close()
   })
 
-  it('lets go of a run when its reader leaves', async () => {
+  it('releases a run when its reader leaves', async () => {
     await using other = await openTestApi()
     const runId = await other.startRun('a /hang')
     const request = new Request(`http://x${query('runs.follow', { runId })}`, {

@@ -1,9 +1,9 @@
 const brand = Symbol('gate')
 
-/** Holds whoever passes until the test lets them through. */
+/** Holds each caller until the test opens it. */
 export interface Gate {
   readonly [brand]: true
-  /** Resolves when somebody waits at the gate: at once when somebody does already. */
+  /** Resolves when a caller waits at the gate, at once if one waits already. */
   reached(): Promise<void>
   /** Lets the next `count` through, those who wait first. @default 1 */
   release(count?: number): void
