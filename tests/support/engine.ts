@@ -14,7 +14,7 @@ export interface EngineInput {
 }
 
 /**
- * Everything is looked for so often that a test need not wait, and a lease outlasts whatever holds a busy machine up: a test that
+ * Every poll is so frequent that a test need not wait, and a lease outlasts whatever holds a busy machine up: a test that
  * needs one to lapse calls {@link lapseLeases}.
  */
 export const shortLeases = {

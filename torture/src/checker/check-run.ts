@@ -75,6 +75,11 @@ export function checkLog(log: readonly string[]): string[] {
     resumptions.some((event, at) => event.attempt !== at + 1 || event !== events[start + at])
   )
     found.push('the run was resumed in the middle of its answer, or too often')
+  // Recovery drives a run that has only begun: its `run_resumed` events stand between the beginning and the answer.
+  const startedAt = events.findIndex(({ type }) => type === 'run_started')
+  for (const [at, event] of events.entries())
+    if (event.type === 'run_resumed' && (at !== startedAt + event.attempt || startedAt === -1))
+      found.push(`the resumption ${event.attempt} stands at ${at + 1}`)
   const terminals = events.filter(isTerminalEvent).length
   if (terminals !== 1) found.push(`${terminals} terminal events`)
   const last = events.at(-1)
