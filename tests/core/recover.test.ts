@@ -210,7 +210,7 @@ it('cancels a run that was to be cancelled when its process was lost, and asks i
   expect(agent.requests).toEqual([])
 })
 
-it('lets go of a run that it still drives itself, when it takes it over', async () => {
+it('releases a run that it still drives itself, when it takes it over', async () => {
   await using database = await openDatabase()
   const agent = manualAgent()
   await using engine = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
