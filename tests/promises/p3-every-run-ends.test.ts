@@ -77,12 +77,8 @@ describe('an agent that fails', () => {
   })
 
   it('a run whose answer is larger than a message may be fails with what fitted', async () => {
-    const { answer, error } = await runToEnd(
-      scriptAgent(answerOf(Array.from({ length: 30 }, () => 'x'.repeat(1_000)))),
-      {
-        maxAnswerBytes: 20_000,
-      },
-    )
+    const agent = scriptAgent(answerOf(Array.from({ length: 30 }, () => 'x'.repeat(1_000))))
+    const { answer, error } = await runToEnd(agent, { maxAnswerBytes: 20_000 })
     expect(error).toMatchObject({ code: 'MESSAGE_TOO_LARGE', data: { maxBytes: 20_000 } })
     expect(textOf(answer.content).length).toBeGreaterThan(15_000)
     expect(textOf(answer.content).length).toBeLessThan(20_000)
@@ -100,9 +96,8 @@ describe('an agent that fails', () => {
       { type: 'content_block_start', index, content_block: { type: 'text', text } },
       { type: 'content_block_stop', index },
     ])
-    const { answer, error } = await runToEnd(
-      scriptAgent([messageStart(1), ...blocks.flat(), ...messageEnd('end_turn', 1)]),
-    )
+    const agent = scriptAgent([messageStart(1), ...blocks.flat(), ...messageEnd('end_turn', 1)])
+    const { answer, error } = await runToEnd(agent)
     expect([answer.status, error.code]).toEqual(['failed', 'MESSAGE_TOO_LARGE'])
   })
 })

@@ -85,18 +85,6 @@ describe('a follower that is dropped and comes back', () => {
     await vi.waitFor(() => expect(app.engine.stats().followers).toBe(0), waitOptions)
   })
 
-  it('a follower that resumes after any event of an ended run receives every event once', async () => {
-    await using provider = await startProvider(beginning())
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const runId = await startRun(app)
-    const whole = await speakInStep({ provider, app, runId, haveSeen: () => true })
-    expect(whole.length).toBeGreaterThan(words.length)
-    for (let seq = 0; seq <= whole.length; seq++) {
-      const { events, hasReturned } = await followRaw(app, runId, { lastEventId: `${runId}:${seq}` })
-      expect([hasReturned, events]).toEqual([true, whole.slice(seq)])
-    }
-  })
-
   it('a follower that resumes after any event of an archived run receives every event once', async () => {
     await using provider = await startProvider(saying(...words))
     const options = { archiveDelayMs: 50, recoveryMs: 50 }

@@ -138,40 +138,4 @@ describe('cancelling in mid-answer', () => {
     expect(await run.message).toMatchObject({ status: 'cancelled', content: [{ type: 'text', text: 'Far away' }] })
     expect(result.finalSeq).toBe(run.answer.lastSeq)
   })
-
-  it('cancels that come at once are one end of the run', async () => {
-    await using provider = await startProvider(beginning('Stop ', 'me'))
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const run = app.client().chat(sessionId).send('Hello')
-    await vi.waitFor(() => expect(textOf(run.answer.content)).toBe('Stop me'), waitOptions)
-    const cancels = Array.from(
-      { length: 8 },
-      async () => await app.mutate<CancelRunResult>('runs.cancel', { runId: run.id }),
-    )
-    const results = await Promise.all(cancels)
-    expect(new Set(results.map(({ status, finalSeq }) => `${status} ${finalSeq}`)).size).toBe(1)
-    const { events } = await followRaw(app, run.id)
-    expect(events.filter(({ type }) => type === 'run_cancelled')).toHaveLength(1)
-  })
-
-  it('a run goes on to its end when its client leaves', async () => {
-    await using provider = await startProvider(beginning('Still '))
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const runId = crypto.randomUUID()
-    await app.mutate('runs.start', { runId, sessionId, message: 'Hello' })
-    await followRaw(app, runId, { maxBatches: 1 })
-    await vi.waitFor(() => expect(app.engine.stats()).toMatchObject({ followers: 0, runsActive: 1 }), waitOptions)
-    // Its first batch is out before the provider is asked.
-    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
-    const [call] = provider.calls
-    call!.send(textDelta('here'), { type: 'content_block_stop', index: 0 }, { type: 'message_stop' })
-    call!.end()
-    expect(await call!.hungUp).toBe(false)
-    const { items } = await vi.waitFor(async () => {
-      const page = await app.query<Page<Message>>('messages.list', { sessionId })
-      expect(page.items).toHaveLength(2)
-      return page
-    }, waitOptions)
-    expect(items[1]).toMatchObject({ status: 'completed', content: [{ type: 'text', text: 'Still here' }] })
-  })
 })
