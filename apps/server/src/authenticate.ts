@@ -5,17 +5,17 @@ import type { Environment } from './env.ts'
 
 type Tokens = Pick<Environment, 'VERBATIM_TOKENS' | 'VERBATIM_METRICS_TOKEN'>
 
-/** What the API asks of those who read its metrics. */
+/** The scope that the API requires for metrics. */
 const metricsScope = 'verbatim:metrics'
 
-/** Without tokens everybody is the one local user: the server is on loopback then, see guard-local.ts. */
+/** Without tokens every caller is the local user; the server then listens on loopback only, see guard-local.ts. */
 export function createAuthenticate({ VERBATIM_TOKENS: users, VERBATIM_METRICS_TOKEN: metrics }: Tokens): Authenticate {
   if (users === undefined) return () => ({ userId: 'local', scopes: [metricsScope] })
   const known = [...users].map(([token, userId]) => credential(token, { userId }))
   if (metrics !== undefined) known.push(credential(metrics, { userId: 'metrics', scopes: [metricsScope] }))
   return ({ headers }) => {
     const digest = digestOf(/^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1] ?? '')
-    // Digests have one length, and each is compared: the time taken tells nothing about any token.
+    // Digests have one length and each is compared, so the time reveals nothing about a token.
     const [match] = known.filter((candidate) => timingSafeEqual(candidate.digest, digest))
     return match?.principal
   }

@@ -1,9 +1,9 @@
-/** Who answers: Claude when the environment names a key or a server of its protocol, otherwise the demo model. */
+/** Chooses Claude when the environment names a key or a server of its protocol, otherwise the demo model. */
 import { claude } from '@verbatim/core/claude'
 import type { Agent } from '@verbatim/core/server'
 import type { Environment } from './env.ts'
 
-/** The agent, and what to say about it. */
+/** The agent and how to present it. */
 export interface ChosenAgent {
   readonly agent: Agent
   readonly model: string
@@ -11,18 +11,18 @@ export interface ChosenAgent {
   close(): Promise<void>
 }
 
-/** Starts the demo model when it is needed: a server of its own on loopback, so Claude's whole path runs. */
+/** Starts the demo model when it needs one: a server of its own on loopback, so that Claude's whole path runs. */
 export async function chooseAgent(env: Environment): Promise<ChosenAgent> {
   const { ANTHROPIC_API_KEY: key, ANTHROPIC_BASE_URL: baseURL, VERBATIM_MODEL: model } = env
   if (key === undefined && baseURL === undefined) return await demoAgent()
-  // Servers of the protocol that want no key still get the header.
+  // A server of the protocol without a key still gets the header.
   const agent = claude({ apiKey: key ?? 'none', model, ...(baseURL === undefined ? {} : { baseURL }) })
   return { agent, model, isDemo: false, close: () => Promise.resolve() }
 }
 
 async function demoAgent(): Promise<ChosenAgent> {
   const model = 'demo'
-  // Loaded only here: a server with a key has no use for a mock of its provider.
+  // Loaded only here: a server with a key needs no mock of its provider.
   const { startDemoModel } = await import('./demo-model.ts')
   const demo = await startDemoModel({})
   const agent = claude({ baseURL: demo.baseURL, apiKey: 'demo', model })

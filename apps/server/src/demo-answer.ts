@@ -1,8 +1,8 @@
-/** What the demo model says: Markdown that is plain about being canned, and of some use to who tries Verbatim out. */
+/** The demo model's words: Markdown that says it is canned and shows what to try. */
 
 export interface DemoQuestion {
   readonly prompt: string
-  /** How many messages of the user the model was given, this one included. */
+  /** The number of the user's messages in the conversation, with this one. */
   readonly turn: number
 }
 
@@ -40,7 +40,7 @@ const subjects: readonly { readonly pattern: RegExp; readonly section: Section }
   { pattern: /\b(stream|token|mongo|database|store|stored|durable|event)/i, section: stream },
 ]
 
-/** What the prompt is about decides; a prompt about none of it gets one section by its letters, a "long" one gets all. */
+/** One section by the prompt's subject, or by its letters when it has none of these; a "long" prompt gets all. */
 function sectionsFor(prompt: string): string[] {
   const all = subjects.map(({ section }) => section)
   const chosen = /\blong(er)?\b/i.test(prompt)
@@ -58,8 +58,8 @@ function stream(): string {
 
 1. I send them as a stream, in the wire protocol that Claude speaks.
 2. The server collects what has come and commits it to MongoDB.
-3. Only then does anybody see it, so **nothing you have read can be taken back**.
-4. Each piece has a number. Whoever comes later, or again, reads on from theirs.
+3. Readers see it only then, so **nothing you have read can be taken back**.
+4. Each piece has a number. A reader that comes later, or again, reads on from its own.
 
 Open this conversation in a second tab while I am still writing: both show the same words. When I am done, the pieces are one message:
 
@@ -104,7 +104,7 @@ function fence(language: string, text: string): string {
 
 const segmenter = new Intl.Segmenter()
 
-/** One line of at most `maxLength` characters as a reader counts them, none of them cut in two. */
+/** One line of at most `maxLength` characters as a reader counts them, each of them whole. */
 function shorten(text: string, maxLength: number): string {
   const line = text.replace(/\s+/g, ' ').trim()
   let short = ''
@@ -116,7 +116,7 @@ function shorten(text: string, maxLength: number): string {
   return line
 }
 
-/** What was typed is shown as it was typed: it makes no links, pictures or headings of its own. */
+/** Shows the prompt as it was typed, without links, pictures or headings of its own. */
 function escapeMarkdown(text: string): string {
   return text.replace(/[\\`*_{}[\]<>#|!~&]/g, '\\$&')
 }

@@ -1,13 +1,13 @@
 /**
- * A stand-in for Claude on this machine, for whoever has no key: a real server of Anthropic's wire protocol with canned words.
- * In: any prompt. Out: a Markdown answer at the pace of a model, so that streaming, stopping and resuming can be seen.
+ * A stand-in for Claude, for users without a key: a real server of Anthropic's wire protocol with canned words.
+ * In: any prompt. Out: a Markdown answer at the pace of a model, so that the user can try streaming, stopping and resuming.
  */
 import type { RequestListener } from 'node:http'
 import { createServer } from '@copilotkit/aimock'
 import type { ChatCompletionRequest, Fixture, TextResponse } from '@copilotkit/aimock'
 import { demoAnswer } from './demo-answer.ts'
 
-/** About what a token is in English, in UTF-16 units. */
+/** About the length of an English token, in UTF-16 units. */
 const tokenLength = 4
 
 export interface DemoModelOptions {
@@ -20,7 +20,7 @@ export interface DemoModelOptions {
 export interface DemoModel {
   /** For `claude({ baseURL, apiKey: 'demo' })`: any key will do. */
   readonly baseURL: string
-  /** Cuts the answers that are under way and frees the port. */
+  /** Cuts the open answers and frees the port. */
   close(): Promise<void>
 }
 
@@ -37,12 +37,12 @@ export async function startDemoModel(options: DemoModelOptions = {}): Promise<De
   const handle = server.listeners('request') as RequestListener[] // what http.Server calls for a request
   server.removeAllListeners('request')
   server.on('request', (request, response) => {
-    // Its other paths tell what was asked before, to any web page that finds the port.
+    // The mock's other paths reveal earlier prompts to any web page that finds the port.
     if (request.method !== 'POST' || request.url?.split('?')[0] !== '/v1/messages') {
       response.writeHead(404).end()
       return
     }
-    // An ended response stops the mock, which would write on into a closed one.
+    // Without an end the mock writes on into a closed response.
     response.on('close', () => response.end())
     for (const listener of handle) listener(request, response)
   })

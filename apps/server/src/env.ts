@@ -1,10 +1,10 @@
 /**
- * Every setting of the server, read from the environment once. In: `process.env`. Out: {@link Environment}, or one sentence
- * that names the variable that is wrong. `--help` is printed from the same schema.
+ * Reads every setting of the server from the environment, once. In: `process.env`. Out: {@link Environment}, or one sentence
+ * that names the wrong variable. `--help` prints the same schema.
  */
 import { VerbatimError } from '@verbatim/core'
 import { z } from 'zod'
-import { isLoopback } from './loopback.ts'
+import { isLoopback } from './guard-local.ts'
 
 const Port = wholeNumber(0, 65_535)
 const Host = z.string().regex(/^[\w.:-]+$/, 'must be an address or a host name, such as 127.0.0.1')
@@ -18,14 +18,14 @@ const LogLevel = z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug'], {
 const minTokenLength = 16
 const tokenPattern = /^([\w.~+/-]+=*)=([^=,\s]{1,256})$/
 
-/** `token=userId` pairs, parted by commas; becomes a map from token to user id. A token may end in `=`, a user id holds none. */
+/** `token=userId` pairs, separated by commas; becomes a map from token to user id. A token may end in `=`, a user id holds none. */
 const Tokens = z.string().transform((text, context): ReadonlyMap<string, string> => {
   const pairs = text.split(',').map((pair) => tokenPattern.exec(pair.trim()))
   const byToken = new Map(pairs.map((pair) => [pair?.[1] ?? '', pair?.[2] ?? '']))
   const isSound = byToken.size === pairs.length && [...byToken.keys()].every((token) => token.length >= minTokenLength)
   if (isSound) return byToken
-  // The value is secret, so the sentence does not quote it.
-  const message = `must be token=userId pairs parted by commas, each token once and of at least ${minTokenLength} characters`
+  // The value is secret, so the error does not quote it.
+  const message = `must be token=userId pairs separated by commas, each token once and of at least ${minTokenLength} characters`
   context.addIssue({ code: 'custom', message })
   return z.NEVER
 })
@@ -54,18 +54,18 @@ export const Environment = z
   })
   .refine((env) => env.VERBATIM_TOKENS !== undefined || isLoopback(env.HOST), {
     path: ['HOST'],
-    error: 'lets other machines in, but nobody is told who may call; set VERBATIM_TOKENS, or HOST to 127.0.0.1',
+    error: 'lets other machines in, but no token says who may call; set VERBATIM_TOKENS, or HOST to 127.0.0.1',
   })
 export type Environment = z.infer<typeof Environment>
 
 /** A process environment: names to values. */
 export type ProcessEnvironment = Readonly<Record<string, string | undefined>>
 
-/** The environment as it is, for what starts other programs. */
+/** The unchanged environment, for starting other programs. */
 export const processEnvironment: ProcessEnvironment = process.env
 
 /**
- * The settings. A variable that is set to nothing counts as not set.
+ * The settings. An empty variable counts as not set.
  *
  * @throws VerbatimError `INVALID_CONFIGURATION`: one sentence that names the variable
  */

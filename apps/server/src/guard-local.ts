@@ -1,14 +1,19 @@
 /**
- * On loopback without tokens whoever reaches the port is the local user, and a browser reaches it for any web page. So a
- * request must name a loopback host (a rebound DNS name does not), and come from this very origin when a page sends it.
+ * Without tokens every caller on loopback is the local user, and a browser lets any web page call. So a request must name a
+ * loopback host, which a rebound DNS name does not, and a page's request must come from this server's own origin.
  */
 import type { IncomingMessage } from 'node:http'
-import { isLoopback } from './loopback.ts'
 
-/** Why a request is refused; undefined when it is not. */
+/** True for a name or address that only this machine can reach: `localhost`, `127.*`, `::1`. */
+export function isLoopback(host: string): boolean {
+  const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
+  return name === 'localhost' || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
+}
+
+/** Why the server refuses a request; undefined when it does not. */
 export function refusalOfForeign({ headers }: Pick<IncomingMessage, 'headers'>): string | undefined {
   const { host = '', origin } = headers
-  if (!isLoopback(hostnameOf(host))) {
+  if (!isLoopback(host.replace(/:\d{1,5}$/, ''))) {
     return 'This server answers to localhost only; open it under that name, or set VERBATIM_TOKENS'
   }
   if (origin !== undefined && authorityOf(origin) !== host.toLowerCase()) {
@@ -17,11 +22,7 @@ export function refusalOfForeign({ headers }: Pick<IncomingMessage, 'headers'>):
   return undefined
 }
 
-function hostnameOf(host: string): string {
-  return host.replace(/:\d{1,5}$/, '')
-}
-
-/** `null` (a sandboxed page, a file) and what is no URL have none. */
+/** The origin `null` (a sandboxed page, a file) has none. */
 function authorityOf(origin: string): string | undefined {
   return /^https?:\/\/([^/]+)$/.exec(origin.toLowerCase())?.[1]
 }

@@ -3,27 +3,27 @@ import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import { VerbatimError } from '@verbatim/core'
 
-/** Requests must arrive whole in these times; an answer may stream for as long as it likes. */
+/** Limits for requests; a response may stream without a limit. */
 const limits = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   maxHeaderSize: 16 * 1024,
   keepAlive: true,
   keepAliveInitialDelay: 30_000,
-  /** Longer than the minute after which proxies let an idle connection go, so that theirs is the first to close. */
+  /** Proxies close an idle connection after a minute. They must close first, so this is longer. */
   keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 5_000,
-  /** Tokens are small and must not wait for one another. */
+  /** Tokens are small; one must not wait for the next. */
   noDelay: true,
 }
 
-/** A server that listens, and the URL to reach it at. */
+/** A listening server and its URL. */
 export interface ListeningServer {
   readonly server: Server
   readonly url: string
 }
 
-/** @throws VerbatimError `INVALID_CONFIGURATION`: one sentence, when the address is taken or cannot be listened on */
+/** @throws VerbatimError `INVALID_CONFIGURATION`: one sentence, when the address is taken or not usable */
 export async function listen(
   handler: RequestListener,
   { host, port }: { host: string; port: number },
@@ -51,6 +51,17 @@ function sentenceOf(error: unknown, { host, port }: { host: string; port: number
     case 'ENOTFOUND':
       return `HOST ${host} is no address of this machine; correct it`
     default:
-      return `PORT ${port} on ${host} cannot be listened on (${error instanceof Error ? error.message : String(error)})`
+      return `PORT ${port} on ${host} cannot be used (${error instanceof Error ? error.message : String(error)})`
   }
+}
+
+/** Time for ending responses to reach their readers, in milliseconds. */
+const closeGraceMs = 1_000
+
+/** Takes no more connections and waits until the open responses end; after a second it cuts them. Can be called twice. */
+export async function closeServer(server: Server): Promise<void> {
+  if (!server.listening) return
+  const cut = setTimeout(() => server.closeAllConnections(), closeGraceMs)
+  await new Promise<void>((resolve) => server.close(() => resolve()))
+  clearTimeout(cut)
 }

@@ -14,7 +14,7 @@ import type { ProcessEnvironment } from './env.ts'
 
 const mainFile = new URL('./main.ts', import.meta.url)
 
-/** The real program, as a process of its own, without anything this machine has set. */
+/** The real program in a process of its own, without this machine's environment. */
 const runMain = (options: ProgramOptions) => runProgram(mainFile, options)
 
 /** The program once it says that it is ready. */
@@ -61,7 +61,7 @@ async function statusOf(url: string, headers: Record<string, string>): Promise<n
 
 describe('the program', () => {
   let model: DemoModel
-  /** Named to the program where its answer's pace is not what is looked at. */
+  /** Makes answers quick where their pace is not tested. */
   let quick: ProcessEnvironment
 
   beforeAll(async () => {
@@ -70,7 +70,7 @@ describe('the program', () => {
   })
   afterAll(async () => await model.close())
 
-  test('answers a plain fetch token by token, and ends cleanly at SIGTERM', async () => {
+  test('The server answers a plain fetch token by token, and ends cleanly on SIGTERM.', async () => {
     await using main = await startOnTestDatabase({ LOG_LEVEL: 'debug' })
     const prompt = 'Explain async iteration, my secret is 4711'
     const response = await openChat(main.url, { sessionId: 'plain', message: prompt })
@@ -83,7 +83,7 @@ describe('the program', () => {
     expect(main.stderr).not.toContain('4711')
   })
 
-  test('says what a newcomer needs: where it is, who answers, how to get Claude, where the data is', async () => {
+  test('The start message names the URL, the model, how to use Claude, and the place of the data.', async () => {
     await using main = await startOnTestDatabase()
     expect(main.stdout).toMatch(/^Verbatim is ready: open http:\/\/127\.0\.0\.1:\d+$/m)
     expect(main.stdout).toMatch(/demo model.+ANTHROPIC_API_KEY=.+npm start/)
@@ -93,7 +93,7 @@ describe('the program', () => {
     expect((await fetch(`${main.url}/health/ready`)).status).toBe(200)
   })
 
-  test('lets an answer that runs end before it stops', async () => {
+  test('A stopping server lets a running answer end first.', async () => {
     await using main = await startOnTestDatabase({ ...quick, VERBATIM_DRAIN_MS: '60000' })
     const response = await openChat(main.url, { sessionId: 'drained', message: 'Explain async iteration' })
     main.kill('SIGTERM')
@@ -103,7 +103,7 @@ describe('the program', () => {
     expect(await main.exitCode).toBe(0)
   })
 
-  test('takes two signals in one moment for one Ctrl-C, and ends at once at a later one', async () => {
+  test('Two signals at one moment count as one Ctrl-C, and a later signal ends the process at once.', async () => {
     await using main = await startOnTestDatabase({ VERBATIM_DRAIN_MS: '600000' })
     const { body } = await openChat(main.url, { sessionId: 'cut', message: 'Explain async iteration at great length' })
     // Two kinds: of one kind the second can vanish while the first waits.
@@ -120,7 +120,7 @@ describe('the program', () => {
     await body?.cancel().catch(() => {}) // cut off by the exit
   })
 
-  test('keeps what was said over a restart, in a MongoDB of its own', { timeout: 90_000 }, async () => {
+  test('The server keeps a conversation over a restart, in a MongoDB of its own.', { timeout: 90_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'verbatim-data-'))
     // Of this machine only what finds and runs a mongod.
     const { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY } = processEnvironment
@@ -142,7 +142,7 @@ describe('the program', () => {
     }
   })
 
-  test('answers nobody but this machine while it has no tokens', async () => {
+  test('Without tokens the server answers this machine only.', async () => {
     await using main = await startOnTestDatabase()
     const target = `${main.url}/trpc/sessions.list?input={}`
     const { host } = new URL(main.url)
@@ -153,7 +153,7 @@ describe('the program', () => {
     expect(await statusOf(target, { host, origin: 'https://evil.example' })).toBe(403)
   })
 
-  test('asks for a token once it has some, and keeps users apart', async () => {
+  test('With tokens the server refuses a call without one, and keeps users apart.', async () => {
     const [ada, bob] = ['token-of-ada-0123456789', 'token-of-bob-0123456789']
     await using main = await startOnTestDatabase({ VERBATIM_TOKENS: `${ada}=ada,${bob}=bob`, ...quick })
     const body = JSON.stringify({ sessionId: 'of-ada', message: 'Hello' })
@@ -167,16 +167,16 @@ describe('the program', () => {
   })
 })
 
-describe('a start that cannot be', () => {
+describe('a failing start', () => {
   test.each([
     ['a wrong value', { PORT: 'http' }, 'PORT must be a whole number from 0 to 65535'],
     ['an open address without tokens', { HOST: '0.0.0.0' }, 'HOST lets other machines in'],
     [
-      'a MongoDB that is not there',
+      'an unreachable MongoDB',
       { MONGODB_URI: 'mongodb://u:pass4711@127.0.0.1:9/?replicaSet=x' },
       'No MongoDB answers for database verbatim of mongodb://127.0.0.1:9;',
     ],
-  ])('ends in one sentence for %s', async (_name, env, sentence) => {
+  ])('A start with %s ends with an error in one sentence.', async (_name, env, sentence) => {
     await using main = runMain({ env: { PORT: '0', ...env } })
     expect(await main.exitCode).toBe(1)
     expect(main.stderr).toMatch(/^Verbatim cannot run: .+\n$/)
@@ -185,7 +185,7 @@ describe('a start that cannot be', () => {
     expect(main.stdout).toBe('')
   })
 
-  test('names the port that is taken, at once', async () => {
+  test('A start on a taken port fails at once and names the port.', async () => {
     await using first = await startOnTestDatabase()
     const { port } = new URL(first.url)
     await using second = runMain({ env: { PORT: port, MONGODB_URI: inject('mongoUri') } })
@@ -193,14 +193,14 @@ describe('a start that cannot be', () => {
     expect(second.stderr).toContain(`PORT ${port} on 127.0.0.1 is in use`)
   })
 
-  test('names the argument that there is not', async () => {
+  test('A start with an unknown argument names it.', async () => {
     await using main = runMain({ args: ['--port'] })
     expect(await main.exitCode).toBe(1)
     expect(main.stderr).toContain('There is no argument --port; see --help')
   })
 })
 
-test('--help tells every setting and ends', async () => {
+test('--help lists the settings and ends.', async () => {
   await using main = runMain({ args: ['--help'] })
   expect(await main.exitCode).toBe(0)
   expect(main.stdout).toMatch(/^ {2}PORT .+\[8787\]$/m)

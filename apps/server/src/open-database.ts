@@ -1,9 +1,9 @@
-/** The database: the one that `MONGODB_URI` names, or a real MongoDB of our own that keeps its data in a folder. */
+/** Opens the database: the one of `MONGODB_URI`, or a real MongoDB started here that keeps its data in a folder. */
 import { resolve } from 'node:path'
 import { findMongod, startMongod } from '@verbatim/embedded-mongodb'
 import type { Environment, ProcessEnvironment } from './env.ts'
 
-/** Where the data is, in the words of the start message, and how to let go of it. */
+/** The database; `place` says where it is, in the words of the start message. */
 export interface OpenDatabase {
   readonly uri: string
   readonly place: string
@@ -11,14 +11,14 @@ export interface OpenDatabase {
 }
 
 export interface OpenDatabaseOptions {
-  /** Everything there is, to find a mongod with. */
+  /** The whole environment, to find a mongod with. */
   readonly processEnv: ProcessEnvironment
   readonly signal: AbortSignal
   /** Called with a line to show when a step is slow. */
   readonly onSlow: (line: string) => void
 }
 
-/** @throws one sentence when no MongoDB could be found, fetched or started */
+/** @throws one sentence when no MongoDB can be found, fetched or started */
 export async function openDatabase(env: Environment, options: OpenDatabaseOptions): Promise<OpenDatabase> {
   const { MONGODB_URI: uri, VERBATIM_DATABASE: name } = env
   if (uri !== undefined) {
@@ -59,7 +59,7 @@ async function sayWhenSlow<TResult>(
   }
 }
 
-/** Hosts only: a URI may hold a password, and options may hold more. */
+/** Keeps the hosts only: a URI may hold a password, also in its options. */
 function withoutCredentials(uri: string): string {
   return uri.replace(/^(mongodb(?:\+srv)?:\/\/)(?:.*@)?([^/?]*).*$/s, '$1$2')
 }

@@ -4,7 +4,7 @@ import { refusalOfForeign } from './guard-local.ts'
 
 const apiPath = /^\/(?:trpc|chat|health|metrics)(?:[/?]|$)/
 
-/** What is the API's goes to it, the rest to the web app; without tokens, only for this machine's own pages and programs. */
+/** Sends the API's paths to the API and the rest to the web app; without tokens only for this machine's pages and programs. */
 export function createRoutes({
   api,
   web,

@@ -3,8 +3,7 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { closeServer } from './close-server.ts'
-import { listen } from './listen.ts'
+import { closeServer, listen } from './listen.ts'
 import type { ListeningServer } from './listen.ts'
 import { createWebHandler } from './serve-web.ts'
 
@@ -29,7 +28,7 @@ describe('the web app', () => {
     await rm(folder, { recursive: true })
   })
 
-  test('comes with a policy that lets no foreign script in, and is asked for again each time', async () => {
+  test('The page has a policy against foreign scripts, and the browser checks it for changes each time.', async () => {
     const response = await fetch(`${web.url}/`)
     expect(await response.text()).toContain('<title>Verbatim</title>')
     expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
@@ -41,43 +40,43 @@ describe('the web app', () => {
   test.each([
     ['/assets/main-abc123.js', 'text/javascript; charset=utf-8'],
     ['/assets/main-abc123.css', 'text/css; charset=utf-8'],
-  ])('keeps %s for good', async (path, type) => {
+  ])('The browser may keep %s for ever.', async (path, type) => {
     const response = await fetch(web.url + path)
     expect(response.headers.get('content-type')).toBe(type)
     expect(response.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
   })
 
-  test('sends nothing again that the browser has', async () => {
+  test('A file that the browser has is not sent again.', async () => {
     const first = await fetch(`${web.url}/index.html`)
     const again = await fetch(`${web.url}/index.html`, { headers: { 'if-none-match': first.headers.get('etag')! } })
     expect(again.status).toBe(304)
     expect(await again.text()).toBe('')
   })
 
-  test('answers HEAD with the length and no body', async () => {
+  test('HEAD returns the length and no body.', async () => {
     const response = await fetch(`${web.url}/assets/main-abc123.js`, { method: 'HEAD' })
     expect(response.headers.get('content-length')).toBe('9')
     expect(await response.text()).toBe('')
   })
 
-  test('is the same page on each of its own routes', async () => {
+  test('Each route of the app returns the same page.', async () => {
     const response = await fetch(`${web.url}/sessions/abc?tab=1`, { headers: html })
     expect(response.status).toBe(200)
     expect(await response.text()).toContain('<title>Verbatim</title>')
   })
 
-  test('is not sent in place of a script that is missing', async () => {
+  test('A missing script is 404 and not the page.', async () => {
     expect((await fetch(`${web.url}/assets/gone.js`, { headers: html })).status).toBe(404)
     expect((await fetch(`${web.url}/sessions/abc`)).status).toBe(404)
   })
 
-  test('tells who answers', async () => {
+  test('/config.json says which model answers.', async () => {
     const response = await fetch(`${web.url}/config.json`)
     expect(response.headers.get('content-type')).toContain('application/json')
     expect(await response.json()).toEqual(config)
   })
 
-  test('takes no other method', async () => {
+  test('Other methods than GET and HEAD are 405.', async () => {
     const response = await fetch(`${web.url}/`, { method: 'POST', body: 'x' })
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
   })
@@ -94,15 +93,15 @@ describe('the web app', () => {
     '/%00../secret.txt',
     '/%c0%ae%c0%ae/secret.txt',
     '/%',
-  ])('keeps %s, and all that is out of its folder, to itself', async (path) => {
-    // Raw: fetch would tidy the path up before it sends it.
+  ])('The path %s does not lead out of the folder.', async (path) => {
+    // Raw: fetch would normalize the path.
     const { status, body } = await rawGet(web.url, path)
     expect(status).toBe(404)
     expect(body).not.toContain('secret')
   })
 })
 
-test('an app that is not built is said so, not an empty page', async () => {
+test('Without a build the page says that the web app is not built.', async () => {
   const missing = join(tmpdir(), 'verbatim-no-such-folder')
   const web = await listen(await createWebHandler(missing, config), { host: '127.0.0.1', port: 0 })
   const response = await fetch(`${web.url}/`, { headers: html })
@@ -111,7 +110,7 @@ test('an app that is not built is said so, not an empty page', async () => {
   await closeServer(web.server)
 })
 
-test('a taken port is told in one sentence', async () => {
+test('A taken port is an error in one sentence.', async () => {
   const { server, url } = await listen(() => {}, { host: '127.0.0.1', port: 0 })
   const port = Number(new URL(url).port)
   await expect(listen(() => {}, { host: '127.0.0.1', port })).rejects.toThrow(`PORT ${port} on 127.0.0.1 is in use`)

@@ -1,6 +1,6 @@
 /**
- * The web app's files. In: the folder of its build, listed and read once, at start. A request can only name what was listed,
- * so no path leads out of the folder. A page's path that is no file is the app's own route and gets `index.html`.
+ * Serves the web app's files. It reads the folder of the build once, at start, and a request can only name a file that was
+ * read, so no path leads out of the folder. A page's path that is no file is a route of the app and gets `index.html`.
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
@@ -23,7 +23,7 @@ const mimeTypes: Readonly<Record<string, string>> = {
   '.webmanifest': 'application/manifest+json',
 }
 
-/** An answer may hold Markdown of anybody: no script, frame or image of another origin may come of it. */
+/** An answer may hold any Markdown. These headers keep scripts, frames and images of other origins out of the page. */
 const securityHeaders = {
   'content-security-policy':
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -38,11 +38,11 @@ interface WebFile {
   readonly headers: OutgoingHttpHeaders & { readonly etag: string }
 }
 
-/** What the web app asks for at `/config.json`. */
+/** What the web app reads at `/config.json`. */
 export interface WebConfig {
   readonly model: string
   readonly isDemo: boolean
-  /** What to type to be answered by Claude; null when it is Claude already. */
+  /** The command that switches to Claude; null when Claude answers already. */
   readonly switchCommand: string | null
 }
 
@@ -70,7 +70,7 @@ export async function createWebHandler(folder: string, config: WebConfig): Promi
 
 async function readFiles(folder: string): Promise<Map<string, WebFile>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [] // run from source: only the API is there
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [] // run from source: no build, so the API only
     throw error
   })
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
@@ -93,7 +93,7 @@ function toFile(path: string, body: Buffer): WebFile {
   return { body, headers }
 }
 
-/** The path as the files are named; nothing of it ever reaches the file system. */
+/** The path as a file's name. It never reaches the file system. */
 function pathOf({ url = '/' }: IncomingMessage): string {
   const [path = '/'] = url.split('?')
   if (path === '/') return '/index.html'
@@ -104,7 +104,7 @@ function pathOf({ url = '/' }: IncomingMessage): string {
   }
 }
 
-/** A browser's navigation, not a script or a style that is missing. */
+/** True for a browser's navigation, false for a missing script or style. */
 function isPage({ headers }: IncomingMessage, path: string): boolean {
   return extname(path) === '' || path.endsWith('.html') ? (headers.accept ?? '').includes('text/html') : false
 }

@@ -1,6 +1,6 @@
 /**
- * Everything that runs, in the order it needs one another: port, database, model, engine, API, web app. It listens first, so
- * that a taken port is told at once and a probe is answered (503) while the rest starts.
+ * Starts the server's parts, each after the ones it needs: port, database, model, engine, API, web app. The port comes first,
+ * so that a taken one is an error at once, and a probe receives 503 while the rest starts.
  */
 import { createApi } from '@verbatim/api'
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
@@ -10,9 +10,8 @@ import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { createAuthenticate } from './authenticate.ts'
 import { chooseAgent } from './choose-agent.ts'
-import { closeServer } from './close-server.ts'
 import type { Environment } from './env.ts'
-import { listen } from './listen.ts'
+import { closeServer, listen } from './listen.ts'
 import { openDatabase } from './open-database.ts'
 import type { OpenDatabase, OpenDatabaseOptions } from './open-database.ts'
 import { createRoutes } from './routes.ts'
@@ -29,14 +28,14 @@ export interface RunningServer {
   readonly config: WebConfig
   /** Where the data is, for a person to read. */
   readonly place: string
-  /** Lets answers end within `VERBATIM_DRAIN_MS`, sends followers elsewhere, and releases everything. */
+  /** Lets answers end within `VERBATIM_DRAIN_MS`, sends followers elsewhere, and closes everything. */
   stop(): Promise<void>
 }
 
 /** The build of apps/web, seen from src/ as from dist/. */
 const webFolder = join(import.meta.dirname, '../../web/dist')
 
-/** @throws one sentence when something that is needed cannot be had; what was started is released then */
+/** @throws one sentence when a part cannot start; the parts that have started are closed */
 export async function startServer(env: Environment, options: StartServerOptions): Promise<RunningServer> {
   await using started = new AsyncDisposableStack()
   let handler: RequestListener = (_request, response) => void response.writeHead(503, { 'retry-after': '1' }).end()
@@ -56,7 +55,8 @@ export async function startServer(env: Environment, options: StartServerOptions)
   const authenticate = createAuthenticate(env)
   const api = createApi({ engine, authenticate, logger: options.logger })
   started.defer(async () => await api.close())
-  const config = webConfigOf(chosen)
+  const { model, isDemo } = chosen
+  const config = { model, isDemo, switchCommand: isDemo ? 'ANTHROPIC_API_KEY=<your key> npm start' : null }
   const web = await createWebHandler(webFolder, config)
   handler = createRoutes({ api: api.nodeHandler, web, isLocalOnly: env.VERBATIM_TOKENS === undefined })
   options.signal.throwIfAborted()
@@ -67,21 +67,17 @@ export async function startServer(env: Environment, options: StartServerOptions)
     place: database.place,
     async stop() {
       await using _owned = owned
-      // Requests are still taken: a client may follow or cancel what ends now, and a probe sees "not ready".
+      // The server still takes requests: a client may follow or cancel an ending run, and a probe sees "not ready".
       await engine.drain({ graceMs: env.VERBATIM_DRAIN_MS })
       await closeServer(server)
     },
   }
 }
 
-/** What the engine says of a database that does not answer is meant for a caller; here the reader can mend it. */
+/** The engine's error is written for callers; the reader of this one can mend the database. */
 function throwUnusable(error: unknown, { place }: OpenDatabase): never {
   if (!isVerbatimError(error) || error.code !== 'UNAVAILABLE') throw error
   throw new VerbatimError('UNAVAILABLE', `No MongoDB answers for ${place}; start it, or correct MONGODB_URI`, {
     cause: error,
   })
-}
-
-function webConfigOf({ model, isDemo }: { model: string; isDemo: boolean }): WebConfig {
-  return { model, isDemo, switchCommand: isDemo ? 'ANTHROPIC_API_KEY=<your key> npm start' : null }
 }
