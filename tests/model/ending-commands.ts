@@ -1,4 +1,4 @@
-/** Runs end: by their writer, by who took them over, by zombies; once more, continued by a linked run, or because somebody asked. */
+/** Runs end: by their writer, by the process that took them over, by zombies; again, with a continuation, or after a cancel. */
 import type { TerminalStatus } from '@verbatim/core'
 import type { LeaseHolder, PromotedRun, RunEnd } from '@verbatim/core/server'
 import fc from 'fast-check'

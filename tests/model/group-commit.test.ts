@@ -35,7 +35,7 @@ interface Schedule {
   readonly steps: number
 }
 
-/** Somebody waits here until the scheduler lets it go, before or after anybody else. */
+/** The caller waits here until the scheduler releases it, before or after other callers. */
 async function pause(scheduler: fc.Scheduler, label: string): Promise<void> {
   await scheduler.schedule(Promise.resolve(), label)
 }
@@ -148,7 +148,7 @@ async function follow(engine: Engine, runId: string, { after, events }: Follower
 async function followTwice(engine: Engine, runId: string, schedule: Schedule): Promise<Follower[]> {
   const first: Follower = { after: 0, events: [] }
   const following = follow(engine, runId, first)
-  for (let step = 0; step < schedule.steps; step++) await pause(schedule.scheduler, 'somebody comes')
+  for (let step = 0; step < schedule.steps; step++) await pause(schedule.scheduler, 'a caller comes')
   const second: Follower = { after: first.events.length, events: [] }
   await Promise.all([following, follow(engine, runId, second)])
   return [first, second]

@@ -112,7 +112,7 @@ export async function claim(
 interface TakeOverInput {
   readonly by: string
   readonly isShort: boolean
-  /** Whose lease lapses first; null when somebody's must have, or when nobody's may. */
+  /** The process whose lease expires first; null when some lease must have expired, or when none may. */
   readonly from: Target | null
   readonly isVain: boolean
 }
@@ -132,10 +132,10 @@ export const takeOver: Step<TakeOverInput> = {
     const held = from === null || model.runs.length === 0 ? undefined : aim(model.runs, from)
     if (held?.lease !== undefined && holdersOf(held).length > 0) await release(world, held, held.lease.processId)
     const leaseMs = isShort ? 0 : longMs
-    const [lapsed] = rules.expiredRuns(model)
-    const claimed = await claim(world, lapsed, async () => {
+    const [expired] = rules.expiredRuns(model)
+    const claimed = await claim(world, expired, async () => {
       const taken = await world.storage.runRepository.claimExpiredLease({ processId, leaseMs, agentIds: [agentId] })
-      if (taken !== undefined) expect(taken.cancelRequested).toBe(lapsed?.cancelRequested)
+      if (taken !== undefined) expect(taken.cancelRequested).toBe(expired?.cancelRequested)
       return taken
     })
     if (claimed === undefined) return []

@@ -1,6 +1,6 @@
 /**
  * The database is given a time to confirm a run's beginning, and may store it later all the same. Such a run had no driver: it stood
- * `running` until its lease lapsed, and its model was never asked.
+ * `running` until its lease expired, and its model was never asked.
  */
 import { textOf, VerbatimError } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'

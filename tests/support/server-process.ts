@@ -1,6 +1,6 @@
 /**
  * A server as a process of its own, for tests that kill it: the real engine behind the real API. Its leases are as long as
- * by default, so that a busy machine loses none; a test that wants one lapsed sets it back.
+ * by default, so that a busy machine loses none; a test that wants an expired one sets it back.
  * Arguments: MongoDB URI, database name. Prints its URL, then serves until it is killed.
  */
 import { createApi } from '@verbatim/api'
