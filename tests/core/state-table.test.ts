@@ -1,0 +1,293 @@
+/** The state table of the engine, row by row: each step is driven on MongoDB, twice, and what it writes is compared with its row. */
+import { existsSync } from 'node:fs'
+import { ownerOf } from '@verbatim/core'
+import type { WhenBusy } from '@verbatim/core'
+import { transitions } from '@verbatim/core/mongodb'
+import type { Transition, TransitionName, Written } from '@verbatim/core/mongodb'
+import type { NewRun, OwnedRun, RunEnd } from '@verbatim/core/server'
+import type { TestDatabase } from '@verbatim/core/testing'
+import { BSON } from 'mongodb'
+import { expect, it } from 'vitest'
+import { lapseLeases, openDatabase } from '../support/engine.ts'
+import { noMetrics } from '../support/metrics.ts'
+
+const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
+const sessionId = 'session-1'
+const agentId = 'hand'
+const holder = { processId: 'process-1', leaseMs: 600_000, agentIds: [agentId] }
+const signal = AbortSignal.timeout(120_000)
+const content = [{ type: 'text' as const, text: 'Hello' }]
+const at = new Date(0).toISOString()
+
+function newRun(whenBusy: WhenBusy = 'reject'): NewRun {
+  const ids = { runId: crypto.randomUUID(), sessionId, agentId }
+  const messages = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
+  const { processId, leaseMs } = holder
+  return {
+    ...ids,
+    ...messages,
+    prompt: content,
+    inputHash: 'hash',
+    processId,
+    leaseMs,
+    startedEvent: { type: 'run_started', ...ids, ...messages, startedAt: at },
+    queuedEvent: { type: 'run_queued', ...ids, queuedAt: at },
+    whenBusy,
+    maxQueuedRuns: 10,
+  }
+}
+
+/** The end of a run whose log has `entries` entries of one event. */
+function endOf({ run }: OwnedRun, entries: number): RunEnd {
+  const { messageId } = run
+  const common = { seq: entries + 1, batchId: crypto.randomUUID(), content, metrics: noMetrics, error: null }
+  return { ...common, status: 'completed', event: { type: 'run_completed', messageId, metrics: noMetrics } }
+}
+
+function interruptionOf(owned: OwnedRun, entries: number, link: { continuedBy?: string } = {}): RunEnd {
+  const error = { code: 'RUN_FENCED', message: 'lost', retryable: true, data: {} } as const
+  const end = { messageId: owned.run.messageId, metrics: noMetrics, error, ...link }
+  return { ...endOf(owned, entries), status: 'interrupted', error, event: { type: 'run_interrupted', ...end } }
+}
+
+/** A step that is ready to be made: with the run that it is about, if there is one. */
+interface Step {
+  readonly runId?: string
+  readonly make: () => Promise<unknown>
+}
+
+type Arrange = (storage: TestDatabase['storage'], database: TestDatabase) => Promise<Step>
+
+async function started({ runRepository }: TestDatabase['storage'], run = newRun()): Promise<OwnedRun> {
+  const outcome = await runRepository.startRun(owner, run)
+  if (outcome.type !== 'started') throw new Error(`The run is ${outcome.type}`)
+  return outcome.owned
+}
+
+async function queued({ runRepository }: TestDatabase['storage']): Promise<NewRun> {
+  const run = newRun('queue')
+  expect((await runRepository.startRun(owner, run)).type).toBe('queued')
+  return run
+}
+
+async function finished(storage: TestDatabase['storage']): Promise<OwnedRun> {
+  const owned = await started(storage)
+  await storage.runRepository.finishRun(owned, endOf(owned, 1), { holder, signal })
+  return owned
+}
+
+/** A start of one more run, repeated with the same id. */
+function startOf(storage: TestDatabase['storage'], run: NewRun): Step {
+  return { runId: run.runId, make: async () => await storage.runRepository.startRun(owner, run).catch(() => {}) }
+}
+
+function textEntry(owned: OwnedRun, firstSeq: number) {
+  const event = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'a' } } as const
+  return { key: owned.key, firstSeq, batchId: crypto.randomUUID(), events: [event] }
+}
+
+async function claimed(storage: TestDatabase['storage'], database: TestDatabase): Promise<OwnedRun> {
+  await started(storage)
+  await lapseLeases(database)
+  const taken = await storage.runRepository.claimExpiredLease(holder)
+  if (taken === undefined) throw new Error('No lease has expired')
+  return taken
+}
+
+function finishing(storage: TestDatabase['storage'], owned: OwnedRun, end = endOf(owned, 1)): Step {
+  return {
+    runId: owned.run.id,
+    make: async () => await storage.runRepository.finishRun(owned, end, { holder, signal }),
+  }
+}
+
+/** A run that has ended with three entries in its log. */
+async function endedLong(storage: TestDatabase['storage']): Promise<OwnedRun> {
+  const owned = await started(storage)
+  await storage.eventLog.append([textEntry(owned, 2)], { signal })
+  await storage.runRepository.finishRun(owned, endOf(owned, 2), { holder, signal })
+  return owned
+}
+
+const drivers: Record<TransitionName, Arrange> = {
+  createSession: async ({ sessionRepository }) => ({
+    make: async () => await sessionRepository.createSession(owner, { sessionId, title: null }),
+  }),
+  async appendMessage({ sessionRepository }) {
+    await sessionRepository.createSession(owner, { sessionId, title: null })
+    const message = { sessionId, messageId: crypto.randomUUID(), role: 'user', content } as const
+    return { make: async () => await sessionRepository.appendMessage(owner, message) }
+  },
+  startInNewSession: async (storage) => startOf(storage, newRun()),
+  async start(storage) {
+    await finished(storage)
+    return startOf(storage, newRun())
+  },
+  async refuse(storage) {
+    await started(storage)
+    return startOf(storage, newRun())
+  },
+  async queue(storage) {
+    await started(storage)
+    return startOf(storage, newRun('queue'))
+  },
+  async replace(storage) {
+    await started(storage)
+    await queued(storage)
+    return startOf(storage, newRun('replace'))
+  },
+  async cancelQueued(storage) {
+    await started(storage)
+    const { runId } = await queued(storage)
+    return { runId, make: async () => await storage.runRepository.cancelQueuedRun(owner, runId) }
+  },
+  async requestCancel(storage) {
+    const { id: runId } = (await started(storage)).run
+    return { runId, make: async () => await storage.runRepository.requestCancel(owner, runId) }
+  },
+  async append(storage) {
+    const owned = await started(storage)
+    const entry = textEntry(owned, 2)
+    return { runId: owned.run.id, make: async () => await storage.eventLog.append([entry], { signal }) }
+  },
+  async renewLease(storage) {
+    const owned = await started(storage)
+    return { runId: owned.run.id, make: async () => await storage.runRepository.renewLeases([owned], holder) }
+  },
+  async releaseLease(storage) {
+    const owned = await started(storage)
+    const make = async () => await storage.runRepository.releaseLeases([owned], holder.processId)
+    return { runId: owned.run.id, make }
+  },
+  complete: async (storage) => finishing(storage, await started(storage)),
+  async completeAndPromote(storage) {
+    const owned = await started(storage)
+    await queued(storage)
+    return finishing(storage, owned)
+  },
+  async claim(storage, database) {
+    const owned = await started(storage)
+    await lapseLeases(database)
+    return { runId: owned.run.id, make: async () => await storage.runRepository.claimExpiredLease(holder) }
+  },
+  async resume(storage, database) {
+    const { key, run } = await claimed(storage, database)
+    const event = { type: 'run_resumed', attempt: 1, resumedAt: at } as const
+    const entry = { key, firstSeq: 2, batchId: crypto.randomUUID(), events: [event] }
+    return { runId: run.id, make: async () => await storage.eventLog.append([entry], { signal }) }
+  },
+  async interrupt(storage, database) {
+    const owned = await claimed(storage, database)
+    await storage.eventLog.append([textEntry(owned, 2)], { signal })
+    return finishing(storage, owned, interruptionOf(owned, 2))
+  },
+  async continue(storage, database) {
+    const owned = await claimed(storage, database)
+    const continuationUsage = { continuations: 1, outputTokens: 0, costUsd: 0 }
+    const next = { ...newRun(), continuationOf: owned.run.id, continuationUsage }
+    const end = interruptionOf(owned, 1, { continuedBy: next.runId })
+    return {
+      runId: owned.run.id,
+      make: async () => await storage.runRepository.continueRun(owned, end, { next, signal }),
+    }
+  },
+  async retry(storage) {
+    const { run } = await finished(storage)
+    const again = { ...newRun(), userMessageId: run.userMessageId, retryOf: run.id }
+    return { runId: again.runId, make: async () => await storage.runRepository.retryRun(owner, again) }
+  },
+  async archive(storage) {
+    const { key, run } = await endedLong(storage)
+    return { runId: run.id, make: async () => await archive(storage, key, new Date('2100-01-01')) }
+  },
+  async sweep(storage) {
+    const { key, run } = await endedLong(storage)
+    await archive(storage, key, new Date(0))
+    return {
+      runId: run.id,
+      make: async () => await storage.deletionRepository.sweepRuns({ maxRuns: 10, signal }),
+    }
+  },
+  async deleteSession(storage) {
+    await started(storage)
+    const { runId } = await queued(storage)
+    return { runId, make: async () => await storage.deletionRepository.storeTombstone(owner, sessionId) }
+  },
+  async purge(storage) {
+    const { run } = await endedLong(storage)
+    const tombstone = await storage.deletionRepository.storeTombstone(owner, sessionId)
+    if (tombstone === undefined) throw new Error('There is no session')
+    const options = { lateWriteGraceMs: 600_000, signal }
+    return {
+      runId: run.id,
+      make: async () => await storage.deletionRepository.purgeSession(tombstone.key, options),
+    }
+  },
+}
+
+async function archive({ eventLog, runRepository }: TestDatabase['storage'], key: OwnedRun['key'], expiresAt: Date) {
+  await eventLog.archive(key, { expiresAt })
+  await runRepository.markArchived(key, { expiresAt })
+}
+
+type Snapshot = Record<string, Map<string, BSON.Document>>
+
+const collections = ['sessions', 'messages', 'runs', 'run_events', 'run_archives', 'audit'] as const
+
+async function snapshot({ client, databaseName }: TestDatabase): Promise<Snapshot> {
+  const db = client.db(databaseName)
+  const read = async (name: string) => {
+    const documents = await db.collection(name).find().toArray()
+    return [name, new Map(documents.map((document) => [BSON.EJSON.stringify(document['_id']), document]))] as const
+  }
+  return Object.fromEntries(await Promise.all(collections.map(read)))
+}
+
+/** What has changed from one snapshot to the next, as the table counts it. */
+function writtenBetween(before: Snapshot, after: Snapshot): Written {
+  const changes = collections.map((name) => {
+    const [old, now] = [before[name] ?? new Map(), after[name] ?? new Map()]
+    const inserted = [...now.keys()].filter((key) => !old.has(key)).length
+    const removed = [...old.keys()].filter((key) => !now.has(key)).length
+    const isChanged = (key: string) => BSON.EJSON.stringify(old.get(key)) !== BSON.EJSON.stringify(now.get(key))
+    const updated = [...now.keys()].filter((key) => old.has(key) && isChanged(key)).length
+    const counts = { ...(inserted && { inserted }), ...(updated && { updated }), ...(removed && { removed }) }
+    return [name, counts] as const
+  })
+  return Object.fromEntries(changes.filter(([, counts]) => Object.keys(counts).length > 0))
+}
+
+function runState({ runs }: Snapshot, key: string): string {
+  return String(runs?.get(key)?.['status'] ?? 'absent')
+}
+
+function sessionState({ sessions }: Snapshot): string {
+  const [session] = sessions?.values() ?? []
+  if (session === undefined) return 'absent'
+  if (session['deletedAt'] !== undefined) return session['purge'] === undefined ? 'purged' : 'tombstone'
+  return session['activeRunId'] === null ? 'idle' : 'busy'
+}
+
+const folder = new URL('../../packages/core/src/mongodb/', import.meta.url)
+
+const rows = Object.entries(transitions) as [TransitionName, Transition][]
+
+it.each(rows)('the step %s writes what the state table says, and so does its repeat', async (name, row) => {
+  await using database = await openDatabase()
+  const { storage } = database
+  const { runId, make } = await drivers[name](storage, database)
+  const key = BSON.EJSON.stringify(storage.eventLog.keyOf(owner, runId ?? 'none'))
+  const before = await snapshot(database)
+  await make()
+  const after = await snapshot(database)
+  await make()
+  const repeated = await snapshot(database)
+  expect(writtenBetween(before, after)).toEqual(row.writes)
+  expect(writtenBetween(after, repeated)).toEqual(row.repeatWrites ?? {})
+  expect([sessionState(before), sessionState(after)]).toEqual(row.session)
+  expect(sessionState(repeated)).toBe(sessionState(after))
+  expect(existsSync(new URL(row.file, folder))).toBe(true)
+  if (row.run === undefined) return
+  const states = [runState(before, key), runState(after, key), runState(repeated, key)]
+  expect(states).toEqual([...row.run, row.run[1]])
+})
