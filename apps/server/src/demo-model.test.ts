@@ -46,7 +46,7 @@ async function answerTo(baseURL: string, ...texts: readonly string[]) {
 }
 
 describe('the demo model', () => {
-  it('The demo model streams an answer that says it is canned and quotes the prompt.', async () => {
+  it('the demo model streams an answer that says it is canned and quotes the prompt', async () => {
     const { baseURL } = await start()
     const { events, text } = await answerTo(baseURL, 'Hello', 'Hi', 'How do streams work?')
     expect(text).toBe(demoAnswer({ prompt: 'How do streams work?', turn: 2 }))
@@ -62,7 +62,7 @@ describe('the demo model', () => {
     })
   })
 
-  it('The demo model keeps the given pace.', async () => {
+  it('the demo model keeps the given pace', async () => {
     const { baseURL } = await start({ tokensPerSecond: 50, firstTokenMs: 1 })
     const startedMs = performance.now()
     let deltas = 0
@@ -73,7 +73,7 @@ describe('the demo model', () => {
     expect(performance.now() - startedMs).toBeGreaterThan(20 * 20)
   })
 
-  it('The demo model answers other readers after one leaves in mid-answer.', async () => {
+  it('the demo model answers other readers after one leaves in mid-answer', async () => {
     const { baseURL } = await start({ tokensPerSecond: 1_000, firstTokenMs: 0 })
     for (let reader = 0; reader < 5; reader++) {
       for await (const event of ask(baseURL, conversation('Hi'))) {
@@ -84,7 +84,7 @@ describe('the demo model', () => {
     expect(text).toContain('> Still there?')
   })
 
-  it('A closing demo model cuts its open answers and frees the port.', async () => {
+  it('a closing demo model cuts its open answers and frees the port', async () => {
     const demo = await start({ tokensPerSecond: 1, firstTokenMs: 0 })
     const reading = (async () => {
       for await (const event of ask(demo.baseURL, conversation('Hi'))) {
@@ -97,7 +97,7 @@ describe('the demo model', () => {
     expect(error).toMatchObject({ code: 'ECONNREFUSED' })
   })
 
-  it('The demo model does not reveal earlier prompts.', async () => {
+  it('the demo model does not reveal earlier prompts', async () => {
     const { baseURL } = await start()
     await answerTo(baseURL, 'My secret')
     for (const path of ['/__aimock/journal', '/v1/_requests', '/', '/health']) {
@@ -118,7 +118,7 @@ describe('a demo answer', () => {
   ]
 
   it.each(prompts)(
-    'A demo answer has headings, a list and a code block, and streams for some seconds: %#.',
+    'a demo answer has headings, a list and a code block, and streams for some seconds: %#',
     (prompt) => {
       const text = demoAnswer({ prompt, turn: 1 })
       expect(text.match(/^## /gm)).toHaveLength(3)
@@ -130,7 +130,7 @@ describe('a demo answer', () => {
     },
   )
 
-  it('A demo answer depends on the subject of the prompt, and is the same for the same prompt.', () => {
+  it('a demo answer depends on the subject of the prompt, and is the same for the same prompt', () => {
     const about = (prompt: string) => demoAnswer({ prompt, turn: 1 }).match(/^## .+$/gm)?.[1]
     expect(demoAnswer({ prompt: 'Hi', turn: 1 })).toBe(demoAnswer({ prompt: 'Hi', turn: 1 }))
     expect(about('Show me code')).toBe('## The same in a program')
@@ -138,16 +138,16 @@ describe('a demo answer', () => {
     expect(about('Where are my tokens stored?')).toBe('## How these words reach you')
   })
 
-  it('A prompt for a long answer gets a long one.', () => {
+  it('a prompt for a long answer gets a long one', () => {
     expect(demoAnswer({ prompt: 'A long story, please', turn: 1 }).split(/\s+/).length).toBeGreaterThan(330)
   })
 
-  it('A demo answer escapes the markup of the prompt.', () => {
+  it('a demo answer escapes the markup of the prompt', () => {
     const text = demoAnswer({ prompt: '![x](https://example.com/x.png)\n# Big <b>', turn: 1 })
     expect(text).toContain('> \\!\\[x\\](https://example.com/x.png) \\# Big \\<b\\>')
   })
 
-  it('A demo answer cuts no character in two.', () => {
+  it('a demo answer cuts no character in two', () => {
     expect(demoAnswer({ prompt: '👩‍🚀'.repeat(200), turn: 1 }).isWellFormed()).toBe(true)
   })
 })

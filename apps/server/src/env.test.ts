@@ -4,7 +4,7 @@ import { describeEnvironment, Environment, readEnvironment } from './env.ts'
 const token = 'a-token-of-some-length'
 
 describe('the environment', () => {
-  test('The environment has a default for everything that a newcomer does not set.', () => {
+  test('the environment has a default for everything that a newcomer does not set', () => {
     expect(readEnvironment({})).toEqual({
       PORT: 8787,
       HOST: '127.0.0.1',
@@ -16,7 +16,7 @@ describe('the environment', () => {
     })
   })
 
-  test('An empty variable counts as not set.', () => {
+  test('an empty variable counts as not set', () => {
     expect(readEnvironment({ PORT: '', MONGODB_URI: ' ' })).toEqual(readEnvironment({}))
   })
 
@@ -37,7 +37,7 @@ describe('the environment', () => {
         ]),
       },
     ],
-  ])('The environment accepts %j.', (given, expected) => {
+  ])('the environment accepts %j', (given, expected) => {
     expect(readEnvironment(given)).toMatchObject(expected)
   })
 
@@ -62,7 +62,7 @@ describe('the environment', () => {
     [{ VERBATIM_DATABASE: 'a.b' }, 'VERBATIM_DATABASE must be 1 to 63 letters, digits, _ or -'],
     [{ VERBATIM_DRAIN_MS: '-1' }, 'VERBATIM_DRAIN_MS must be a whole number from 0 to 3600000'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL must be silent, fatal, error, warn, info or debug'],
-  ])('The environment refuses %j in one sentence.', (given, sentence) => {
+  ])('the environment refuses %j in one sentence', (given, sentence) => {
     expect(() => readEnvironment(given)).toThrow(sentence)
   })
 
@@ -75,14 +75,14 @@ describe('the environment', () => {
     `${token}=ada,${token}=bob`,
     `${token}=ada,`,
     `a b ${token}=ada`,
-  ])('The environment refuses the tokens %j and does not quote them.', (VERBATIM_TOKENS) => {
+  ])('the environment refuses the tokens %j and does not quote them', (VERBATIM_TOKENS) => {
     const sentence =
       'VERBATIM_TOKENS must be token=userId pairs separated by commas, each token once and of at least 16 characters'
     expect(() => readEnvironment({ VERBATIM_TOKENS })).toThrow(new RegExp(`^${sentence}$`))
   })
 })
 
-test('The help lists every setting with its default and its meaning.', () => {
+test('the help lists every setting with its default and its meaning', () => {
   const help = describeEnvironment()
   for (const name of Object.keys(Environment.shape)) expect(help).toMatch(new RegExp(`^  ${name} +\\S.+`, 'm'))
   expect(help).toContain('[8787]')

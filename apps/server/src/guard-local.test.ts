@@ -9,7 +9,7 @@ describe('the guard of a server without tokens', () => {
     { host: '[::1]:8787' },
     { host: 'localhost:8787', origin: 'http://localhost:8787' },
     { host: '127.0.0.1:5173', origin: 'http://127.0.0.1:5173' },
-  ])('Without tokens the server lets host $host with origin $origin in.', (headers) => {
+  ])('without tokens the server lets host $host with origin $origin in', (headers) => {
     expect(refusalOfForeign({ headers })).toBeUndefined()
   })
 
@@ -20,12 +20,12 @@ describe('the guard of a server without tokens', () => {
     { host: 'localhost.evil.example' },
     { host: '10.0.0.7:8787' },
     {},
-  ])('Without tokens the server refuses the host $host, which an attacker could point at it.', (headers) => {
+  ])('without tokens the server refuses the host $host, which an attacker could point at it', (headers) => {
     expect(refusalOfForeign({ headers })).toContain('localhost only')
   })
 
   test.each(['https://evil.example', 'http://localhost:3000', 'http://127.0.0.1:8787', 'null', 'file://', ''])(
-    'Without tokens the server refuses a page of the origin %j.',
+    'without tokens the server refuses a page of the origin %j',
     (origin) => {
       expect(refusalOfForeign({ headers: { host: 'localhost:8787', origin } })).toContain('another origin')
     },

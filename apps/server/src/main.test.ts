@@ -70,7 +70,7 @@ describe('the program', () => {
   })
   afterAll(async () => await model.close())
 
-  test('The server answers a plain fetch token by token, and ends cleanly on SIGTERM.', async () => {
+  test('the server answers a plain fetch token by token, and ends cleanly on SIGTERM', async () => {
     await using main = await startOnTestDatabase({ LOG_LEVEL: 'debug' })
     const prompt = 'Explain async iteration, my secret is 4711'
     const response = await openChat(main.url, { sessionId: 'plain', message: prompt })
@@ -83,7 +83,7 @@ describe('the program', () => {
     expect(main.stderr).not.toContain('4711')
   })
 
-  test('The start message names the URL, the model, how to use Claude, and the place of the data.', async () => {
+  test('the start message names the URL, the model, how to use Claude, and the place of the data', async () => {
     await using main = await startOnTestDatabase()
     expect(main.stdout).toMatch(/^Verbatim is ready: open http:\/\/127\.0\.0\.1:\d+$/m)
     expect(main.stdout).toMatch(/demo model.+ANTHROPIC_API_KEY=.+npm start/)
@@ -93,7 +93,7 @@ describe('the program', () => {
     expect((await fetch(`${main.url}/health/ready`)).status).toBe(200)
   })
 
-  test('A stopping server lets a running answer end first.', async () => {
+  test('a stopping server lets a running answer end first', async () => {
     await using main = await startOnTestDatabase({ ...quick, VERBATIM_DRAIN_MS: '60000' })
     const response = await openChat(main.url, { sessionId: 'drained', message: 'Explain async iteration' })
     main.kill('SIGTERM')
@@ -103,7 +103,7 @@ describe('the program', () => {
     expect(await main.exitCode).toBe(0)
   })
 
-  test('Two signals at one moment count as one Ctrl-C, and a later signal ends the process at once.', async () => {
+  test('two signals at one moment count as one Ctrl-C, and a later signal ends the process at once', async () => {
     await using main = await startOnTestDatabase({ VERBATIM_DRAIN_MS: '600000' })
     const { body } = await openChat(main.url, { sessionId: 'cut', message: 'Explain async iteration at great length' })
     // Two kinds: of one kind the second can vanish while the first waits.
@@ -120,7 +120,7 @@ describe('the program', () => {
     await body?.cancel().catch(() => {}) // cut off by the exit
   })
 
-  test('The server keeps a conversation over a restart, in a MongoDB of its own.', { timeout: 90_000 }, async () => {
+  test('the server keeps a conversation over a restart, in a MongoDB of its own', { timeout: 90_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'verbatim-data-'))
     // Of this machine only what finds and runs a mongod.
     const { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY } = processEnvironment
@@ -142,7 +142,7 @@ describe('the program', () => {
     }
   })
 
-  test('Without tokens the server answers this machine only.', async () => {
+  test('without tokens the server answers this machine only', async () => {
     await using main = await startOnTestDatabase()
     const target = `${main.url}/trpc/sessions.list?input={}`
     const { host } = new URL(main.url)
@@ -153,7 +153,7 @@ describe('the program', () => {
     expect(await statusOf(target, { host, origin: 'https://evil.example' })).toBe(403)
   })
 
-  test('With tokens the server refuses a call without one, and keeps users apart.', async () => {
+  test('with tokens the server refuses a call without one, and keeps users apart', async () => {
     const [ada, bob] = ['token-of-ada-0123456789', 'token-of-bob-0123456789']
     await using main = await startOnTestDatabase({ VERBATIM_TOKENS: `${ada}=ada,${bob}=bob`, ...quick })
     const body = JSON.stringify({ sessionId: 'of-ada', message: 'Hello' })
@@ -176,7 +176,7 @@ describe('a failing start', () => {
       { MONGODB_URI: 'mongodb://u:pass4711@127.0.0.1:9/?replicaSet=x' },
       'No MongoDB answers for database verbatim of mongodb://127.0.0.1:9;',
     ],
-  ])('A start with %s ends with an error in one sentence.', async (_name, env, sentence) => {
+  ])('a start with %s ends with an error in one sentence', async (_name, env, sentence) => {
     await using main = runMain({ env: { PORT: '0', ...env } })
     expect(await main.exitCode).toBe(1)
     expect(main.stderr).toMatch(/^Verbatim cannot run: .+\n$/)
@@ -185,7 +185,7 @@ describe('a failing start', () => {
     expect(main.stdout).toBe('')
   })
 
-  test('A start on a taken port fails at once and names the port.', async () => {
+  test('a start on a taken port fails at once and names the port', async () => {
     await using first = await startOnTestDatabase()
     const { port } = new URL(first.url)
     await using second = runMain({ env: { PORT: port, MONGODB_URI: inject('mongoUri') } })
@@ -193,7 +193,7 @@ describe('a failing start', () => {
     expect(second.stderr).toContain(`PORT ${port} on 127.0.0.1 is in use`)
   })
 
-  test('A start with an unknown argument names it.', async () => {
+  test('a start with an unknown argument names it', async () => {
     await using main = runMain({ args: ['--port'] })
     expect(await main.exitCode).toBe(1)
     expect(main.stderr).toContain('There is no argument --port; see --help')

@@ -28,7 +28,7 @@ describe('the web app', () => {
     await rm(folder, { recursive: true })
   })
 
-  test('The page has a policy against foreign scripts, and the browser checks it for changes each time.', async () => {
+  test('the page has a policy against foreign scripts, and the browser checks it for changes each time', async () => {
     const response = await fetch(`${web.url}/`)
     expect(await response.text()).toContain('<title>Verbatim</title>')
     expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
@@ -40,43 +40,43 @@ describe('the web app', () => {
   test.each([
     ['/assets/main-abc123.js', 'text/javascript; charset=utf-8'],
     ['/assets/main-abc123.css', 'text/css; charset=utf-8'],
-  ])('The browser may keep %s for ever.', async (path, type) => {
+  ])('the browser may keep %s for ever', async (path, type) => {
     const response = await fetch(web.url + path)
     expect(response.headers.get('content-type')).toBe(type)
     expect(response.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
   })
 
-  test('A file that the browser has is not sent again.', async () => {
+  test('a file that the browser has is not sent again', async () => {
     const first = await fetch(`${web.url}/index.html`)
     const again = await fetch(`${web.url}/index.html`, { headers: { 'if-none-match': first.headers.get('etag')! } })
     expect(again.status).toBe(304)
     expect(await again.text()).toBe('')
   })
 
-  test('HEAD returns the length and no body.', async () => {
+  test('HEAD returns the length and no body', async () => {
     const response = await fetch(`${web.url}/assets/main-abc123.js`, { method: 'HEAD' })
     expect(response.headers.get('content-length')).toBe('9')
     expect(await response.text()).toBe('')
   })
 
-  test('Each route of the app returns the same page.', async () => {
+  test('each route of the app returns the same page', async () => {
     const response = await fetch(`${web.url}/sessions/abc?tab=1`, { headers: html })
     expect(response.status).toBe(200)
     expect(await response.text()).toContain('<title>Verbatim</title>')
   })
 
-  test('A missing script is 404 and not the page.', async () => {
+  test('a missing script is 404 and not the page', async () => {
     expect((await fetch(`${web.url}/assets/gone.js`, { headers: html })).status).toBe(404)
     expect((await fetch(`${web.url}/sessions/abc`)).status).toBe(404)
   })
 
-  test('/config.json says which model answers.', async () => {
+  test('/config.json says which model answers', async () => {
     const response = await fetch(`${web.url}/config.json`)
     expect(response.headers.get('content-type')).toContain('application/json')
     expect(await response.json()).toEqual(config)
   })
 
-  test('Other methods than GET and HEAD are 405.', async () => {
+  test('other methods than GET and HEAD are 405', async () => {
     const response = await fetch(`${web.url}/`, { method: 'POST', body: 'x' })
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
   })
@@ -93,7 +93,7 @@ describe('the web app', () => {
     '/%00../secret.txt',
     '/%c0%ae%c0%ae/secret.txt',
     '/%',
-  ])('The path %s does not lead out of the folder.', async (path) => {
+  ])('the path %s does not lead out of the folder', async (path) => {
     // Raw: fetch would normalize the path.
     const { status, body } = await rawGet(web.url, path)
     expect(status).toBe(404)
@@ -101,7 +101,7 @@ describe('the web app', () => {
   })
 })
 
-test('Without a build the page says that the web app is not built.', async () => {
+test('without a build the page says that the web app is not built', async () => {
   const missing = join(tmpdir(), 'verbatim-no-such-folder')
   const web = await listen(await createWebHandler(missing, config), { host: '127.0.0.1', port: 0 })
   const response = await fetch(`${web.url}/`, { headers: html })
@@ -110,7 +110,7 @@ test('Without a build the page says that the web app is not built.', async () =>
   await closeServer(web.server)
 })
 
-test('A taken port is an error in one sentence.', async () => {
+test('a taken port is an error in one sentence', async () => {
   const { server, url } = await listen(() => {}, { host: '127.0.0.1', port: 0 })
   const port = Number(new URL(url).port)
   await expect(listen(() => {}, { host: '127.0.0.1', port })).rejects.toThrow(`PORT ${port} on 127.0.0.1 is in use`)

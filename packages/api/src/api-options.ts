@@ -13,28 +13,28 @@ const ms = z.number().positive()
 /** Options of `createApi`, with their defaults. Times are in milliseconds. */
 export const ApiOptions = z
   .strictObject({
-    /** In front of every path. */
+    /** Comes before every path. */
     basePath: path.default(''),
-    /** Where the tRPC procedures are, behind `basePath`. */
+    /** The path of the tRPC procedures, after `basePath`. */
     trpcPath: path.min(2).default('/trpc'),
-    /** The longest request body. Prompts have their own limit, somewhat below. */
+    /** The longest request body. The limit for prompts is lower. */
     maxBodyBytes: z
       .int()
       .positive()
       .default(1024 * 1024),
     /** Calls in one tRPC batch. */
     maxBatchSize: z.int().positive().default(20),
-    /** Silence on a stream after which the server gives a sign of life. */
+    /** After this silence on a stream the server sends a heartbeat. */
     heartbeatMs: ms.default(10_000),
-    /** How long clients are asked to wait before they reconnect, give or take a half so that they do not all come at once. */
+    /** How long clients wait before they reconnect, plus or minus a half, so that they do not all come at once. */
     reconnectMs: ms.default(1_000),
-    /** A reader that takes nothing for so long is cut off. */
+    /** The server cuts a reader off that takes nothing for this long. */
     stalledReaderTimeoutMs: ms.default(60_000),
     /** A stream's longest life; its client then reconnects and is authenticated again. */
     maxStreamMs: ms.default(30 * 60_000),
-    /** Who may read /metrics: principals with the scope `verbatim:metrics`, everybody, or nobody (404). */
+    /** Which callers may read /metrics: principals with the scope `verbatim:metrics`, all, or none (404). */
     metrics: z.enum(['scoped', 'public', 'off']).default('scoped'),
-    /** Foreign web pages that may call; none when left out. */
+    /** Web pages of other origins that may call; none when left out. */
     cors: z.strictObject({ origins: z.array(origin).min(1), credentials: z.boolean().default(false) }).optional(),
   })
   .refine(({ heartbeatMs, maxStreamMs }) => heartbeatMs < maxStreamMs, {

@@ -1,7 +1,7 @@
 /** The API answers a bad request with a typed 4xx; nothing of the request reaches the engine. Prompts: tests/system/bad-input. */
 import { json, query } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { outcomeOf } from './testing/outcome-of.ts'
+import { readOutcome } from './testing/read-outcome.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
@@ -79,7 +79,7 @@ describe('bad input', () => {
   )
 
   it.each(rows)('the API answers $answer to $name', async ({ answer, path, init }) => {
-    const { status, code } = await outcomeOf(await app.fetch(path, init))
+    const { status, code } = await readOutcome(await app.fetch(path, init))
     expect(`${status} ${code}`).toBe(answer)
     expect('polluted' in {}).toBe(false)
   })

@@ -8,7 +8,7 @@ import type { Engine } from '@verbatim/core/server'
 import { allFrames, framesUntil, json, query } from '@verbatim/test-kit/http'
 import type { WireFrame } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { canary } from './testing/prompted-agent.ts'
+import { faultCanary } from './testing/prompted-agent.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
@@ -36,7 +36,7 @@ function textOf(frames: readonly WireFrame[]): string {
 }
 
 describe('POST /chat/stream', () => {
-  it('is one run for one Idempotency-Key, however often it is asked', async () => {
+  it('one Idempotency-Key starts one run, however often the request comes', async () => {
     const key = crypto.randomUUID()
     const body = chat('once')
     const [first, second] = await Promise.all(
@@ -49,7 +49,7 @@ describe('POST /chat/stream', () => {
     expect([reused.status, await reused.json()]).toMatchObject([409, { error: { code: 'RUN_ID_REUSED' } }])
   })
 
-  it('cuts it over HTTP/2 as well, where an end could pass for one', async () => {
+  it('the server cuts a failed /chat/stream over HTTP/2 too, so that it does not look like an end', async () => {
     const server = createHttp2Server(app.api.nodeHandler as never) // Node's types of the two kinds of request differ
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const session = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
@@ -69,7 +69,7 @@ describe('POST /chat/stream', () => {
     await new Promise((resolve) => server.close(resolve))
   })
 
-  it('ends cleanly when the run is cancelled', async () => {
+  it('/chat/stream ends cleanly when the run is cancelled', async () => {
     const runId = crypto.randomUUID()
     const response = await app.fetch('/chat/stream', json(chat('so far /hang'), { 'idempotency-key': runId }))
     await app.fetch('/trpc/runs.cancel', json({ runId }))
@@ -78,15 +78,15 @@ describe('POST /chat/stream', () => {
 })
 
 describe('POST /chat/sse', () => {
-  it('ends with an error frame when the run fails, and shows nothing of a bug', async () => {
+  it('/chat/sse ends with an error frame when the run fails, and masks a bug', async () => {
     const frames = await allFrames(await app.fetch('/chat/sse', json(chat('well /crash'))))
     expect(textOf(frames)).toBe('well ')
     expect(messagesOf(frames).at(-1)).toMatchObject({ type: 'error', code: 'INTERNAL' })
     expect(JSON.stringify(frames)).not.toContain('CANARY')
-    expect(JSON.stringify(app.logged)).not.toContain(canary)
+    expect(JSON.stringify(app.logged)).not.toContain(faultCanary)
   })
 
-  it('starts nothing when it is sent again with a cursor, as fetch-based EventSources do', async () => {
+  it('a POST to /chat/sse with a cursor resumes the run and starts none', async () => {
     const body = chat('p q r s')
     const first = await allFrames(await app.fetch('/chat/sse', json(body)))
     const cursor = first.find(({ data }) => data?.includes('"token"'))?.id ?? ''
@@ -96,7 +96,7 @@ describe('POST /chat/sse', () => {
     expect((list as { result: { data: { items: unknown[] } } }).result.data.items).toHaveLength(1)
   })
 
-  it('gives signs of life as comments while the run is silent', async () => {
+  it('/chat/sse sends comments as heartbeats while the run is silent', async () => {
     const runId = crypto.randomUUID()
     const response = await app.fetch('/chat/sse', json(chat('hm /hang'), { 'idempotency-key': runId }))
     const frames = await framesUntil(response, ({ comment }) => comment !== undefined)
@@ -106,7 +106,7 @@ describe('POST /chat/sse', () => {
     expect(rest.at(-1)).toMatchObject({ type: 'done', status: 'cancelled' })
   })
 
-  it('names the active run when the session is busy', async () => {
+  it('/chat/sse names the active run when the session is busy', async () => {
     const sessionId = newSession()
     const runId = await app.startRun('/hang', sessionId)
     const response = await app.fetch('/chat/sse', json(chat('me too', sessionId)))
@@ -117,7 +117,7 @@ describe('POST /chat/sse', () => {
 })
 
 describe('GET /chat/sse/:runId', () => {
-  it('resumes behind every cursor it gave, and tells an EventSource to stop behind the last', async () => {
+  it('GET /chat/sse resumes after each cursor it sent, and answers 204 after the last', async () => {
     const runId = await app.startRun('s1 s2 s3 s4 s5')
     const whole = await allFrames(await app.fetch(`/chat/sse/${runId}`))
     const framed = whole.filter(({ id }) => id !== undefined)
@@ -134,7 +134,7 @@ describe('GET /chat/sse/:runId', () => {
     }
   })
 
-  it('keeps the cursor of the text before the end, however the log cuts its batches', async () => {
+  it('the cursor of the text stays before the end, however the log cuts its batches', async () => {
     await using other = await openTestApi({ wrapEngine: mergingEngine })
     const runId = await other.startRun('whole')
     const [, token, done] = await allFrames(await other.fetch(`/chat/sse/${runId}`))
@@ -143,7 +143,7 @@ describe('GET /chat/sse/:runId', () => {
     expect(rest.slice(1)).toEqual([done])
   })
 
-  it('ends without a last frame while the server drains, so that the client comes back', async () => {
+  it('/chat/sse ends without a last frame while the server drains, so that the client reconnects', async () => {
     await using other = await openTestApi()
     const runId = await other.startRun('one /hang')
     const reading = allFrames(await other.fetch(`/chat/sse/${runId}`))
@@ -152,7 +152,7 @@ describe('GET /chat/sse/:runId', () => {
     expect(messagesOf(await reading).map(({ type }) => type)).not.toContain('done')
   })
 
-  it('refuses what it cannot resume', async () => {
+  it('GET /chat/sse refuses an unknown run and a cursor that it cannot resume', async () => {
     const runId = await app.startRun('z')
     await allFrames(await app.fetch(`/chat/sse/${runId}`))
     const refused: [string, string | null, number, string][] = [
@@ -170,7 +170,7 @@ describe('GET /chat/sse/:runId', () => {
   })
 })
 
-/** A engine whose log yields everything as one batch, as an archive may. */
+/** An engine whose log yields everything as one batch, as an archive may. */
 function mergingEngine(engine: Engine): Engine {
   const runs: Engine['runs'] = {
     ...engine.runs,

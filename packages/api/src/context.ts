@@ -3,10 +3,10 @@ import type { Owner } from '@verbatim/core'
 import type { Logger, Engine } from '@verbatim/core/server'
 import type { z } from 'zod'
 
-/** A principal as an application names it: `tenantId` and `scopes` may be left out. Nothing stands for nobody. */
+/** A principal as an application gives it, without `tenantId` and `scopes` if it likes; null or undefined when there is none. */
 export type PrincipalInput = z.input<typeof Principal> | null | undefined
 
-/** @throws Error when the application's principal is malformed, which is a fault of the server and not of the caller */
+/** @throws Error when the application gives a malformed principal: a fault of the server, not of the caller */
 export function toPrincipal(input: PrincipalInput): Principal | null {
   if (input == null) return null
   const parsed = Principal.safeParse(input)
@@ -14,19 +14,19 @@ export function toPrincipal(input: PrincipalInput): Principal | null {
   return parsed.data
 }
 
-/** tRPC's context in an API made by `createApi`. A team that mounts the router has its own instead. */
+/** tRPC's context in an API of `createApi`. A team that mounts the router has a context of its own. */
 export interface ApiContext {
-  /** Who calls; null when nobody was recognised. */
+  /** The caller; null without valid credentials. */
   readonly principal: Principal | null
 }
 
-/** What every procedure has at hand. */
+/** The context of every procedure. */
 export interface CallContext {
   readonly engine: Engine
   readonly logger: Logger | undefined
 }
 
-/** What procedures have that need a principal. */
+/** The context of procedures that need a principal. */
 export interface AuthedContext extends CallContext {
   readonly owner: Owner
 }
@@ -34,15 +34,15 @@ export interface AuthedContext extends CallContext {
 /** What `authenticate` sees of a request, the same in Node and fetch. */
 export interface ApiRequest {
   readonly method: string
-  /** Path and query, as the request named them. */
+  /** Path and query, unchanged. */
   readonly url: string
   readonly headers: Headers
-  /** The peer's address; undefined in fetch handlers, which do not know it. */
+  /** The peer's address; undefined in fetch handlers. */
   readonly remoteAddress?: string | undefined
 }
 
 /**
- * Says who calls: a principal, or null for nobody. Called once per request and connection, so also at each reconnect.
- * Throw `VerbatimError` (`UNAVAILABLE`) when that cannot be told now; any other throw answers a masked 500.
+ * Returns the caller's principal, or null without valid credentials. The API calls it for each request, so also at each reconnect.
+ * Throw `VerbatimError` (`UNAVAILABLE`) when it cannot decide now; any other error becomes a masked 500.
  */
 export type Authenticate = (request: ApiRequest) => PrincipalInput | Promise<PrincipalInput>

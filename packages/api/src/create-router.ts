@@ -1,7 +1,7 @@
 /**
- * The router over a engine. It serves alone (`createApi`), mounts under any key of a team's own tRPC app, and is called in process
- * with `createCaller`. tRPC procedures are plain functions: a mounted router takes the context and the transformer of the root
- * that it is mounted in, whichever `initTRPC` made it. Its errors keep our shape there, see procedures.ts.
+ * The router over an engine. It serves alone (`createApi`), mounts under any key of a team's own tRPC app, and runs in process
+ * with `createCaller`. tRPC procedures are plain functions, so a mounted router takes the context and the transformer of its
+ * root. Its errors keep Verbatim's shape there, see procedures.ts.
  */
 import type { TRPCBuiltRouter } from '@trpc/server'
 import { createProcedures } from './procedures.ts'
@@ -26,13 +26,13 @@ export type AppRouter<TContext extends object = object> = TRPCBuiltRouter<
  * export const appRouter = t.router({ verbatim, posts: postsRouter }) // `t` is the team's own
  */
 export function createAppRouter<TContext extends object>(options: RouterOptions<TContext>): AppRouter<TContext> {
-  // The border to the team's app: tRPC does not check the context of mounted routers, so the type that principalOf names is believed.
+  // tRPC does not check the context of mounted routers, so this trusts the type that the team's principalOf names.
   return createRoutes(options) as unknown as AppRouter<TContext>
 }
 
 /**
- * @param options `RouterOptions`, not named in the signature: the client's build copies it with the router's type, and would
- * copy the engine's and the driver's types to every browser with it
+ * @param options `RouterOptions`. The signature does not name it, because the client's build copies the router's type and
+ * would copy the engine's and the driver's types with it.
  */
 function createRoutes(options: object) {
   const procedures = createProcedures(options as RouterOptions<object>)

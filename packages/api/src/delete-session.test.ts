@@ -1,13 +1,13 @@
 import type { RunEvent } from '@verbatim/core'
 import { allFrames, json, query } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
-import { outcomeOf } from './testing/outcome-of.ts'
+import { readOutcome } from './testing/read-outcome.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
 
 const sessionId = 'session-1'
 
 describe('sessions.delete', () => {
-  it('ends the run that is being made for all who follow it, and answers that everything is gone', async () => {
+  it('sessions.delete ends the active run for all its followers, and reports the end of the data', async () => {
     await using app = await openTestApi()
     const runId = await app.startRun('Well /hang', sessionId)
     const followed = [query('runs.follow', { runId }), `/chat/sse/${runId}`].map(async (path) => {
@@ -23,12 +23,12 @@ describe('sessions.delete', () => {
     expect(JSON.parse(plain.at(-1)?.data ?? '')).toMatchObject({ type: 'done', status: 'cancelled' })
   })
 
-  it('leaves nothing but the answer that the session is deleted, which only its owner gets', async () => {
+  it('only the owner of a deleted session learns that it is deleted', async () => {
     await using app = await openTestApi()
     const runId = await app.startRun('Hello', sessionId)
     await allFrames(await app.fetch(`/chat/sse/${runId}`))
     const remove = async (user: string | null) =>
-      await outcomeOf(await app.fetch('/trpc/sessions.delete', { ...json({ sessionId }), user }))
+      await readOutcome(await app.fetch('/trpc/sessions.delete', { ...json({ sessionId }), user }))
     expect(await remove('bob')).toMatchObject({ status: 404, code: 'SESSION_NOT_FOUND' })
     expect(await remove(null)).toMatchObject({ status: 401 })
     expect(await remove('alice')).toMatchObject({ status: 200, code: undefined })
@@ -44,21 +44,21 @@ describe('sessions.delete', () => {
       app.fetch(`/chat/sse/${runId}`),
     ]
     for (const call of calls) {
-      expect(await outcomeOf(await call)).toMatchObject({ status: 410, code: 'SESSION_DELETED' })
+      expect(await readOutcome(await call)).toMatchObject({ status: 410, code: 'SESSION_DELETED' })
     }
     const [refusal] = (
       await allFrames(await app.fetch(query('runs.follow', { runId, lastEventId: `${runId}:3` })))
     ).slice(-1)
     expect(refusal).toMatchObject({ event: 'serialized-error', data: expect.stringContaining('"SESSION_DELETED"') })
-    expect(await outcomeOf(await app.fetch(query('sessions.get', { sessionId }), { user: 'bob' }))).toMatchObject({
+    expect(await readOutcome(await app.fetch(query('sessions.get', { sessionId }), { user: 'bob' }))).toMatchObject({
       code: 'SESSION_NOT_FOUND',
     })
   })
 
-  it('refuses what is malformed', async () => {
+  it('sessions.delete refuses malformed input', async () => {
     await using app = await openTestApi()
     for (const input of [{}, { sessionId: '' }, { sessionId, force: true }]) {
-      const { code } = await outcomeOf(await app.fetch('/trpc/sessions.delete', json(input)))
+      const { code } = await readOutcome(await app.fetch('/trpc/sessions.delete', json(input)))
       expect(code).toBe('INVALID_INPUT')
     }
   })

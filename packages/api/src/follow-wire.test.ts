@@ -55,7 +55,7 @@ function stockClient({ url }: { url: string }, fetches: { lastEventIds: (string 
 }
 
 describe('the wire', () => {
-  it('begins with a retry hint and connected, tracks every batch, and returns behind the terminal event', async () => {
+  it('runs.follow begins with a retry hint and connected, tracks every batch, and returns after the terminal event', async () => {
     const runId = await app.startRun('one two three')
     const response = await follow({ runId })
     expect(response.status).toBe(200)
@@ -75,7 +75,7 @@ describe('the wire', () => {
     expect(frames.at(-1)).toEqual({ event: 'return', data: '' })
   })
 
-  it("is tRPC's own, frame by frame", async () => {
+  it("runs.follow sends the same frames as tRPC's own adapter", async () => {
     const runId = await app.startRun('alpha beta')
     const ours = await allFrames(await follow({ runId }))
     const handler = createHTTPHandler({
@@ -96,7 +96,7 @@ describe('the wire', () => {
     const theirs = await fromTrpc({ runId }, 'alice')
     const essence = (frames: WireFrame[]) =>
       frames.filter(({ retry, event }) => retry === undefined && event !== 'connected' && event !== 'ping')
-    // Batches may be cut otherwise from the log than live, so both are read from the stored log.
+    // A live stream may cut batches otherwise, so both read the stored log.
     const oursAgain = await allFrames(await follow({ runId }))
     expect(essence(oursAgain)).toEqual(essence(theirs))
     expect(textOf(batchesOf(ours))).toBe(textOf(batchesOf(theirs)))
@@ -109,7 +109,7 @@ describe('the wire', () => {
     server.close()
   })
 
-  it('resumes behind any cursor, from the header, the query or the input', async () => {
+  it('runs.follow resumes after any cursor, from the header, the query or the input', async () => {
     const runId = await app.startRun('a b c d e f')
     const all = batchesOf(await allFrames(await follow({ runId })))
     const last = all.at(-1)
@@ -129,7 +129,7 @@ describe('the wire', () => {
     }
   })
 
-  it('refuses what is wrong for good under a 4xx code, so that clients stay away', async () => {
+  it('runs.follow refuses a lasting fault under a 4xx code, so that clients stay away', async () => {
     const runId = await app.startRun('x')
     await allFrames(await follow({ runId }))
     const refused: [object, string][] = [
@@ -161,7 +161,7 @@ describe('the wire', () => {
     }
   })
 
-  it('answers malformed JSON and nobody the same way', async () => {
+  it('runs.follow refuses malformed JSON and a caller without a principal inside the stream', async () => {
     const codeOf = async (response: Response) => {
       const last = (await allFrames(response)).at(-1)
       return (JSON.parse(last?.data ?? '') as { data: { verbatim: { code: string } } }).data.verbatim.code
@@ -173,7 +173,7 @@ describe('the wire', () => {
     )
   })
 
-  it('takes GET only', async () => {
+  it('runs.follow takes GET only', async () => {
     const path = query('runs.follow', { runId: crypto.randomUUID() })
     for (const method of ['POST', 'HEAD', 'DELETE']) {
       const response = await app.fetch(path, { method })
@@ -181,14 +181,14 @@ describe('the wire', () => {
     }
   })
 
-  it('gives signs of life while the run is silent', async () => {
+  it('runs.follow sends heartbeats while the run is silent', async () => {
     const runId = await app.startRun('hi /hang')
     const frames = await framesUntil(await follow({ runId }), ({ event }) => event === 'ping')
     expect(frames.at(-1)).toEqual({ event: 'ping', data: '' })
     await app.engine.runs.cancel(alice, runId)
   })
 
-  it('ends a follower of a run that failed with the failure as an event', async () => {
+  it('a follower of a failed run receives the failure as an event', async () => {
     const runId = await app.startRun('well /crash')
     const frames = await allFrames(await follow({ runId }))
     expect(frames.at(-2)?.data).toContain('run_failed')
@@ -197,7 +197,7 @@ describe('the wire', () => {
 })
 
 describe('the stock client of @trpc/client', () => {
-  it('follows to the end and stays away', async () => {
+  it('the stock tRPC client follows to the end and does not reconnect', async () => {
     const runId = await app.startRun('un deux trois')
     const seen: string[] = []
     let text = ''
@@ -218,7 +218,7 @@ describe('the stock client of @trpc/client', () => {
     expect(new Set(seen).size).toBe(seen.length)
   })
 
-  it('comes back with its last id when the connection is cut, and gets every event once', async () => {
+  it('the stock tRPC client reconnects with its last id after a cut, and receives every event once', async () => {
     await using other = await openTestApi({ reconnectMs: 40 })
     const runId = await other.startRun('a b c /wait d e f')
     const fetches = { lastEventIds: [] as (string | null)[] }
@@ -247,7 +247,7 @@ describe('the stock client of @trpc/client', () => {
     expect(fetches.lastEventIds[1]).toMatch(new RegExp(`^${runId}:\\d+$`))
   })
 
-  it('gives up with our typed error when it is refused', async () => {
+  it('the stock tRPC client gives up with the typed error after a refusal', async () => {
     const error = await new Promise<unknown>((resolve) => {
       stockClient(app).runs.follow.subscribe({ runId: crypto.randomUUID() }, { onError: resolve })
     })
@@ -255,8 +255,8 @@ describe('the stock client of @trpc/client', () => {
   })
 })
 
-describe('an end that is not the run’s', () => {
-  it('comes without return when the server drains', async () => {
+describe('a stream that ends before its run', () => {
+  it('a draining server ends streams without return', async () => {
     await using other = await openTestApi()
     const runId = await other.startRun('one /hang')
     const response = await other.fetch(query('runs.follow', { runId }))
@@ -270,7 +270,7 @@ describe('an end that is not the run’s', () => {
     expect(frames.filter(({ retry }) => retry !== undefined)).toHaveLength(2)
   })
 
-  it('comes without return when the API closes, and for who comes after', async () => {
+  it('a closing API ends streams without return, also those that open later', async () => {
     await using other = await openTestApi()
     const runId = await other.startRun('one /hang')
     const reading = allFrames(await other.fetch(query('runs.follow', { runId })))
@@ -281,7 +281,7 @@ describe('an end that is not the run’s', () => {
     expect(after.some(({ retry }) => retry !== undefined)).toBe(true)
   })
 
-  it('comes without return when the stream is too old', async () => {
+  it('a stream that is too old ends without return', async () => {
     await using other = await openTestApi({ heartbeatMs: 50, maxStreamMs: 2_000 })
     const runId = await other.startRun('one /hang')
     const frames = await allFrames(await other.fetch(query('runs.follow', { runId })))
@@ -289,7 +289,7 @@ describe('an end that is not the run’s', () => {
     expect(frames.map(({ event }) => event)).not.toContain('return')
   })
 
-  it('comes without return, and says when to come back, while the database is away', async () => {
+  it('streams end without return and with a retry hint while the database is away', async () => {
     const away = () => new VerbatimError('UNAVAILABLE', 'Away', { data: { retryAfterMs: 4_321 } })
     await using other = await openTestApi({
       authenticate: () => {
@@ -301,7 +301,7 @@ describe('an end that is not the run’s', () => {
     expect(frames.some(({ event }) => event === 'serialized-error')).toBe(false)
   })
 
-  it('is final when the server itself is broken: a client that came back for ever would only meet the bug again', async () => {
+  it('a bug of the server ends the stream for good, so that the client does not meet it again for ever', async () => {
     await using other = await openTestApi({
       authenticate: () => {
         throw new Error('a bug')

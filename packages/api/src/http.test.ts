@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { allFrames, json, query } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createApi } from './create-api.ts'
-import { outcomeOf } from './testing/outcome-of.ts'
+import { readOutcome } from './testing/read-outcome.ts'
 import { authenticateByName, openTestApi } from './testing/serve-test-api.ts'
 import type { TestApi } from './testing/serve-test-api.ts'
 
@@ -14,7 +14,7 @@ beforeAll(
 afterAll(async () => await app[Symbol.asyncDispose]())
 
 describe('health', () => {
-  it('is open to all and says no more than it must', async () => {
+  it('the health endpoints are open to all and reveal no more than they must', async () => {
     const live = await app.fetch('/health/live', { user: null })
     expect([live.status, await live.json()]).toEqual([200, { status: 'live' }])
     const ready = await app.fetch('/health/ready', { user: null })
@@ -23,17 +23,17 @@ describe('health', () => {
     expect([head.status, await head.text()]).toEqual([200, ''])
   })
 
-  it('is not ready while the server drains, but alive', async () => {
+  it('a draining server is alive but not ready', async () => {
     await using other = await openTestApi()
     await other.engine.drain({ graceMs: 0 })
     expect((await other.fetch('/health/live')).status).toBe(200)
     const ready = await other.fetch('/health/ready')
     expect([ready.status, await ready.json()]).toMatchObject([503, { error: { code: 'UNAVAILABLE' } }])
-    const start = await outcomeOf(await other.fetch('/chat/stream', json({ sessionId: 's', message: 'late' })))
+    const start = await readOutcome(await other.fetch('/chat/stream', json({ sessionId: 's', message: 'late' })))
     expect([start.status, start.code]).toEqual([503, 'UNAVAILABLE'])
   })
 
-  it('is not ready without its database', async () => {
+  it('a server without its database is not ready', async () => {
     await using other = await openTestApi({
       wrapEngine: (engine) => ({
         ...engine,
@@ -46,7 +46,7 @@ describe('health', () => {
         [Symbol.asyncDispose]: hang,
       }),
     })
-    // Counted by the event loop, which makes one tick of however long a busy machine holds it up.
+    // Counted in turns of the event loop, since a busy machine may stretch the time.
     let ticks = 0
     const timer = setInterval(() => (ticks += 1), 100)
     expect((await other.fetch('/health/ready')).status).toBe(503)
@@ -60,9 +60,9 @@ async function hang(): Promise<never> {
 }
 
 describe('metrics', () => {
-  it('are for principals with the scope, unless they are public or off', async () => {
-    expect((await outcomeOf(await app.fetch('/metrics', { user: null }))).code).toBe('UNAUTHENTICATED')
-    expect((await outcomeOf(await app.fetch('/metrics'))).code).toBe('FORBIDDEN')
+  it('the metrics are for principals with the scope, unless they are public or off', async () => {
+    expect((await readOutcome(await app.fetch('/metrics', { user: null }))).code).toBe('UNAUTHENTICATED')
+    expect((await readOutcome(await app.fetch('/metrics'))).code).toBe('FORBIDDEN')
     expect((await app.fetch('/metrics', { user: 'ops' })).status).toBe(200)
     const openly = createApi({ engine: app.engine, authenticate: authenticateByName, metrics: 'public' })
     expect((await openly.fetchHandler(new Request('http://x/metrics'))).status).toBe(200)
@@ -71,7 +71,7 @@ describe('metrics', () => {
     expect((await off.fetchHandler(ops)).status).toBe(404)
   })
 
-  it('count runs, streams and requests under names that strangers cannot add to', async () => {
+  it('the metrics count runs, streams and requests under labels that callers cannot add to', async () => {
     await using other = await openTestApi()
     const runId = await other.startRun('a b')
     await allFrames(await other.fetch(query('runs.follow', { runId })))
@@ -100,8 +100,8 @@ describe('metrics', () => {
   })
 })
 
-describe('every answer', () => {
-  it('is not to be kept, sniffed, or told who made it', async () => {
+describe('every response', () => {
+  it('every response forbids caching and sniffing, and names no server software', async () => {
     const paths = [
       '/health/live',
       '/nowhere',
@@ -124,30 +124,30 @@ describe('every answer', () => {
 })
 
 describe('limits', () => {
-  it('hold for bodies, announced or not, and the answer arrives', async () => {
+  it('the limit for bodies holds with and without a content length, and the refusal arrives', async () => {
     const big = JSON.stringify({ sessionId: 's', message: 'x'.repeat(10_000) })
     const stream = () => new Blob([big]).stream()
     const chunked = { method: 'POST', headers: { 'content-type': 'application/json' }, duplex: 'half' as const }
     for (const path of ['/trpc/runs.start', '/chat/stream', '/chat/sse']) {
-      const announced = await outcomeOf(await app.fetch(path, { ...json({}), body: big }))
+      const announced = await readOutcome(await app.fetch(path, { ...json({}), body: big }))
       expect([path, announced.status, announced.code]).toEqual([path, 413, 'PAYLOAD_TOO_LARGE'])
-      const unannounced = await outcomeOf(await app.fetch(path, { ...chunked, body: stream() }))
+      const unannounced = await readOutcome(await app.fetch(path, { ...chunked, body: stream() }))
       expect([path, unannounced.status, unannounced.code]).toEqual([path, 413, 'PAYLOAD_TOO_LARGE'])
     }
   })
 
-  it('hold for batches', async () => {
+  it('the limit for batches holds', async () => {
     const batch = async (size: number) => {
       const paths = Array.from({ length: size }, () => 'sessions.list').join(',')
       const input = Object.fromEntries(Array.from({ length: size }, (_value, index) => [index, {}]))
       return await app.fetch(`/trpc/${paths}?batch=1&input=${encodeURIComponent(JSON.stringify(input))}`)
     }
     expect((await batch(3)).status).toBe(200)
-    const over = await outcomeOf(await batch(4))
+    const over = await readOutcome(await batch(4))
     expect([over.status, over.code]).toEqual([400, 'INVALID_INPUT'])
   })
 
-  it('keep runs.follow out of batches and out of other spellings', async () => {
+  it('runs.follow is refused in batches and in other spellings', async () => {
     const input = encodeURIComponent(JSON.stringify({ 0: { runId: crypto.randomUUID() } }))
     const batched = await app.fetch(`/trpc/runs.follow,runs.follow?batch=1&input=${input}`)
     expect(batched.status).toBe(400)
@@ -156,7 +156,7 @@ describe('limits', () => {
     expect((await allFrames(encoded))[0]?.retry).toBeDefined() // ours, not tRPC's writer
   })
 
-  it('survive a caller who leaves in the middle of a body', async () => {
+  it('the server survives a caller that leaves in the middle of a body', async () => {
     const { port } = new URL(app.url)
     const socket = connect(Number(port), '127.0.0.1')
     const head = [
@@ -176,7 +176,7 @@ describe('limits', () => {
 describe('CORS', () => {
   const from = (origin: string) => ({ headers: { origin } })
 
-  it('lets listed pages in, and only them', async () => {
+  it('CORS lets listed pages in, and only them', async () => {
     for (const path of ['/health/live', query('sessions.list', {}), query('runs.follow', {}), '/nowhere']) {
       const listed = await app.fetch(path, from(page))
       await listed.body?.cancel()
@@ -190,7 +190,7 @@ describe('CORS', () => {
     }
   })
 
-  it('answers preflights', async () => {
+  it('CORS answers preflights', async () => {
     const preflight = async (origin: string) =>
       await app.fetch('/trpc/runs.start', {
         method: 'OPTIONS',
@@ -204,13 +204,13 @@ describe('CORS', () => {
     expect(foreign.headers.get('access-control-allow-methods')).toBeNull()
   })
 
-  it('is off by default', async () => {
+  it('CORS is off by default', async () => {
     await using other = await openTestApi()
     const preflight = await other.fetch('/trpc/runs.start', { method: 'OPTIONS', headers: { origin: page } })
     expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([405, null])
   })
 
-  it('refuses origins that are none', () => {
+  it('createApi refuses malformed CORS origins', () => {
     for (const origins of [['*'], ['https://a.example.com/'], ['a.example.com'], []]) {
       expect(() => createApi({ engine: app.engine, authenticate: () => null, cors: { origins } })).toThrow(
         expect.objectContaining({ code: 'INVALID_CONFIGURATION' }),
@@ -220,7 +220,7 @@ describe('CORS', () => {
 })
 
 describe('fetchHandler', () => {
-  it('does what nodeHandler does', async () => {
+  it('fetchHandler answers like nodeHandler', async () => {
     const api = createApi({
       engine: app.engine,
       authenticate: authenticateByName,
@@ -252,7 +252,7 @@ describe('fetchHandler', () => {
     await api.close()
   })
 
-  it('releases a run when its reader leaves', async () => {
+  it('fetchHandler stops following a run when its reader leaves', async () => {
     await using other = await openTestApi()
     const runId = await other.startRun('a /hang')
     const request = new Request(`http://x${query('runs.follow', { runId })}`, {

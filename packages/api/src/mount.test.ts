@@ -1,4 +1,4 @@
-/** The router inside a team's own tRPC app (their context, their superjson, their error format), and in process. */
+/** The router inside a team's own tRPC app (its context, its superjson, its error format), and in process. */
 import { createTRPCClient, httpLink, httpSubscriptionLink, splitLink } from '@trpc/client'
 import { initTRPC, isTrackedEnvelope } from '@trpc/server'
 import { createHTTPHandler } from '@trpc/server/adapters/standalone'
@@ -21,7 +21,7 @@ afterAll(async () => await app[Symbol.asyncDispose]())
 
 const sessionOf = (name: string) => ({ sessionId: `${name}-${crypto.randomUUID()}` })
 
-/** What a team would write: their own root with superjson and their own error format. */
+/** A team's app: its own root with superjson and its own error format. */
 function createTeamRouter() {
   const t = initTRPC.context<TeamContext>().create({
     transformer: superjson,
@@ -67,7 +67,7 @@ async function serveTeam() {
 }
 
 describe("under a team's root with superjson", () => {
-  it('serves calls in their context, beside their own procedures', async () => {
+  it("a mounted router serves calls in the team's context, beside the team's procedures", async () => {
     await using team = await serveTeam()
     const client = team.clientOf('carol')
     expect(await client.today.query()).toEqual(new Date(0))
@@ -80,7 +80,7 @@ describe("under a team's root with superjson", () => {
     })
   })
 
-  it('streams a run through their adapter, and resumes it', async () => {
+  it("a mounted router streams a run through the team's adapter, and resumes it", async () => {
     await using team = await serveTeam()
     const client = team.clientOf('carol')
     const runId = crypto.randomUUID()
@@ -98,7 +98,7 @@ describe("under a team's root with superjson", () => {
     expect(await follow(ids.at(-2) ?? '')).toEqual(ids.slice(-1))
   })
 
-  it('keeps our typed errors, whatever their format is, in calls and in streams', async () => {
+  it("a mounted router keeps the typed errors in calls and streams, whatever the team's error format", async () => {
     await using team = await serveTeam()
     const nobody = team.clientOf(undefined)
     await expect(nobody.verbatim.sessions.list.query({})).rejects.toMatchObject({
@@ -115,7 +115,7 @@ describe("under a team's root with superjson", () => {
 })
 
 describe('in process', () => {
-  it('is called with the context of the team', async () => {
+  it("an in-process call takes the team's context", async () => {
     const caller = createTeamRouter().createCaller({ user: { id: 'erin', company: 'acme' } })
     const { sessionId } = sessionOf('caller')
     await caller.verbatim.sessions.create({ sessionId })
@@ -125,7 +125,7 @@ describe('in process', () => {
     })
   })
 
-  it('yields tracked batches', async () => {
+  it('an in-process follow yields tracked batches', async () => {
     const principal = { userId: 'frank', tenantId: 'default', scopes: [] }
     const caller = app.api.router.createCaller({ principal })
     expectTypeOf(app.api.router.createCaller).parameter(0).extract<ApiContext>().toEqualTypeOf<ApiContext>()
@@ -133,7 +133,7 @@ describe('in process', () => {
     await caller.runs.start({ ...sessionOf('caller'), runId, message: 'uno dos' })
     const ids: string[] = []
     for await (const item of await caller.runs.follow({ runId })) {
-      // tRPC's type says what a client would get; in process it is the envelope itself.
+      // tRPC types the client's view; in process the value is the envelope.
       const envelope: unknown = item
       if (!isTrackedEnvelope(envelope)) throw new Error('Not tracked')
       ids.push(envelope[0])

@@ -1,4 +1,4 @@
-/** docs/protocol.md is what others build clients from: its tables are held against the code. */
+/** Others build clients from docs/protocol.md, so these tests compare its tables with the code. */
 import { readFile } from 'node:fs/promises'
 import { errorTable } from '@verbatim/core'
 import { expect, it } from 'vitest'
@@ -19,7 +19,7 @@ function rowsUnder(heading: string): string[][] {
   )
 }
 
-it('lists every error with its status', () => {
+it('docs/protocol.md lists every error with its status', () => {
   const documented = rowsUnder('6. Errors')
   const inCode = Object.entries(errorTable).map(([code, { httpStatus, retryable, meaning }]) => [
     code,
@@ -30,7 +30,7 @@ it('lists every error with its status', () => {
   expect(documented).toEqual(inCode)
 })
 
-it('lists every procedure with its kind', async () => {
+it('docs/protocol.md lists every procedure with its kind', async () => {
   await using app = await openTestApi()
   const router = createAppRouter({ engine: app.engine, principalOf: () => null })
   const procedures = router._def.procedures as unknown as Record<string, { _def: { type: string } }>

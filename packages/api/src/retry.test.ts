@@ -1,10 +1,10 @@
 import { json } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
-import { outcomeOf } from './testing/outcome-of.ts'
+import { readOutcome } from './testing/read-outcome.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
 
 describe('runs.retry', () => {
-  it('answers the prompt of a cancelled run again, once for each new id', async () => {
+  it('runs.retry answers the prompt of a cancelled run again, once for each new id', async () => {
     await using app = await openTestApi()
     const runId = await app.startRun('/hang')
     await app.fetch('/trpc/runs.cancel', json({ runId }))
@@ -19,16 +19,16 @@ describe('runs.retry', () => {
     expect(app.engine.stats().runsStarted).toBe(2)
   })
 
-  it('tells a run that is not the caller’s like one that is not there, and refuses what is malformed', async () => {
+  it("runs.retry answers alike for another owner's run and for no run, and refuses malformed input", async () => {
     await using app = await openTestApi()
     const runId = await app.startRun('/hang')
     await app.fetch('/trpc/runs.cancel', json({ runId }))
     const input = json({ runId, newRunId: crypto.randomUUID() })
-    expect(await outcomeOf(await app.fetch('/trpc/runs.retry', { user: 'eve', ...input }))).toMatchObject({
+    expect(await readOutcome(await app.fetch('/trpc/runs.retry', { user: 'eve', ...input }))).toMatchObject({
       status: 404,
       code: 'RUN_NOT_FOUND',
     })
-    expect(await outcomeOf(await app.fetch('/trpc/runs.retry', json({ runId })))).toMatchObject({
+    expect(await readOutcome(await app.fetch('/trpc/runs.retry', json({ runId })))).toMatchObject({
       code: 'INVALID_INPUT',
     })
     expect((await app.fetch('/trpc/runs.retry', { user: null, ...input })).status).toBe(401)

@@ -1,15 +1,15 @@
-/** The API masks faults. What other principals receive is tried in tests/system/isolation. */
+/** The API masks faults. tests/system/isolation tries what other principals receive. */
 import { errorTable } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { json, query } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
-import { canary } from './testing/prompted-agent.ts'
-import { outcomeOf } from './testing/outcome-of.ts'
+import { faultCanary } from './testing/prompted-agent.ts'
+import { readOutcome } from './testing/read-outcome.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
 
 describe('faults', () => {
-  it('never show what they are, anywhere, and are found in the log by their correlation id', async () => {
-    const fail = async (): Promise<never> => await Promise.reject(new Error(canary))
+  it('a fault of the server is masked in every response, and its correlation id finds it in the log', async () => {
+    const fail = async (): Promise<never> => await Promise.reject(new Error(faultCanary))
     await using broken = await openTestApi({ metrics: 'public', wrapEngine: (engine) => brokenEngine(engine, fail) })
     const responses = await Promise.all([
       broken.fetch(query('sessions.list', {})),
@@ -34,21 +34,21 @@ describe('faults', () => {
     expect(JSON.stringify(broken.logged)).not.toContain('CANARY')
   })
 
-  it('of authentication are masked as well', async () => {
+  it('a fault in authenticate is masked too', async () => {
     await using broken = await openTestApi({
       authenticate: () => {
-        throw new Error(canary)
+        throw new Error(faultCanary)
       },
     })
     for (const path of [query('sessions.list', {}), '/metrics', `/chat/sse/${crypto.randomUUID()}`]) {
-      const outcome = await outcomeOf(await broken.fetch(path))
+      const outcome = await readOutcome(await broken.fetch(path))
       expect([outcome.status, outcome.code]).toEqual([500, 'INTERNAL'])
       expect(outcome.text).not.toContain('CANARY')
     }
     expect(JSON.stringify(broken.logged)).not.toContain('CANARY')
   })
 
-  it('have a status and a tRPC code for every row of the table', () => {
+  it('every row of the error table has a status and a tRPC code', () => {
     for (const { httpStatus, trpcCode } of Object.values(errorTable)) {
       expect(httpStatus).toBeGreaterThanOrEqual(400)
       expect(trpcCode).toMatch(/^[A-Z_]+$/)

@@ -1,4 +1,4 @@
-/** A reader that does not read holds a buffer's worth of memory and nothing else: the writer stops pulling, and cuts it off in time. */
+/** A reader that does not read costs one buffer of memory: the writer stops pulling, and cuts the reader off in time. */
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { EventBatch, fromCursor } from '@verbatim/core'
@@ -26,7 +26,7 @@ async function metric(app: TestApi, name: string): Promise<number> {
 const trpcFrames = 'verbatim_frames_total{kind="trpc"}'
 
 describe('a reader that does not read', () => {
-  it('is written no further ahead than one frame over the buffer, and still gets it all when it reads', async () => {
+  it("the server writes at most one frame over a slow reader's buffer, and the reader receives everything once it reads", async () => {
     await using app = await openTestApi()
     const runId = await startLongRun(app)
     const headers = { authorization: 'Bearer alice' }
@@ -47,7 +47,7 @@ describe('a reader that does not read', () => {
     expect(text.join('').length).toBe(frames * frameBytes)
   })
 
-  it('is cut off, and costs the server no more than its buffer until then', async () => {
+  it('the server cuts a stalled reader off, and until then holds no more than its buffer', async () => {
     await using app = await openTestApi({ stalledReaderTimeoutMs: 400, heartbeatMs: 100 })
     const runId = await startLongRun(app)
     const sockets: Socket[] = []
@@ -63,7 +63,7 @@ describe('a reader that does not read', () => {
     await expect.poll(async () => await metric(app, trpcFrames)).toBeGreaterThan(0)
     await expect.poll(async () => await metric(app, 'verbatim_streams_ended_total{kind="trpc",end="stalled"}')).toBe(1)
     clearInterval(watch)
-    expect(await metric(app, trpcFrames)).toBeLessThan(frames) // or it never lagged behind and nothing was tried
+    expect(await metric(app, trpcFrames)).toBeLessThan(frames) // otherwise the reader never lagged and the test proves nothing
     expect(mostBuffered).toBeLessThan(4 * frameBytes)
     expect(app.engine.stats().followers).toBe(0)
     reader.destroy()

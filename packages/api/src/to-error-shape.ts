@@ -1,4 +1,4 @@
-/** Errors as tRPC clients get them: tRPC's own shape, with ours under `data.verbatim`. */
+/** Errors as tRPC clients receive them: tRPC's own shape, with the typed error under `data.verbatim`. */
 import type {
   TRPCDefaultErrorShape,
   TRPC_ERROR_CODE_KEY,
@@ -9,12 +9,12 @@ import type {
 import type { WireError } from '@verbatim/core'
 import { verbatimErrorOf } from './to-wire-error.ts'
 
-/** What every error of the router carries beside tRPC's own fields. */
+/** The data of every error of the router. */
 export interface AppErrorData {
   readonly code: TRPC_ERROR_CODE_KEY
   readonly httpStatus: number
   readonly path?: string
-  /** The typed error; `VerbatimError.fromWire` makes it one again. */
+  /** The typed error; `VerbatimError.fromWire` restores it. */
   readonly verbatim: WireError
   readonly [key: string]: unknown
 }
@@ -25,7 +25,7 @@ export interface AppErrorShape extends TRPCErrorShape<AppErrorData> {
   code: TRPC_ERROR_CODE_NUMBER
 }
 
-/** tRPC's `errorFormatter` of the router. A team that mounts the router may use it for its own root as well. */
+/** The router's `errorFormatter`. A team that mounts the router may use it for its own root too. */
 export function toErrorShape({ error, shape }: { error: TRPCError; shape: TRPCDefaultErrorShape }): AppErrorShape {
   const known = verbatimErrorOf(error)
   const { code, path } = shape.data

@@ -1,6 +1,6 @@
 /**
- * Any failure as one of our codes; the only place where unknown errors are masked.
- * In: whatever was thrown. Out: a `VerbatimError` that is safe to show. Each failure is masked and logged once.
+ * Turns any failure into a typed error; the only place that masks unknown errors.
+ * In: a thrown value. Out: a `VerbatimError` that is safe to show. Each failure is masked and logged once.
  */
 import { TRPCError } from '@trpc/server'
 import { errorTable, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
@@ -10,7 +10,7 @@ import { ZodError } from 'zod'
 
 const masked = new WeakMap<object, VerbatimError>()
 
-/** The error to show for `failure`: ours, the one it stands for, or a masked `INTERNAL` with a correlation id. */
+/** The error to show for `failure`: the typed one that it is or wraps, or a masked `INTERNAL` with a correlation id. */
 export function verbatimErrorOf(failure: unknown): VerbatimError {
   const known = knownErrorOf(failure)
   if (known !== undefined) return known
@@ -24,7 +24,7 @@ export function verbatimErrorOf(failure: unknown): VerbatimError {
   return error
 }
 
-/** {@link verbatimErrorOf}, and an entry in the log when it hides something. */
+/** {@link verbatimErrorOf}, with an entry in the log when it masks the failure. */
 export function reportedErrorOf(
   failure: unknown,
   { logger, where }: { logger: Logger | undefined; where: string },
@@ -37,14 +37,14 @@ export function reportedErrorOf(
   return error
 }
 
-/** The error as tRPC wants it thrown. */
+/** The error in tRPC's class. */
 export function toTrpcError(error: VerbatimError, code = errorTable[error.code].trpcCode): TRPCError {
   return new TRPCError({ code, message: error.message, cause: error })
 }
 
 /**
- * The error that ends a subscription. Stock clients come back every 3 s and for ever after a 5xx, so only what passes by itself
- * keeps such a code; another fault of the server travels under a 4xx code, with the true one in `data.verbatim`.
+ * The error that ends a subscription. After a 5xx code stock clients reconnect every 3 s for ever, so only a transient fault
+ * keeps one. Another fault of the server travels under a 4xx code, with the true one in `data.verbatim`.
  */
 export function toSubscriptionError(error: VerbatimError): TRPCError {
   return error.httpStatus < 500 || isTransient(error) ? toTrpcError(error) : toTrpcError(error, 'PRECONDITION_FAILED')
@@ -55,9 +55,9 @@ function knownErrorOf(failure: unknown): VerbatimError | undefined {
   if (failure instanceof ZodError) return invalidInput(failure)
   if (!(failure instanceof Error) || failure.name !== 'TRPCError') return undefined
   if (isVerbatimError(failure.cause)) return failure.cause
-  const { code } = failure as TRPCError // by its name: tRPC may be there twice
+  const { code } = failure as TRPCError // recognised by its name, since tRPC may be loaded twice
   if (failure.cause instanceof ZodError && code === 'BAD_REQUEST') return invalidInput(failure.cause)
-  // Refused before any field was looked at: the field is the input itself.
+  // tRPC refused the input before it read a field, so the field is the input itself.
   if (code === 'BAD_REQUEST' || code === 'PARSE_ERROR') {
     return new VerbatimError('INVALID_INPUT', 'The input is not JSON of this call', { data: { field: '' } })
   }
@@ -65,7 +65,7 @@ function knownErrorOf(failure: unknown): VerbatimError | undefined {
   return meant === undefined ? undefined : new VerbatimError(meant)
 }
 
-/** tRPC's own refusals, before a procedure ran. Their messages may quote the input, so the table's text goes out instead. */
+/** tRPC's own refusals, before a procedure ran. Their messages may quote the input, so the client receives the table's text. */
 const codeOfTrpc: Partial<Record<TRPCError['code'], ErrorCode>> = {
   UNAUTHORIZED: 'UNAUTHENTICATED',
   FORBIDDEN: 'FORBIDDEN',
@@ -87,7 +87,7 @@ function invalidInput(error: ZodError): VerbatimError {
   return new VerbatimError('INVALID_INPUT', field === '' ? reason : `${field}: ${reason}`, { data: { field } })
 }
 
-/** What an operator needs of an unknown error: its kind and place. Its message may hold a prompt or a secret, so it stays out. */
+/** The kind and place of an unknown error, for the operator. Its message may hold a prompt or a secret, so it stays out. */
 function describe(cause: unknown): { error: string; stack?: string } {
   if (!(cause instanceof Error)) return { error: typeof cause }
   const frames = (cause.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))

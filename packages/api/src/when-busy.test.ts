@@ -31,7 +31,7 @@ async function rolesAndTexts(app: TestApi): Promise<string[]> {
 }
 
 describe('runs.start with whenBusy', () => {
-  it('queues, and the stream of the run shows it waiting and then answered', async () => {
+  it('a queued run is followed from its wait to its answer', async () => {
     const { app, first } = await openBusyApi()
     await using _ = app
     const runId = crypto.randomUUID()
@@ -56,7 +56,7 @@ describe('runs.start with whenBusy', () => {
     ])
   })
 
-  it('refuses another word', async () => {
+  it('runs.start refuses an unknown value of whenBusy', async () => {
     await using app = await openTestApi()
     const refused = await start(app, { message: 'next', whenBusy: 'later' })
     expect(refused).toMatchObject({
@@ -67,7 +67,7 @@ describe('runs.start with whenBusy', () => {
 })
 
 describe('plain HTTP with whenBusy', () => {
-  it('/chat/sse waits for its turn, with heartbeats, and then streams', async () => {
+  it('/chat/sse with whenBusy queue waits for its turn, then streams', async () => {
     const { app } = await openBusyApi()
     await using _ = app
     const response = await app.fetch('/chat/sse', json({ sessionId, message: 'next', whenBusy: 'queue' }))
@@ -79,7 +79,7 @@ describe('plain HTTP with whenBusy', () => {
     expect(messages.at(-1)).toMatchObject({ type: 'done', status: 'completed' })
   })
 
-  it('/chat/stream replaces what is being said', async () => {
+  it('/chat/stream with whenBusy replace cancels the active run', async () => {
     const { app, first } = await openBusyApi('so far /hang')
     await using _ = app
     const response = await app.fetch('/chat/stream', json({ sessionId, message: 'instead', whenBusy: 'replace' }))
@@ -88,7 +88,7 @@ describe('plain HTTP with whenBusy', () => {
     expect(run).toMatchObject({ result: { data: { status: 'cancelled' } } })
   })
 
-  it('tells the end of a prompt that was cancelled while it waited: done, and no message', async () => {
+  it('/chat/sse ends with done and no message for a prompt that was cancelled in the queue', async () => {
     const { app } = await openBusyApi()
     await using _ = app
     const response = await app.fetch('/chat/sse', json({ sessionId, message: 'next', whenBusy: 'queue' }))

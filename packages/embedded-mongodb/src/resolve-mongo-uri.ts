@@ -4,8 +4,6 @@ import { startMongod, type StartMongodOptions } from './start-mongod.ts'
 export type ResolvedMongo = AsyncDisposable &
   Readonly<{
     uri: string
-    /** `given`: named by `MONGODB_URI` and left alone. `embedded`: started here. */
-    origin: 'given' | 'embedded'
     /** Stops the server if it was started here. */
     stop(): Promise<void>
   }>
@@ -14,9 +12,9 @@ export type ResolvedMongo = AsyncDisposable &
 export async function resolveMongoUri(options: StartMongodOptions): Promise<ResolvedMongo> {
   const given = options.env['MONGODB_URI'] ?? ''
   if (given !== '') {
-    const stop = async (): Promise<void> => {}
-    return { uri: given, origin: 'given', stop, [Symbol.asyncDispose]: stop }
+    const stop = async () => {}
+    return { uri: given, stop, [Symbol.asyncDispose]: stop }
   }
   const { uri, stop } = await startMongod(options)
-  return { uri, origin: 'embedded', stop, [Symbol.asyncDispose]: stop }
+  return { uri, stop, [Symbol.asyncDispose]: stop }
 }

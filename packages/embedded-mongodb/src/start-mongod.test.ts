@@ -51,12 +51,12 @@ async function startInAnotherProcess(dataDir?: string): Promise<{ server: Embedd
   }
 }
 
-test('All test files of one run share one MongoDB.', async () => {
+test('all test files of one run share one MongoDB', async () => {
   expect(inject('mongoUri')).toMatch(/^mongodb/)
 })
 
 describe('a throw-away server', () => {
-  test('A throw-away server is the primary of a replica set on loopback, so transactions work at once.', async () => {
+  test('a throw-away server is the primary of a replica set on loopback, so transactions work at once', async () => {
     await using server = await startMongod({ env })
     await using client = new MongoClient(server.uri)
     await client.withSession(async (session) => {
@@ -67,7 +67,7 @@ describe('a throw-away server', () => {
     expect(await count(server.uri, false)).toBe(1)
   })
 
-  test('A stopped throw-away server leaves no files, and a second stop does no harm.', async () => {
+  test('a stopped throw-away server leaves no files, and a second stop does no harm', async () => {
     const server = await startMongod({ env })
     await server.stop()
     await server.stop()
@@ -75,7 +75,7 @@ describe('a throw-away server', () => {
     expect(await exists(server.dataDir)).toBe(false)
   })
 
-  test('A throw-away server and its folder end when the parent process ends, even by SIGKILL.', async () => {
+  test('a throw-away server and its folder end when the parent process ends, even by SIGKILL', async () => {
     const { server, kill } = await startInAnotherProcess()
     expect(await isListening(server.port)).toBe(true)
     await kill()
@@ -83,18 +83,18 @@ describe('a throw-away server', () => {
     await expect.poll(async () => await exists(server.dataDir)).toBe(false)
   })
 
-  test('A throw-away server starts with the given server parameters.', async () => {
+  test('a throw-away server starts with the given server parameters', async () => {
     await using server = await startMongod({ env, setParameters: { enableTestCommands: 1 } })
     await using client = new MongoClient(server.uri)
     const answer = await client.db('admin').command({ getParameter: 1, enableTestCommands: 1 })
     expect(answer['enableTestCommands']).toBe(true)
   })
 
-  test('A start gives up when its signal aborts.', async () => {
+  test('a start gives up when its signal aborts', async () => {
     await expect(startMongod({ env, signal: AbortSignal.abort(new Error('no longer')) })).rejects.toThrow('no longer')
   })
 
-  test('A start on a taken port fails and names the port.', async () => {
+  test('a start on a taken port fails and names the port', async () => {
     await using server = await startMongod({ env })
     await expect(startMongod({ env, port: server.port })).rejects.toThrow(`Port ${server.port} is taken`)
   })
@@ -109,7 +109,7 @@ describe('a kept folder', () => {
     await rm(dataDir, { recursive: true, force: true })
   })
 
-  test('A kept folder keeps its data and its port over a restart.', async () => {
+  test('a kept folder keeps its data and its port over a restart', async () => {
     const first = await startMongod({ env, dataDir })
     await count(first.uri, true)
     await first.stop()
@@ -118,7 +118,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('A kept folder can move to another port.', async () => {
+  test('a kept folder can move to another port', async () => {
     const first = await startMongod({ env, dataDir })
     await count(first.uri, true)
     await first.stop()
@@ -127,7 +127,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, true)).toBe(2)
   })
 
-  test('A kept folder survives the SIGKILL of its server.', async () => {
+  test('a kept folder survives the SIGKILL of its server', async () => {
     const first = await startMongod({ env, dataDir })
     await count(first.uri, true)
     await first.kill('SIGKILL')
@@ -135,7 +135,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('A kept folder starts again right after the SIGKILL of its parent process.', async () => {
+  test('a kept folder starts again right after the SIGKILL of its parent process', async () => {
     const { server, kill } = await startInAnotherProcess(dataDir)
     await count(server.uri, true)
     await kill()
@@ -144,7 +144,7 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('A start takes a kept folder over from a server that outlived its parent and its watchdog.', async () => {
+  test('a start takes a kept folder over from a server that outlived its parent and its watchdog', async () => {
     const { server, kill } = await startInAnotherProcess(dataDir)
     await count(server.uri, true)
     await promisify(execFile)('pkill', ['-KILL', '-f', `watchdog ${server.pid} TERM`])
@@ -155,13 +155,13 @@ describe('a kept folder', () => {
     expect(await count(second.uri, false)).toBe(1)
   })
 
-  test('The second start on one folder fails and names the process of the first.', async () => {
+  test('the second start on one folder fails and names the process of the first', async () => {
     await using first = await startMongod({ env, dataDir })
     await expect(startMongod({ env, dataDir })).rejects.toThrow(`${dataDir} is in use by process ${process.pid}`)
     expect(await count(first.uri, true)).toBe(1)
   })
 
-  test('Of two starts on one folder at the same time, one succeeds.', async () => {
+  test('of two starts on one folder at the same time, one succeeds', async () => {
     const both = await Promise.allSettled([startMongod({ env, dataDir }), startMongod({ env, dataDir })])
     const started = both.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     const refused = both.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []))

@@ -6,7 +6,7 @@ import { startReplicaSet } from './start-replica-set.ts'
 const env = process.env
 
 test(
-  'A replica set of three elects another primary after a kill, and the killed node comes back.',
+  'a replica set of three elects another primary after a kill, and the killed node comes back',
   { timeout: 90_000 },
   async () => {
     await using set = await startReplicaSet({ env, electionTimeoutMillis: 4_000 })

@@ -8,7 +8,7 @@ import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-str
 import type { ItemFraming } from '../sse/stream-writer.ts'
 import { parseRunId, requireOwner, startChat } from './chat-run.ts'
 import type { ChatRun } from './chat-run.ts'
-import { queryOf } from './exchange.ts'
+import { requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 /** Starts a run and streams it. A POST that names a cursor is a reconnect: it resumes that run and starts nothing. */
@@ -28,7 +28,8 @@ export async function resumeChatSse(parts: ApiParts, exchange: Exchange, runIdTe
 
 async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Promise<void> {
   const owner = await requireOwner(parts, exchange)
-  const cursor = exchange.request.headers.get('last-event-id') ?? queryOf(exchange.request).get('lastEventId') ?? ''
+  const cursor =
+    exchange.request.headers.get('last-event-id') ?? requestQuery(exchange.request).get('lastEventId') ?? ''
   const after = cursor === '' ? undefined : cursor
   const seq = seqOf(after, runId)
   const { lastSeq } = await parts.engine.runs.get(owner, runId)
@@ -78,7 +79,7 @@ function encodeBatch(batch: EventBatch, runId: RunId): string {
   const text = batch.events.map(textOfEvent).join('')
   const end = terminalOf(batch)
   const lastSeq = lastSeqOf(batch)
-  // A cut between the two frames must not lose the last one, so the text's cursor stays before the end.
+  // A cut between the two frames must not lose the last one, so the text's cursor stops before the end.
   const textCursor = toCursor(runId, end === undefined ? lastSeq : lastSeq - 1)
   const tokens = text === '' ? '' : dataFrame({ type: 'token', data: text }, textCursor)
   return end === undefined ? tokens : tokens + dataFrame(endOf(end), toCursor(runId, lastSeq))

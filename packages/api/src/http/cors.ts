@@ -1,6 +1,6 @@
 import type { ApiRequest } from '../context.ts'
 
-/** Which foreign web pages may call; none when left out. */
+/** Web pages of other origins that may call; none when left out. */
 export interface CorsOptions {
   /** Exact origins, such as `https://app.example.com`. */
   readonly origins: readonly string[]

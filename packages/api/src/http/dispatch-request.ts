@@ -8,7 +8,7 @@ import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
 import { preflightHeaders } from './cors.ts'
-import { errorResponse, jsonResponse, pathOf, requireJson } from './exchange.ts'
+import { errorResponse, jsonResponse, requestPath, requireJson } from './exchange.ts'
 import type { ApiParts, Exchange, HttpResponse } from './exchange.ts'
 import { createReadiness } from './health.ts'
 import { serveMetrics } from './metrics.ts'
@@ -44,7 +44,7 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
       exchange.respond({ status: 204, headers: preflight })
       return '(preflight)'
     }
-    const fullPath = pathOf(exchange.request)
+    const fullPath = requestPath(exchange.request)
     const path = fullPath.startsWith(options.basePath) ? fullPath.slice(options.basePath.length) : ''
     const { route, serve } = findRoute(path, callTrpc)
     serve(exchange).catch((error: unknown) => {

@@ -64,12 +64,12 @@ export function errorResponse(error: VerbatimError, headers: HttpResponse['heade
 }
 
 /** The path of the request's target, still encoded. The target has no host, so `URL` cannot parse it. */
-export function pathOf({ url }: ApiRequest): string {
+export function requestPath({ url }: ApiRequest): string {
   return url.split('?', 1).join('')
 }
 
-export function queryOf(request: ApiRequest): URLSearchParams {
-  return new URLSearchParams(request.url.slice(pathOf(request).length))
+export function requestQuery(request: ApiRequest): URLSearchParams {
+  return new URLSearchParams(request.url.slice(requestPath(request).length))
 }
 
 /** @throws VerbatimError `UNSUPPORTED_MEDIA_TYPE` unless the body's type is JSON, which a form of a foreign page cannot set */

@@ -14,7 +14,7 @@ import type { ApiContext } from '../context.ts'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
 import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
-import { queryOf } from './exchange.ts'
+import { requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 export const followRoute = 'runs.follow'
@@ -82,7 +82,7 @@ interface Deserializer {
 
 /** The input as tRPC builds it: the query's, with the cursor of a reconnecting EventSource. */
 function readInput({ request }: Exchange, transformer: Deserializer): unknown {
-  const query = queryOf(request)
+  const query = requestQuery(request)
   const text = query.get('input')
   const input = text === null || text === '' ? undefined : transformer.input.deserialize(parseJson(text))
   const lastEventId =

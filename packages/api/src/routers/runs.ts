@@ -26,7 +26,7 @@ const ListRunsInput = PageInput.extend({ sessionId: SessionId })
 const FollowRunInput = z.strictObject({ runId: RunId, lastEventId: z.string().nullish() })
 type FollowRunInput = z.infer<typeof FollowRunInput>
 
-/** Batches under their cursors. Events were validated when they were stored, so only the stream itself is checked. */
+/** Batches with their cursors. Events are validated when they are stored, so this checks the stream only. */
 const EventStream = z.custom<AsyncIterable<TrackedEnvelope<EventBatch>, void, void>>(
   (value) => typeof value === 'object' && value !== null && Symbol.asyncIterator in value,
 )

@@ -2,16 +2,16 @@ import { textOf, VerbatimError } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
 
-/** What an agent of {@link promptedAgent} throws on `crash`; nobody may ever see it. */
-export const canary = 'CANARY-sk-ant-0000-mongodb://user:hunter2@db'
+/** The message that {@link promptedAgent} throws on `/crash`; no response may ever show it. */
+export const faultCanary = 'CANARY-sk-ant-0000-mongodb://user:hunter2@db'
 
-/** An agent that does what its prompt says: words are said, `/wait` waits for {@link PromptedAgent.release}, and so on. */
+/** An agent that follows its prompt: it says the words, waits at `/wait` for {@link PromptedAgent.release}, and so on. */
 export interface PromptedAgent extends Agent {
-  /** Lets every run go on that waits, now or later. */
+  /** Ends the wait of every run, now or later. */
   release(): void
 }
 
-/** Commands: `/wait`, `/hang` (until told to stop), `/fail` (the provider's fault), `/crash` (a bug's), `/big` (32 KB), else a word. */
+/** Commands: `/wait`, `/hang` (until cancelled), `/fail` (a fault of the provider), `/crash` (a bug), `/big` (32 KB); else a word. */
 export function promptedAgent(): PromptedAgent {
   let release = () => {}
   const released = new Promise<void>((resolve) => (release = resolve))
@@ -29,9 +29,9 @@ export function promptedAgent(): PromptedAgent {
         if (word === '/wait') await Promise.race([released, untilStopped(signal)])
         else if (word === '/hang') await untilStopped(signal)
         else if (word === '/fail') throw new VerbatimError('PROVIDER_ERROR', 'The provider is overloaded')
-        else if (word === '/crash') throw new Error(canary)
+        else if (word === '/crash') throw new Error(faultCanary)
         else yield textDelta(word === '/big' ? 'x'.repeat(32 * 1024) : `${word} `)
-        // Its own batch, so that tests see words arrive one by one.
+        // A batch of its own, so that tests see words arrive one by one.
         await new Promise((resolve) => setImmediate(resolve))
       }
       yield { type: 'content_block_stop', index: 0 }

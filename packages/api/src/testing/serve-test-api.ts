@@ -13,14 +13,14 @@ interface LoggedLine extends LogFields {
   readonly message: string
 }
 
-/** The real engine on the real MongoDB behind a real socket. Bearer tokens are user ids; `ops` may read metrics. */
+/** The real engine on a real MongoDB and a real socket. Bearer tokens are user ids; `ops` may read metrics. */
 export interface TestApi extends Site {
   readonly engine: Engine
   readonly database: TestEngine['database']
   readonly api: Api
   readonly agent: PromptedAgent
   readonly logged: LoggedLine[]
-  /** Starts a run of `alice` and answers its id. */
+  /** Starts a run of `alice` and returns its id. */
   startRun(message: string, sessionId?: string): Promise<string>
 }
 
