@@ -2,13 +2,13 @@
 import { isVerbatimError } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
+import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { collectionsWith, expectTombstones, receiptsOf } from '../support/deleted.ts'
 import { lapseLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
 import { ada, eve, followAll, waitOptions, startRun } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { echoAgent, ended, holdEnds, sessionId, start } from '../support/queue.ts'
 
@@ -65,7 +65,7 @@ async function follow(engine: Engine, runId: string): Promise<{ events: RunEvent
 }
 
 describe('a session that is deleted', () => {
-  it('leaves keys and an exact receipt, and every call then says that it is deleted', async () => {
+  it('a deletion leaves keys and an exact receipt, and every later call says that the session is deleted', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf([canary]))] })
     const { engine, database } = test
     const runId = await startRun(engine, { message: canary })
@@ -93,7 +93,7 @@ describe('a session that is deleted', () => {
     await expectTombstones(database, { runs: 2 })
   })
 
-  it('shows nothing and takes nothing while its run goes on in a process that has not heard of it yet', async () => {
+  it('a deleted session shows and accepts nothing while its run goes on in a process that has not heard of it', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     const hearing = createGate()
@@ -132,7 +132,7 @@ describe('a session that is deleted', () => {
     await expectTombstones(database, { runs: 1 })
   })
 
-  it('cancels its run: all who follow it are told so, and the agent is stopped', async () => {
+  it('a deletion cancels the run of the session, shows that to its followers and stops the agent', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine, database } = test
@@ -149,7 +149,7 @@ describe('a session that is deleted', () => {
     expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 1, messages: 2 } }])
   })
 
-  it('is deleted by one process while another makes its run', async () => {
+  it('one process deletes a session while another makes its run', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     await using owner = openEngine(database, { agents: [agent], options: shortLeases })
@@ -167,7 +167,7 @@ describe('a session that is deleted', () => {
     expect(await collectionsWith(database, canary)).toEqual([])
   })
 
-  it('whose run lost its process is purged when the run has been ended, which is not continued', async () => {
+  it('a deleted session whose run lost its process is purged after the run ends, and nothing continues the run', async () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash: 'continue' })
     await using owner = openCrashableEngine(database, { agents: [agent], options: shortLeases })
@@ -194,7 +194,7 @@ describe('a session that is deleted', () => {
     expect(await collectionsWith(database, canary)).toEqual([])
   })
 
-  it('ends the prompts that wait in it, which are never asked', async () => {
+  it('a deletion ends the queued prompts of the session, which are never asked', async () => {
     const gate = createGate()
     const agent = echoAgent({ gate })
     await using test = await openOne({ agents: [agent] })
@@ -215,7 +215,7 @@ describe('a session that is deleted', () => {
     expect(await collectionsWith(database, canary)).toEqual([])
   })
 
-  it('is purged also when the process that promoted its next run never learns of it', async () => {
+  it('a deleted session is purged even when the process that promoted its next run never learns of it', async () => {
     const [gate, ends] = [createGate(), createGate()]
     await using database = await openDatabase()
     await using engine = openEngine(database, { agents: [echoAgent({ gate })], wrap: (ports) => holdEnds(ports, ends) })
@@ -237,7 +237,7 @@ describe('a session that is deleted', () => {
     expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 2, messages: 4 } }])
   })
 
-  it('leaves another owner’s session of the same ids alone, and its ids are used up for its own', async () => {
+  it('a deletion leaves the session with the same ids of another owner alone', async () => {
     await using test = await openOne({ agents: [scriptAgent(answerOf(['Yes']))], options: { startWaitMs: 100 } })
     const { engine } = test
     const runId = crypto.randomUUID()
@@ -252,7 +252,7 @@ describe('a session that is deleted', () => {
     })
   })
 
-  it('stays empty when prompts and messages are sent in the same moment, to two processes', async () => {
+  it('a deleted session stays empty when two processes write to it at the same moment', async () => {
     await using database = await openDatabase()
     const agents = [scriptAgent(answerOf([canary]))]
     const cores = [

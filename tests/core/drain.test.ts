@@ -35,7 +35,7 @@ async function followUntilText(engine: ReturnType<typeof createEngine>, runId: s
   return seen
 }
 
-it('lets a running answer end within the grace period, refuses new runs, and then sends followers elsewhere', async () => {
+it('a drain lets a running answer end within the grace period, refuses new runs and then sends followers elsewhere', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const agent = heldAgent('nearly done')
   await using engine = createEngine({ ...database.storage, agents: [agent] })
@@ -51,7 +51,7 @@ it('lets a running answer end within the grace period, refuses new runs, and the
   expect((await engine.runs.get(owner, runId)).status).toBe('completed')
 })
 
-it('hands an answer that outlasts the grace period over: another process ends it, and its followers never saw an end here', async () => {
+it('a drain releases an answer that outlasts the grace period, and another process ends it', async () => {
   await using database = await openTestDatabase(inject('mongoUri'))
   const first = createEngine({ ...database.storage, agents: [heldAgent('half an ans')] })
   const runId = crypto.randomUUID()
@@ -81,7 +81,7 @@ it('hands an answer that outlasts the grace period over: another process ends it
 const never = () => new Promise<never>(() => {})
 
 describe('a process that leaves while the database does not answer', () => {
-  it('goes without the end of a run that had ended by itself, and shows no end that is not stored', async () => {
+  it('a drain without a database shows no end that is not stored', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     const finishRun = vi.fn<RunRepository['finishRun']>(never)
@@ -101,7 +101,7 @@ describe('a process that leaves while the database does not answer', () => {
     expect((await followAll(staying, runId)).at(-1)).toMatchObject({ type: 'run_interrupted' })
   })
 
-  it('goes although an agent waits for room in a log that cannot be written', async () => {
+  it('a drain without a database does not wait for an agent that waits for room in the log', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
     const append = vi.fn<EventLog['append']>(never)
@@ -126,7 +126,7 @@ describe('a process that leaves while the database does not answer', () => {
     expect(events.at(-1)?.type).toBe('run_completed')
   })
 
-  it('goes without the beginning of a run that it takes over, and without the answer that its leases are free', async () => {
+  it('a drain without a database waits neither for the beginning of a takeover nor for the release of its leases', async () => {
     await using database = await openDatabase()
     await using lost = openCrashableEngine(database, { agents: [manualAgent()] })
     await startRun(lost.engine)

@@ -1,12 +1,12 @@
 /** Recovery when a run cannot be taken over: the others must not wait for it, and a process that leaves gives back what it has claimed. */
 import type { Engine, EventLog, Logger, RunRepository } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
+import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { textOf } from '@verbatim/core'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { lapseLeases, openDatabase, openEngine } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
 import { echoAgent } from '../support/queue.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 
@@ -132,7 +132,7 @@ async function loseBegun(database: TestDatabase, agent = manualAgent()): Promise
 
 const begun = ['run_started', 'run_resumed']
 
-it('drives a run of which nothing but its beginning is stored, and its followers see one answer', async () => {
+it('recovery drives a run of which only the beginning is stored, and its followers see one answer', async () => {
   await using database = await openDatabase()
   const runId = await loseBegun(database)
   const agent = scriptAgent(answerOf(['Here']), { id: 'hand' })
@@ -145,7 +145,7 @@ it('drives a run of which nothing but its beginning is stored, and its followers
   expect(items.map(({ content }) => textOf(content))).toEqual(['Question', 'Here'])
 })
 
-it('shuts out the process before, which finds its seq taken, also when the log is archived by then', async () => {
+it('recovery shuts out the process before, which finds its seq taken even in an archived log', async () => {
   await using database = await openDatabase()
   const appends = createGate()
   const { eventLog } = database.storage
@@ -182,7 +182,7 @@ it('shuts out the process before, which finds its seq taken, also when the log i
   expect(JSON.stringify(events)).not.toContain('zombie')
 })
 
-it('gives a run up that is lost again and again before its first event', async () => {
+it('recovery gives up a run that is lost again and again before its first event', async () => {
   await using database = await openDatabase()
   const runId = await loseBegun(database)
   for (let lost = 0; lost < 3; lost++) {
@@ -199,7 +199,7 @@ it('gives a run up that is lost again and again before its first event', async (
   expect(agent.requests).toEqual([])
 })
 
-it('cancels a run that was to be cancelled when its process was lost, and asks its agent no more', async () => {
+it('recovery cancels a lost run that was to be cancelled and does not ask its agent', async () => {
   await using database = await openDatabase()
   const runId = await loseBegun(database)
   await database.storage.runRepository.requestCancel(ada, runId)
@@ -210,7 +210,7 @@ it('cancels a run that was to be cancelled when its process was lost, and asks i
   expect(agent.requests).toEqual([])
 })
 
-it('releases a run that it still drives itself, when it takes it over', async () => {
+it('a process that takes its own run over releases it first', async () => {
   await using database = await openDatabase()
   const agent = manualAgent()
   await using engine = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })

@@ -5,13 +5,13 @@ import { systemClock } from '@verbatim/core/server'
 import type { EventLog } from '@verbatim/core/server'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { MongoClient } from 'mongodb'
+import { createGate } from '@verbatim/core/testing'
+import type { Gate } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent, turn } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
-import type { Gate } from '../support/gate.ts'
 
 /** A log whose appends wait at `gate` before they reach MongoDB. */
 function holdAppends(log: EventLog, gate: Gate): EventLog {

@@ -3,11 +3,11 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { lastSeqOf, textOf } from '@verbatim/core'
 import type { EventBatch, RunEvent } from '@verbatim/core'
+import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, answerFrom, followAll, followBatches, waitOptions, startRun } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
 
 const words = Array.from({ length: 40 }, (_, at) => `word${at} `)

@@ -4,13 +4,22 @@ import type { RunRepository, Engine } from '@verbatim/core/server'
 import { systemClock } from '@verbatim/core/server'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { MongoClient, MongoNetworkError } from 'mongodb'
+import { createGate } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { lapseLeases, openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
-import { echoAgent, ended, history, holdEnds, names, promptsOf, queueOf, settled, start } from '../support/queue.ts'
-
-const fast = { ...shortLeases, recoveryMs: 50 }
+import {
+  echoAgent,
+  ended,
+  fastLeases,
+  history,
+  holdEnds,
+  names,
+  promptsOf,
+  queueOf,
+  settled,
+  start,
+} from '../support/queue.ts'
 
 /**
  * A repository of a process that dies right after `step` was committed: its answer never comes. The one that dies with a
@@ -35,28 +44,28 @@ function dyingAfter(repository: RunRepository, step: 'finishRun' | 'claimExpired
 }
 
 describe('a restart', () => {
-  it('with ten prompts that wait asks them in order afterwards', async () => {
+  it('after a restart ten queued prompts are asked in their order', async () => {
     await using database = await openDatabase()
     const gate = createGate()
-    const first = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    const first = openEngine(database, { agents: [echoAgent({ gate })], options: fastLeases })
     await start(first, 'first')
     await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
     for (const prompt of names(10)) await start(first, prompt, { whenBusy: 'queue' })
     await first.close()
     const agent = echoAgent()
-    await using second = openEngine(database, { agents: [agent], options: fast })
+    await using second = openEngine(database, { agents: [agent], options: fastLeases })
     const { runs, messages } = await settled(second, database)
     expect(promptsOf(messages)).toEqual(['first', ...names(10)])
     expect(agent.asked).toEqual(names(10))
     expect(runs.map((run) => run.status).toReversed()).toEqual(['interrupted', ...names(10).map(() => 'completed')])
   })
 
-  it('in the middle of the queue, again and again, loses and doubles none', async () => {
+  it('restarts in the middle of the queue lose no prompt and double none', async () => {
     await using database = await openDatabase()
     const asked: string[] = []
     const open = () => {
       const agent = echoAgent()
-      const engine = openEngine(database, { agents: [agent], options: fast })
+      const engine = openEngine(database, { agents: [agent], options: fastLeases })
       return { engine, close: () => engine.close().then(() => asked.push(...agent.asked)) }
     }
     let process = open()
@@ -75,41 +84,44 @@ describe('a restart', () => {
 })
 
 describe('a process that dies', () => {
-  it.each(['finishRun', 'claimExpiredLease'] as const)('right after %s leaves the queue to others', async (step) => {
-    await using database = await openDatabase()
-    const gate = createGate()
-    const { deadRepository, died } = dyingAfter(database.storage.runRepository, step)
-    const slow = step === 'claimExpiredLease' ? {} : { recoveryMs: 60_000 } // it does nothing else before it is closed
-    const dying = openEngine(database, {
-      agents: [echoAgent({ gate })],
-      options: { ...fast, ...slow },
-      wrap: () => ({ runRepository: deadRepository }),
-    })
-    const first = await start(dying, 'first')
-    for (const prompt of names(3)) await start(dying, prompt, { whenBusy: 'queue' })
-    gate.open()
-    await followAll(dying, first.id)
-    if (step === 'claimExpiredLease') await lapseLeases(database)
-    await died
-    const closing = dying.close()
-    await lapseLeases(database)
-    const agent = echoAgent()
-    await using other = openEngine(database, { agents: [agent], options: fast })
-    const { runs, messages } = await settled(other, database)
-    await closing
-    expect(promptsOf(messages)).toEqual(['first', ...names(3)])
-    expect(runs.map((run) => run.status)).toEqual(runs.map(() => 'completed'))
-    // A run that has only begun is asked where it is taken over.
-    expect(agent.asked).toEqual(names(3))
-  })
+  it.each(['finishRun', 'claimExpiredLease'] as const)(
+    'a process that dies right after %s leaves the queue to other processes',
+    async (step) => {
+      await using database = await openDatabase()
+      const gate = createGate()
+      const { deadRepository, died } = dyingAfter(database.storage.runRepository, step)
+      const slow = step === 'claimExpiredLease' ? {} : { recoveryMs: 60_000 } // it does nothing else before it is closed
+      const dying = openEngine(database, {
+        agents: [echoAgent({ gate })],
+        options: { ...fastLeases, ...slow },
+        wrap: () => ({ runRepository: deadRepository }),
+      })
+      const first = await start(dying, 'first')
+      for (const prompt of names(3)) await start(dying, prompt, { whenBusy: 'queue' })
+      gate.open()
+      await followAll(dying, first.id)
+      if (step === 'claimExpiredLease') await lapseLeases(database)
+      await died
+      const closing = dying.close()
+      await lapseLeases(database)
+      const agent = echoAgent()
+      await using other = openEngine(database, { agents: [agent], options: fastLeases })
+      const { runs, messages } = await settled(other, database)
+      await closing
+      expect(promptsOf(messages)).toEqual(['first', ...names(3)])
+      expect(runs.map((run) => run.status)).toEqual(runs.map(() => 'completed'))
+      // A run that has only begun is asked where it is taken over.
+      expect(agent.asked).toEqual(names(3))
+    },
+  )
 
-  it('is not told from a slow one: a run that both drive is answered once', async () => {
+  it('a run that two processes drive is answered once', async () => {
     await using database = await openDatabase()
     const [gate, ends] = [createGate(), createGate()]
     const [here, there] = [echoAgent({ gate }), echoAgent()]
     await using slow = openEngine(database, {
       agents: [here],
-      options: { ...fast, recoveryMs: 60_000 },
+      options: { ...fastLeases, recoveryMs: 60_000 },
       wrap: (ports) => holdEnds(ports, ends),
     })
     const first = await start(slow, 'first')
@@ -117,7 +129,7 @@ describe('a process that dies', () => {
     gate.open()
     await ended(slow, first)
     await lapseLeases(database)
-    await using other = openEngine(database, { agents: [there], options: fast })
+    await using other = openEngine(database, { agents: [there], options: fastLeases })
     const events = await followAll(other, second.id)
     expect(events.map((event) => event.type).slice(0, 3)).toEqual(['run_queued', 'run_started', 'run_resumed'])
     ends.open()
@@ -130,45 +142,50 @@ describe('a process that dies', () => {
 })
 
 describe('a step that is repeated because its answer was lost', () => {
-  it.each([0, 1])('is the same step, whatever half of the commits seem to fail (%i)', async (parity) => {
-    await using database = await openDatabase()
-    await using lossy = await openLossyClient(database.databaseName)
-    const gate = createGate()
-    const agent = echoAgent({ gate })
-    // Nobody looks for runs that were left behind: what the lost answer would have said must be found out.
-    const options = { ...shortLeases, recoveryMs: 60_000 }
-    await using engine = openEngine(database, { agents: [agent], options, wrap: () => lossy.storage })
-    lossy.loseCommits((count) => count % 2 === parity)
-    const first = await start(engine, 'first')
-    const second = await start(engine, 'second', { whenBusy: 'queue' })
-    const third = await start(engine, 'third', { whenBusy: 'queue' })
-    expect([first.status, second.status, third.status]).toEqual(['running', 'queued', 'queued'])
-    expect(await queueOf(database)).toEqual([second.id, third.id])
-    expect(await engine.runs.cancel(ada, third.id)).toMatchObject({ status: 'cancelled', hadEnded: false })
-    const fourth = await start(engine, 'fourth', { whenBusy: 'queue' })
-    gate.open()
-    await followAll(engine, fourth.id)
-    gate.shut()
-    await start(engine, 'fifth')
-    await vi.waitFor(() => expect(agent.asked).toHaveLength(4), waitOptions)
-    await start(engine, 'sixth', { whenBusy: 'queue' })
-    const last = await start(engine, 'instead', { whenBusy: 'replace' })
-    await vi.waitFor(() => expect(agent.asked).toHaveLength(5), waitOptions)
-    gate.open()
-    await followAll(engine, last.id)
-    const { messages } = await settled(engine, database)
-    expect(promptsOf(messages)).toEqual(['first', 'second', 'fourth', 'fifth', 'instead'])
-    expect(agent.asked).toEqual(promptsOf(messages))
-    expect(messages.map((message) => message.status).filter((status) => status !== 'completed')).toEqual(['cancelled'])
-    expect(lossy.lost()).toBeGreaterThan(6)
-  })
+  it.each([0, 1])(
+    'a step that is repeated after a lost answer is the same step, whatever half of the commits seem to fail (%i)',
+    async (parity) => {
+      await using database = await openDatabase()
+      await using lossy = await openLossyClient(database.databaseName)
+      const gate = createGate()
+      const agent = echoAgent({ gate })
+      // Nobody looks for runs that were left behind: what the lost answer would have said must be found out.
+      const options = { ...shortLeases, recoveryMs: 60_000 }
+      await using engine = openEngine(database, { agents: [agent], options, wrap: () => lossy.storage })
+      lossy.loseCommits((count) => count % 2 === parity)
+      const first = await start(engine, 'first')
+      const second = await start(engine, 'second', { whenBusy: 'queue' })
+      const third = await start(engine, 'third', { whenBusy: 'queue' })
+      expect([first.status, second.status, third.status]).toEqual(['running', 'queued', 'queued'])
+      expect(await queueOf(database)).toEqual([second.id, third.id])
+      expect(await engine.runs.cancel(ada, third.id)).toMatchObject({ status: 'cancelled', hadEnded: false })
+      const fourth = await start(engine, 'fourth', { whenBusy: 'queue' })
+      gate.open()
+      await followAll(engine, fourth.id)
+      gate.shut()
+      await start(engine, 'fifth')
+      await vi.waitFor(() => expect(agent.asked).toHaveLength(4), waitOptions)
+      await start(engine, 'sixth', { whenBusy: 'queue' })
+      const last = await start(engine, 'instead', { whenBusy: 'replace' })
+      await vi.waitFor(() => expect(agent.asked).toHaveLength(5), waitOptions)
+      gate.open()
+      await followAll(engine, last.id)
+      const { messages } = await settled(engine, database)
+      expect(promptsOf(messages)).toEqual(['first', 'second', 'fourth', 'fifth', 'instead'])
+      expect(agent.asked).toEqual(promptsOf(messages))
+      expect(messages.map((message) => message.status).filter((status) => status !== 'completed')).toEqual([
+        'cancelled',
+      ])
+      expect(lossy.lost()).toBeGreaterThan(6)
+    },
+  )
 
-  it('does not take a run for its own that has had its turn meanwhile', async () => {
+  it('a start that is repeated does not return a later run as its own', async () => {
     await using database = await openDatabase()
     await using lossy = await openLossyClient(database.databaseName)
     const [gate, answers] = [createGate(), createGate()]
     const agent = echoAgent({ gate })
-    await using engine = openEngine(database, { agents: [agent], options: fast, wrap: () => lossy.storage })
+    await using engine = openEngine(database, { agents: [agent], options: fastLeases, wrap: () => lossy.storage })
     const first = await start(engine, 'first')
     let commits = 0
     lossy.loseCommits(async () => {
@@ -193,10 +210,10 @@ describe('a step that is repeated because its answer was lost', () => {
 })
 
 describe('a retry', () => {
-  it('waits for nobody, and there is none of a prompt that was never asked', async () => {
+  it('a retry does not wait, and a prompt that was never asked has none', async () => {
     await using database = await openDatabase()
     const gate = createGate()
-    await using engine = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    await using engine = openEngine(database, { agents: [echoAgent({ gate })], options: fastLeases })
     const first = await start(engine, 'first')
     const second = await start(engine, 'second', { whenBusy: 'queue' })
     const retry = (runId: string) => engine.runs.retry(ada, { runId, newRunId: crypto.randomUUID() })
@@ -211,7 +228,7 @@ describe('a retry', () => {
 })
 
 describe('a process that is stopping', () => {
-  it('begins no run that waits; another does, at once', async () => {
+  it('a process that drains starts no queued run, and another process starts it at once', async () => {
     await using database = await openDatabase()
     const gate = createGate()
     const [here, there] = [echoAgent({ gate }), echoAgent()]
@@ -235,27 +252,27 @@ describe('a process that is stopping', () => {
     await stopping.close()
   })
 
-  it('hands over what still runs, and what waits behind it', async () => {
+  it('a process that drains releases its run and the queue behind it', async () => {
     await using database = await openDatabase()
     const gate = createGate()
-    const stopping = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    const stopping = openEngine(database, { agents: [echoAgent({ gate })], options: fastLeases })
     await start(stopping, 'first')
     for (const prompt of names(3)) await start(stopping, prompt, { whenBusy: 'queue' })
     await stopping.drain({ graceMs: 1 })
     await stopping.close()
-    await using other = openEngine(database, { agents: [echoAgent()], options: fast })
+    await using other = openEngine(database, { agents: [echoAgent()], options: fastLeases })
     const { messages } = await settled(other, database)
     expect(promptsOf(messages)).toEqual(['first', ...names(3)])
   })
 })
 
 describe('a run of an agent that this process lacks', () => {
-  it('is left to a process that has it', async () => {
+  it('a queued run whose agent is unknown to a process is left to a process that has the agent', async () => {
     await using database = await openDatabase()
     const gate = createGate()
     const [common, special] = [echoAgent({ gate }), echoAgent({ id: 'special' })]
-    await using lacking = openEngine(database, { agents: [common], options: fast })
-    await using having = openEngine(database, { agents: [common, special], options: fast })
+    await using lacking = openEngine(database, { agents: [common], options: fastLeases })
+    await using having = openEngine(database, { agents: [common, special], options: fastLeases })
     await start(lacking, 'first')
     const run = await startWith(having, 'special')
     gate.open()
@@ -264,13 +281,13 @@ describe('a run of an agent that this process lacks', () => {
     expect(special.asked).toEqual(['for special'])
   })
 
-  it('ends as failed when no process has it', async () => {
+  it('a queued run whose agent is unknown to every process fails', async () => {
     await using database = await openDatabase()
     const gate = createGate()
     const common = echoAgent({ gate })
-    await using lacking = openEngine(database, { agents: [common], options: fast })
+    await using lacking = openEngine(database, { agents: [common], options: fastLeases })
     const first = await start(lacking, 'first')
-    const having = openEngine(database, { agents: [common, echoAgent({ id: 'special' })], options: fast })
+    const having = openEngine(database, { agents: [common, echoAgent({ id: 'special' })], options: fastLeases })
     const run = await startWith(having, 'special')
     await having.close()
     await start(lacking, 'goes on', { whenBusy: 'queue' })
@@ -285,7 +302,7 @@ describe('a run of an agent that this process lacks', () => {
 })
 
 describe('the cost of a turn', () => {
-  it('is two transactions of the same commands, whatever it says about waiting and however long the session is', async () => {
+  it('a turn costs two transactions of the same commands, whatever its policy and however long the session is', async () => {
     await using database = await openDatabase()
     await using counted = await openLossyClient(database.databaseName)
     await using engine = openEngine(database, {

@@ -3,17 +3,19 @@ import { textOf } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
+import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
-import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, answerFrom, followAll, followBatches, waitOptions } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
 import {
   echoAgent,
   ended,
+  fastLeases,
   history,
   holdEnds,
   names,
+  openBusy,
   promptsOf,
   queueOf,
   sessionId,
@@ -22,31 +24,8 @@ import {
   startConcurrently,
 } from '../support/queue.ts'
 
-const fast = { ...shortLeases, recoveryMs: 50 }
-
-/** One engine whose agent waits in the middle of its first answer. */
-async function openBusy(options = {}) {
-  const database = await openDatabase()
-  const gate = createGate()
-  const agent = echoAgent({ gate })
-  const engine = openEngine(database, { agents: [agent], options: { ...fast, ...options } })
-  const first = await start(engine, 'first')
-  await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
-  return {
-    database,
-    gate,
-    agent,
-    engine,
-    first,
-    async [Symbol.asyncDispose]() {
-      await engine.close()
-      await database[Symbol.asyncDispose]()
-    },
-  }
-}
-
 describe('a prompt that may wait', () => {
-  it('begins at once in a session that is idle, like any other', async () => {
+  it('a prompt that may wait starts at once in an idle session', async () => {
     await using database = await openDatabase()
     await using engine = openEngine(database, { agents: [echoAgent()] })
     const run = await start(engine, 'hello', { whenBusy: 'queue' })
@@ -57,7 +36,7 @@ describe('a prompt that may wait', () => {
     await settled(engine, database)
   })
 
-  it('is stored as queued, with no message yet, and its turn comes when the run before has ended', async () => {
+  it('a queued prompt has no message yet, and its turn comes when the run before it has ended', async () => {
     await using busy = await openBusy()
     const run = await start(busy.engine, 'second', { whenBusy: 'queue' })
     expect(run).toMatchObject({ status: 'queued', lastSeq: null, endedAt: null })
@@ -72,7 +51,7 @@ describe('a prompt that may wait', () => {
     await expectIdle(busy.engine)
   })
 
-  it('waits its turn behind nine others', async () => {
+  it('a queued prompt waits its turn after nine others', async () => {
     await using busy = await openBusy()
     const prompts = names(10)
     for (const prompt of prompts) await start(busy.engine, prompt, { whenBusy: 'queue' })
@@ -82,10 +61,10 @@ describe('a prompt that may wait', () => {
     expect(busy.agent.asked).toEqual(['first', ...prompts])
   })
 
-  it('keeps its place among 32 that come at once from three processes', async () => {
+  it('queued prompts keep their places when 32 come at once from three processes', async () => {
     await using database = await openDatabase()
     const gate = createGate()
-    const options = { ...fast, maxQueuedRuns: 40 }
+    const options = { ...fastLeases, maxQueuedRuns: 40 }
     // Each with a storage of its own, as processes have: what they share is the database.
     const { client, databaseName } = database
     const wrap = () => createMongoStorage({ client, databaseName, clock: systemClock })
@@ -110,7 +89,7 @@ describe('a prompt that may wait', () => {
 })
 
 describe('the queue', () => {
-  it('holds as many as it may and refuses the next, until one has ended', async () => {
+  it('a queue that is full refuses the next prompt until a run has ended', async () => {
     await using busy = await openBusy({ maxQueuedRuns: 3 })
     for (const prompt of names(3)) await start(busy.engine, prompt, { whenBusy: 'queue' })
     await expect(start(busy.engine, 'too many', { whenBusy: 'queue' })).rejects.toMatchObject({
@@ -124,7 +103,7 @@ describe('the queue', () => {
     expect(promptsOf(messages)).toEqual(['first', ...names(3), 'room again'])
   })
 
-  it('never holds more, however many come at once', async () => {
+  it('a queue never holds more than its bound, however many prompts come at once', async () => {
     await using busy = await openBusy()
     const outcomes = await Promise.allSettled(
       names(32).map((prompt) => startConcurrently(busy.engine, prompt, { whenBusy: 'queue' })),
@@ -137,7 +116,7 @@ describe('the queue', () => {
     expect(messages).toHaveLength(22)
   })
 
-  it('is not overtaken by a start that will not wait, nor by an appended message', async () => {
+  it('neither a start that does not wait nor an appended message overtakes the queue', async () => {
     await using busy = await openBusy()
     await start(busy.engine, 'second', { whenBusy: 'queue' })
     const inFront = { code: 'SESSION_BUSY', data: { activeRunId: busy.first.id } }
@@ -149,12 +128,12 @@ describe('the queue', () => {
     expect(promptsOf(messages)).toEqual(['first', 'second'])
   })
 
-  it('is not overtaken at the end of a run: the session goes to the next run in the same step', async () => {
+  it('no start overtakes the queue at the end of a run, because the next run is promoted in the same step', async () => {
     await using database = await openDatabase()
     const [gate, ends] = [createGate(), createGate()]
     await using engine = openEngine(database, {
       agents: [echoAgent({ gate })],
-      options: fast,
+      options: fastLeases,
       wrap: (ports) => holdEnds(ports, ends),
     })
     const first = await start(engine, 'first')
@@ -172,11 +151,11 @@ describe('the queue', () => {
     expect(promptsOf(messages)).toEqual(['first', 'second', 'third'])
   })
 
-  it('is not overtaken by anybody of a crowd that tries all the time', async () => {
+  it('no start of a crowd that tries all the time overtakes the queue', async () => {
     await using database = await openDatabase()
     const agent = echoAgent()
-    await using engine = openEngine(database, { agents: [agent], options: { ...fast, maxQueuedRuns: 20 } })
-    await using other = openEngine(database, { agents: [agent], options: fast })
+    await using engine = openEngine(database, { agents: [agent], options: { ...fastLeases, maxQueuedRuns: 20 } })
+    await using other = openEngine(database, { agents: [agent], options: fastLeases })
     const waiting: Run[] = []
     const jumps: { runId: string; behind: number }[] = []
     let isOver = false
@@ -204,9 +183,9 @@ describe('the queue', () => {
 })
 
 describe('following a queued run', () => {
-  it('from before it is started to its end shows all of it, here and at another process', async () => {
+  it('a follow of a queued run shows all of it, from before its start to its end, on any process', async () => {
     await using busy = await openBusy()
-    await using other = openEngine(busy.database, { agents: [busy.agent], options: fast })
+    await using other = openEngine(busy.database, { agents: [busy.agent], options: fastLeases })
     const runId = crypto.randomUUID()
     const following = [followAll(busy.engine, runId), followAll(other, runId)]
     await start(busy.engine, 'second', { whenBusy: 'queue', runId: runId })
@@ -221,7 +200,7 @@ describe('following a queued run', () => {
     expect(here?.map((event) => event.type).slice(0, 3)).toEqual(['run_queued', 'run_started', 'message_start'])
   })
 
-  it('keeps its cursors when its events are archived', async () => {
+  it('the cursors of a queued run stay valid when its events are archived', async () => {
     await using busy = await openBusy({ archiveDelayMs: 1 })
     const run = await start(busy.engine, 'second', { whenBusy: 'queue' })
     busy.gate.open()
@@ -235,7 +214,7 @@ describe('following a queued run', () => {
 })
 
 describe('a start that is repeated', () => {
-  it('is the same run while it waits, while it runs and afterwards, whatever it says about waiting', async () => {
+  it('a start that is repeated is the same run while it waits, while it runs and afterwards', async () => {
     await using busy = await openBusy()
     const run = await start(busy.engine, 'second', { whenBusy: 'queue' })
     for (const whenBusy of ['queue', 'reject', 'replace', undefined] as const) {
@@ -252,9 +231,9 @@ describe('a start that is repeated', () => {
     expect(promptsOf(messages)).toEqual(['first', 'second'])
   })
 
-  it('by eight at once is one place in the queue', async () => {
+  it('a start that is repeated eight times at once is one place in the queue', async () => {
     await using busy = await openBusy()
-    await using other = openEngine(busy.database, { agents: [busy.agent], options: fast })
+    await using other = openEngine(busy.database, { agents: [busy.agent], options: fastLeases })
     const runId = crypto.randomUUID()
     const cores = [busy.engine, other]
     const runs = await Promise.all(
@@ -268,9 +247,9 @@ describe('a start that is repeated', () => {
 })
 
 describe('cancelling a run that waits', () => {
-  it('ends it at the next seq without a message, for its followers too, and the queue goes on', async () => {
+  it('a cancel of a queued run ends it at the next seq without a message, and the queue goes on', async () => {
     await using busy = await openBusy()
-    await using other = openEngine(busy.database, { agents: [busy.agent], options: fast })
+    await using other = openEngine(busy.database, { agents: [busy.agent], options: fastLeases })
     const runs = []
     for (const prompt of names(3)) runs.push(await start(busy.engine, prompt, { whenBusy: 'queue' }))
     const runId = runs[1]?.id ?? ''
@@ -292,13 +271,13 @@ describe('cancelling a run that waits', () => {
     })
   })
 
-  it('is the cancelling of a running one as soon as the run before has ended, even before its process learns of it', async () => {
+  it('a cancel of a promoted run cancels a running run, even before its process learns of it', async () => {
     await using database = await openDatabase()
     const [gate, ends] = [createGate(), createGate()]
     const agent = echoAgent({ gate })
     await using engine = openEngine(database, {
       agents: [agent],
-      options: fast,
+      options: fastLeases,
       wrap: (ports) => holdEnds(ports, ends),
     })
     const first = await start(engine, 'first')
@@ -321,11 +300,11 @@ describe('cancelling a run that waits', () => {
     expect(messages.map(({ status }) => status).filter((status) => status !== 'completed')).toEqual(['cancelled'])
   })
 
-  it('at the moment when its turn comes has one outcome', async () => {
+  it('a cancel at the moment of the promotion has one outcome', async () => {
     await using database = await openDatabase()
     const agent = echoAgent()
     // A start in a busy session may be faster than an answer: nothing is refused here.
-    const options = { ...fast, maxQueuedRuns: 100 }
+    const options = { ...fastLeases, maxQueuedRuns: 100 }
     await using engine = openEngine(database, { agents: [agent], options })
     await using other = openEngine(database, { agents: [agent], options })
     const outcomes = new Map<string, { status: string; hasStarted: boolean }>()

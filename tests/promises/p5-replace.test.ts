@@ -1,16 +1,18 @@
 /** P5, `whenBusy: "replace"`: all before it are cancelled, durably; what was said is kept; the last to come is the one that stays. */
 import { isTerminalStatus, textOf } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
+import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
-import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, answerFrom, answerMessage, followAll, waitOptions } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
 import {
   echoAgent,
   ended,
+  fastLeases,
   history,
   holdEnds,
   names,
+  openBusy,
   promptsOf,
   queueOf,
   sessionId,
@@ -18,30 +20,6 @@ import {
   start,
   startConcurrently,
 } from '../support/queue.ts'
-
-const fast = { ...shortLeases, recoveryMs: 50 }
-
-/** Two engines whose agents say the beginning of an answer and then wait. */
-async function openBusy() {
-  const database = await openDatabase()
-  const gate = createGate()
-  const agent = echoAgent({ gate })
-  const here = openEngine(database, { agents: [agent], options: fast })
-  const there = openEngine(database, { agents: [agent], options: fast })
-  const first = await start(here, 'first')
-  await vi.waitFor(() => expect(here.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
-  return {
-    database,
-    gate,
-    here,
-    there,
-    first,
-    async [Symbol.asyncDispose]() {
-      await Promise.all([here.close(), there.close()])
-      await database[Symbol.asyncDispose]()
-    },
-  }
-}
 
 /** Resolves when all runs of the session but one have ended: the intents to cancel have arrived. */
 async function oneIsLeft(engine: Engine): Promise<void> {
@@ -52,70 +30,73 @@ async function oneIsLeft(engine: Engine): Promise<void> {
 }
 
 describe('a prompt that replaces', () => {
-  it('an idle session is a prompt like any other', async () => {
+  it('a prompt that replaces starts at once in an idle session', async () => {
     await using database = await openDatabase()
     await using engine = openEngine(database, { agents: [echoAgent()] })
     expect((await start(engine, 'hello', { whenBusy: 'replace' })).status).toBe('running')
     expect(promptsOf((await settled(engine, database)).messages)).toEqual(['hello'])
   })
 
-  it.each(['here', 'there'] as const)('the active run cancels it and comes next, asked %s', async (where) => {
-    await using busy = await openBusy()
-    const run = await start(busy[where], 'instead', { whenBusy: 'replace' })
-    expect(run.status).toBe('queued')
-    const events = await followAll(busy.there, busy.first.id)
-    expect(events.at(-1)?.type).toBe('run_cancelled')
-    expect(answerFrom(events)).toMatchObject({ status: 'cancelled', messageId: busy.first.messageId })
-    const partial = await answerMessage(busy.here, busy.first.id)
-    expect([partial.status, textOf(partial.content)]).toEqual(['cancelled', 're: '])
-    busy.gate.open()
-    expect(answerFrom(await followAll(busy.there, run.id)).status).toBe('completed')
-    const { messages } = await settled(busy.here, busy.database)
-    expect(promptsOf(messages)).toEqual(['first', 'instead'])
-  })
+  it.each(['engine', 'other'] as const)(
+    'a prompt that replaces the active run cancels it and comes next, asked on the %s engine',
+    async (where) => {
+      await using busy = await openBusy({ engines: 2 })
+      const run = await start(busy[where], 'instead', { whenBusy: 'replace' })
+      expect(run.status).toBe('queued')
+      const events = await followAll(busy.other, busy.first.id)
+      expect(events.at(-1)?.type).toBe('run_cancelled')
+      expect(answerFrom(events)).toMatchObject({ status: 'cancelled', messageId: busy.first.messageId })
+      const partial = await answerMessage(busy.engine, busy.first.id)
+      expect([partial.status, textOf(partial.content)]).toEqual(['cancelled', 're: '])
+      busy.gate.open()
+      expect(answerFrom(await followAll(busy.other, run.id)).status).toBe('completed')
+      const { messages } = await settled(busy.engine, busy.database)
+      expect(promptsOf(messages)).toEqual(['first', 'instead'])
+    },
+  )
 
-  it('replaces the prompts that wait as well, and they were never asked', async () => {
-    await using busy = await openBusy()
+  it('a prompt that replaces cancels the queued prompts, which are never asked', async () => {
+    await using busy = await openBusy({ engines: 2 })
     const waiting = []
-    for (const prompt of names(3)) waiting.push(await start(busy.here, prompt, { whenBusy: 'queue' }))
-    const following = waiting.map((run) => followAll(busy.there, run.id))
-    await start(busy.here, 'instead', { whenBusy: 'replace' })
+    for (const prompt of names(3)) waiting.push(await start(busy.engine, prompt, { whenBusy: 'queue' }))
+    const following = waiting.map((run) => followAll(busy.other, run.id))
+    await start(busy.engine, 'instead', { whenBusy: 'replace' })
     for (const events of await Promise.all(following)) {
       expect(events.map((event) => event.type)).toEqual(['run_queued', 'run_cancelled'])
     }
-    const last = await start(busy.here, 'and then', { whenBusy: 'queue' })
+    const last = await start(busy.engine, 'and then', { whenBusy: 'queue' })
     busy.gate.open()
-    await followAll(busy.here, last.id)
-    const { messages } = await settled(busy.here, busy.database)
+    await followAll(busy.engine, last.id)
+    const { messages } = await settled(busy.engine, busy.database)
     expect(promptsOf(messages)).toEqual(['first', 'instead', 'and then'])
   })
 
-  it('is itself replaced by the next: of two at once one is left', async () => {
-    await using busy = await openBusy()
+  it('of two prompts that replace at once one is left', async () => {
+    await using busy = await openBusy({ engines: 2 })
     const runs = await Promise.all([
-      startConcurrently(busy.here, 'one', { whenBusy: 'replace' }),
-      startConcurrently(busy.there, 'two', { whenBusy: 'replace' }),
+      startConcurrently(busy.engine, 'one', { whenBusy: 'replace' }),
+      startConcurrently(busy.other, 'two', { whenBusy: 'replace' }),
     ])
-    await oneIsLeft(busy.here)
+    await oneIsLeft(busy.engine)
     busy.gate.open()
-    const { messages } = await settled(busy.here, busy.database)
-    const ends = await Promise.all(runs.map(async (run) => (await busy.here.runs.get(ada, run.id)).status))
+    const { messages } = await settled(busy.engine, busy.database)
+    const ends = await Promise.all(runs.map(async (run) => (await busy.engine.runs.get(ada, run.id)).status))
     expect(ends.toSorted()).toEqual(['cancelled', 'completed'])
     expect(promptsOf(messages).at(-1)).toBe(ends[0] === 'completed' ? 'one' : 'two')
-    expect((await busy.here.runs.get(ada, busy.first.id)).status).toBe('cancelled')
+    expect((await busy.engine.runs.get(ada, busy.first.id)).status).toBe('cancelled')
   })
 
-  it('leaves one of sixteen at once, and every run ends', async () => {
-    await using busy = await openBusy()
+  it('of sixteen prompts that replace at once one is left, and every run ends', async () => {
+    await using busy = await openBusy({ engines: 2 })
     const runs = await Promise.all(
       names(16).map((prompt, at) =>
-        startConcurrently(at % 2 ? busy.here : busy.there, prompt, { whenBusy: 'replace' }),
+        startConcurrently(at % 2 ? busy.engine : busy.other, prompt, { whenBusy: 'replace' }),
       ),
     )
-    await oneIsLeft(busy.here)
+    await oneIsLeft(busy.engine)
     busy.gate.open()
-    const { messages } = await settled(busy.here, busy.database)
-    const ends = await Promise.all(runs.map(async (run) => await busy.here.runs.get(ada, run.id)))
+    const { messages } = await settled(busy.engine, busy.database)
+    const ends = await Promise.all(runs.map(async (run) => await busy.engine.runs.get(ada, run.id)))
     expect(ends.filter((run) => run.status === 'completed')).toHaveLength(1)
     expect(messages.at(-1)?.status).toBe('completed')
     // The others that are in the history were begun and stopped; those that were not left nothing.
@@ -125,12 +106,12 @@ describe('a prompt that replaces', () => {
     }
   })
 
-  it('stops a run that was promoted and that its process does not know of yet', async () => {
+  it('a prompt that replaces stops a promoted run that its process does not know of yet', async () => {
     await using database = await openDatabase()
     const [gate, ends] = [createGate(), createGate()]
     await using engine = openEngine(database, {
       agents: [echoAgent({ gate })],
-      options: fast,
+      options: fastLeases,
       wrap: (ports) => holdEnds(ports, ends),
     })
     const first = await start(engine, 'first')
@@ -149,13 +130,13 @@ describe('a prompt that replaces', () => {
     for (const run of [second, third]) expect((await engine.runs.get(ada, run.id)).status).toBe('cancelled')
   })
 
-  it('holds when the process of the active run is gone: what was stored is kept, and the prompt is asked', async () => {
+  it('a prompt that replaces the run of a lost process is asked, and the stored part is kept', async () => {
     await using database = await openDatabase()
     const gate = createGate()
-    const dying = openEngine(database, { agents: [echoAgent({ gate })], options: fast })
+    const dying = openEngine(database, { agents: [echoAgent({ gate })], options: fastLeases })
     await start(dying, 'first')
     await vi.waitFor(() => expect(dying.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
-    await using other = openEngine(database, { agents: [echoAgent()], options: fast })
+    await using other = openEngine(database, { agents: [echoAgent()], options: fastLeases })
     const [run] = await Promise.all([start(other, 'instead', { whenBusy: 'replace' }), dying.close()])
     expect(answerFrom(await followAll(other, run.id)).status).toBe('completed')
     const { messages } = await settled(other, database)
@@ -163,14 +144,14 @@ describe('a prompt that replaces', () => {
     expect(textOf(messages[1]?.content ?? [])).toBe('re: ')
   })
 
-  it('changes nothing when it is repeated', async () => {
-    await using busy = await openBusy()
-    const run = await start(busy.here, 'instead', { whenBusy: 'replace' })
+  it('a prompt that replaces changes nothing when it is repeated', async () => {
+    await using busy = await openBusy({ engines: 2 })
+    const run = await start(busy.engine, 'instead', { whenBusy: 'replace' })
     busy.gate.open()
-    await followAll(busy.here, run.id)
-    const after = await start(busy.here, 'goes on', { whenBusy: 'queue' })
-    await start(busy.there, 'instead', { whenBusy: 'replace', runId: run.id })
-    expect(answerFrom(await followAll(busy.here, after.id)).status).toBe('completed')
-    expect(promptsOf(await history(busy.here))).toEqual(['first', 'instead', 'goes on'])
+    await followAll(busy.engine, run.id)
+    const after = await start(busy.engine, 'goes on', { whenBusy: 'queue' })
+    await start(busy.other, 'instead', { whenBusy: 'replace', runId: run.id })
+    expect(answerFrom(await followAll(busy.engine, after.id)).status).toBe('completed')
+    expect(promptsOf(await history(busy.engine))).toEqual(['first', 'instead', 'goes on'])
   })
 })

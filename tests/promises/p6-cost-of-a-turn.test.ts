@@ -4,11 +4,11 @@ import { createEngine, systemClock } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
 import { BSON, MongoClient } from 'mongodb'
 import type { CommandStartedEvent, CommandSucceededEvent, Db } from 'mongodb'
+import { createGate } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { answerOf, scriptAgent } from '../support/agents.ts'
 import { openDatabase } from '../support/engine.ts'
 import { ada, answerFrom, followAll, startRun, waitOptions } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
 import { expectIdle } from '../support/leaks.ts'
 import { echoAgent, start } from '../support/queue.ts'
 
@@ -25,7 +25,7 @@ interface Cost {
 }
 
 describe('the cost of a turn', () => {
-  it('is the same at 10 and at 10,000 stored messages', async () => {
+  it('a turn costs the same at 10 and at 10,000 stored messages', async () => {
     const short = await costOfTurn(10)
     const long = await costOfTurn(10_000)
     expect(Object.keys(short.commands)).toContain('commitTransaction')
@@ -33,19 +33,19 @@ describe('the cost of a turn', () => {
     expect(long).toEqual(short)
   }, 120_000)
 
-  it('is the same for a page of history and a list of sessions', async () => {
+  it('a page of history and a list of sessions cost the same at any length', async () => {
     const short = await costOfReading(10)
     const long = await costOfReading(10_000)
     expect(short.docsExamined).toBeGreaterThan(0)
     expect(long).toEqual(short)
   }, 120_000)
 
-  it('grows only with the window: a turn examines no more than the window and what it writes itself', async () => {
+  it('a turn examines no more than its window and what it writes', async () => {
     const cost = await costOfTurn(1_000)
     expect(cost.docsExamined).toBeLessThan(maxHistoryMessages + 20)
   }, 120_000)
 
-  it('is four transactions for two turns of which one waited', async () => {
+  it('two turns of which one waited cost four transactions', async () => {
     expect(await transactionsOfTwoTurns(10)).toEqual({
       findAndModify: 5,
       update: 4,

@@ -6,14 +6,13 @@ import { textOf, VerbatimError } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
 import type { Engine } from '@verbatim/core/server'
-import type { TestDatabase } from '@verbatim/core/testing'
+import type { Gate, TestDatabase } from '@verbatim/core/testing'
+import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { lapsingLeases, openDatabase, openEngine } from '../support/engine.ts'
 import type { EngineInput } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
-import type { Gate } from '../support/gate.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
 
 interface HeldInput extends EngineInput {
@@ -66,7 +65,7 @@ async function leaseMsOf(database: TestDatabase, runId: string): Promise<unknown
   return run?.['lease'].ms
 }
 
-it('a start that is stored after its caller was told UNAVAILABLE is answered, once', async () => {
+it('a start that is stored after its caller received UNAVAILABLE is answered once', async () => {
   await using database = await openDatabase()
   const gate = createGate()
   const agent = scriptAgent(answerOf(['Here']))
@@ -81,7 +80,7 @@ it('a start that is stored after its caller was told UNAVAILABLE is answered, on
   expect(engine.stats().runsStarted).toBe(1)
 })
 
-it('also when the caller does not come back, or comes back at another process', async () => {
+it('a late start is answered when its caller never comes back or comes back on another process', async () => {
   await using database = await openDatabase()
   const gate = createGate()
   const agents = [scriptAgent(answerOf(['Here']))]
@@ -144,7 +143,7 @@ it('a queued run whose promotion was not confirmed in time is answered when its 
   expect(await messagesOf(engine)).toEqual(['First', 'One', 'Second', 'Two'])
 })
 
-it('a process that stops hands over what was stored late', async () => {
+it('a process that stops releases a run that was stored late', async () => {
   await using database = await openDatabase()
   const gate = createGate()
   await using engine = openHeld(database, { gate, agents: [manualAgent()] })
@@ -156,7 +155,7 @@ it('a process that stops hands over what was stored late', async () => {
   expect(await leaseMsOf(database, runId)).toBe(0)
 })
 
-it('a process that stops hands over what a start still under way stores', async () => {
+it('a process that stops releases a run that a pending start still stores', async () => {
   await using database = await openDatabase()
   const gate = createGate()
   await using engine = openHeld(database, { gate, agents: [manualAgent()] })
@@ -169,7 +168,7 @@ it('a process that stops hands over what a start still under way stores', async 
   expect(await leaseMsOf(database, runId)).toBe(0)
 })
 
-it('a run that another process has taken over meanwhile is left to it', async () => {
+it('a late run that another process has taken over is left to that process', async () => {
   await using database = await openDatabase()
   const runs = database.client.db(database.databaseName).collection('runs')
   await using engine = openUnheard(database, async (proceed) => {
@@ -182,7 +181,7 @@ it('a run that another process has taken over meanwhile is left to it', async ()
   expect(engine.stats().runsStarted).toBe(0)
 })
 
-it('a process that stops does not wait for what never comes', async () => {
+it('a process that stops does not wait for a start that is never stored', async () => {
   await using database = await openDatabase()
   await using engine = openUnheard(database, () => Promise.resolve())
   await expect(startRun(engine)).rejects.toMatchObject({ code: 'UNAVAILABLE' })

@@ -1,8 +1,8 @@
 /** The id of a run's message is told to its caller as the run starts: whatever they make of it, the run ends (P3). */
+import { createGate } from '@verbatim/core/testing'
 import { expect, it } from 'vitest'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, followAll } from '../support/follow.ts'
-import { createGate } from '../support/gate.ts'
 import { echoAgent, sessionId, start } from '../support/queue.ts'
 
 it('a run ends, although the ids of its messages were used in another session', async () => {

@@ -1,13 +1,14 @@
 /** Sessions with prompts that wait: agents that answer what they were asked, and what every history must look like. */
 import { isTerminalStatus, textOf } from '@verbatim/core'
 import type { Message, Run, WhenBusy } from '@verbatim/core'
-import type { Agent, Engine, EnginePorts } from '@verbatim/core/server'
-import type { TestDatabase } from '@verbatim/core/testing'
+import type { Agent, Engine, EngineOptionsInput, EnginePorts } from '@verbatim/core/server'
+import { createGate } from '@verbatim/core/testing'
+import type { Gate, TestDatabase } from '@verbatim/core/testing'
 import { expect, vi } from 'vitest'
 import { answerOf, textDelta } from './agents.ts'
 import { askAgain } from './ask-again.ts'
+import { openDatabase, openEngine, shortLeases } from './engine.ts'
 import { ada, waitOptions } from './follow.ts'
-import type { Gate } from './gate.ts'
 
 export const sessionId = 'session-1'
 
@@ -31,6 +32,33 @@ export function echoAgent({ id = 'echo', gate }: { id?: string; gate?: Gate } = 
       await gate?.pass(signal)
       yield textDelta(prompt)
       yield* answerOf([]).slice(2)
+    },
+  }
+}
+
+export const fastLeases = { ...shortLeases, recoveryMs: 50 }
+
+/** One database with an engine or two, whose first answer waits in its middle. */
+export async function openBusy({ engines: count = 1, ...options }: EngineOptionsInput & { engines?: 1 | 2 } = {}) {
+  const database = await openDatabase()
+  const gate = createGate()
+  const agent = echoAgent({ gate })
+  const open = () => openEngine(database, { agents: [agent], options: { ...fastLeases, ...options } })
+  const engine = open()
+  const other = count === 2 ? open() : engine
+  const first = await start(engine, 'first')
+  await gate.reached()
+  await vi.waitFor(() => expect(engine.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
+  return {
+    database,
+    gate,
+    agent,
+    engine,
+    other,
+    first,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([engine.close(), other.close()])
+      await database[Symbol.asyncDispose]()
     },
   }
 }

@@ -1,6 +1,7 @@
 /** A prompt goes in, and what the provider says comes out: streamed, stored, and counted. */
 import { RunMetrics, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
+import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { json } from '@verbatim/test-kit/http'
 import {
@@ -19,7 +20,6 @@ import { openApp } from '../support/app.ts'
 import { claudeAt, startAimock } from '../support/claude.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
-import { createGate } from '../support/gate.ts'
 
 const poem = 'Rivers remember — größer als 🌍 and “quoted”, line\none\ttab; the end.'
 

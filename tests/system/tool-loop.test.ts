@@ -1,6 +1,7 @@
 /** The model calls tools, is told what they said, and answers; what each tool cost is counted. */
 import { textOf } from '@verbatim/core'
 import { tool } from '@verbatim/core/claude'
+import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { callEnd, callStart, saying, startProvider, streaming, textBlock, toolBlock } from '@verbatim/test-kit/provider'
@@ -8,7 +9,6 @@ import { openApp } from '../support/app.ts'
 import { claudeAt, startAimock } from '../support/claude.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
-import { createGate } from '../support/gate.ts'
 
 const weather = tool({
   name: 'get_weather',

@@ -1,59 +1,68 @@
 const brand = Symbol('gate')
 
-/** Holds each caller until the test opens it. */
+/** Holds the steps that pass it until the test lets them through. */
 export interface Gate {
   readonly [brand]: true
-  /** Resolves when a caller waits at the gate, at once if one waits already. */
+  /** How many steps had to wait at the gate so far. */
+  readonly arrivals: number
+  /** Resolves when a step waits at the gate. */
   reached(): Promise<void>
-  /** Lets the next `count` through, those who wait first. @default 1 */
+  /** Lets the next `count` steps through, those that wait first. @default 1 */
   release(count?: number): void
-  /** Lets everybody through from now on. */
+  /** Lets every step through from now on. */
   open(): void
-  /** Waits at the gate. When `signal` aborts it leaves the queue and takes no release. @internal */
-  pass(signal: AbortSignal): Promise<void>
+  /** Holds every step again. */
+  shut(): void
+  /** Waits at the gate. When `signal` aborts, the step leaves the gate, takes no release and rejects with the reason. */
+  pass(signal?: AbortSignal): Promise<void>
 }
 
-/** A closed gate. */
-export function createGate(): Gate {
+/** A gate, closed unless `isOpen`. */
+export function createGate({ isOpen = false }: { readonly isOpen?: boolean } = {}): Gate {
   const waiting: (() => void)[] = []
   const watchers: (() => void)[] = []
-  let permits = 0
+  let permits = isOpen ? Number.POSITIVE_INFINITY : 0
+  let arrivals = 0
 
-  function admit(): void {
+  function release(count = 1): void {
+    permits += count
     while (permits > 0 && waiting.length > 0) {
       permits--
       waiting.shift()?.()
     }
   }
 
-  function release(count = 1): void {
-    permits += count
-    admit()
-  }
-
-  function pass(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const onAbort = () => {
-        const at = waiting.indexOf(enter)
-        if (at >= 0) waiting.splice(at, 1)
+  async function pass(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    if (permits > 0) {
+      permits--
+      return
+    }
+    arrivals++
+    await new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        waiting.splice(waiting.indexOf(enter), 1)
+        reject(signal?.reason)
       }
       const enter = () => {
-        signal.removeEventListener('abort', onAbort)
+        signal?.removeEventListener('abort', leave)
         resolve()
       }
-      signal.addEventListener('abort', onAbort, { once: true })
+      signal?.addEventListener('abort', leave, { once: true })
       waiting.push(enter)
-      admit()
-      // Told only of those who are held: a step that passes freely is not a place to stop at.
-      if (waiting.length > 0) for (const tell of watchers.splice(0)) tell()
+      for (const tell of watchers.splice(0)) tell()
     })
   }
 
   return Object.freeze({
     [brand]: true as const,
+    get arrivals() {
+      return arrivals
+    },
     reached: () => new Promise<void>((resolve) => void (waiting.length > 0 ? resolve() : watchers.push(resolve))),
     release,
     open: () => release(Number.POSITIVE_INFINITY),
+    shut: () => void (permits = 0),
     pass,
   })
 }

@@ -2,7 +2,6 @@
  * An agent without a model, for tests: says what its script says, when the test lets it.
  * Nothing in it waits for time, so what a test sees does not depend on the machine.
  */
-import { raceSignal } from '../async/race-signal.ts'
 import type { AgentEvent } from '../contract/event.ts'
 import type { AgentId } from '../contract/identifiers.ts'
 import type { Agent, AgentRequest, RunTimeouts } from '../ports/agent.ts'
@@ -71,7 +70,7 @@ async function* follow(script: Script, model: string, signal: AbortSignal): Asyn
     signal.throwIfAborted()
     if (step instanceof Error) throw step
     if (isGate(step)) {
-      await raceSignal(step.pass(signal), signal)
+      await step.pass(signal)
     } else if (typeof step === 'string') {
       if (!isSpeaking) yield* speechStart(model)
       isSpeaking = true
