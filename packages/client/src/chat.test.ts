@@ -1,45 +1,22 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import { createClient } from './create-client.ts'
-import type { ClientOptions, VerbatimClient } from './create-client.ts'
-import {
-  eventsOfLog,
-  logOf,
-  messageId,
-  metrics,
-  runId,
-  sessionId,
-  storedAnswer,
-  userMessageId,
-} from './testing/events.ts'
+import { lastSeqOf } from '@verbatim/core'
+import type { TerminalEvent } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { collect, connect, hurried } from './testing/connect.ts'
+import { logOf, messageId, metrics, runId, sessionId, storedAnswer, userMessageId } from './testing/events.ts'
 import {
   batchFrame,
-  connectedFrame,
-  followFrames,
+  firstly,
+  followOf,
   openSse,
   refuse,
   reply,
+  silent,
   startWireServer,
   wireError,
 } from './testing/wire-server.ts'
 import type { Handler, WireServer } from './testing/wire-server.ts'
 
 const log = logOf(['Hello', ', ', 'world'])
-const hurried = { baseDelayMs: 1, maxDelayMs: 5 }
-
-const clients: VerbatimClient[] = []
-afterEach(() => clients.splice(0).forEach((client) => client.close()))
-
-function connect(server: { url: string }, options: Partial<ClientOptions> = {}): VerbatimClient {
-  const client = createClient({ url: server.url, retry: hurried, ...options })
-  clients.push(client)
-  return client
-}
-
-async function collect<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
-  const all: TItem[] = []
-  for await (const item of items) all.push(item)
-  return all
-}
 
 function runOf(id: unknown, status = 'running'): object {
   return {
@@ -58,15 +35,11 @@ function runOf(id: unknown, status = 'running'): object {
 }
 
 const startsRun: Handler = (request, response) => reply(response, runOf(request.input['runId']))
-const followsRun: Handler = (request, response) => {
-  openSse(response)
-  response.end(
-    followFrames(logOf(['Hello', ', ', 'world'], { id: String(request.input['runId']) }), {
-      after: request.after,
-      id: runId,
-    }).join(''),
-  )
+/** Answers a follow of any id with a run of that id. */
+const followsAny = (pieces: string[], end?: TerminalEvent): Handler => {
+  return (request, response) => followOf(logOf(pieces, { id: String(request.input['runId']), end }))(request, response)
 }
+const followsRun = followsAny(['Hello', ', ', 'world'])
 
 async function serve(handlers: Record<string, Handler> = {}): Promise<WireServer> {
   return await startWireServer({
@@ -150,10 +123,7 @@ describe('sending a prompt', () => {
     const activeRunId = runId
     await using server = await serve({
       'runs.start': (_request, response) => refuse(response, wireError('SESSION_BUSY', { activeRunId }), 409),
-      'runs.follow': (_request, response) => {
-        openSse(response)
-        response.write(connectedFrame)
-      },
+      'runs.follow': followOf([], { frames: 1, ending: 'hold' }),
     })
     const run = connect(server).chat(sessionId).send('x')
     const busy = { code: 'SESSION_BUSY', data: { activeRunId } }
@@ -171,7 +141,7 @@ describe('sending a prompt', () => {
     process.on('unhandledRejection', unhandled)
     await using server = await serve({
       'runs.start': (_request, response) => refuse(response, wireError('SESSION_BUSY'), 409),
-      'runs.follow': (_request, response) => openSse(response),
+      'runs.follow': silent,
     })
     const client = connect(server)
     const ignored = client.chat(sessionId).send('x')
@@ -193,11 +163,7 @@ describe('sending a prompt', () => {
     })
     const run = connect(server).chat(sessionId).send('another prompt', { runId })
     const seen: unknown[] = []
-    await expect(
-      (async () => {
-        for await (const event of run) seen.push(event)
-      })(),
-    ).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
+    await expect(collect(run, seen)).rejects.toMatchObject({ code: 'RUN_ID_REUSED' })
     expect(seen).toEqual([])
     expect(run.answer.lastSeq).toBe(0)
   })
@@ -224,7 +190,7 @@ describe('sending a prompt', () => {
   it('gives the start up when its signal aborts', async () => {
     await using server = await serve({
       'runs.start': () => {},
-      'runs.follow': (_request, response) => openSse(response),
+      'runs.follow': silent,
     })
     const controller = new AbortController()
     const run = connect(server).chat(sessionId).send('x', { signal: controller.signal })
@@ -237,39 +203,21 @@ describe('sending a prompt', () => {
 
 describe('how a run ends', () => {
   const error = wireError('PROVIDER_ERROR')
-  const ended = (end: Parameters<typeof logOf>[1]): Handler => {
-    return (request, response) => {
-      openSse(response)
-      response.end(
-        followFrames(logOf(['Half an ans'], { id: String(request.input['runId']), ...end }), {
-          after: 0,
-          id: runId,
-        }).join(''),
-      )
-    }
-  }
+  const ended = (end: TerminalEvent) => ({ 'runs.follow': followsAny(['Half an ans'], end) })
 
   it('failed: the events say so, the text throws after what there is, the message rejects', async () => {
-    await using server = await serve({
-      'runs.follow': ended({ end: { type: 'run_failed', messageId, metrics, error } }),
-    })
+    await using server = await serve(ended({ type: 'run_failed', messageId, metrics, error }))
     const run = connect(server).chat(sessionId).send('x')
     expect((await collect(run)).at(-1)?.type).toBe('run_failed')
     const seen: string[] = []
-    await expect(
-      (async () => {
-        for await (const text of run.text) seen.push(text)
-      })(),
-    ).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
+    await expect(collect(run.text, seen)).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
     expect(seen.join('')).toBe('Half an ans')
     await expect(run.message).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
     expect(run.status).toBe('failed')
   })
 
   it('interrupted: the text throws, the message resolves with the part that is stored', async () => {
-    await using server = await serve({
-      'runs.follow': ended({ end: { type: 'run_interrupted', messageId, metrics, error } }),
-    })
+    await using server = await serve(ended({ type: 'run_interrupted', messageId, metrics, error }))
     const run = connect(server).chat(sessionId).send('x')
     await expect(collect(run.text)).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
     expect(await run.message).toMatchObject({ id: messageId })
@@ -277,7 +225,7 @@ describe('how a run ends', () => {
   })
 
   it('cancelled: the text ends and the message resolves', async () => {
-    await using server = await serve({ 'runs.follow': ended({ end: { type: 'run_cancelled', messageId, metrics } }) })
+    await using server = await serve(ended({ type: 'run_cancelled', messageId, metrics }))
     const run = connect(server).chat(sessionId).send('x')
     expect((await collect(run.text)).join('')).toBe('Half an ans')
     expect(await run.message).toMatchObject({ id: messageId })
@@ -359,7 +307,7 @@ describe('the client', () => {
   })
 
   it('gives up calls and follows when it is closed', async () => {
-    await using server = await serve({ 'runs.get': () => {}, 'runs.follow': (_request, response) => openSse(response) })
+    await using server = await serve({ 'runs.get': () => {}, 'runs.follow': silent })
     const client = connect(server)
     const call = client.runs.get(runId)
     const reading = collect(client.runs.follow(runId))
@@ -371,26 +319,17 @@ describe('the client', () => {
   })
 
   it('resumes subscriptions of the raw tRPC client as well', async () => {
-    const whole = logOf(['Hello', ', ', 'world'])
     await using server = await serve({
-      'runs.follow': (request, response) => {
-        openSse(response)
-        const sent = followFrames(whole, { after: request.after, id: runId })
-        if (request.nth < 2) response.write(sent.slice(0, 3).join(''), () => response.destroy())
-        else response.end(sent.join(''))
-      },
+      'runs.follow': firstly(2, followOf(log, { frames: 3, ending: 'cut' }), followOf(log)),
     })
     const seen: unknown[] = []
     for await (const { id, data } of connect(server).trpc.runs.follow.subscribe({ runId }))
       seen.push([id, ...data.events])
-    expect(seen).toEqual(
-      whole.map((batch) => [`${runId}:${batch.firstSeq + batch.events.length - 1}`, ...batch.events]),
-    )
-    expect(eventsOfLog(whole)).toHaveLength(seen.flat().length - seen.length)
+    expect(seen).toEqual(log.map((batch) => [`${runId}:${lastSeqOf(batch)}`, ...batch.events]))
   })
 
   it.each(['its signal aborts', 'the client is closed'])('ends raw subscriptions when %s', async (cause) => {
-    await using server = await serve({ 'runs.follow': (_request, response) => openSse(response) })
+    await using server = await serve({ 'runs.follow': silent })
     const client = connect(server)
     const controller = new AbortController()
     const completed = vi.fn<() => void>()

@@ -6,10 +6,9 @@ import type { AgentEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
 import { openTestEngine } from '@verbatim/core/testing'
 import { startCuttingProxy } from '@verbatim/test-kit/http'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createClient } from './create-client.ts'
-import type { ClientOptions, VerbatimClient } from './create-client.ts'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { chatStore } from './stores/chat-store.ts'
+import { collect, connect } from './testing/connect.ts'
 import { serveEngine } from './testing/serve-engine.ts'
 
 const words = Array.from({ length: 40 }, (_, index) => `word${index} größer 🌍 `)
@@ -40,23 +39,8 @@ beforeAll(async () => {
 })
 afterAll(async () => await test[Symbol.asyncDispose]())
 
-const clients: VerbatimClient[] = []
-afterEach(() => clients.splice(0).forEach((client) => client.close()))
-
-function connect(url: string, options: Partial<ClientOptions> = {}): VerbatimClient {
-  const client = createClient({ url, retry: { baseDelayMs: 5, maxDelayMs: 20 }, ...options })
-  clients.push(client)
-  return client
-}
-
 async function serve(options: Partial<ApiInput> = {}) {
   return await serveEngine(test.engine, options)
-}
-
-async function collect<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
-  const all: TItem[] = []
-  for await (const item of items) all.push(item)
-  return all
 }
 
 const newSession = (): string => `s-${randomUuid()}`
@@ -64,7 +48,7 @@ const newSession = (): string => `s-${randomUuid()}`
 describe('a prompt', () => {
   it('is answered word by word, and the message is what was streamed and what is stored', async () => {
     await using server = await serve()
-    const client = connect(server.url)
+    const client = connect(server)
     const sessionId = newSession()
     const run = client.chat(sessionId).send('Say 40')
     const pieces = await collect(run.text)
@@ -86,7 +70,7 @@ describe('a prompt', () => {
 
   it('may be sent twice under one id: it is one run', async () => {
     await using server = await serve()
-    const client = connect(server.url)
+    const client = connect(server)
     const sessionId = newSession()
     const runId = randomUuid()
     const [first, second] = [1, 2].map(() => client.chat(sessionId).send('Say 5', { runId }))
@@ -99,7 +83,7 @@ describe('a prompt', () => {
 
   it('is refused with the active run’s id while the session is busy', async () => {
     await using server = await serve()
-    const client = connect(server.url)
+    const client = connect(server)
     const sessionId = newSession()
     const first = client.chat(sessionId).send('Say 100 slowly')
     await first.started
@@ -112,7 +96,7 @@ describe('a prompt', () => {
 
   it('can be stopped: the text ends and the message keeps what is there', async () => {
     await using server = await serve()
-    const run = connect(server.url).chat(newSession()).send('Say 100 slowly')
+    const run = connect(server).chat(newSession()).send('Say 100 slowly')
     const pieces: string[] = []
     for await (const text of run.text) {
       pieces.push(text)
@@ -132,16 +116,16 @@ describe('a run that is followed', () => {
       () => server.url,
       () => ({ batches: 1 }),
     )
-    const uncut = connect(server.url).chat(newSession()).send('Say 40')
+    const uncut = connect(server).chat(newSession()).send('Say 40')
     const whole = await collect(uncut)
-    const again = connect(proxy.url).runs.follow(uncut.id)
+    const again = connect(proxy).runs.follow(uncut.id)
     expect(await collect(again)).toEqual(whole)
     expect(await again.message).toEqual(await uncut.message)
   })
 
   it('goes on after every one of its cursors with exactly what comes next', async () => {
     await using server = await serve()
-    const client = connect(server.url)
+    const client = connect(server)
     const run = client.chat(newSession()).send('Say 20')
     const batches = await collect(run.batches)
     const all = batches.flatMap((batch) => batch.events)
@@ -159,7 +143,7 @@ describe('a run that is followed', () => {
     await using second = await serve()
     let target = first.url
     await using proxy = await startCuttingProxy(() => target)
-    const run = connect(proxy.url).chat(newSession()).send('Say 60')
+    const run = connect(proxy).chat(newSession()).send('Say 60')
     const reading = collect(run.text)
     await expect.poll(() => run.answer.lastSeq).toBeGreaterThan(5)
     target = second.url
@@ -172,11 +156,11 @@ describe('a run that is followed', () => {
     await using server = await serve({
       authenticate: ({ headers }) => ({ userId: headers.get('authorization') ?? 'nobody' }),
     })
-    const run = connect(server.url, { token: () => 'ada' })
+    const run = connect(server, { token: () => 'ada' })
       .chat(newSession())
       .send('Say 3')
     await run.message
-    const other = connect(server.url, { token: () => 'bob' }).runs.follow(run.id)
+    const other = connect(server, { token: () => 'bob' }).runs.follow(run.id)
     await expect(collect(other)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   })
 
@@ -191,7 +175,7 @@ describe('a run that is followed', () => {
       refreshes.push(refresh)
       return refresh ? 'two' : 'one'
     }
-    const run = connect(proxy.url, { token }).chat(newSession()).send('Say 60')
+    const run = connect(proxy, { token }).chat(newSession()).send('Say 60')
     await expect.poll(() => run.answer.lastSeq).toBeGreaterThan(5)
     valid.clear()
     valid.add('Bearer two')
@@ -206,7 +190,7 @@ describe('a chat store', () => {
   it('goes on in mid-answer after a reload, and ends with the stored messages', async () => {
     await using server = await serve()
     const sessionId = newSession()
-    const before = connect(server.url)
+    const before = connect(server)
     const tab = chatStore(before, sessionId)
     const leave = tab.subscribe(() => {})
     expect(await tab.send('Say 30 slowly')).toBe(true)
@@ -214,7 +198,7 @@ describe('a chat store', () => {
     leave()
     before.close()
 
-    const client = connect(server.url)
+    const client = connect(server)
     const reloaded = chatStore(client, sessionId)
     const stop = reloaded.subscribe(() => {})
     await expect.poll(() => reloaded.getSnapshot().status).toBe('streaming')

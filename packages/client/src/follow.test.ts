@@ -1,21 +1,22 @@
 import { once } from 'node:events'
 import { lastSeqOf } from '@verbatim/core'
-import type { EventBatch, RunEvent } from '@verbatim/core'
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import { createClient } from './create-client.ts'
-import type { ClientOptions, VerbatimClient } from './create-client.ts'
-import type { RunHandle } from '@verbatim/core'
+import type { EventBatch, RunEvent, RunHandle } from '@verbatim/core'
+import { describe, expect, it, vi } from 'vitest'
+import { collect, connect, hurried } from './testing/connect.ts'
 import { answerOf, eventsOfLog, logOf, runId, sessionId, storedAnswer } from './testing/events.ts'
 import {
   batchFrame,
   connectedFrame,
   errorFrame,
+  firstly,
   followFrames,
+  followOf,
   openSse,
   pingFrame,
   refuse,
   reply,
   returnFrame,
+  silent,
   startWireServer,
   wireError,
 } from './testing/wire-server.ts'
@@ -24,28 +25,16 @@ import type { Handler, WireServer } from './testing/wire-server.ts'
 const log = logOf(['All ', 'happy ', 'families ', 'are ', 'alike: ', 'größer 🌍 ', 'als sonst.'])
 const events = eventsOfLog(log)
 const stored = storedAnswer(log)
-const hurried = { baseDelayMs: 1, maxDelayMs: 5 }
-
-const clients: VerbatimClient[] = []
-afterEach(() => clients.splice(0).forEach((client) => client.close()))
-
-function connect(server: WireServer, options: Partial<ClientOptions> = {}): VerbatimClient {
-  const client = createClient({ url: server.url, retry: hurried, ...options })
-  clients.push(client)
-  return client
-}
+/** What a follow of the log is answered with: all of it, or its first frames and then a cut, or nothing more. */
+const whole = followOf(log)
+const cutAfter = (frames: number) => followOf(log, { frames, ending: 'cut' })
+const holdAfter = (frames: number) => followOf(log, { frames, ending: 'hold' })
 
 async function serve(follow: Handler): Promise<WireServer> {
   return await startWireServer({
     'runs.follow': follow,
     'messages.get': (_request, response) => reply(response, stored),
   })
-}
-
-async function collect<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
-  const all: TItem[] = []
-  for await (const item of items) all.push(item)
-  return all
 }
 
 /** Everything a reader can learn from a handle is the whole run, each event once. */
@@ -72,14 +61,8 @@ describe('a follow whose connection is cut', () => {
   it('says every event once when every connection is cut after each possible number of frames', async () => {
     const frames = followFrames(log, { after: 0, id: runId }).length
     for (let cut = 0; cut < frames; cut++) {
-      await using server = await serve((request, response) => {
-        openSse(response)
-        const sent = followFrames(log, { after: request.after, id: runId })
-        // The first connection breaks off after `cut` frames, the later ones bring one batch each.
-        const upTo = request.nth === 0 ? cut : 2
-        if (upTo >= sent.length) return void response.end(sent.join(''))
-        response.write(sent.slice(0, upTo).join(''), () => response.destroy())
-      })
+      // The first connection breaks off after `cut` frames, the later ones bring one batch each.
+      await using server = await serve(firstly(1, cutAfter(cut), cutAfter(2)))
       await expectExactlyOnce(connect(server).runs.follow(runId))
       // Before each batch that is not there yet there was one more connection.
       expect(server.to('runs.follow')).toHaveLength(cut === frames - 1 ? 1 : 2 + log.length - Math.max(cut, 1))
@@ -119,20 +102,13 @@ describe('a follow whose connection is cut', () => {
   })
 
   it('comes back after an answer that ends well but without the word that the run ended', async () => {
-    await using server = await serve((request, response) => {
-      openSse(response)
-      const sent = followFrames(log, { after: request.after, id: runId })
-      response.end(request.nth < 3 ? sent.slice(0, 2).join('') : sent.join(''))
-    })
+    await using server = await serve(firstly(3, followOf(log, { frames: 2 }), whole))
     await expectExactlyOnce(connect(server).runs.follow(runId))
     expect(server.to('runs.follow')).toHaveLength(4)
   })
 
   it('ends with the terminal event, even when the server then holds the connection open', async () => {
-    await using server = await serve((_request, response) => {
-      openSse(response)
-      response.write(followFrames(log, { after: 0, id: runId }).slice(0, -1).join(''))
-    })
+    await using server = await serve(holdAfter(-1))
     await expectExactlyOnce(connect(server).runs.follow(runId))
     await expect.poll(() => server.openStreams).toBe(0)
   })
@@ -168,10 +144,7 @@ describe('a follow that is refused', () => {
   it.each(refusals)('tries again after %s, from where it was', async (_name, refusal) => {
     await using server = await serve(async (request, response) => {
       if (request.nth % 2 === 1) return await refusal(request, response)
-      openSse(response)
-      const sent = followFrames(log, { after: request.after, id: runId })
-      if (request.nth < 4) response.write(sent.slice(0, 3).join(''), () => response.destroy())
-      else response.end(sent.join(''))
+      await firstly(4, cutAfter(3), whole)(request, response)
     })
     const run = connect(server).runs.follow(runId)
     const states: string[] = []
@@ -208,16 +181,11 @@ describe('a follow that is refused', () => {
   it('asks once for a new token after a 401, and goes on with it', async () => {
     await using server = await serve((request, response) => {
       if (request.authorization !== 'Bearer new') return refuse(response, wireError('UNAUTHENTICATED'), 401)
-      openSse(response)
-      response.end(followFrames(log, { after: request.after, id: runId }).join(''))
+      return whole(request, response)
     })
-    const asked: boolean[] = []
-    const token = ({ refresh }: { refresh: boolean }) => {
-      asked.push(refresh)
-      return refresh ? 'new' : 'old'
-    }
+    const token = vi.fn<(ask: { refresh: boolean }) => string>(({ refresh }) => (refresh ? 'new' : 'old'))
     expect(await collect(connect(server, { token }).runs.follow(runId))).toEqual(events)
-    expect(asked).toEqual([false, true])
+    expect(token.mock.calls.map(([{ refresh }]) => refresh)).toEqual([false, true])
   })
 
   it('gives up when the new token is refused as well', async () => {
@@ -228,12 +196,7 @@ describe('a follow that is refused', () => {
   })
 
   it('uses a fresh token on every attempt', async () => {
-    await using server = await serve((request, response) => {
-      openSse(response)
-      const sent = followFrames(log, { after: request.after, id: runId })
-      if (request.nth < 3) response.write(sent.slice(0, 2).join(''), () => response.destroy())
-      else response.end(sent.join(''))
-    })
+    await using server = await serve(firstly(3, cutAfter(2), whole))
     let count = 0
     await collect(connect(server, { token: async () => `token-${++count}` }).runs.follow(runId))
     const used = server.to('runs.follow').map((request) => request.authorization)
@@ -244,10 +207,7 @@ describe('a follow that is refused', () => {
     await using server = await serve((request, response) => {
       // Two failures, a batch, and so on: never three in a row until the batches are over.
       if (request.nth % 3 !== 2 || request.nth > 9) return refuse(response, wireError('UNAVAILABLE'), 503)
-      openSse(response)
-      response.write(followFrames(log, { after: request.after, id: runId }).slice(0, 2).join(''), () =>
-        response.destroy(),
-      )
+      return cutAfter(2)(request, response)
     })
     const run = connect(server, { retry: { ...hurried, maxAttempts: 4 } }).runs.follow(runId)
     await expect(collect(run)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
@@ -259,8 +219,7 @@ describe('a follow that is refused', () => {
     await using server = await serve((request, response) => {
       times.push(performance.now())
       if (request.nth === 0) return refuse(response, wireError('RATE_LIMITED', { retryAfterMs: 300 }), 429)
-      openSse(response)
-      response.end(followFrames(log, { after: 0, id: runId }).join(''))
+      return whole(request, response)
     })
     await collect(connect(server).runs.follow(runId))
     expect(times[1]! - times[0]!).toBeGreaterThanOrEqual(299)
@@ -280,23 +239,14 @@ describe('a follow that is refused', () => {
 
 describe('a server that says strange things', () => {
   it('is taken for dead when it is silent for longer than idleTimeoutMs', async () => {
-    await using server = await serve((request, response) => {
-      openSse(response)
-      const sent = followFrames(log, { after: request.after, id: runId })
-      if (request.nth < 2) response.write(sent.slice(0, 4).join('')) // and then nothing, for ever
-      else response.end(sent.join(''))
-    })
+    await using server = await serve(firstly(2, holdAfter(4), whole))
     await expectExactlyOnce(connect(server, { idleTimeoutMs: 2_000 }).runs.follow(runId))
     expect(server.to('runs.follow')).toHaveLength(3)
     await expect.poll(() => server.openStreams).toBe(0)
   })
 
   it('is taken for dead when it does not even answer', async () => {
-    await using server = await serve((request, response) => {
-      if (request.nth === 0) return
-      openSse(response)
-      response.end(followFrames(log, { after: request.after, id: runId }).join(''))
-    })
+    await using server = await serve(firstly(1, () => {}, whole))
     await expectExactlyOnce(connect(server, { idleTimeoutMs: 2_000 }).runs.follow(runId))
     expect(server.to('runs.follow')).toHaveLength(2)
   })
@@ -388,10 +338,7 @@ describe('readers of one handle', () => {
   })
 
   it('gives a late reader everything from the beginning, though the buffer has long dropped it', async () => {
-    await using server = await serve((request, response) => {
-      openSse(response)
-      response.end(followFrames(big, { after: request.after, id: runId }).join(''))
-    })
+    await using server = await serve(followOf(big))
     const run = connect(server, { maxBufferedChars: 50_000 }).runs.follow(runId)
     const first = await collect(run)
     const second = await collect(run)
@@ -401,10 +348,7 @@ describe('readers of one handle', () => {
   })
 
   it('lets a slow and a fast reader go side by side', async () => {
-    await using server = await serve((request, response) => {
-      openSse(response)
-      response.end(followFrames(big, { after: request.after, id: runId }).join(''))
-    })
+    await using server = await serve(followOf(big))
     const run = connect(server, { maxBufferedChars: 20_000 }).runs.follow(runId)
     const slowly = async (): Promise<RunEvent[]> => {
       const seen: RunEvent[] = []
@@ -420,10 +364,7 @@ describe('readers of one handle', () => {
   })
 
   it('lets one reader leave without ending the others', async () => {
-    await using server = await serve((request, response) => {
-      openSse(response)
-      response.end(followFrames(log, { after: request.after, id: runId }).join(''))
-    })
+    await using server = await serve(whole)
     const run = connect(server).runs.follow(runId)
     for await (const _event of run) break
     await expectExactlyOnce(run)
@@ -431,10 +372,7 @@ describe('readers of one handle', () => {
   })
 
   it('frees the connection and tells its readers when the handle is closed', async () => {
-    await using server = await serve((_request, response) => {
-      openSse(response)
-      response.write(followFrames(log, { after: 0, id: runId }).slice(0, 3).join(''))
-    })
+    await using server = await serve(holdAfter(3))
     const run = connect(server).runs.follow(runId)
     const reading = collect(run)
     await expect.poll(() => run.status).toBe('streaming')
@@ -446,7 +384,7 @@ describe('readers of one handle', () => {
   })
 
   it('rejects with the signal’s own reason', async () => {
-    await using server = await serve((_request, response) => openSse(response))
+    await using server = await serve(silent)
     const controller = new AbortController()
     const run = connect(server).runs.follow(runId, { signal: controller.signal })
     const reading = collect(run)
@@ -456,13 +394,8 @@ describe('readers of one handle', () => {
 })
 
 describe('joining a run', () => {
-  const serveLog: Handler = (request, response) => {
-    openSse(response)
-    response.end(followFrames(log, { after: request.after, id: runId }).join(''))
-  }
-
   it('goes on after any cursor with exactly what comes next', async () => {
-    await using server = await serve(serveLog)
+    await using server = await serve(whole)
     const client = connect(server)
     server.on('runs.get', (_request, response) => reply(response, endedRun()))
     for (let seq = 0; seq <= events.length; seq++) {
@@ -474,14 +407,14 @@ describe('joining a run', () => {
   })
 
   it('keeps the answer whole when it is given the answer so far', async () => {
-    await using server = await serve(serveLog)
+    await using server = await serve(whole)
     const run = connect(server).runs.follow(runId, { answer: answerOf(log.slice(0, 4)) })
     expect(await collect(run)).toEqual(eventsOfLog(log.slice(4)))
     expect(run.answer).toEqual(answerOf(log))
   })
 
   it('refuses a cursor of another run at once', async () => {
-    await using server = await serve(serveLog)
+    await using server = await serve(whole)
     const other = '11111111-1111-4111-8111-111111111111'
     expect(() => connect(server).runs.follow(runId, { after: `${other}:3` })).toThrowError(
       expect.objectContaining({ code: 'INVALID_CURSOR' }),

@@ -5,11 +5,10 @@ import { StrictMode } from 'react'
 import type { ReactNode } from 'react'
 import { renderToString } from 'react-dom/server'
 import { afterEach, describe, expect, it } from 'vitest'
-import { createClient } from '../create-client.ts'
-import type { ClientOptions, VerbatimClient } from '../create-client.ts'
+import type { VerbatimClient } from '../create-client.ts'
 import type { ChatMessage } from '../stores/chat-messages.ts'
 import { startChatServer } from '../testing/chat-server.ts'
-import type { ChatServer } from '../testing/chat-server.ts'
+import { connect } from '../testing/connect.ts'
 import { messageId, metrics, sessionId } from '../testing/events.ts'
 import { refuse, wireError } from '../testing/wire-server.ts'
 import { useChat, useRun, useVerbatim, VerbatimProvider } from './index.ts'
@@ -17,17 +16,7 @@ import { useChat, useRun, useVerbatim, VerbatimProvider } from './index.ts'
 // Its own second is over before a busy machine has answered.
 configure({ asyncUtilTimeout: 20_000 })
 
-const clients: VerbatimClient[] = []
-afterEach(() => {
-  cleanup()
-  clients.splice(0).forEach((client) => client.close())
-})
-
-function connect(server: ChatServer, options: Partial<ClientOptions> = {}): VerbatimClient {
-  const client = createClient({ url: server.wire.url, retry: { baseDelayMs: 1, maxDelayMs: 5 }, ...options })
-  clients.push(client)
-  return client
-}
+afterEach(cleanup)
 
 function wrapperOf(client: VerbatimClient) {
   return ({ children }: { children: ReactNode }) => (
@@ -57,7 +46,7 @@ const said = (messages: readonly ChatMessage[]): string[] =>
 describe('useChat', () => {
   it('shows the prompt at once, the answer as it comes, and then the stored messages in their place', async () => {
     await using server = await startChatServer()
-    const { chat, frames } = openChat(connect(server))
+    const { chat, frames } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().status).toBe('idle'))
     expect(chat().messages).toEqual([])
 
@@ -97,13 +86,13 @@ describe('useChat', () => {
     server.addTurn('Before', 'that')
     const run = server.begin('Hi')
     run.say('Hel')
-    const first = openChat(connect(server))
+    const first = openChat(connect(server.wire))
     await waitFor(() => expect(said(first.chat().messages).at(-1)).toBe('assistant: Hel'))
     first.unmount()
     await waitFor(() => expect(server.wire.openStreams).toBe(0))
 
     run.say('lo ')
-    const second = openChat(connect(server))
+    const second = openChat(connect(server.wire))
     await waitFor(() => expect(said(second.chat().messages).at(-1)).toBe('assistant: Hello '))
     expect(second.chat().status).toBe('streaming')
     server.cut()
@@ -120,7 +109,7 @@ describe('useChat', () => {
 
   it('goes on after the component came back, without reading again what it has', async () => {
     await using server = await startChatServer()
-    const client = connect(server)
+    const client = connect(server.wire)
     const run = server.begin('Hi')
     run.say('Hel')
     function Chat() {
@@ -157,7 +146,7 @@ describe('useChat', () => {
         <Run />
         <Run />
       </>,
-      { wrapper: wrapperOf(connect(server)) },
+      { wrapper: wrapperOf(connect(server.wire)) },
     )
     await waitFor(() => expect(screen.getAllByText('assistant: Hello live')).toHaveLength(2))
     await waitFor(() => expect(screen.getAllByText('run: Hello')).toHaveLength(2))
@@ -167,7 +156,7 @@ describe('useChat', () => {
 
   it('takes a refused prompt back, says why, and shows the other tab’s run', async () => {
     await using server = await startChatServer()
-    const { chat } = openChat(connect(server))
+    const { chat } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().status).toBe('idle'))
     const other = server.begin('From the other tab')
     other.say('An answer')
@@ -188,7 +177,7 @@ describe('useChat', () => {
 
   it('stops the answer and keeps what is there of it', async () => {
     await using server = await startChatServer()
-    const { chat } = openChat(connect(server))
+    const { chat } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().status).toBe('idle'))
     await act(async () => void (await chat().send('Hi')))
     server.current!.say('Half')
@@ -203,7 +192,7 @@ describe('useChat', () => {
   it('regenerates by asking the last prompt again, as a turn of its own', async () => {
     await using server = await startChatServer()
     server.addTurn('Hi', 'One')
-    const { chat } = openChat(connect(server))
+    const { chat } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().messages).toHaveLength(2))
     await act(async () => void (await chat().regenerate()))
     server.current!.say('Two')
@@ -215,7 +204,7 @@ describe('useChat', () => {
 
   it('shows a failed run’s error and its part of an answer', async () => {
     await using server = await startChatServer()
-    const { chat } = openChat(connect(server))
+    const { chat } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().status).toBe('idle'))
     await act(async () => void (await chat().send('Hi')))
     server.current!.say('Half')
@@ -228,7 +217,7 @@ describe('useChat', () => {
   it('loads older messages a page at a time', async () => {
     await using server = await startChatServer({ pageSize: 4 })
     for (let turn = 1; turn <= 5; turn++) server.addTurn(`Q${turn}`, `A${turn}`)
-    const { chat } = openChat(connect(server))
+    const { chat } = openChat(connect(server.wire))
     await waitFor(() =>
       expect(said(chat().messages)).toEqual(['user: Q4', 'assistant: A4', 'user: Q5', 'assistant: A5']),
     )
@@ -244,7 +233,7 @@ describe('useChat', () => {
     await using server = await startChatServer()
     server.addTurn('Hi', 'there')
     let isAway = true
-    const client = connect(server, {
+    const client = connect(server.wire, {
       fetch: async (input, init) => {
         if (isAway) throw new TypeError('fetch failed')
         return await fetch(input, init)
@@ -265,7 +254,7 @@ describe('useChat', () => {
     await using server = await startChatServer()
     server.begin('Hi')
     server.wire.on('runs.follow', (_request, response) => refuse(response, wireError('FORBIDDEN'), 403))
-    const { chat } = openChat(connect(server))
+    const { chat } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().error).toMatchObject({ code: 'FORBIDDEN' }))
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(server.wire.to('runs.follow')).toHaveLength(1)
@@ -274,7 +263,7 @@ describe('useChat', () => {
 
   it('draws at most once a frame, however fast the batches come', async () => {
     await using server = await startChatServer()
-    const { chat, frames } = openChat(connect(server))
+    const { chat, frames } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().status).toBe('idle'))
     await act(async () => void (await chat().send('Hi')))
     const drawnBefore = frames.length
@@ -292,7 +281,7 @@ describe('useChat', () => {
 describe('useRun', () => {
   it('follows a run to its end and can stop it', async () => {
     await using server = await startChatServer()
-    const client = connect(server)
+    const client = connect(server.wire)
     const handle = client.chat(sessionId).send('Hi')
     await handle.started
     const hook = renderHook(() => useRun(handle.id), { wrapper: wrapperOf(client) })
@@ -313,7 +302,7 @@ describe('on a server', () => {
       const run = useRun('00000000-0000-4000-8000-000000000001')
       return <p>{`${status} ${messages.length} ${run.status}`}</p>
     }
-    const Wrapper = wrapperOf(connect(server))
+    const Wrapper = wrapperOf(connect(server.wire))
     expect(renderToString(<Wrapper children={<Page />} />)).toContain('loading 0 connecting')
     expect(server.wire.requests).toHaveLength(0)
   })

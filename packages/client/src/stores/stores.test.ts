@@ -1,23 +1,12 @@
 import { textOf } from '@verbatim/core'
-import { afterEach, describe, expect, it } from 'vitest'
-import { createClient } from '../create-client.ts'
-import type { VerbatimClient } from '../create-client.ts'
+import { describe, expect, it } from 'vitest'
 import { startChatServer } from '../testing/chat-server.ts'
-import type { ChatServer } from '../testing/chat-server.ts'
+import { connect } from '../testing/connect.ts'
 import { sessionId } from '../testing/events.ts'
 import { refuse, wireError } from '../testing/wire-server.ts'
 import { chatStore } from './chat-store.ts'
 import type { ChatStore } from './chat-store.ts'
 import { runStore } from './run-store.ts'
-
-const clients: VerbatimClient[] = []
-afterEach(() => clients.splice(0).forEach((client) => client.close()))
-
-function connect(server: ChatServer): VerbatimClient {
-  const client = createClient({ url: server.wire.url, retry: { baseDelayMs: 1, maxDelayMs: 5 } })
-  clients.push(client)
-  return client
-}
 
 const said = (store: ChatStore): string[] =>
   store.getSnapshot().messages.map(({ role, content }) => `${role}: ${textOf(content)}`)
@@ -25,7 +14,7 @@ const said = (store: ChatStore): string[] =>
 describe('stores of one run', () => {
   it('share a connection, which stays open until the last of them has left', async () => {
     await using server = await startChatServer()
-    const client = connect(server)
+    const client = connect(server.wire)
     const run = server.begin('Hi')
     run.say('Hel')
     const chat = chatStore(client, sessionId)
@@ -46,7 +35,7 @@ describe('stores of one run', () => {
 
   it('are one store for each client and key', async () => {
     await using server = await startChatServer()
-    const [one, two] = [connect(server), connect(server)]
+    const [one, two] = [connect(server.wire), connect(server.wire)]
     expect(chatStore(one, 'a')).toBe(chatStore(one, 'a'))
     expect(chatStore(one, 'a')).not.toBe(chatStore(one, 'b'))
     expect(chatStore(one, 'a')).not.toBe(chatStore(two, 'a'))
@@ -56,7 +45,7 @@ describe('stores of one run', () => {
 describe('a chat store', () => {
   it('does not give up a prompt on its way when the page is left', async () => {
     await using server = await startChatServer()
-    const client = connect(server)
+    const client = connect(server.wire)
     const chat = chatStore(client, sessionId)
     const leave = chat.subscribe(() => {})
     await expect.poll(() => chat.getSnapshot().status).toBe('idle')
@@ -78,7 +67,7 @@ describe('a chat store', () => {
 
   it('shows a prompt once, though it is stored while its answer is being made', async () => {
     await using server = await startChatServer()
-    const chat = chatStore(connect(server), sessionId)
+    const chat = chatStore(connect(server.wire), sessionId)
     chat.subscribe(() => {})
     await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     await chat.send('Hi')
@@ -91,7 +80,7 @@ describe('a chat store', () => {
 
   it('refuses a second prompt while the first is being answered, without asking the server', async () => {
     await using server = await startChatServer()
-    const chat = chatStore(connect(server), sessionId)
+    const chat = chatStore(connect(server.wire), sessionId)
     chat.subscribe(() => {})
     await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     const [first, second] = await Promise.all([chat.send('One'), chat.send('Two')])
@@ -102,7 +91,7 @@ describe('a chat store', () => {
 
   it('works without anybody watching', async () => {
     await using server = await startChatServer()
-    const chat = chatStore(connect(server), sessionId)
+    const chat = chatStore(connect(server.wire), sessionId)
     expect(await chat.send('Hi')).toBe(true)
     server.current!.say('Hello')
     server.current!.end()
@@ -115,7 +104,7 @@ describe('a chat store', () => {
   it('starts its list anew when more messages came than a page holds', async () => {
     await using server = await startChatServer({ pageSize: 4 })
     server.addTurn('Q1', 'A1')
-    const chat = chatStore(connect(server), sessionId)
+    const chat = chatStore(connect(server.wire), sessionId)
     chat.subscribe(() => {})
     await expect.poll(() => said(chat)).toEqual(['user: Q1', 'assistant: A1'])
     for (let turn = 2; turn <= 5; turn++) server.addTurn(`Q${turn}`, `A${turn}`)

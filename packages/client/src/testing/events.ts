@@ -23,7 +23,7 @@ export const metrics: RunMetrics = {
 
 export interface LogOptions {
   readonly id?: string
-  readonly end?: TerminalEvent
+  readonly end?: TerminalEvent | undefined
 }
 
 /** A run's log that says `pieces`, a batch each, between its beginning and its end. */

@@ -105,6 +105,30 @@ export function errorFrame(error: WireError, status: number): string {
   return `event: serialized-error\ndata: ${JSON.stringify({ message: error.message, code: -32000, data: { httpStatus: status, verbatim: error } })}\n\n`
 }
 
+/**
+ * Answers a follow of `log` as a server that behaves does: with what comes after the request's cursor.
+ * @param part how many frames it sends, and what it does with the connection after them
+ */
+export function followOf(
+  log: readonly EventBatch[],
+  { frames, ending = 'close' }: { frames?: number; ending?: 'close' | 'cut' | 'hold' } = {},
+): Handler {
+  return ({ input, after }, response) => {
+    openSse(response)
+    const sent = followFrames(log, { after, id: String(input['runId']) }).slice(0, frames)
+    if (ending === 'close') response.end(sent.join(''))
+    else response.write(sent.join(''), () => ending === 'cut' && response.destroy())
+  }
+}
+
+/** Answers the first `count` requests with `first`, and those after them with `rest`. */
+export function firstly(count: number, first: Handler, rest: Handler): Handler {
+  return async (request, response) => await (request.nth < count ? first : rest)(request, response)
+}
+
+/** A follow that says nothing. */
+export const silent: Handler = (_request, response) => openSse(response)
+
 /** What a server that behaves sends for a follow: the batches past the cursor, and the word that this was all. */
 export function followFrames(log: readonly EventBatch[], { after, id }: { after: number; id: string }): string[] {
   return [

@@ -1,34 +1,20 @@
 // @vitest-environment jsdom
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import { createClient } from '../create-client.ts'
-import type { VerbatimClient } from '../create-client.ts'
+import { describe, expect, it, vi } from 'vitest'
+import { collect, connect } from '../testing/connect.ts'
 import { eventsOfLog, logOf, runId } from '../testing/events.ts'
-import { connectedFrame, followFrames, openSse, refuse, startWireServer, wireError } from '../testing/wire-server.ts'
+import { firstly, followOf, refuse, startWireServer, wireError } from '../testing/wire-server.ts'
 import type { Handler } from '../testing/wire-server.ts'
 
 const log = logOf(['Hello', ' again'])
-const clients: VerbatimClient[] = []
-afterEach(() => clients.splice(0).forEach((client) => client.close()))
 
 async function follow(first: Handler) {
-  const server = await startWireServer({
-    'runs.follow': (request, response) => {
-      if (request.nth === 0) return first(request, response)
-      openSse(response)
-      response.end(followFrames(log, { after: request.after, id: runId }).join(''))
-    },
-  })
+  const server = await startWireServer({ 'runs.follow': firstly(1, first, followOf(log)) })
   // Waits so long that only a wake-up can end them within the test.
   const retry = { baseDelayMs: 600_000, maxDelayMs: 600_000 }
-  const client = createClient({ url: server.url, retry, idleTimeoutMs: 600_000 })
-  clients.push(client)
-  return { server, run: client.runs.follow(runId) }
+  return { server, run: connect(server, { retry, idleTimeoutMs: 600_000 }).runs.follow(runId) }
 }
 
-const hangs: Handler = (_request, response) => {
-  openSse(response)
-  response.write(connectedFrame)
-}
+const hangs = followOf(log, { frames: 1, ending: 'hold' })
 
 function show(state: 'visible' | 'hidden'): void {
   vi.spyOn(document, 'visibilityState', 'get').mockReturnValue(state)
@@ -36,9 +22,7 @@ function show(state: 'visible' | 'hidden'): void {
 }
 
 async function expectWhole(run: AsyncIterable<unknown>): Promise<void> {
-  const seen: unknown[] = []
-  for await (const event of run) seen.push(event)
-  expect(seen).toEqual(eventsOfLog(log))
+  expect(await collect(run)).toEqual(eventsOfLog(log))
 }
 
 describe('a browser that wakes up', () => {
