@@ -3,9 +3,6 @@
  * In: requests. Out: the engine's answers, translated. The API decides only who calls (`authenticate`) and which path serves what.
  */
 import type { ServerResponse } from 'node:http'
-import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
-import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http'
-import type { TRPCError } from '@trpc/server'
 import type { Engine, Logger } from '@verbatim/core/server'
 import { parseApiOptions } from './api-options.ts'
 import type { ApiOptionsInput } from './api-options.ts'
@@ -14,13 +11,12 @@ import type { ApiContext, Authenticate } from './context.ts'
 import { createAppRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
 import { createDispatcher } from './http/dispatch-request.ts'
-import type { ApiParts, Exchange } from './http/exchange.ts'
+import type { ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
 import { Metrics } from './http/metrics.ts'
 import { NodeExchange } from './http/node-exchange.ts'
 import type { NodeRequest } from './http/node-exchange.ts'
 import { StreamRegistry } from './sse/stream-registry.ts'
-import { reportedErrorOf, toTrpcError } from './to-wire-error.ts'
 
 /** What {@link createApi} takes. */
 export interface ApiInput extends ApiOptionsInput {
@@ -61,49 +57,17 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
     router,
     nodeHandler(req, res) {
       const exchange = new NodeExchange(req, res, options.cors)
-      const route = dispatchRequest(exchange, async (path, body) => {
-        const shared = adapterOptions(parts, exchange)
-        if (body !== undefined) Object.assign(req, { body }) // where tRPC finds a body that was read
-        await nodeHTTPRequestHandler({ ...shared, req, res, path: path.slice(options.trpcPath.length + 1) })
-      })
+      const route = dispatchRequest(exchange)
       const { method } = exchange.request
       res.once('close', () => metrics.countRequest({ route, method, status: res.headersSent ? res.statusCode : 499 }))
     },
     async fetchHandler(request) {
       const exchange = new FetchExchange(request, options.cors)
-      const endpoint = options.basePath + options.trpcPath
-      const route = dispatchRequest(exchange, async (_path, body) => {
-        const req = body === undefined ? request : withBody(request, body)
-        exchange.pass(await fetchRequestHandler({ ...adapterOptions(parts, exchange), req, endpoint }))
-      })
+      const route = dispatchRequest(exchange)
       const response = await exchange.response
       metrics.countRequest({ route, method: request.method, status: response.status })
       return response
     },
     close: async () => await streams.close(),
   }
-}
-
-/** What both of tRPC's adapters take. */
-function adapterOptions({ router, options, logger, identify }: ApiParts, exchange: Exchange) {
-  return {
-    router,
-    maxBatchSize: options.maxBatchSize,
-    createContext: async (): Promise<ApiContext> => {
-      try {
-        return { principal: await identify(exchange.request) }
-      } catch (error) {
-        throw toTrpcError(reportedErrorOf(error, { logger, where: 'authenticate' }))
-      }
-    },
-    responseMeta: () => ({ headers: new Headers(exchange.sharedHeaders) }),
-    onError: ({ error, path }: { error: TRPCError; path: string | undefined }) => {
-      reportedErrorOf(error, { logger, where: path ?? 'trpc' })
-    },
-  }
-}
-
-/** The request again, with the body that was read from it. */
-function withBody({ url, method, headers, signal }: Request, body: string): Request {
-  return new Request(url, { method, headers, signal, body })
 }

@@ -9,7 +9,7 @@ import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
 import { preflightHeaders } from './cors.ts'
 import { errorResponse, jsonResponse, requestPath, requireJson } from './exchange.ts'
-import type { ApiParts, Exchange, HttpResponse } from './exchange.ts'
+import type { ApiParts, Exchange, HttpResponse, TrpcCall } from './exchange.ts'
 import { createReadiness } from './health.ts'
 import { serveMetrics } from './metrics.ts'
 import type { Metrics } from './metrics.ts'
@@ -17,28 +17,25 @@ import { followRoute, serveFollow } from './serve-follow.ts'
 
 type Serve = (exchange: Exchange) => Promise<void>
 type Methods = Readonly<Partial<Record<'GET' | 'HEAD' | 'POST', Serve>>>
-/** Gives a checked call to tRPC's adapter; `body` is undefined for a query. */
-type CallTrpc = (path: string, body: string | undefined) => Promise<void>
 
 /** Makes `dispatchRequest`, which returns the route's name for the metrics before the request is served. */
 export function createDispatcher(parts: ApiParts, metrics: Metrics) {
   const { options, logger } = parts
   const findEndpoint = createEndpoints(parts, metrics)
 
-  function findRoute(path: string, callTrpc: CallTrpc): { readonly route: string; readonly serve: Serve } {
+  function findRoute(path: string): { readonly route: string; readonly serve: Serve } {
     const decodedPath = decoded(path)
     const endpoint = findEndpoint(decodedPath)
     if (endpoint !== undefined) {
       return { route: endpoint.route, serve: (exchange) => serveMethod(endpoint.methods, exchange) }
     }
     if (path.startsWith(`${options.trpcPath}/`)) {
-      const serve: Serve = (exchange) => serveTrpcCall(parts, exchange, (body) => callTrpc(path, body))
-      return { route: trpcRouteOf(parts, decodedPath), serve }
+      return { route: trpcRouteOf(parts, decodedPath), serve: (exchange) => serveTrpcCall(parts, exchange) }
     }
     return { route: '(unknown)', serve: () => Promise.reject(new VerbatimError('NOT_FOUND')) }
   }
 
-  return function dispatchRequest(exchange: Exchange, callTrpc: CallTrpc): string {
+  return function dispatchRequest(exchange: Exchange): string {
     const preflight = preflightHeaders(options.cors, exchange.request)
     if (preflight !== undefined) {
       exchange.respond({ status: 204, headers: preflight })
@@ -46,7 +43,7 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
     }
     const fullPath = requestPath(exchange.request)
     const path = fullPath.startsWith(options.basePath) ? fullPath.slice(options.basePath.length) : ''
-    const { route, serve } = findRoute(path, callTrpc)
+    const { route, serve } = findRoute(path)
     serve(exchange).catch((error: unknown) => {
       exchange.respond(errorResponse(reportedErrorOf(error, { logger, where: route })))
     })
@@ -83,11 +80,8 @@ async function serveMethod(methods: Methods, exchange: Exchange): Promise<void> 
 }
 
 /** Makes the checks that tRPC's adapters leave out, then passes the call on. */
-async function serveTrpcCall(
-  parts: ApiParts,
-  exchange: Exchange,
-  pass: (body: string | undefined) => Promise<void>,
-): Promise<void> {
+async function serveTrpcCall(parts: ApiParts, exchange: Exchange): Promise<void> {
+  const { basePath, trpcPath, maxBodyBytes } = parts.options
   const { request } = exchange
   let body: string | undefined
   try {
@@ -96,13 +90,31 @@ async function serveTrpcCall(
       // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies.
       requireJson(request)
       // tRPC replaces bytes that are not UTF-8 with U+FFFD, and so would store text that the caller did not send.
-      body = await exchange.readBody(parts.options.maxBodyBytes)
+      body = await exchange.readBody(maxBodyBytes)
     }
   } catch (error) {
     if (!isVerbatimError(error)) throw error
     return exchange.respond(trpcErrorResponse(parts, error))
   }
-  await pass(body)
+  await exchange.callTrpc({ endpoint: basePath + trpcPath, body, options: adapterOptions(parts, exchange) })
+}
+
+function adapterOptions({ router, options, logger, identify }: ApiParts, exchange: Exchange): TrpcCall['options'] {
+  return {
+    router,
+    maxBatchSize: options.maxBatchSize,
+    async createContext() {
+      try {
+        return { principal: await identify(exchange.request) }
+      } catch (error) {
+        throw toTrpcError(reportedErrorOf(error, { logger, where: 'authenticate' }))
+      }
+    },
+    responseMeta: () => ({ headers: new Headers(exchange.sharedHeaders) }),
+    onError({ error, path }) {
+      reportedErrorOf(error, { logger, where: path ?? 'trpc' })
+    },
+  }
 }
 
 function trpcErrorResponse({ router }: ApiParts, cause: VerbatimError): HttpResponse {

@@ -1,4 +1,5 @@
 /** What the endpoints are written against: one HTTP call, the same for Node and fetch, and the parts of the API. */
+import type { TRPCError } from '@trpc/server'
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { Principal } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
@@ -32,6 +33,23 @@ export interface Exchange {
   respond(response: HttpResponse): void
   /** Sends the head and leaves the body open. */
   openStream(headers: Readonly<Record<string, string>>): StreamSink
+  /** Responds with what tRPC's own adapter makes of the call. */
+  callTrpc(call: TrpcCall): Promise<void>
+}
+
+/** A call for tRPC, with the options that its adapters share. */
+export interface TrpcCall {
+  /** The path before the procedure's name. */
+  readonly endpoint: string
+  /** The body that was read; undefined for a query. */
+  readonly body: string | undefined
+  readonly options: {
+    readonly router: AppRouter<ApiContext>
+    readonly maxBatchSize: number
+    readonly createContext: () => Promise<ApiContext>
+    readonly responseMeta: () => { headers: Headers }
+    readonly onError: (failed: { error: TRPCError; path: string | undefined }) => void
+  }
 }
 
 export interface HttpResponse {

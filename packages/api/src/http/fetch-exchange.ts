@@ -1,14 +1,15 @@
+import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import type { ApiRequest } from '../context.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
 import type { CorsOptions } from './cors.ts'
 import { collectText, requireLength, sharedHeadersFor } from './exchange.ts'
-import type { Exchange, HttpResponse } from './exchange.ts'
+import type { Exchange, HttpResponse, TrpcCall } from './exchange.ts'
 
 export class FetchExchange implements Exchange {
   readonly request: ApiRequest
   readonly sharedHeaders: Readonly<Record<string, string>>
   readonly closed: AbortSignal
-  /** Resolves with what {@link respond} or {@link openStream} makes. */
+  /** Resolves with what {@link respond}, {@link openStream} or {@link callTrpc} makes. */
   readonly response: Promise<Response>
   readonly #request: Request
   #resolve: (response: Response) => void = () => {}
@@ -32,15 +33,16 @@ export class FetchExchange implements Exchange {
     this.#resolve(new Response(isEmpty ? null : body, { status, headers: { ...this.sharedHeaders, ...headers } }))
   }
 
-  /** Sends a response of tRPC's adapter. */
-  pass(response: Response): void {
-    this.#resolve(response)
-  }
-
   openStream(headers: Readonly<Record<string, string>>): StreamSink {
     const sink = new FetchSink(this.#request.signal)
     this.#resolve(new Response(sink.body, { status: 200, headers: { ...this.sharedHeaders, ...headers } }))
     return sink
+  }
+
+  async callTrpc({ endpoint, body, options }: TrpcCall): Promise<void> {
+    const { url, method, headers, signal } = this.#request
+    const req = body === undefined ? this.#request : new Request(url, { method, headers, signal, body })
+    this.#resolve(await fetchRequestHandler({ ...options, req, endpoint }))
   }
 }
 

@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http'
 import type { ApiRequest } from '../context.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
 import type { CorsOptions } from './cors.ts'
-import { collectText, requireLength, sharedHeadersFor } from './exchange.ts'
-import type { Exchange, HttpResponse } from './exchange.ts'
+import { collectText, requestPath, requireLength, sharedHeadersFor } from './exchange.ts'
+import type { Exchange, HttpResponse, TrpcCall } from './exchange.ts'
 
 /** A Node request, with its body when a body parser has read it. */
 export type NodeRequest = IncomingMessage & { readonly body?: unknown }
@@ -60,6 +61,12 @@ export class NodeExchange implements Exchange {
     this.#res.writeHead(200, { ...this.sharedHeaders, ...headers })
     this.#res.flushHeaders()
     return new NodeSink(this.#res)
+  }
+
+  async callTrpc({ endpoint, body, options }: TrpcCall): Promise<void> {
+    if (body !== undefined) Object.assign(this.#req, { body }) // where tRPC finds a body that was read
+    const path = requestPath(this.request).slice(endpoint.length + 1)
+    await nodeHTTPRequestHandler({ ...options, req: this.#req, res: this.#res, path })
   }
 
   #hasUnreadBody(): boolean {
