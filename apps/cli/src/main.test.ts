@@ -1,9 +1,7 @@
-import { once } from 'node:events'
-import { connect, createServer } from 'node:net'
-import type { Socket } from 'node:net'
 import { Session } from '@verbatim/core'
 import { createClient } from '@verbatim/client'
 import type { VerbatimClient } from '@verbatim/client'
+import { TcpProxy } from '@verbatim/test-kit/http'
 import {
   beginning,
   blockStop,
@@ -54,6 +52,9 @@ describe('the command', () => {
   const run = (args: readonly string[], options?: Parameters<typeof runCommand>[1]) =>
     runCommand([...args, '--url', server.url], options)
 
+  /** A way to the server that a test can cut or hang. */
+  const openWay = () => TcpProxy.start(() => [Number(new URL(server.url).port)])
+
   test('The chat command writes the answer to stdout exactly, the metrics to stderr, and nothing that moves', async () => {
     const command = run(['chat', 'Hello'])
     expect(await command.exitCode).toBe(0)
@@ -99,15 +100,15 @@ describe('the command', () => {
     const command = run(['chat', prompt, '--session', 'left'])
     await command.shows('two ')
     // A server that does not answer: the cancel cannot get through, so only the second Ctrl-C ends it.
-    const hung = await startHungProxy(server.url)
+    const hung = await openWay()
     const other = runCommand(['chat', 'slow over a hung way', '--session', 'hung', '--url', hung.url])
     await other.shows('two ')
-    hung.hang()
+    hung.blackhole(true)
     other.kill('SIGINT')
     await expect.poll(() => other.stderr).toContain('Ctrl-C again')
     other.kill('SIGINT')
     expect(await other.exitCode).toBe(130)
-    await hung.close()
+    await hung[Symbol.asyncDispose]()
     gateOf(prompt).resolve()
     expect(await command.exitCode).toBe(0)
     expect(command.stdout).toBe('one two three\n')
@@ -139,7 +140,7 @@ describe('the command', () => {
 
   test('goes on after a cut connection without a word lost or said twice', async () => {
     const prompt = 'slow over a cut'
-    const way = await startHungProxy(server.url)
+    await using way = await openWay()
     const command = runCommand(['chat', prompt, '--url', way.url])
     await command.shows('two ')
     way.cut()
@@ -148,7 +149,6 @@ describe('the command', () => {
     expect(await command.exitCode).toBe(0)
     expect(command.stdout).toBe('one two three\n')
     expect(command.stderr).toContain('Connected again')
-    await way.close()
   })
 
   test('tells in one sentence why there is no answer', async () => {
@@ -195,14 +195,20 @@ describe('an answer whose process is lost', () => {
     yield 'One, two, '
     yield* hang()
   }
-  const open = async (rest: AsyncIterable<string> | readonly string[]) =>
-    await startFleet({ mongoUri: inject('mongoUri'), first: first(), rest })
+  const resume = (url: string) => runCommand(['resume', 's', '--url', url])
 
-  test('is printed on over the seam, and told once, as whole', async () => {
-    await using fleet = await open(['three, four'])
+  /** A chat whose first process is lost after `One, two, `; another goes on with `rest`. */
+  async function loseProcess(rest: AsyncIterable<string> | readonly string[]) {
+    const fleet = await startFleet({ mongoUri: inject('mongoUri'), first: first(), rest })
     const command = runCommand(['chat', 'Count', '--session', 's', '--url', fleet.url])
     await command.shows('two, ')
     await fleet.takeOver()
+    return { fleet, command }
+  }
+
+  test('is printed on over the seam, and told once, as whole', async () => {
+    const { fleet, command } = await loseProcess(['three, four'])
+    await using _fleet = fleet
     expect(await command.exitCode).toBe(0)
     expect(command.stdout).toBe('One, two, three, four\n')
     expect(command.stderr).toContain('The process that answered was lost; another goes on')
@@ -210,12 +216,10 @@ describe('an answer whose process is lost', () => {
   })
 
   test('is resumed as it was: the parts as one, without the prompt that the server wrote between them', async () => {
-    await using fleet = await open(['three, four'])
-    const command = runCommand(['chat', 'Count', '--session', 's', '--url', fleet.url])
-    await command.shows('two, ')
-    await fleet.takeOver()
+    const { fleet, command } = await loseProcess(['three, four'])
+    await using _fleet = fleet
     expect(await command.exitCode).toBe(0)
-    const resumed = runCommand(['resume', 's', '--url', fleet.url])
+    const resumed = resume(fleet.url)
     expect(await resumed.exitCode).toBe(0)
     expect(resumed.stdout).toBe('> Count\n\nOne, two, three, four\n\n')
     expect(resumed.stderr).toBe('')
@@ -228,12 +232,10 @@ describe('an answer whose process is lost', () => {
       await gate.promise
       yield 'four'
     }
-    await using fleet = await open(rest())
-    const command = runCommand(['chat', 'Count', '--session', 's', '--url', fleet.url])
-    await command.shows('two, ')
-    await fleet.takeOver()
+    const { fleet, command } = await loseProcess(rest())
+    await using _fleet = fleet
     await command.shows('three, ')
-    const resumed = runCommand(['resume', 's', '--url', fleet.url])
+    const resumed = resume(fleet.url)
     await resumed.shows('three, ')
     gate.resolve()
     expect(await resumed.exitCode).toBe(0)
@@ -274,42 +276,3 @@ test.each([[['--help']], [['chat', '--help']], [['resume', '--help']], [['sessio
     expect(command.stdout).toContain('Usage: verbatim')
   },
 )
-
-/** A way to the server that a test can cut or hang. */
-async function startHungProxy(
-  target: string,
-): Promise<{ url: string; cut(): void; hang(): void; close(): Promise<void> }> {
-  const { hostname, port } = new URL(target)
-  const sockets = new Set<Socket>()
-  let isHung = false
-  const proxy = createServer((near) => {
-    sockets.add(near)
-    near.on('error', () => {}).on('close', () => sockets.delete(near))
-    if (isHung) return
-    const far = connect(Number(port), hostname)
-    sockets.add(far)
-    far.on('error', () => {}).on('close', () => near.destroy())
-    near.on('close', () => far.destroy())
-    near.pipe(far).pipe(near)
-  })
-  proxy.listen(0, '127.0.0.1')
-  await once(proxy, 'listening')
-  const address = proxy.address()
-  if (address === null || typeof address === 'string') throw new Error('The proxy has no port')
-  const cut = (): void => {
-    for (const socket of sockets) socket.destroy()
-  }
-  return {
-    url: `http://127.0.0.1:${address.port}`,
-    cut,
-    hang() {
-      isHung = true
-      for (const socket of sockets) socket.unpipe().pause()
-    },
-    async close() {
-      cut()
-      proxy.close()
-      await once(proxy, 'close')
-    },
-  }
-}

@@ -2,7 +2,7 @@ import { lastSeqOf } from '@verbatim/core'
 import type { TerminalEvent } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
 import { collect, connect, hurried } from './testing/connect.ts'
-import { logOf, messageId, metrics, runId, sessionId, storedAnswer, userMessageId } from './testing/events.ts'
+import { logOf, messageId, metrics, runId, runOf, sessionId, storedAnswer } from './testing/events.ts'
 import {
   batchFrame,
   firstly,
@@ -17,22 +17,6 @@ import {
 import type { Handler, WireServer } from './testing/wire-server.ts'
 
 const log = logOf(['Hello', ', ', 'world'])
-
-function runOf(id: unknown, status = 'running'): object {
-  return {
-    id,
-    sessionId,
-    agentId: 'default',
-    status,
-    userMessageId,
-    messageId,
-    lastSeq: null,
-    error: null,
-    metrics: null,
-    createdAt: '2026-01-01T00:00:00.000Z',
-    endedAt: null,
-  }
-}
 
 const startsRun: Handler = (request, response) => reply(response, runOf(request.input['runId']))
 /** Answers a follow of any id with a run of that id. */
@@ -109,7 +93,7 @@ describe('sending a prompt', () => {
   it('shows the answer when the start got through and only its own answer was lost', async () => {
     await using server = await serve({
       'runs.start': (_request, response) => void response.destroy(),
-      'runs.get': (request, response) => reply(response, runOf(request.input['runId'], 'completed')),
+      'runs.get': (request, response) => reply(response, runOf(request.input['runId'], { status: 'completed' })),
     })
     const run = connect(server, { retry: { ...hurried, maxCallAttempts: 3 } })
       .chat(sessionId)

@@ -6,9 +6,9 @@ import type { Agent } from '@verbatim/core/server'
 import { createGate, openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
 import type { Gate } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
-import { createClient } from './create-client.ts'
 import { chatStore } from './stores/chat-store.ts'
 import { runStore } from './stores/run-store.ts'
+import { connect } from './testing/connect.ts'
 import { serveEngine } from './testing/serve-engine.ts'
 
 const leases = { heartbeatMs: 200, selfFenceMs: 12_000, leaseMs: 15_000, recoveryMs: 30, pollMs: 50 }
@@ -25,7 +25,7 @@ async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; p
   const speaker: Agent = { ...scriptedAgent(['One, two, ', held]), onCrash: policy }
   const front = createEngine({ ...database.storage, agents: [speaker] }, losing)
   const site = await serveEngine(front)
-  const client = createClient({ url: site.url, retry: { baseDelayMs: 5, maxDelayMs: 20 } })
+  const client = connect(site)
   const closing: (() => Promise<void>)[] = []
   return {
     client,
@@ -43,7 +43,6 @@ async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; p
       closing.push(async () => await taker.close())
     },
     async [Symbol.asyncDispose]() {
-      client.close()
       await Promise.all(closing.map(async (close) => await close()))
       await site[Symbol.asyncDispose]()
       await front.close()
@@ -224,7 +223,7 @@ describe('runs.retry', () => {
     await using database = await openTestDatabase(inject('mongoUri'))
     await using engine = createEngine({ ...database.storage, agents: [failsOnce()] }, leases)
     await using site = await serveEngine(engine)
-    await using client = createClient({ url: site.url })
+    const client = connect(site)
     const failed = client.chat('s').send('Question')
     await expect(failed.message).rejects.toMatchObject({ code: 'PROVIDER_ERROR' })
     const id = randomUuid()

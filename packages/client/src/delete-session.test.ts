@@ -1,30 +1,16 @@
 /** Deleting a session, against the real API, the real engine and a real MongoDB. */
 import { createGate, openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { expect, inject, it } from 'vitest'
-import { createClient } from './create-client.ts'
+import { connect } from './testing/connect.ts'
 import { serveEngine } from './testing/serve-engine.ts'
 
 const sessionId = 'session-1'
 
-async function openClient() {
-  const gate = createGate()
-  const agents = [scriptedAgent(() => ['Well, ', gate, 'then.'])]
-  const { engine, ...test } = await openTestEngine({ uri: inject('mongoUri'), agents, options: { pollMs: 100 } })
-  const site = await serveEngine(engine)
-  const client = createClient({ url: site.url })
-  return {
-    client,
-    async [Symbol.asyncDispose]() {
-      client.close()
-      await site[Symbol.asyncDispose]()
-      await test[Symbol.asyncDispose]()
-    },
-  }
-}
-
 it('ends a handle as cancelled, and refuses the next prompt for good', async () => {
-  await using test = await openClient()
-  const { client } = test
+  const agents = [scriptedAgent(['Well, ', createGate(), 'then.'])]
+  await using test = await openTestEngine({ uri: inject('mongoUri'), agents, options: { pollMs: 100 } })
+  await using site = await serveEngine(test.engine)
+  const client = connect(site)
   const run = client.chat(sessionId).send('Hello')
   await expect.poll(() => run.answer.content).toMatchObject([{ text: 'Well, ' }])
   expect(await client.sessions.delete(sessionId)).toEqual({ sessionId, isPurged: true })

@@ -3,7 +3,7 @@ import { lastSeqOf } from '@verbatim/core'
 import type { EventBatch, RunEvent, RunHandle } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
 import { collect, connect, hurried } from './testing/connect.ts'
-import { answerOf, eventsOfLog, logOf, runId, sessionId, storedAnswer } from './testing/events.ts'
+import { answerOf, eventsOfLog, logOf, runId, runOf, storedAnswer } from './testing/events.ts'
 import {
   batchFrame,
   connectedFrame,
@@ -397,7 +397,8 @@ describe('joining a run', () => {
   it('goes on after any cursor with exactly what comes next', async () => {
     await using server = await serve(whole)
     const client = connect(server)
-    server.on('runs.get', (_request, response) => reply(response, endedRun()))
+    const ended = runOf(runId, { status: 'completed', lastSeq: events.length, metrics: stored.metrics })
+    server.on('runs.get', (_request, response) => reply(response, ended))
     for (let seq = 0; seq <= events.length; seq++) {
       const run = client.runs.follow(runId, { after: `${runId}:${seq}` })
       expect(await collect(run)).toEqual(events.slice(seq))
@@ -422,19 +423,3 @@ describe('joining a run', () => {
     expect(server.requests).toHaveLength(0)
   })
 })
-
-function endedRun(): unknown {
-  return {
-    id: runId,
-    sessionId,
-    agentId: 'default',
-    status: 'completed',
-    userMessageId: '7c9e6679-7425-40de-944b-e07fc1f90ae7',
-    messageId: stored.id,
-    lastSeq: events.length,
-    error: null,
-    metrics: stored.metrics,
-    createdAt: '2026-01-01T00:00:00.000Z',
-    endedAt: '2026-01-01T00:00:01.000Z',
-  }
-}

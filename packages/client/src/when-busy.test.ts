@@ -2,9 +2,9 @@
 import { textOf } from '@verbatim/core'
 import { createGate, openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
-import { createClient } from './create-client.ts'
 import { chatStore } from './stores/chat-store.ts'
 import type { ChatStore } from './stores/chat-store.ts'
+import { connect } from './testing/connect.ts'
 import { serveEngine } from './testing/serve-engine.ts'
 
 const sessionId = 'session-1'
@@ -18,16 +18,13 @@ async function openTabs() {
     agents: [agent],
     options: { pollMs: 100 },
   })
-  const { url, [Symbol.asyncDispose]: closeServer } = await serveEngine(engine)
-  const [tab, otherTab] = [createClient({ url }), createClient({ url })]
+  const site = await serveEngine(engine)
   return {
     gate,
-    tab,
-    otherTab,
+    tab: connect(site),
+    otherTab: connect(site),
     async [Symbol.asyncDispose]() {
-      tab.close()
-      otherTab.close()
-      await closeServer()
+      await site[Symbol.asyncDispose]()
       await test[Symbol.asyncDispose]()
     },
   }

@@ -1,5 +1,5 @@
 /** The addresses of real clients: each has its own proxy, which connects to a server that runs. */
-import { TcpProxy } from '../world/tcp-proxy.ts'
+import { TcpProxy } from '@verbatim/test-kit/http'
 import type { World } from '../world/world.ts'
 
 export class ClientPaths implements AsyncDisposable {

@@ -1,7 +1,7 @@
 /** A place for one server process at a time: its address stays the same, and its connection to MongoDB has a proxy. */
 import type { CrashPoint, ServerConfig, ToServer } from '../server/server-config.ts'
 import type { ServerProcess } from './server-process.ts'
-import type { TcpProxy } from './tcp-proxy.ts'
+import type { TcpProxy } from '@verbatim/test-kit/http'
 
 /** An exit code (null after a signal), or `late` when the process did not end. */
 export type ServerExit = number | null | 'late'

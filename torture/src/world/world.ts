@@ -1,12 +1,12 @@
 /** Everything that faults can hit: MongoDB, two server processes, a provider and their connections. Plans share one world. */
 import type { Db } from 'mongodb'
+import { TcpProxy } from '@verbatim/test-kit/http'
 import type { Leases, ServerConfig } from '../server/server-config.ts'
 import { MongoSet } from './mongo-set.ts'
 import { ProviderProcess } from './provider-process.ts'
 import { ServerProcess } from './server-process.ts'
 import { ServerSlot } from './server-slot.ts'
 import type { ServerExit, SpecialStart } from './server-slot.ts'
-import { TcpProxy } from './tcp-proxy.ts'
 
 export type ProfileName = 'short' | 'patient' | 'archiving'
 

@@ -8,6 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { VerbatimClient } from '../create-client.ts'
 import type { ChatMessage } from '../stores/chat-messages.ts'
 import { startChatServer } from '../testing/chat-server.ts'
+import type { ChatServer } from '../testing/chat-server.ts'
 import { connect } from '../testing/connect.ts'
 import { messageId, metrics, sessionId } from '../testing/events.ts'
 import { refuse, wireError } from '../testing/wire-server.ts'
@@ -40,14 +41,20 @@ function openChat(client: VerbatimClient) {
   return { chat, frames, unmount: hook.unmount }
 }
 
+/** A chat of an empty session, once it is ready for a prompt. */
+async function openIdleChat(server: ChatServer) {
+  const opened = openChat(connect(server.wire))
+  await waitFor(() => expect(opened.chat().status).toBe('idle'))
+  return opened
+}
+
 const said = (messages: readonly ChatMessage[]): string[] =>
   messages.map(({ role, content }) => `${role}: ${textOf(content)}`)
 
 describe('useChat', () => {
   it('shows the prompt at once, the answer as it comes, and then the stored messages in their place', async () => {
     await using server = await startChatServer()
-    const { chat, frames } = openChat(connect(server.wire))
-    await waitFor(() => expect(chat().status).toBe('idle'))
+    const { chat, frames } = await openIdleChat(server)
     expect(chat().messages).toEqual([])
 
     let isDurable: Promise<boolean> | undefined
@@ -156,8 +163,7 @@ describe('useChat', () => {
 
   it('takes a refused prompt back, says why, and shows the other tab’s run', async () => {
     await using server = await startChatServer()
-    const { chat } = openChat(connect(server.wire))
-    await waitFor(() => expect(chat().status).toBe('idle'))
+    const { chat } = await openIdleChat(server)
     const other = server.begin('From the other tab')
     other.say('An answer')
     let isDurable: boolean | undefined
@@ -177,8 +183,7 @@ describe('useChat', () => {
 
   it('stops the answer and keeps what is there of it', async () => {
     await using server = await startChatServer()
-    const { chat } = openChat(connect(server.wire))
-    await waitFor(() => expect(chat().status).toBe('idle'))
+    const { chat } = await openIdleChat(server)
     await act(async () => void (await chat().send('Hi')))
     server.current!.say('Half')
     await waitFor(() => expect(said(chat().messages).at(-1)).toBe('assistant: Half'))
@@ -204,8 +209,7 @@ describe('useChat', () => {
 
   it('shows a failed run’s error and its part of an answer', async () => {
     await using server = await startChatServer()
-    const { chat } = openChat(connect(server.wire))
-    await waitFor(() => expect(chat().status).toBe('idle'))
+    const { chat } = await openIdleChat(server)
     await act(async () => void (await chat().send('Hi')))
     server.current!.say('Half')
     server.current!.end({ type: 'run_failed', messageId, metrics, error: wireError('PROVIDER_ERROR') })
@@ -263,8 +267,7 @@ describe('useChat', () => {
 
   it('draws at most once a frame, however fast the batches come', async () => {
     await using server = await startChatServer()
-    const { chat, frames } = openChat(connect(server.wire))
-    await waitFor(() => expect(chat().status).toBe('idle'))
+    const { chat, frames } = await openIdleChat(server)
     await act(async () => void (await chat().send('Hi')))
     const drawnBefore = frames.length
     const startMs = performance.now()

@@ -11,6 +11,13 @@ import { runStore } from './run-store.ts'
 const said = (store: ChatStore): string[] =>
   store.getSnapshot().messages.map(({ role, content }) => `${role}: ${textOf(content)}`)
 
+/** Subscribes, and waits until the store is ready for a prompt. */
+async function watch(store: ChatStore) {
+  const leave = store.subscribe(() => {})
+  await expect.poll(() => store.getSnapshot().status).toBe('idle')
+  return leave
+}
+
 describe('stores of one run', () => {
   it('share a connection, which stays open until the last of them has left', async () => {
     await using server = await startChatServer()
@@ -47,8 +54,7 @@ describe('a chat store', () => {
     await using server = await startChatServer()
     const client = connect(server.wire)
     const chat = chatStore(client, sessionId)
-    const leave = chat.subscribe(() => {})
-    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    const leave = await watch(chat)
     let isAway = true
     const start = server.wire.handlerOf('runs.start')
     server.wire.on('runs.start', (request, response) => {
@@ -68,8 +74,7 @@ describe('a chat store', () => {
   it('shows a prompt once, though it is stored while its answer is being made', async () => {
     await using server = await startChatServer()
     const chat = chatStore(connect(server.wire), sessionId)
-    chat.subscribe(() => {})
-    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    await watch(chat)
     await chat.send('Hi')
     server.current!.say('Hello')
     await expect.poll(() => said(chat)).toEqual(['user: Hi', 'assistant: Hello'])
@@ -81,8 +86,7 @@ describe('a chat store', () => {
   it('refuses a second prompt while the first is being answered, without asking the server', async () => {
     await using server = await startChatServer()
     const chat = chatStore(connect(server.wire), sessionId)
-    chat.subscribe(() => {})
-    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    await watch(chat)
     const [first, second] = await Promise.all([chat.send('One'), chat.send('Two')])
     expect([first, second]).toEqual([true, false])
     await expect.poll(() => chat.getSnapshot().error).toMatchObject({ code: 'SESSION_BUSY' })

@@ -1,6 +1,6 @@
 /** Logs of made-up runs, as the engine would store them. */
 import { emptyAnswer, isTerminalStatus, reduceEvents } from '@verbatim/core'
-import type { Answer, EventBatch, Message, RunEvent, RunMetrics, TerminalEvent } from '@verbatim/core'
+import type { Answer, EventBatch, Message, Run, RunEvent, RunMetrics, TerminalEvent } from '@verbatim/core'
 
 export const sessionId = 'session-1'
 export const runId = '0f8fad5b-d9cb-469f-a165-70867728950e'
@@ -69,6 +69,24 @@ export function answerOf(log: readonly EventBatch[]): Answer {
 
 export function eventsOfLog(log: readonly EventBatch[]): RunEvent[] {
   return log.flatMap((batch) => batch.events)
+}
+
+/** A run as the server tells it. */
+export function runOf(id: unknown, more: Partial<Run> = {}): object {
+  return {
+    id,
+    sessionId,
+    agentId: 'default',
+    status: 'running',
+    userMessageId,
+    messageId,
+    lastSeq: null,
+    error: null,
+    metrics: null,
+    createdAt: '2026-01-01T00:00:00.000Z',
+    endedAt: null,
+    ...more,
+  }
 }
 
 /** The message that a run with this log stores. */

@@ -32,6 +32,11 @@ export class TcpProxy implements AsyncDisposable {
     return new TcpProxy(server, targets)
   }
 
+  /** For HTTP over it. */
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
   /** Resets every open connection. */
   cut(): void {
     for (const pair of this.#pairs) destroy(pair)
