@@ -57,18 +57,6 @@ describe('followers of one run', () => {
     for (const events of await Promise.all(join())) expect(events).toEqual(whole)
     await Promise.all([expectIdle(maker.engine), expectIdle(other.engine)])
   })
-
-  it('a follower may begin before its run is started', async () => {
-    await using provider = await startProvider(beginning('Early '))
-    await using app = await openApp({ agents: [claudeAt(provider.url)], options: patientFollows })
-    const runId = crypto.randomUUID()
-    const early = followRaw(app, runId)
-    await vi.waitFor(() => expect(app.engine.stats().followers).toBe(1), waitOptions)
-    await app.mutate('runs.start', { runId, sessionId, message: 'Talk' })
-    await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
-    provider.calls[0]!.finish('bird')
-    expect(textOf(answerFrom((await early).events).content)).toBe('Early bird')
-  })
 })
 
 describe('a follower that is slower than the run', () => {

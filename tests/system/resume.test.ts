@@ -11,12 +11,9 @@ import { claudeAt } from '../support/claude.ts'
 import { openDatabase } from '../support/engine.ts'
 import { answerFrom, waitOptions } from '../support/follow.ts'
 import { followRaw } from '../support/frames.ts'
-import type { RawBatch } from '../support/frames.ts'
 
 const sessionId = 'session-1'
 const words = Array.from({ length: 20 }, (_, nth) => `${nth} größer 🌍 \n`)
-/** Before it: run_started, message_start, content_block_start. */
-const firstWordSeq = 4
 
 async function startRun(app: App): Promise<string> {
   const runId = crypto.randomUUID()
@@ -52,39 +49,7 @@ async function speakInStep({ provider, app, runId, haveSeen }: InStep): Promise<
   return events
 }
 
-/** Reads up to event `cutSeq`, hangs up, comes back with the last cursor and reads to the end. */
-function followDroppedAt(app: App, runId: string, cutSeq: number) {
-  const dropped = { seq: 0, isAway: false, cutAt: 0, events: Promise.resolve<RunEvent[]>([]) }
-  const onBatch = ({ batch }: RawBatch) => {
-    dropped.seq = lastSeqOf(batch)
-    dropped.isAway = dropped.cutAt === 0 && dropped.seq >= cutSeq
-  }
-  dropped.events = (async () => {
-    const before = await followRaw(app, runId, { untilSeq: cutSeq, onBatch })
-    dropped.cutAt = dropped.seq
-    const rest = await followRaw(app, runId, { lastEventId: before.batches.at(-1)?.id, onBatch })
-    expect(rest.hasReturned).toBe(true)
-    return [...before.events, ...rest.events]
-  })()
-  return dropped
-}
-
 describe('a follower that is dropped and comes back', () => {
-  it('a follower that is dropped after any batch of a live run receives every event once', async () => {
-    await using provider = await startProvider(beginning())
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const runId = await startRun(app)
-    const cutSeqs = Array.from({ length: words.length + firstWordSeq - 1 }, (_, index) => index + 1)
-    const dropped = cutSeqs.map((cutSeq) => followDroppedAt(app, runId, cutSeq))
-    const haveSeen = (seq: number) => dropped.every((one) => one.isAway || one.seq >= seq)
-    const whole = await speakInStep({ provider, app, runId, haveSeen })
-    for (const { events } of dropped) expect(await events).toEqual(whole)
-    // Behind each word there was a batch's end, and one of them was cut off exactly there.
-    const cuts = dropped.map(({ cutAt }) => cutAt)
-    expect(cuts.slice(firstWordSeq - 1)).toEqual(cutSeqs.slice(firstWordSeq - 1))
-    await vi.waitFor(() => expect(app.engine.stats().followers).toBe(0), waitOptions)
-  })
-
   it('a follower that resumes after any event of an archived run receives every event once', async () => {
     await using provider = await startProvider(saying(...words))
     const options = { archiveDelayMs: 50, recoveryMs: 50 }

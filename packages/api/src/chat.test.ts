@@ -36,19 +36,6 @@ function textOf(frames: readonly WireFrame[]): string {
 }
 
 describe('POST /chat/stream', () => {
-  it('one Idempotency-Key starts one run, however often the request comes', async () => {
-    const key = crypto.randomUUID()
-    const body = chat('once')
-    const [first, second] = await Promise.all(
-      [1, 2].map(async () => await app.fetch('/chat/stream', json(body, { 'idempotency-key': key }))),
-    )
-    expect([await first?.text(), await second?.text()]).toEqual(['once ', 'once '])
-    const list = await (await app.fetch(query('messages.list', { sessionId: body.sessionId }))).json()
-    expect(list).toMatchObject({ result: { data: { items: [{ role: 'user' }, { role: 'assistant' }] } } })
-    const reused = await app.fetch('/chat/stream', json({ ...body, message: 'else' }, { 'idempotency-key': key }))
-    expect([reused.status, await reused.json()]).toMatchObject([409, { error: { code: 'RUN_ID_REUSED' } }])
-  })
-
   it('the server cuts a failed /chat/stream over HTTP/2 too, so that it does not look like an end', async () => {
     const server = createHttp2Server(app.api.nodeHandler as never) // Node's types of the two kinds of request differ
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -105,35 +92,9 @@ describe('POST /chat/sse', () => {
     const rest = messagesOf(await allFrames(await app.fetch(`/chat/sse/${runId}`)))
     expect(rest.at(-1)).toMatchObject({ type: 'done', status: 'cancelled' })
   })
-
-  it('/chat/sse names the active run when the session is busy', async () => {
-    const sessionId = newSession()
-    const runId = await app.startRun('/hang', sessionId)
-    const response = await app.fetch('/chat/sse', json(chat('me too', sessionId)))
-    expect(response.status).toBe(409)
-    expect(await response.json()).toMatchObject({ error: { code: 'SESSION_BUSY', data: { activeRunId: runId } } })
-    await app.fetch('/trpc/runs.cancel', json({ runId }))
-  })
 })
 
 describe('GET /chat/sse/:runId', () => {
-  it('GET /chat/sse resumes after each cursor it sent, and answers 204 after the last', async () => {
-    const runId = await app.startRun('s1 s2 s3 s4 s5')
-    const whole = await allFrames(await app.fetch(`/chat/sse/${runId}`))
-    const framed = whole.filter(({ id }) => id !== undefined)
-    for (const [index, { id = '' }] of framed.entries()) {
-      const byHeader = await app.fetch(`/chat/sse/${runId}`, { headers: { 'last-event-id': id } })
-      const byQuery = await app.fetch(`/chat/sse/${runId}?lastEventId=${id}`)
-      const isLast = index === framed.length - 1
-      for (const response of [byHeader, byQuery]) {
-        expect(response.status).toBe(isLast ? 204 : 200)
-        const rest = (await allFramesOf(response)).filter((frame) => frame.id !== undefined)
-        expect(textOf(framed.slice(0, index + 1)) + textOf(rest)).toBe('s1 s2 s3 s4 s5 ')
-        expect(rest.at(-1)).toEqual(isLast ? undefined : framed.at(-1))
-      }
-    }
-  })
-
   it('the cursor of the text stays before the end, however the log cuts its batches', async () => {
     await using other = await openTestApi({ wrapEngine: mergingEngine })
     const runId = await other.startRun('whole')
@@ -183,8 +144,4 @@ function mergingEngine(engine: Engine): Engine {
   return new Proxy(engine, {
     get: (target, name) => (name === 'runs' ? runs : Reflect.get(target, name, target)),
   })
-}
-
-async function allFramesOf(response: Response): Promise<WireFrame[]> {
-  return response.status === 204 ? [] : await allFrames(response)
 }

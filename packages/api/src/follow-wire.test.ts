@@ -187,13 +187,6 @@ describe('the wire', () => {
     expect(frames.at(-1)).toEqual({ event: 'ping', data: '' })
     await app.engine.runs.cancel(alice, runId)
   })
-
-  it('a follower of a failed run receives the failure as an event', async () => {
-    const runId = await app.startRun('well /crash')
-    const frames = await allFrames(await follow({ runId }))
-    expect(frames.at(-2)?.data).toContain('run_failed')
-    expect(frames.at(-1)?.event).toBe('return')
-  })
 })
 
 describe('the stock client of @trpc/client', () => {
