@@ -172,6 +172,18 @@ export const mutants: readonly Mutant[] = [
     fault: 'busy-session',
   },
   {
+    name: 'promoted-without-a-lease',
+    what: 'two processes drive a promoted run: the one that promotes it, and the one that finds its lease expired',
+    edits: [
+      {
+        file: 'packages/core/src/mongodb/transitions/promote-run.ts',
+        from: '{ $literal: agentIds }] }, leaseMs, 0] }',
+        to: '{ $literal: agentIds }] }, 0, 0] }',
+      },
+    ],
+    fault: 'replace',
+  },
+  {
     name: 'message-is-not-the-stream',
     what: 'the stored message lacks its last block',
     edits: [
