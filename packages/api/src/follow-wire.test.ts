@@ -54,6 +54,24 @@ function stockClient({ url }: { url: string }, fetches: { lastEventIds: (string 
   })
 }
 
+/** Reads a run to its end with the stock client; `onBatch` receives each batch with its cursor. */
+async function readByStockClient(
+  client: ReturnType<typeof stockClient>,
+  runId: string,
+  onBatch: (batch: { id: string; data: EventBatch }) => void,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    client.runs.follow.subscribe({ runId }, { onData: onBatch, onError: reject, onComplete: resolve })
+  })
+}
+
+/** The error that the stock client receives for a run that does not exist. */
+async function refusalOf(site: { url: string }): Promise<unknown> {
+  return await new Promise((resolve) => {
+    stockClient(site).runs.follow.subscribe({ runId: crypto.randomUUID() }, { onError: resolve })
+  })
+}
+
 describe('the wire', () => {
   it('runs.follow begins with a retry hint and connected, tracks every batch, and returns after the terminal event', async () => {
     const runId = await app.startRun('one two three')
@@ -194,18 +212,9 @@ describe('the stock client of @trpc/client', () => {
     const runId = await app.startRun('un deux trois')
     const seen: string[] = []
     let text = ''
-    await new Promise<void>((resolve, reject) => {
-      stockClient(app).runs.follow.subscribe(
-        { runId },
-        {
-          onData({ id, data }) {
-            seen.push(id)
-            text += textOf([data])
-          },
-          onError: reject,
-          onComplete: resolve,
-        },
-      )
+    await readByStockClient(stockClient(app), runId, ({ id, data }) => {
+      seen.push(id)
+      text += textOf([data])
     })
     expect(text).toBe('un deux trois ')
     expect(new Set(seen).size).toBe(seen.length)
@@ -217,18 +226,9 @@ describe('the stock client of @trpc/client', () => {
     const fetches = { lastEventIds: [] as (string | null)[] }
     const seqs: number[] = []
     let text = ''
-    const done = new Promise<void>((resolve, reject) => {
-      stockClient(other, fetches).runs.follow.subscribe(
-        { runId },
-        {
-          onData({ data }) {
-            seqs.push(...data.events.map((_event, index) => data.firstSeq + index))
-            text += textOf([data])
-          },
-          onError: reject,
-          onComplete: resolve,
-        },
-      )
+    const done = readByStockClient(stockClient(other, fetches), runId, ({ data }) => {
+      seqs.push(...data.events.map((_event, index) => data.firstSeq + index))
+      text += textOf([data])
     })
     await expect.poll(() => text).toBe('a b c ')
     other.server.closeAllConnections()
@@ -241,10 +241,9 @@ describe('the stock client of @trpc/client', () => {
   })
 
   it('the stock tRPC client gives up with the typed error after a refusal', async () => {
-    const error = await new Promise<unknown>((resolve) => {
-      stockClient(app).runs.follow.subscribe({ runId: crypto.randomUUID() }, { onError: resolve })
+    expect(await refusalOf(app)).toMatchObject({
+      data: { code: 'NOT_FOUND', verbatim: { code: 'RUN_NOT_FOUND', retryable: false } },
     })
-    expect(error).toMatchObject({ data: { code: 'NOT_FOUND', verbatim: { code: 'RUN_NOT_FOUND', retryable: false } } })
   })
 })
 
@@ -300,9 +299,6 @@ describe('a stream that ends before its run', () => {
         throw new Error('a bug')
       },
     })
-    const error = await new Promise<unknown>((resolve) => {
-      stockClient(other).runs.follow.subscribe({ runId: crypto.randomUUID() }, { onError: resolve })
-    })
-    expect(error).toMatchObject({ data: { verbatim: { code: 'INTERNAL' } } })
+    expect(await refusalOf(other)).toMatchObject({ data: { verbatim: { code: 'INTERNAL' } } })
   })
 })

@@ -1,6 +1,6 @@
 /** A handle, a chat and a run on a page go on when the process that answers is lost: real engines, API, sockets and MongoDB. */
 import { continuationPrompt, randomUuid, textOf, toCursor, VerbatimError } from '@verbatim/core'
-import type { AgentEvent } from '@verbatim/core'
+import type { AgentEvent, SendOptions } from '@verbatim/core'
 import { createEngine } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
 import { createGate, openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
@@ -30,6 +30,12 @@ async function openFleet({ rest, policy = 'continue' }: { rest: Gate | string; p
   return {
     client,
     url: site.url,
+    /** Sends a prompt, and waits for the first words. */
+    async begin(options: SendOptions = {}) {
+      const run = client.chat('s').send('Count', options)
+      for await (const _text of run.text) break
+      return run
+    },
     /** Takes the runs over that go on now. */
     async takeOver() {
       const steps = typeof rest === 'string' ? [rest] : [rest, 'three']
@@ -80,9 +86,8 @@ describe('a handle', () => {
 
   it('that joins an answer long after it was interrupted reads it whole', async () => {
     await using fleet = await openFleet({ rest: 'three' })
-    const sent = fleet.client.chat('s').send('Count')
+    const sent = await fleet.begin()
     const firstId = sent.id
-    for await (const _text of sent.text) break
     await fleet.takeOver()
     await sent.message
     const late = fleet.client.runs.follow(firstId)
@@ -95,8 +100,7 @@ describe('a handle', () => {
 
   it('stays with its run when the caller asks for it, and throws where no run continues', async () => {
     await using fleet = await openFleet({ rest: 'three' })
-    const run = fleet.client.chat('s').send('Count', { followContinuations: false })
-    for await (const _text of run.text) break
+    const run = await fleet.begin({ followContinuations: false })
     await fleet.takeOver()
     expect(textOf((await run.message).content)).toBe('One, two, ')
     expect(run.status).toBe('interrupted')
@@ -112,8 +116,7 @@ describe('a handle', () => {
   it('cancels the run that makes the answer, also when it has not heard of it', async () => {
     const rest = createGate()
     await using fleet = await openFleet({ rest })
-    const run = fleet.client.chat('s').send('Count')
-    for await (const _text of run.text) break
+    const run = await fleet.begin()
     const unaware = fleet.client.runs.follow(run.id, { followContinuations: false })
     await fleet.takeOver()
     await rest.reached()
@@ -124,8 +127,7 @@ describe('a handle', () => {
 
   it('closed between the parts follows nothing more', async () => {
     await using fleet = await openFleet({ rest: 'three' })
-    const run = fleet.client.chat('s').send('Count')
-    for await (const _text of run.text) break
+    const run = await fleet.begin()
     run.close()
     await fleet.takeOver()
     await expect(run.message).rejects.toMatchObject({ name: 'AbortError', message: 'The run handle was closed' })
@@ -190,8 +192,7 @@ describe('a page', () => {
 
 it('A plain HTTP follower learns from the error frame which run continues the answer', async () => {
   await using fleet = await openFleet({ rest: 'three' })
-  const run = fleet.client.chat('s').send('Count')
-  for await (const _text of run.text) break
+  const run = await fleet.begin()
   const firstId = run.id
   await fleet.takeOver()
   await run.message

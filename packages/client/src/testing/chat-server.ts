@@ -1,7 +1,7 @@
 /** A wire server with one session that keeps its messages, and whose runs say what the test lets them say. */
 import { lastSeqOf } from '@verbatim/core'
 import type { EventBatch, Message, RunEvent } from '@verbatim/core'
-import { completed, metrics, sessionId } from './events.ts'
+import { beginningOf, completed, metrics, sessionId } from './events.ts'
 import {
   batchFrame,
   connectedFrame,
@@ -82,19 +82,7 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
     const messageId = newId()
     let text = ''
     activeRunId = runId
-    append(runId, [
-      {
-        type: 'run_started',
-        runId,
-        sessionId,
-        agentId: 'default',
-        userMessageId: user.id,
-        messageId,
-        startedAt: user.createdAt,
-      },
-      { type: 'message_start', message: { model: 'test-model', usage: {} } },
-      { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
-    ])
+    append(runId, beginningOf({ runId, userMessageId: user.id, messageId }))
     return {
       id: runId,
       say(piece) {

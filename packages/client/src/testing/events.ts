@@ -26,28 +26,23 @@ export interface LogOptions {
   readonly end?: TerminalEvent | undefined
 }
 
-/** A run's log that says `pieces`, a batch each, between its beginning and its end. */
-export function logOf(pieces: readonly string[], { id = runId, end = completed() }: LogOptions = {}): EventBatch[] {
-  const begin: RunEvent[] = [
-    {
-      type: 'run_started',
-      runId: id,
-      sessionId,
-      agentId: 'default',
-      userMessageId,
-      messageId,
-      startedAt: '2026-01-01T00:00:00.000Z',
-    },
-  ]
-  const start: RunEvent[] = [
+/** The events before the first text of a run with these ids: the run's beginning, and the model's. */
+export function beginningOf(ids: { runId: string; userMessageId: string; messageId: string }): RunEvent[] {
+  return [
+    { type: 'run_started', ...ids, sessionId, agentId: 'default', startedAt: '2026-01-01T00:00:00.000Z' },
     { type: 'message_start', message: { model: 'test-model', usage: {} } },
     { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
   ]
+}
+
+/** A run's log that says `pieces`, a batch each, between its beginning and its end. */
+export function logOf(pieces: readonly string[], { id = runId, end = completed() }: LogOptions = {}): EventBatch[] {
+  const [begin, ...start] = beginningOf({ runId: id, userMessageId, messageId })
   const deltas = pieces.map((text): RunEvent[] => [
     { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
   ])
   const last: RunEvent[] = [{ type: 'content_block_stop', index: 0 }, { type: 'message_stop' }, end]
-  return toBatches([begin, start, ...deltas, last])
+  return toBatches([[begin!], start, ...deltas, last])
 }
 
 export function completed(): TerminalEvent {
