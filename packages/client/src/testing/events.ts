@@ -37,12 +37,12 @@ export function beginningOf(ids: { runId: string; userMessageId: string; message
 
 /** A run's log that says `pieces`, a batch each, between its beginning and its end. */
 export function logOf(pieces: readonly string[], { id = runId, end = completed() }: LogOptions = {}): EventBatch[] {
-  const [begin, ...start] = beginningOf({ runId: id, userMessageId, messageId })
+  const begin = beginningOf({ runId: id, userMessageId, messageId })
   const deltas = pieces.map((text): RunEvent[] => [
     { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
   ])
   const last: RunEvent[] = [{ type: 'content_block_stop', index: 0 }, { type: 'message_stop' }, end]
-  return toBatches([[begin!], start, ...deltas, last])
+  return toBatches([begin.slice(0, 1), begin.slice(1), ...deltas, last])
 }
 
 export function completed(): TerminalEvent {
