@@ -30,20 +30,6 @@ describe('exactly once, in order', () => {
     for (const events of await Promise.all(resumed)) expect(events).toEqual(expected)
   })
 
-  it('a follower that is cut off after every batch receives every event once', async () => {
-    await using test = await openOne({
-      agents: [scriptAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })],
-    })
-    const runId = await startRun(test.engine)
-    const whole = followAll(test.engine, runId)
-    const events: RunEvent[] = []
-    while (answerFrom(events).status === 'running') {
-      const some = await followBatches(test.engine, runId, { after: events.length, count: 1 })
-      events.push(...some.events)
-    }
-    expect(events).toEqual(await whole)
-  })
-
   it('a follower resumes from every seq of an ended run, inside batches too, on any process', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()

@@ -4,24 +4,19 @@
  * Arguments: MongoDB URI, database name. Prints its URL, then serves until it is killed.
  */
 import { createApi } from '@verbatim/api'
-import type { AgentEvent } from '@verbatim/core'
-import { SessionManagerFactory, type Agent } from '@verbatim/core/server'
+import { SessionManagerFactory } from '@verbatim/core/server'
+import { scriptedAgent } from '@verbatim/core/testing'
 import { serve } from '@verbatim/test-kit/http'
 
 const [uri = '', databaseName = ''] = process.argv.slice(2)
 
-/** Counts for as long as it is let; slow enough to be killed in the middle. */
-const counter: Agent = {
-  id: 'counter',
-  async *stream(_request, signal): AsyncGenerator<AgentEvent> {
-    yield { type: 'message_start', message: { model: 'counter-1', usage: {} } }
-    yield { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }
-    for (let number = 1; !signal.aborted; number++) {
-      yield { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: `${number} ` } }
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-  },
-}
+/** Counts until it is stopped; slow enough to be killed in the middle. */
+const counter = scriptedAgent(async function* () {
+  for (let number = 1; ; number++) {
+    yield `${number} `
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+})
 
 const factory = await SessionManagerFactory.connect({
   uri,

@@ -10,7 +10,7 @@ import { openTestApi } from './testing/serve-test-api.ts'
 describe('faults', () => {
   it('a fault of the server is masked in every response, and its correlation id finds it in the log', async () => {
     const fail = async (): Promise<never> => await Promise.reject(new Error(faultCanary))
-    await using broken = await openTestApi({ metrics: 'public', wrapEngine: (engine) => brokenEngine(engine, fail) })
+    await using broken = await openTestApi({ metrics: 'public', replaceParts: (engine) => brokenParts(engine, fail) })
     const responses = await Promise.all([
       broken.fetch(query('sessions.list', {})),
       broken.fetch(`/trpc/sessions.list,sessions.list?batch=1&input=${encodeURIComponent('{"0":{},"1":{}}')}`),
@@ -56,25 +56,9 @@ describe('faults', () => {
   })
 })
 
-function brokenEngine(engine: Engine, fail: () => Promise<never>): Engine {
-  return {
-    ...engine,
-    agentIds: engine.agentIds,
-    draining: engine.draining,
-    stats: () => engine.stats(),
-    ready: fail,
-    drain: fail,
-    close: fail,
-    [Symbol.asyncDispose]: fail,
-    messages: engine.messages,
-    sessions: { ...engine.sessions, list: fail },
-    runs: {
-      ...engine.runs,
-      start: fail,
-      get: fail,
-      async *follow() {
-        yield await fail()
-      },
-    },
+function brokenParts({ sessions, runs }: Engine, fail: () => Promise<never>): Partial<Engine> {
+  async function* follow() {
+    yield await fail()
   }
+  return { ready: fail, sessions: { ...sessions, list: fail }, runs: { ...runs, start: fail, get: fail, follow } }
 }

@@ -26,17 +26,21 @@ export interface TestApi extends Site {
 
 export async function openTestApi({
   engineOptions = {},
-  wrapEngine = (engine) => engine,
+  replaceParts = () => ({}),
   ...input
 }: Partial<ApiInput> & {
   engineOptions?: EngineOptionsInput
-  wrapEngine?: (engine: Engine) => Engine
+  /** Parts to put in the place of the engine's own. */
+  replaceParts?: (engine: Engine) => Partial<Engine>
 } = {}): Promise<TestApi> {
   const agent = promptedAgent()
   const { logged, logger } = recordingLogger()
   const options = { startWaitMs: 300, pollMs: 100, ...engineOptions }
   const testEngine = await openTestEngine({ uri: inject('mongoUri'), agents: [agent], logger, options })
-  const engine = wrapEngine(testEngine.engine)
+  const parts = new Map(Object.entries(replaceParts(testEngine.engine)))
+  const engine = new Proxy(testEngine.engine, {
+    get: (own, name) => parts.get(String(name)) ?? (Reflect.get(own, name, own) as unknown),
+  })
   const api = createApi({ engine, logger, authenticate: authenticateByName, ...input })
   const site = await serve(api, { user: 'alice' })
   return {
