@@ -93,7 +93,7 @@ export const renew: Step<{ run: Target; by: number }> = {
 }
 
 /** A claim is not repeated by the port either: what it took before its answer was lost lapses again, without a holder. */
-export async function claim(
+async function claim(
   world: World,
   longestLapsed: ModelRun | undefined,
   call: () => Promise<OwnedRun | undefined>,

@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import { query, readFrames } from '@verbatim/test-kit/http'
 import type { App } from './app.ts'
 
-export interface RawBatch {
+interface RawBatch {
   readonly id: string
   readonly batch: EventBatch
 }

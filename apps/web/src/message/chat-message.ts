@@ -2,7 +2,6 @@
 import type { UseChatResult } from '@verbatim/client/react'
 
 export type ChatMessage = UseChatResult['messages'][number]
-export type ChatStatus = UseChatResult['status']
 export type ChatError = NonNullable<UseChatResult['error']>
 export type ContentBlock = ChatMessage['content'][number]
 export type ToolUseBlock = Extract<ContentBlock, { type: 'tool_use' }>

@@ -4,7 +4,7 @@ import type { Answer, EventBatch, Message, Run, RunEvent, RunMetrics, TerminalEv
 
 export const sessionId = 'session-1'
 export const runId = '0f8fad5b-d9cb-469f-a165-70867728950e'
-export const userMessageId = '7c9e6679-7425-40de-944b-e07fc1f90ae7'
+const userMessageId = '7c9e6679-7425-40de-944b-e07fc1f90ae7'
 export const messageId = 'b7e6f3a2-1111-4c1e-9c55-0d2f3f1f2a10'
 
 export const metrics: RunMetrics = {

@@ -82,7 +82,7 @@ export function outcomeOfRefused(
 }
 
 /** The run whose keys the transaction met. @throws NotCommittedYetError when a majority does not have it yet */
-export async function outcomeOfStored(
+async function outcomeOfStored(
   { collections }: MongoContext,
   key: RunKey,
   start: Pick<Start, 'inputHash' | 'startId'>,
