@@ -4,210 +4,88 @@
  */
 import { z } from 'zod'
 
-/** Names of tRPC's error codes that the table uses; kept as text so that the contract depends on zod only. */
-type TrpcCode =
-  | 'BAD_REQUEST'
-  | 'UNAUTHORIZED'
-  | 'FORBIDDEN'
-  | 'NOT_FOUND'
-  | 'METHOD_NOT_SUPPORTED'
-  | 'CONFLICT'
-  | 'PRECONDITION_FAILED'
-  | 'PAYLOAD_TOO_LARGE'
-  | 'UNSUPPORTED_MEDIA_TYPE'
-  | 'TOO_MANY_REQUESTS'
-  | 'INTERNAL_SERVER_ERROR'
-  | 'BAD_GATEWAY'
-  | 'SERVICE_UNAVAILABLE'
-  | 'GATEWAY_TIMEOUT'
+/** tRPC's name of each HTTP status that the table uses; as text, so that the contract depends on zod only. */
+const trpcCodes = {
+  400: 'BAD_REQUEST',
+  401: 'UNAUTHORIZED',
+  403: 'FORBIDDEN',
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_SUPPORTED',
+  409: 'CONFLICT',
+  410: 'PRECONDITION_FAILED',
+  413: 'PAYLOAD_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+  429: 'TOO_MANY_REQUESTS',
+  500: 'INTERNAL_SERVER_ERROR',
+  502: 'BAD_GATEWAY',
+  503: 'SERVICE_UNAVAILABLE',
+  504: 'GATEWAY_TIMEOUT',
+} as const
+
+type HttpStatus = keyof typeof trpcCodes
 
 interface ErrorRow {
-  readonly httpStatus: number
-  readonly trpcCode: TrpcCode
+  readonly httpStatus: HttpStatus
+  readonly trpcCode: (typeof trpcCodes)[HttpStatus]
   /** True when the same call may succeed later without being changed. */
   readonly retryable: boolean
   /** Cause, then what the caller should do. */
   readonly meaning: string
 }
 
+/** An error that the same call meets again. */
+function final(httpStatus: HttpStatus, meaning: string): ErrorRow {
+  return { httpStatus, trpcCode: trpcCodes[httpStatus], retryable: false, meaning }
+}
+
+/** An error after which the same call may succeed later. */
+function passing(httpStatus: HttpStatus, meaning: string): ErrorRow {
+  return { ...final(httpStatus, meaning), retryable: true }
+}
+
 /** The one list of error codes. A new error is a row here and the same in docs/protocol.md, section 6; a test compares them. */
 export const errorTable = {
-  INVALID_INPUT: {
-    httpStatus: 400,
-    trpcCode: 'BAD_REQUEST',
-    retryable: false,
-    meaning: 'A field is missing, unknown or malformed; data.field names it. Correct it',
-  },
-  INVALID_CURSOR: {
-    httpStatus: 400,
-    trpcCode: 'BAD_REQUEST',
-    retryable: false,
-    meaning: 'The cursor is malformed, of another run or list, or past the end. Begin without one',
-  },
-  UNAUTHENTICATED: {
-    httpStatus: 401,
-    trpcCode: 'UNAUTHORIZED',
-    retryable: false,
-    meaning: 'No valid credentials came with the call. Sign in and call again',
-  },
-  FORBIDDEN: {
-    httpStatus: 403,
-    trpcCode: 'FORBIDDEN',
-    retryable: false,
-    meaning: 'The principal lacks the scope for this call. Ask for it',
-  },
-  NOT_FOUND: {
-    httpStatus: 404,
-    trpcCode: 'NOT_FOUND',
-    retryable: false,
-    meaning: 'No such endpoint or procedure. Check the path',
-  },
-  SESSION_NOT_FOUND: {
-    httpStatus: 404,
-    trpcCode: 'NOT_FOUND',
-    retryable: false,
-    meaning: 'The caller has no session of this id. Create it or list the sessions',
-  },
-  MESSAGE_NOT_FOUND: {
-    httpStatus: 404,
-    trpcCode: 'NOT_FOUND',
-    retryable: false,
-    meaning: 'The session has no message of this id. List the messages',
-  },
-  RUN_NOT_FOUND: {
-    httpStatus: 404,
-    trpcCode: 'NOT_FOUND',
-    retryable: false,
-    meaning: 'The caller has no run of this id. Start it',
-  },
-  AGENT_NOT_FOUND: {
-    httpStatus: 404,
-    trpcCode: 'NOT_FOUND',
-    retryable: false,
-    meaning: 'The server has no agent of this id. Name one that it has',
-  },
-  METHOD_NOT_ALLOWED: {
-    httpStatus: 405,
-    trpcCode: 'METHOD_NOT_SUPPORTED',
-    retryable: false,
-    meaning: 'The endpoint does not take this HTTP method. Use the one it names',
-  },
-  SESSION_BUSY: {
-    httpStatus: 409,
-    trpcCode: 'CONFLICT',
-    retryable: true,
-    meaning:
-      'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it, or queue the prompt',
-  },
-  RUN_ID_REUSED: {
-    httpStatus: 409,
-    trpcCode: 'CONFLICT',
-    retryable: false,
-    meaning: 'The run id was used for another prompt. Make a new id for a new prompt',
-  },
-  RUN_NOT_RETRYABLE: {
-    httpStatus: 409,
-    trpcCode: 'CONFLICT',
-    retryable: false,
-    meaning: 'The run completed, or the session has gone on after it. Start a new run',
-  },
-  MESSAGE_ID_REUSED: {
-    httpStatus: 409,
-    trpcCode: 'CONFLICT',
-    retryable: false,
-    meaning: 'The message id was used for another message of the session. Make a new id',
-  },
-  HEAD_MOVED: {
-    httpStatus: 409,
-    trpcCode: 'CONFLICT',
-    retryable: false,
-    meaning: 'Another message was appended first. Load the history again, then append',
-  },
-  CURSOR_EXPIRED: {
-    httpStatus: 410,
-    trpcCode: 'PRECONDITION_FAILED',
-    retryable: false,
-    meaning: 'The events past the cursor are no longer kept. Read the stored message',
-  },
-  SESSION_DELETED: {
-    httpStatus: 410,
-    trpcCode: 'PRECONDITION_FAILED',
-    retryable: false,
-    meaning: 'The session was deleted, with its messages and runs. Make a new one with another id',
-  },
-  PAYLOAD_TOO_LARGE: {
-    httpStatus: 413,
-    trpcCode: 'PAYLOAD_TOO_LARGE',
-    retryable: false,
-    meaning: 'The request body is over data.maxBytes. Send less',
-  },
-  MESSAGE_TOO_LARGE: {
-    httpStatus: 413,
-    trpcCode: 'PAYLOAD_TOO_LARGE',
-    retryable: false,
-    meaning: 'A prompt or answer is over data.maxBytes. Shorten or split it',
-  },
-  UNSUPPORTED_MEDIA_TYPE: {
-    httpStatus: 415,
-    trpcCode: 'UNSUPPORTED_MEDIA_TYPE',
-    retryable: false,
-    meaning: 'Bodies are JSON only. Send content-type: application/json',
-  },
-  RATE_LIMITED: {
-    httpStatus: 429,
-    trpcCode: 'TOO_MANY_REQUESTS',
-    retryable: true,
-    meaning: 'Too many calls. Wait data.retryAfterMs, then call again',
-  },
-  INTERNAL: {
-    httpStatus: 500,
-    trpcCode: 'INTERNAL_SERVER_ERROR',
-    retryable: false,
-    meaning: 'A fault of the server, masked; report data.correlationId',
-  },
-  INVALID_CONFIGURATION: {
-    httpStatus: 500,
-    trpcCode: 'INTERNAL_SERVER_ERROR',
-    retryable: false,
-    meaning: 'An option of the server is wrong or contradicts another. Correct it and start again',
-  },
-  UNSUPPORTED_DEPLOYMENT: {
-    httpStatus: 500,
-    trpcCode: 'INTERNAL_SERVER_ERROR',
-    retryable: false,
-    meaning: 'MongoDB cannot serve Verbatim as it runs. Do what the message says',
-  },
-  PROVIDER_REFUSED: {
-    httpStatus: 502,
-    trpcCode: 'BAD_GATEWAY',
-    retryable: false,
-    meaning:
-      "The model's provider refuses the request as it is (credentials, model, size); data.kind tells. Correct the agent",
-  },
-  PROVIDER_ERROR: {
-    httpStatus: 502,
-    trpcCode: 'BAD_GATEWAY',
-    retryable: true,
-    meaning: "The model's provider refused or broke off. Start a new run",
-  },
-  UNAVAILABLE: {
-    httpStatus: 503,
-    trpcCode: 'SERVICE_UNAVAILABLE',
-    retryable: true,
-    meaning: 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again',
-  },
-  RUN_FENCED: {
-    httpStatus: 503,
-    trpcCode: 'SERVICE_UNAVAILABLE',
-    retryable: true,
-    meaning: 'Another process took the run over. Follow it: it ends there',
-  },
-  RUN_TIMEOUT: {
-    httpStatus: 504,
-    trpcCode: 'GATEWAY_TIMEOUT',
-    retryable: true,
-    meaning: 'The model was silent or slow for data.timeoutMs (data.kind tells which wait). Start a new run',
-  },
+  INVALID_INPUT: final(400, 'A field is missing, unknown or malformed; data.field names it. Correct it'),
+  INVALID_CURSOR: final(400, 'The cursor is malformed, of another run or list, or past the end. Begin without one'),
+  UNAUTHENTICATED: final(401, 'No valid credentials came with the call. Sign in and call again'),
+  FORBIDDEN: final(403, 'The principal lacks the scope for this call. Ask for it'),
+  NOT_FOUND: final(404, 'No such endpoint or procedure. Check the path'),
+  SESSION_NOT_FOUND: final(404, 'The caller has no session of this id. Create it or list the sessions'),
+  MESSAGE_NOT_FOUND: final(404, 'The session has no message of this id. List the messages'),
+  RUN_NOT_FOUND: final(404, 'The caller has no run of this id. Start it'),
+  AGENT_NOT_FOUND: final(404, 'The server has no agent of this id. Name one that it has'),
+  METHOD_NOT_ALLOWED: final(405, 'The endpoint does not take this HTTP method. Use the one it names'),
+  SESSION_BUSY: passing(
+    409,
+    'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it, or queue the prompt',
+  ),
+  RUN_ID_REUSED: final(409, 'The run id was used for another prompt. Make a new id for a new prompt'),
+  RUN_NOT_RETRYABLE: final(409, 'The run completed, or the session has gone on after it. Start a new run'),
+  MESSAGE_ID_REUSED: final(409, 'The message id was used for another message of the session. Make a new id'),
+  HEAD_MOVED: final(409, 'Another message was appended first. Load the history again, then append'),
+  CURSOR_EXPIRED: final(410, 'The events past the cursor are no longer kept. Read the stored message'),
+  SESSION_DELETED: final(410, 'The session was deleted, with its messages and runs. Make a new one with another id'),
+  PAYLOAD_TOO_LARGE: final(413, 'The request body is over data.maxBytes. Send less'),
+  MESSAGE_TOO_LARGE: final(413, 'A prompt or answer is over data.maxBytes. Shorten or split it'),
+  UNSUPPORTED_MEDIA_TYPE: final(415, 'Bodies are JSON only. Send content-type: application/json'),
+  RATE_LIMITED: passing(429, 'Too many calls. Wait data.retryAfterMs, then call again'),
+  INTERNAL: final(500, 'A fault of the server, masked; report data.correlationId'),
+  INVALID_CONFIGURATION: final(
+    500,
+    'An option of the server is wrong or contradicts another. Correct it and start again',
+  ),
+  UNSUPPORTED_DEPLOYMENT: final(500, 'MongoDB cannot serve Verbatim as it runs. Do what the message says'),
+  PROVIDER_REFUSED: final(
+    502,
+    "The model's provider refuses the request as it is (credentials, model, size); data.kind tells. Correct the agent",
+  ),
+  PROVIDER_ERROR: passing(502, "The model's provider refused or broke off. Start a new run"),
+  UNAVAILABLE: passing(503, 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again'),
+  RUN_FENCED: passing(503, 'Another process took the run over. Follow it: it ends there'),
+  RUN_TIMEOUT: passing(
+    504,
+    'The model was silent or slow for data.timeoutMs (data.kind tells which wait). Start a new run',
+  ),
 } as const satisfies Record<string, ErrorRow>
 
 /** A code of {@link errorTable}. */

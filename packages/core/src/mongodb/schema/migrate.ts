@@ -47,15 +47,13 @@ async function makeWhatIsMissing(db: Db): Promise<void> {
 
 /** All at once, which reads a large collection once; after a refusal one by one, which tells the index that was refused. */
 async function createIndexes(db: Db, name: string, indexes: readonly IndexDescription[]): Promise<void> {
+  const collection = db.collection(name)
   try {
-    await db.collection(name).createIndexes([...indexes])
+    await collection.createIndexes([...indexes])
   } catch (error) {
     if (isTransient(error)) throw error
     for (const index of indexes) {
-      await db
-        .collection(name)
-        .createIndexes([index])
-        .catch(rethrowRefusal(`the index ${name}.${index.name}`))
+      await collection.createIndexes([index]).catch(rethrowRefusal(`the index ${name}.${index.name}`))
     }
   }
 }
