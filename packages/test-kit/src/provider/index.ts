@@ -13,4 +13,7 @@ export {
 export type { ProviderEvent, UsageInput } from './events.ts'
 export { beginning, cuttingAfter, refusing, saying, streaming } from './replies.ts'
 export { promptOf, providerSecret, startProvider, startProviderOf } from './start-provider.ts'
+export type { ProviderOptions } from './judge.ts'
 export type { Provider, ProviderCall, ProviderReply } from './start-provider.ts'
+export type { ProviderBody, RequestBlock, RequestMessage } from './request.ts'
+export { rules } from './rules.ts'
