@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import { claude } from '@verbatim/core/claude'
-import type { AgentEvent, Message } from '@verbatim/core'
-import { emptyAnswer, reduceEvents, textOf } from '@verbatim/core'
+import type { Message } from '@verbatim/core'
+import { AgentEvent, emptyAnswer, reduceEvents, textOf } from '@verbatim/core'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { demoAnswer } from './demo-answer.ts'
 import { startDemoModel } from './demo-model.ts'
@@ -41,7 +41,7 @@ function ask(baseURL: string, messages: Message[], signal = never) {
 
 async function answerTo(baseURL: string, ...texts: readonly string[]) {
   const events: AgentEvent[] = []
-  for await (const event of ask(baseURL, conversation(...texts))) events.push(event)
+  for await (const event of ask(baseURL, conversation(...texts))) events.push(AgentEvent.parse(event))
   return { events, text: textOf(reduceEvents(emptyAnswer, { firstSeq: 1, events }).content) }
 }
 

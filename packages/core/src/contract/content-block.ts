@@ -29,20 +29,30 @@ export const TextBlock = z.strictObject({
   text: z.string(),
   citations: z.array(JsonValue).optional(),
 })
+/** A fingerprint of all that the model had before it thought this. A provider may refuse the block behind anything else. */
+const boundTo = z.string().optional()
+
 /** The model's thinking; `signature` proves to the provider that it is the model's own. */
 export const ThinkingBlock = z.strictObject({
   type: z.literal('thinking'),
   thinking: z.string(),
   signature: z.string(),
+  boundTo,
 })
 /** Thinking that only the provider can read; goes back to it unchanged. */
-export const RedactedThinkingBlock = z.strictObject({ type: z.literal('redacted_thinking'), data: z.string() })
+export const RedactedThinkingBlock = z.strictObject({
+  type: z.literal('redacted_thinking'),
+  data: z.string(),
+  boundTo,
+})
 /** The model's call of a tool; `id` names the call for its result. */
 export const ToolUseBlock = z.strictObject({
   type: z.literal('tool_use'),
   id: z.string(),
   name: z.string(),
   input: JsonValue,
+  /** The input as the model wrote it, where `input` cannot say the same: see `readToolInput`. */
+  inputJson: z.string().optional(),
 })
 /** What the tool of the call `tool_use_id` answered. */
 export const ToolResultBlock = z.strictObject({

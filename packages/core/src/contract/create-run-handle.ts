@@ -247,7 +247,7 @@ class FollowedRun implements RunHandle {
       if (event.type === 'run_started' || event.type === 'run_queued') segment.sessionId = event.sessionId
     }
     const answer = reduceEvents(segment.answer, batch)
-    segment.answer = segment.isWhole ? answer : { ...answer, content: [], cycleStart: 0, partialJson: '' }
+    segment.answer = segment.isWhole ? answer : { ...answer, content: [], cycleStart: 0, partialInputs: {} }
     segment.buffer.add(batch)
     this.#settle(segment)
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isBlank } from './blank.ts'
 import { VerbatimError } from './errors.ts'
 
 /** The largest prompt, in UTF-8 bytes. A request's body may be a little larger. */
@@ -18,7 +19,7 @@ export function requirePromptSize(bytes: number, field: string): void {
  */
 export const Prompt = z
   .string()
-  .refine((text) => text.trim().length > 0, 'Must not be empty')
+  .refine((text) => !isBlank(text), 'Must not be empty')
   .refine((text) => text.isWellFormed(), 'Must be well-formed Unicode (a lone surrogate was found)')
   .refine((text) => !text.includes('\0'), 'Must not contain a NUL character')
 export type Prompt = z.infer<typeof Prompt>

@@ -2,13 +2,13 @@
  * Events become an answer here and nowhere else: the server stores what this returns, the client shows it (promise P4).
  * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
  */
-import { isJson } from './content-block.ts'
-import type { ContentBlock, JsonValue } from './content-block.ts'
+import type { ContentBlock } from './content-block.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
 import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from './event.ts'
 import type { RunMetrics } from './metrics.ts'
 import type { RunStatus, TerminalStatus } from './run.ts'
+import { readToolInput } from './tool-input.ts'
 
 /** The state of an answer after a prefix of its run's log. Treat it as immutable. */
 export interface Answer {
@@ -23,8 +23,8 @@ export interface Answer {
   readonly continuedBy: string | null
   /** Where the blocks of the running model call begin in `content`. */
   readonly cycleStart: number
-  /** JSON text of the tool input that is being streamed. */
-  readonly partialJson: string
+  /** JSON text of the tool inputs that are being streamed, by their place in `content`: blocks may be streamed side by side. */
+  readonly partialInputs: Readonly<Record<number, string>>
 }
 
 /** The answer before its first event. */
@@ -37,7 +37,7 @@ export const emptyAnswer: Answer = Object.freeze({
   error: null,
   continuedBy: null,
   cycleStart: 0,
-  partialJson: '',
+  partialInputs: {},
 })
 
 /** Thrown when events before a batch are missing: the follower must read again from `lastSeq`. */
@@ -79,7 +79,7 @@ function applyEvent(draft: Draft, event: RunEvent): void {
       return
     case 'content_block_start':
       draft.content[draft.cycleStart + event.index] = event.content_block
-      draft.partialJson = ''
+      setPartialInput(draft, draft.cycleStart + event.index, undefined)
       return
     case 'content_block_delta':
       applyDelta(draft, draft.cycleStart + event.index, event.delta)
@@ -144,28 +144,19 @@ function applyDelta(draft: Draft, at: number, delta: ContentDelta): void {
         draft.content[at] = { ...block, citations: [...(block.citations ?? []), delta.citation] }
       return
     case 'input_json_delta':
-      draft.partialJson += delta.partial_json
+      setPartialInput(draft, at, (draft.partialInputs[at] ?? '') + delta.partial_json)
   }
 }
 
+/** The input as JSON, see {@link readToolInput}. A call without any JSON text keeps the input that it began with. */
 function finishToolInput(draft: Draft, at: number): void {
   const block = draft.content[at]
-  if (block?.type === 'tool_use' && draft.partialJson !== '') {
-    draft.content[at] = { ...block, input: parseToolInput(draft.partialJson) }
-  }
-  draft.partialJson = ''
+  const text = draft.partialInputs[at] ?? ''
+  if (block?.type === 'tool_use' && text !== '') draft.content[at] = { ...block, ...readToolInput(text) }
+  setPartialInput(draft, at, undefined)
 }
 
-/** The input as JSON; kept as text when the model wrote broken JSON, or JSON that is nested too deep. */
-function parseToolInput(text: string): JsonValue {
-  try {
-    const input: unknown = JSON.parse(text, wellFormed)
-    return isJson(input) ? input : { malformed: text }
-  } catch {
-    return { malformed: text }
-  }
-}
-
-function wellFormed(_key: string, value: unknown): unknown {
-  return typeof value === 'string' ? value.toWellFormed() : value
+function setPartialInput(draft: Draft, at: number, text: string | undefined): void {
+  const { [at]: before, ...others } = draft.partialInputs
+  if (before !== text) draft.partialInputs = text === undefined ? others : { ...others, [at]: text }
 }

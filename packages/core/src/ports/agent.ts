@@ -11,9 +11,9 @@ export interface AgentRequest {
 
 /** How long a run waits for its agent. Each defaults to the engine's own option. */
 export interface RunTimeouts {
-  /** From a model call's start to its first content, in milliseconds. @default 60_000 */
+  /** Without a sign of life from a model call's start to its first content, in milliseconds. @default 60_000 */
   readonly firstTokenMs: number
-  /** Between two events of a model call, in milliseconds. @default 120_000 */
+  /** Between two events or signs of life of a model call, in milliseconds. @default 120_000 */
   readonly idleMs: number
   /** For the whole run, in milliseconds. @default 600_000 */
   readonly totalMs: number
@@ -40,6 +40,11 @@ export interface TokenPrices {
   readonly cacheWrite: number
 }
 
+/** A sign of life: the provider is at work and says nothing. It keeps a run from being taken for silent, and is never stored. */
+export interface AgentPing {
+  readonly type: 'ping'
+}
+
 /** A named configuration (model, system prompt, tools) that answers in a session. */
 export interface Agent {
   readonly id: AgentId
@@ -55,5 +60,5 @@ export interface Agent {
    * `message_stop` of the call that asks for them: the engine stores that event before it pulls the next, so no tool runs unrecorded.
    * Throws `VerbatimError` (`PROVIDER_ERROR`, `PROVIDER_REFUSED`) when the provider fails for good. Stops at once when `signal` aborts.
    */
-  stream(request: AgentRequest, signal: AbortSignal): AsyncIterable<AgentEvent>
+  stream(request: AgentRequest, signal: AbortSignal): AsyncIterable<AgentEvent | AgentPing>
 }

@@ -8,7 +8,7 @@ import { scriptedAgent } from './scripted-agent.ts'
 const request: AgentRequest = { runId: crypto.randomUUID(), sessionId: 'session-1', messages: [] }
 const never = new AbortController().signal
 
-function reader(events: AsyncIterable<AgentEvent>) {
+function reader(events: AsyncIterable<unknown>) {
   const seen: AgentEvent[] = []
   const done = (async () => {
     for await (const event of events) seen.push(AgentEvent.parse(event))

@@ -2,18 +2,19 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
-import type { RunTimeouts } from '../../ports/agent.ts'
+import type { AgentPing, RunTimeouts } from '../../ports/agent.ts'
 
 /** Which wait the run is in. While tools run, only their own timeouts and the whole run's count. */
 type Phase = 'first_token' | 'idle' | 'tools'
 
 /**
- * Yields what `open(signal)` yields. The signal that `open` receives aborts when a timeout passes or `signal` aborts.
+ * Yields what `open(signal)` yields, without the signs of life: each of them begins the wait anew. The signal that `open` receives
+ * aborts when a timeout passes or `signal` aborts.
  *
  * @throws VerbatimError `RUN_TIMEOUT` with `data.kind` `first_token`, `idle` or `total`; the signal's reason when it aborts.
  */
 export async function* awaitAgent(
-  open: (signal: AbortSignal) => AsyncIterable<AgentEvent>,
+  open: (signal: AbortSignal) => AsyncIterable<AgentEvent | AgentPing>,
   timeouts: RunTimeouts,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent, void, void> {
@@ -26,6 +27,7 @@ export async function* awaitAgent(
     while (true) {
       const result = await nextWithin(events, { phase: phases.current, timeouts, stop, signal: either })
       if (result.done) return
+      if (result.value.type === 'ping') continue
       phases.after(result.value)
       yield result.value
     }
@@ -45,9 +47,9 @@ interface Wait {
 }
 
 async function nextWithin(
-  events: AsyncIterator<AgentEvent>,
+  events: AsyncIterator<AgentEvent | AgentPing>,
   { phase, timeouts, stop, signal }: Wait,
-): Promise<IteratorResult<AgentEvent>> {
+): Promise<IteratorResult<AgentEvent | AgentPing>> {
   if (phase === 'tools') return await raceSignal(events.next(), signal)
   const limitMs = phase === 'first_token' ? timeouts.firstTokenMs : timeouts.idleMs
   const timer = setTimeout(() => stop.abort(timeoutError(phase, limitMs)), limitMs)

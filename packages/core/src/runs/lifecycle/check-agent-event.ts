@@ -58,7 +58,7 @@ function bytesOfDelta(delta: ContentDelta): number {
     case 'signature_delta':
       return Buffer.byteLength(JSON.stringify(delta))
     case 'input_json_delta':
-      return Buffer.byteLength(delta.partial_json) * bsonGrowth
+      return Buffer.byteLength(delta.partial_json) * (bsonGrowth + 1) // the text itself may be kept beside it
     case 'citations_delta':
       return Buffer.byteLength(JSON.stringify(delta)) * bsonGrowth
   }

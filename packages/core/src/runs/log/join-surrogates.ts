@@ -1,4 +1,5 @@
 import type { AgentEvent, ContentDelta } from '../../contract/event.ts'
+import type { AgentPing } from '../../ports/agent.ts'
 
 type DeltaEvent = Extract<AgentEvent, { type: 'content_block_delta' }>
 
@@ -6,9 +7,15 @@ type DeltaEvent = Extract<AgentEvent, { type: 'content_block_delta' }>
  * A character outside the basic plane may be cut between two deltas of a block. Half of one does not survive storage, so it is
  * held back until its other half comes; a half that stays alone becomes U+FFFD, here and in every other event.
  */
-export async function* joinSurrogates(events: AsyncIterable<AgentEvent>): AsyncGenerator<AgentEvent, void, void> {
+export async function* joinSurrogates(
+  events: AsyncIterable<AgentEvent | AgentPing>,
+): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   let held: { readonly event: DeltaEvent; readonly half: string } | undefined
   for await (const event of events) {
+    if (event.type === 'ping') {
+      yield event
+      continue
+    }
     const text = event.type === 'content_block_delta' ? textOfDelta(event.delta) : undefined
     if (held !== undefined && !goesOn(held.event, event)) {
       yield { ...held.event, delta: withText(held.event.delta, replacement) }

@@ -56,7 +56,7 @@ function addUse(
 }
 
 /** The provider counts at the end of a model call, which a lost run has not seen: about four characters are a token. */
-function estimateTokens({ content, partialJson }: Answer): number {
+function estimateTokens({ content, partialInputs }: Answer): number {
   const characters = content.map((block) => {
     switch (block.type) {
       case 'text':
@@ -71,7 +71,7 @@ function estimateTokens({ content, partialJson }: Answer): number {
         return 0
     }
   })
-  return Math.ceil(characters.reduce((sum, count) => sum + count, partialJson.length) / 4)
+  return Math.ceil(characters.reduce((sum, count) => sum + count, Object.values(partialInputs).join('').length) / 4)
 }
 
 const tokensPerPrice = 1_000_000

@@ -53,7 +53,7 @@ export async function replayRun({ ports }: EngineContext, owned: OwnedRun, signa
     metrics,
     settled,
     beginning,
-    isWhole: lastStored === 'message_stop' && isLastWord(metrics.stopReason),
+    isWhole: lastStored === 'message_stop' && settled.length === 0 && isLastWord(metrics.stopReason),
   }
 }
 
@@ -75,10 +75,16 @@ function createCallTracker() {
         asked.push(event.content_block.id)
       }
       if (event.type === 'message_stop') open = [...open, ...asked]
-      if (event.type === 'tool_result') open = open.filter((id) => id !== event.tool_use_id)
+      if (event.type === 'tool_result') open = withoutFirst(open, event.tool_use_id)
     },
     open: (): readonly string[] => open,
   }
+}
+
+/** One result answers one call: a provider may give two calls the same id. */
+function withoutFirst(ids: readonly string[], id: string): string[] {
+  const at = ids.indexOf(id)
+  return ids.filter((_id, index) => index !== at)
 }
 
 function toUnknownResult(toolUseId: string): AgentEvent {
