@@ -18,7 +18,7 @@ import type { AgentEvent } from '../contract/event.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
 import { claude } from './claude.ts'
 import type { ClaudeOptionsInput } from './claude.ts'
-import { ask as askAgent, claudeAt, collect, never, requestOf, secretKey } from './testing/ask-agent.ts'
+import { ask as askAgent, claudeAt, collect, never, requestOf, secretKey, withoutPings } from './testing/ask-agent.ts'
 
 // The SDK takes hold of console.error at its first line, so the spy is there before it.
 const printed = vi.spyOn(console, 'error')
@@ -55,7 +55,7 @@ const broken =
 const brokenFrame = 'event: content_block_delta\ndata: {"type":"content_block_delta","ind\n\n'
 
 describe('before the first content', () => {
-  it.each<[string, ProviderReply, { kind: string; providerStatus?: number }]>([
+  it.each<[string, ProviderReply, { kind: string; providerStatus?: number; field?: string }]>([
     ['429', refusing(429), { kind: 'rate_limit', providerStatus: 429 }],
     ['529', refusing(529), { kind: 'overloaded', providerStatus: 529 }],
     ['500', refusing(500), { kind: 'server_error', providerStatus: 500 }],
@@ -71,8 +71,8 @@ describe('before the first content', () => {
     ['a stream cut behind message_start', cuttingAfter(start), { kind: 'cut' }],
     ['an empty stream', streaming(), { kind: 'cut' }],
     ['a stream that ends early', streaming(start), { kind: 'cut' }],
-    ['a malformed frame', broken(), { kind: 'malformed' }],
-    ['an event that breaks the protocol', streaming(start, { type: 'content_block_stop' }), { kind: 'malformed' }],
+    ['a malformed frame', broken(), { kind: 'malformed', field: 'data' }],
+    ['an event that breaks the protocol', streaming(start, { type: 'content_block_stop' }), { kind: 'malformed', field: 'content_block_stop.index' }],
   ])(
     '%s before the first content is retried, shown as a retry, and leaves nothing else in the log',
     async (_name, fault, data) => {
@@ -168,7 +168,7 @@ describe('before the first content', () => {
     const stop = new AbortController()
     const seen: AgentEvent[] = []
     const reading = (async () => {
-      for await (const event of claudeAt(provider.url).stream(requestOf('Hi'), stop.signal)) {
+      for await (const event of withoutPings(claudeAt(provider.url).stream(requestOf('Hi'), stop.signal))) {
         seen.push(event)
         stop.abort('enough')
       }

@@ -7,8 +7,10 @@ import type { Agent, RunTimeouts } from '../ports/agent.ts'
 import { answerRequest } from './claude/answer-request.ts'
 import { parseClaudeOptions } from './claude/claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput } from './claude/claude-options.ts'
+import { contextTokensOf } from './claude/model-rules.ts'
+import { createTokenBudget } from './claude/token-budget.ts'
 
-export type { ClaudeClient, ClaudeOptionsInput } from './claude/claude-options.ts'
+export type { ClaudeClient, ClaudeOptionsInput, Summarize } from './claude/claude-options.ts'
 export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputSchema } from './claude/tool.ts'
 
 /**
@@ -22,14 +24,15 @@ export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputS
 export function claude(input: ClaudeOptionsInput = {}): Agent {
   const options = parseClaudeOptions(input)
   const client = options.client ?? createClient(options)
-  const { id, timeouts, maxHistoryMessages, onCrash, continuation } = options
+  const { id, timeouts, maxHistoryMessages, onCrash, continuation, model, maxTokens } = options
+  const budget = createTokenBudget({ contextTokens: options.contextTokens ?? contextTokensOf(model), maxTokens })
   return Object.freeze({
     id,
     onCrash,
     ...(continuation === undefined ? {} : { continuation }),
     ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),
     ...(maxHistoryMessages === undefined ? {} : { maxHistoryMessages }),
-    stream: (request, signal) => answerRequest({ ...options, client }, request, signal),
+    stream: (request, signal) => answerRequest({ ...options, client, budget }, request, signal),
   } satisfies Agent)
 }
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { Message } from '../contract/message.ts'
-import { steadyWindow } from './claude/answer-request.ts'
+import { steadyWindow } from './claude/history.ts'
 import { messagesOf } from './testing/ask-agent.ts'
 
 function windowOf(newestSeq: number, size: number): Message[] {

@@ -2,53 +2,113 @@
  * The agent's loop: calls the model, runs the tools it asks for, and calls it again until it has nothing more to ask.
  * In: a conversation that ends with a user message. Out: the events of every model call and every tool, in order.
  */
+import { isBlank } from '../../contract/blank.ts'
+import type { ContentBlock } from '../../contract/content-block.ts'
+import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
-import type { Message } from '../../contract/message.ts'
-import type { AgentRequest } from '../../ports/agent.ts'
+import type { AgentPing, AgentRequest } from '../../ports/agent.ts'
+import type { Turn } from './claude-message.ts'
 import type { ClaudeClient, ClaudeOptions } from './claude-options.ts'
-import { providerError } from './map-provider-error.ts'
+import { createHistory } from './history.ts'
+import type { History } from './history.ts'
+import { providerError, TooLongError } from './map-provider-error.ts'
 import { runTools } from './run-tools.ts'
 import type { ToolResultEvent } from './run-tools.ts'
 import { streamCycle } from './stream-cycle.ts'
-import type { Turn } from './to-claude-messages.ts'
+import type { CycleEnd } from './stream-cycle.ts'
 import { toClaudeRequest } from './to-claude-request.ts'
+import type { TokenBudget } from './token-budget.ts'
 
 /** A paused answer goes on by a user message: a conversation that ends with the answer would be a prefill. */
 const pausePrompt: Turn = { role: 'user', content: [{ type: 'text', text: 'Continue.' }] }
 
-/** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`, `INVALID_INPUT`; the signal's reason when it aborts */
+/** What a model without tools hears that calls one: a request without tools may have no results either. */
+const noTools: Turn = { role: 'user', content: [{ type: 'text', text: 'There are no tools. Answer without them.' }] }
+
+/** How often one model call is made again with less of the conversation. */
+const maxSmallerTries = 3
+
+export interface ClaudeAgent extends ClaudeOptions {
+  readonly client: ClaudeClient
+  readonly budget: TokenBudget
+}
+
+/** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`; the signal's reason when it aborts */
 export async function* answerRequest(
-  options: ClaudeOptions & { readonly client: ClaudeClient },
+  agent: ClaudeAgent,
   request: AgentRequest,
   signal: AbortSignal,
-): AsyncGenerator<AgentEvent, void, void> {
-  const turns: Turn[] = [...steadyWindow(request.messages)]
-  for (let cycle = 1; cycle <= options.maxCycles; cycle++) {
-    const { content, stopReason } = yield* streamCycle(options, toClaudeRequest(options, turns), signal)
-    turns.push({ role: 'assistant', content: [...content] })
-    if (stopReason === 'pause_turn') {
-      turns.push(pausePrompt)
-      continue
-    }
-    const calls = content.filter((block) => block.type === 'tool_use')
-    if (stopReason !== 'tool_use' || calls.length === 0) return
-    if (cycle === options.maxCycles) break // nobody would read what the tools answer
-    const results = yield* runTools(options, calls, { request, signal })
-    turns.push(toResultTurn(results))
+): AsyncGenerator<AgentEvent | AgentPing, void, void> {
+  const history = createHistory(agent, request, signal)
+  const call = { agent, history, rules: { keepsThinking: true }, runId: request.runId }
+  // The rest of an answer may be nothing at all.
+  let hasAnswered = (request.messages.at(-1)?.continuationOf ?? null) !== null
+  for (let cycle = 1; cycle <= agent.maxCycles; cycle++) {
+    const { content, calls, stopReason } = yield* callModel(call, signal)
+    hasAnswered ||= content.some(isVisible)
+    history.add({ role: 'assistant', content: [...content] })
+    if (stopReason === 'refusal') return
+    if (calls.length > 0) {
+      if (cycle === agent.maxCycles) break // no call would read what the tools answer
+      const results = yield* runTools(agent, calls, { request, signal })
+      history.add(agent.tools.length > 0 ? toResultTurn(results) : noTools)
+    } else if (stopReason === 'pause_turn') history.add(pausePrompt)
+    else if (hasAnswered) return
+    else throw providerError(stopReason === 'max_tokens' ? 'max_tokens' : 'empty')
   }
   throw providerError('max_cycles')
 }
 
-/**
- * The window of a long session moves on with every turn, and a conversation whose start changes misses the provider's prompt
- * cache. So its start moves in steps of a quarter of the window: of four turns, three find the start of the one before.
- */
-export function steadyWindow(messages: readonly Message[]): readonly Message[] {
-  const oldestSeq = messages[0]?.seq ?? 1
-  if (oldestSeq === 1) return messages
-  const step = Math.max(1, Math.floor(messages.length / 4))
-  const startSeq = Math.ceil(oldestSeq / step) * step
-  return messages.filter((message) => message.seq >= startSeq)
+interface ModelCall {
+  readonly agent: ClaudeAgent
+  readonly history: History
+  readonly rules: { keepsThinking: boolean }
+  readonly runId: string
+}
+
+/** One call of the model. A request that the provider finds too long is made again with less of the conversation. */
+async function* callModel(
+  call: ModelCall,
+  signal: AbortSignal,
+): AsyncGenerator<AgentEvent | AgentPing, CycleEnd, void> {
+  const { agent, history, rules } = call
+  let refused: { readonly error: unknown; readonly json: string } | undefined
+  for (let attempt = 1; ; attempt++) {
+    const request = toClaudeRequest(agent, await history.turns(agent.budget.maxBytes()), rules)
+    const json = JSON.stringify(request.body)
+    if (refused?.json === json) throw refused.error // there is nothing to leave out
+    const bytes = Buffer.byteLength(json)
+    const progress = { hasBegun: false }
+    try {
+      const end = yield* streamCycle(agent, request, { signal, progress })
+      agent.budget.learn(bytes, end.usage)
+      return end
+    } catch (error) {
+      if (!learnFrom(error, call, bytes) || progress.hasBegun || attempt > maxSmallerTries) throw error
+      refused = { error, json }
+    }
+  }
+}
+
+/** Tells whether there is another way to ask, after what the provider refused. */
+function learnFrom(error: unknown, { agent, rules, runId }: ModelCall, bytes: number): boolean {
+  if (error instanceof TooLongError) {
+    agent.budget.learnTooLong(bytes, error)
+    agent.logger.warn({ runId, bytes }, 'A request was too long for the provider; asking with less of the conversation')
+    return true
+  }
+  if (isVerbatimError(error) && error.data.kind === 'malformed') {
+    agent.logger.warn({ runId, field: error.data.field }, 'The provider sent something that is not its protocol')
+  }
+  if (!isVerbatimError(error) || error.data.kind !== 'thinking' || !rules.keepsThinking) return false
+  rules.keepsThinking = false
+  agent.logger.warn({ runId }, 'The provider refused the thinking of an earlier answer; asking without it')
+  return true
+}
+
+/** Thinking alone is no answer. */
+function isVisible(block: ContentBlock): boolean {
+  return block.type === 'text' && !isBlank(block.text)
 }
 
 function toResultTurn(results: readonly ToolResultEvent[]): Turn {

@@ -3,15 +3,24 @@ import type { ThinkingConfigParam } from '@anthropic-ai/sdk/resources/messages'
 import { z } from 'zod'
 import { VerbatimError } from '../../contract/errors.ts'
 import { AgentId } from '../../contract/identifiers.ts'
+import type { Message } from '../../contract/message.ts'
+import type { AgentRequest } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { silentLogger } from '../../ports/logger.ts'
 import type { Logger } from '../../ports/logger.ts'
 import { systemClock } from '../../engine/system-clock.ts'
+import { maxOutputTokensOf, whyThinkingRefused } from './model-rules.ts'
 import { randomFraction } from './retry-delay.ts'
 import type { Tool } from './tool.ts'
 
 /** What the agent needs of the SDK's client; its Bedrock and Vertex clients have it too. */
 export type ClaudeClient = Pick<Anthropic, 'messages'>
+
+/** What takes the place of the turns that no longer fit: text for the model, or nothing. */
+export type Summarize = (
+  left: readonly Message[],
+  context: Pick<AgentRequest, 'sessionId' | 'runId'> & { readonly signal: AbortSignal },
+) => string | undefined | Promise<string | undefined>
 
 const ms = z.int().positive()
 
@@ -43,8 +52,15 @@ export const ClaudeOptions = z
     tools: z.array(z.custom<Tool>(isTool, 'Make it with tool()')).default([]),
     /** Tokens of one model call, thinking included. @default 16_384, long answers and a little thinking */
     maxTokens: z.int().positive().default(16_384),
-    /** Passed on as it is. Left out, the model's own default holds. */
+    /** Passed on as it is. Left out, the model's own default holds, with its text shown. */
     thinking: z.custom<ThinkingConfigParam>((value) => ThinkingConfig.safeParse(value).success).optional(),
+    /** Tokens that a request and its answer may have together. @default what the model has; 200_000 for one that is not known */
+    contextTokens: z.int().min(1_000).optional(),
+    /**
+     * Called when old turns are left out because they no longer fit, oldest first: the text that it answers takes their place.
+     * The same turns should have the same text, or the model loses its thinking and the provider's cache. @default nothing does
+     */
+    summarize: z.custom<Summarize>((value) => typeof value === 'function').optional(),
     /** Marks the system prompt and the end of the conversation for the provider's cache. @default true, a long session costs far less */
     cache: z.boolean().default(true),
     /** Model calls of one run. @default 16, an end to a model that calls tools for ever */
@@ -81,6 +97,17 @@ export const ClaudeOptions = z
   .refine(({ thinking, maxTokens }) => thinking?.type !== 'enabled' || thinking.budget_tokens < maxTokens, {
     error: 'must leave tokens for the answer: budget_tokens under maxTokens',
     path: ['thinking'],
+  })
+  .refine(({ maxTokens, contextTokens = Infinity }) => maxTokens < contextTokens, {
+    error: 'must leave tokens for the conversation: maxTokens under contextTokens',
+    path: ['maxTokens'],
+  })
+  .superRefine(({ model, thinking, maxTokens }, context) => {
+    const refused = thinking === undefined ? undefined : whyThinkingRefused(model, thinking.type)
+    if (refused !== undefined) context.addIssue({ code: 'custom', message: refused, path: ['thinking'] })
+    const most = maxOutputTokensOf(model) ?? Infinity
+    if (maxTokens > most)
+      context.addIssue({ code: 'custom', message: `is over the model's ${most}`, path: ['maxTokens'] })
   })
 
 /** {@link ClaudeOptions} as given: everything may be left out. */

@@ -3,7 +3,8 @@
  * may read, with its kind, the provider's status and what to do.
  * Nothing of the provider's body, of the request or of the credentials goes along, not even as a cause.
  */
-import { VerbatimError } from '../../contract/errors.ts'
+import { z } from 'zod'
+import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 import type { ErrorData } from '../../contract/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 
@@ -17,6 +18,7 @@ const kinds = {
   network: { isRetryable: true, message: 'The provider could not be reached; check the network and the base URL' },
   cut: { isRetryable: true, message: 'The provider broke off its answer; start a new run' },
   malformed: { isRetryable: true, message: 'The provider sent something that is not its protocol; start a new run' },
+  empty: { isRetryable: true, message: 'The model ended without an answer; start a new run' },
   rate_limit: { isRetryable: true, message: 'The rate limit at the provider is reached; wait and start a new run' },
   overloaded: { isRetryable: true, message: 'The provider is overloaded; wait and start a new run' },
   server_error: { isRetryable: true, message: 'The provider failed; wait and start a new run' },
@@ -30,6 +32,14 @@ const kinds = {
   permission: { isRetryable: false, message: 'The provider denied access; check what the API key may use' },
   not_found: { isRetryable: false, message: 'The provider does not know the model; check its name and the base URL' },
   too_large: { isRetryable: false, message: 'The request is larger than the provider takes; start a new session' },
+  thinking: {
+    isRetryable: false,
+    message: 'The provider refused the thinking of an earlier answer; start a new session',
+  },
+  max_tokens: {
+    isRetryable: false,
+    message: 'The model used all its tokens before it said anything; raise maxTokens or ask for less',
+  },
   limit: {
     isRetryable: false,
     message: 'A limit at the provider is reached and waiting will not lift it; check the account',
@@ -47,6 +57,24 @@ export function providerError(kind: ProviderErrorKind, data: ErrorData = {}): Ve
   return new VerbatimError(mayPass ? 'PROVIDER_ERROR' : 'PROVIDER_REFUSED', message, { data: { kind, ...data } })
 }
 
+/** What the provider sent breaks its protocol at `field`. The field's name goes along, never what it held. */
+export function malformed(field: string): VerbatimError {
+  return providerError('malformed', { field })
+}
+
+/** A request that was too long, with the provider's own counts where it gives them. */
+export class TooLongError extends VerbatimError {
+  readonly tokens: number | undefined
+  readonly maxTokens: number | undefined
+
+  constructor(providerStatus: number, message: string) {
+    super('PROVIDER_REFUSED', kinds.too_large.message, { data: { kind: 'too_large', providerStatus } })
+    const [, tokens, maxTokens] = /(\d+) tokens? > (\d+)/.exec(message) ?? []
+    this.tokens = tokens === undefined ? undefined : Number(tokens)
+    this.maxTokens = maxTokens === undefined ? undefined : Number(maxTokens)
+  }
+}
+
 /** Tells whether the same model call may succeed when it is made again. */
 export function isRetryable(error: VerbatimError): boolean {
   return error.code === 'PROVIDER_ERROR'
@@ -57,10 +85,24 @@ export function mapRequestError(error: unknown, clock: Clock): VerbatimError {
   return mapAnswer(error, clock) ?? providerError(isClientFault(error) ? 'client' : 'network')
 }
 
-/** Translates what the SDK threw while it read a stream: an `error` event, a frame that is not JSON, or a broken connection. */
+/** Translates what was thrown while a stream was read: an `error` event, a frame that is not JSON, or a broken connection. */
 export function mapStreamError(error: unknown, clock: Clock): VerbatimError {
+  if (isVerbatimError(error)) return error
   return mapAnswer(error, clock) ?? providerError(error instanceof SyntaxError ? 'malformed' : 'cut')
 }
+
+/** Translates an error that came as an answer's body, or as an event in it. */
+export function mapErrorBody(body: unknown): VerbatimError {
+  const { error } = ErrorBody.catch({}).parse(body)
+  const providerStatus = statusOfType[error?.type ?? ''] ?? 500
+  return refusalOf(providerStatus, error?.message ?? '')
+}
+
+const ErrorBody = z.object({
+  error: z
+    .object({ type: z.string().optional().catch(undefined), message: z.string().optional().catch(undefined) })
+    .optional(),
+})
 
 /** An error that the provider itself told; undefined when it did not come to that. */
 function mapAnswer(error: unknown, clock: Clock): VerbatimError | undefined {
@@ -68,13 +110,26 @@ function mapAnswer(error: unknown, clock: Clock): VerbatimError | undefined {
   const headers = headersOf(error)
   const status = statusOf(error)
   if (status === undefined) return undefined
-  const kind = kindOfStatus(status)
-  const isFinal = kinds[kind].isRetryable && headers?.get('x-should-retry') === 'false'
+  const refusal = refusalOf(status, error.message)
+  const isFinal = isRetryable(refusal) && headers?.get('x-should-retry') === 'false'
   const retryAfterMs = headers === undefined ? undefined : retryAfterOf(headers, clock)
-  return providerError(isFinal ? 'limit' : kind, {
+  if (!isFinal && retryAfterMs === undefined) return refusal
+  return providerError(isFinal ? 'limit' : kindOfStatus(status), {
     providerStatus: status,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   })
+}
+
+/** Two refusals have a remedy, and only their words tell them from others. The words are read here and go no further. */
+function refusalOf(status: number, message: string): VerbatimError {
+  const isRefused = status === 400 || status === 413
+  if (status === 413 || (isRefused && /too long|context (?:limit|length|window)|too many tokens/i.test(message))) {
+    return new TooLongError(status, message)
+  }
+  if (isRefused && /thinking/i.test(message) && /signature|block/i.test(message)) {
+    return providerError('thinking', { providerStatus: status })
+  }
+  return providerError(kindOfStatus(status), { providerStatus: status })
 }
 
 /** Statuses of the errors that come as an event, which have none of their own. */

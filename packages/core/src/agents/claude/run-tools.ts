@@ -8,11 +8,13 @@ import type { ToolUseBlock } from '../../contract/content-block.ts'
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
 import { unknownOutcome } from '../../contract/interruption.ts'
+import { toolInputOf } from '../../contract/tool-input.ts'
 import type { AgentRequest } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../../ports/logger.ts'
+import type { ToolCall } from './stream-cycle.ts'
 import type { Tool } from './tool.ts'
-import { mayHaveRun } from './unknown-calls.ts'
+import { isSameCall, mayHaveRun } from './unknown-calls.ts'
 
 /** The largest output of a tool, in UTF-8 bytes; more of them must fit one message. */
 const maxToolOutputBytes = 256 * 1024
@@ -31,12 +33,15 @@ export type ToolResultEvent = Extract<AgentEvent, { type: 'tool_result' }>
 /** Yields and returns the results of `calls`. @throws the signal's reason when it aborts, without waiting for the tools */
 export async function* runTools(
   runner: ToolRunner,
-  calls: readonly ToolUseBlock[],
+  calls: readonly ToolCall[],
   { request, signal }: { request: AgentRequest; signal: AbortSignal },
 ): AsyncGenerator<ToolResultEvent, ToolResultEvent[], void> {
   const stop = new AbortController()
   const either = AbortSignal.any([signal, stop.signal])
-  const pending = calls.map((call) => runTool(runner, call, { request, signal: either }))
+  const pending = calls.map((call, at) => {
+    const isRepeated = calls.slice(0, at).some((earlier) => isRepeat(earlier.block, call.block))
+    return runTool(runner, call, { request, signal: either, isRepeated })
+  })
   const results: ToolResultEvent[] = []
   try {
     for (const one of pending) {
@@ -50,18 +55,24 @@ export async function* runTools(
   }
 }
 
+/** One call that the provider sent twice: its id is the same, and not for want of one. */
+function isRepeat(earlier: ToolUseBlock, call: ToolUseBlock): boolean {
+  return call.id !== '' && earlier.id === call.id && isSameCall(earlier, call)
+}
+
 interface Scope {
   readonly request: AgentRequest
   readonly signal: AbortSignal
+  readonly isRepeated: boolean
 }
 
 /** Never rejects: what goes wrong is told to the model. */
-async function runTool(runner: ToolRunner, call: ToolUseBlock, scope: Scope): Promise<ToolResultEvent> {
+async function runTool(runner: ToolRunner, call: ToolCall, scope: Scope): Promise<ToolResultEvent> {
   const startedMs = runner.clock.monotonicMs()
   const output = await invokeTool(runner, call, scope)
   return {
     type: 'tool_result',
-    tool_use_id: call.id,
+    tool_use_id: call.block.id,
     // Half of a surrogate pair would not come back from storage as it was sent.
     content: output.content.toWellFormed(),
     is_error: output.isError,
@@ -74,16 +85,36 @@ interface ToolOutput {
   readonly isError: boolean
 }
 
-async function invokeTool(runner: ToolRunner, call: ToolUseBlock, { request, signal }: Scope): Promise<ToolOutput> {
+/** What the model hears when its call was cut or is no JSON. */
+const notWhole =
+  'The input of this call was not whole, so the tool did not run. Make the call again, with less input if it was long'
+
+async function invokeTool(
+  runner: ToolRunner,
+  { block: call, isWhole }: ToolCall,
+  { request, signal, isRepeated }: Scope,
+): Promise<ToolOutput> {
   const found = runner.tools.find((candidate) => candidate.name === call.name)
   if (found === undefined) return failed('There is no tool of this name')
+  if (!isWhole) {
+    runner.logger.warn(
+      { runId: request.runId, tool: found.name },
+      'A tool did not run: the input of its call was not whole',
+    )
+    return failed(notWhole)
+  }
+  if (isRepeated) return failed('This call is the same as the one before it, with the same id; the tool ran once')
   if (!found.idempotent && mayHaveRun(call, request.messages)) return failed(unknownOutcome)
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(), runner.toolTimeoutMs)
   const either = AbortSignal.any([signal, timeout.signal])
   const { runId, sessionId } = request
+  const inputJson = call.inputJson ?? JSON.stringify(call.input)
   try {
-    const content = await raceSignal(found.execute(call.input, { signal: either, runId, sessionId }), either)
+    const content = await raceSignal(
+      found.execute(toolInputOf(call), { signal: either, runId, sessionId, inputJson }),
+      either,
+    )
     return new TextEncoder().encode(content).length > maxToolOutputBytes
       ? failed(`The output of the tool is over ${maxToolOutputBytes} bytes; ask it for less`)
       : { content, isError: false }

@@ -1,43 +1,50 @@
 /**
  * One call of the model, with retries for as long as nothing of it was seen.
- * In: a request. Out: its events as they come, then its content. What fails behind the first content ends the run: a second
+ * In: a request. Out: its events as they come, then its content. What fails after the first content ends the run: a second
  * attempt would say things twice (P2).
  */
-import type { MessageCreateParamsStreaming } from '@anthropic-ai/sdk/resources/messages'
 import { sleep } from '../../async/sleep.ts'
-import type { ContentBlock } from '../../contract/content-block.ts'
+import type { ContentBlock, ToolUseBlock } from '../../contract/content-block.ts'
 import { isVerbatimError } from '../../contract/errors.ts'
-import type { AgentEvent } from '../../contract/event.ts'
+import type { AgentEvent, ProviderUsage } from '../../contract/event.ts'
 import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
-import type { Clock } from '../../ports/clock.ts'
-import type { ClaudeClient } from './claude-options.ts'
-import { mapRequestError, mapStreamError, providerError } from './map-provider-error.ts'
+import { isWholeInput } from '../../contract/tool-input.ts'
+import type { AgentPing } from '../../ports/agent.ts'
+import { readFrames } from './read-frames.ts'
+import type { FrameReader } from './read-frames.ts'
 import { retryDelayMs } from './retry-delay.ts'
-import { createEventMapper } from './to-agent-event.ts'
+import { EventMapper } from './to-agent-event.ts'
+import type { ClaudeRequest } from './to-claude-request.ts'
 
-export interface ModelCaller {
-  readonly client: ClaudeClient
+export interface ModelCaller extends FrameReader {
   readonly maxRetries: number
-  readonly clock: Clock
   readonly random: () => number
+}
+
+/** A call of a tool, as the model ended it. */
+export interface ToolCall {
+  readonly block: ToolUseBlock
+  /** False for input that was cut or is no JSON: the tool must not run on it. */
+  readonly isWhole: boolean
 }
 
 /** What a model call came to. */
 export interface CycleEnd {
   readonly content: readonly ContentBlock[]
+  readonly calls: readonly ToolCall[]
   readonly stopReason: string | null
+  readonly usage: ProviderUsage
 }
 
 /** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED` when the provider fails for good; the signal's reason when it aborts */
 export async function* streamCycle(
   caller: ModelCaller,
-  body: MessageCreateParamsStreaming,
-  signal: AbortSignal,
-): AsyncGenerator<AgentEvent, CycleEnd, void> {
+  request: ClaudeRequest,
+  { signal, progress }: Attempt,
+): AsyncGenerator<AgentEvent | AgentPing, CycleEnd, void> {
   for (let attempt = 1; ; attempt++) {
-    const progress = { hasBegun: false }
     try {
-      return yield* readCycle(caller, body, { signal, progress })
+      return yield* readCycle(caller, request, { signal, progress })
     } catch (error) {
       // The SDK ends an aborted stream as if it were whole, which looks like a cut.
       signal.throwIfAborted()
@@ -50,72 +57,88 @@ export async function* streamCycle(
   }
 }
 
-interface Attempt {
+export interface Attempt {
   readonly signal: AbortSignal
-  /** Set as soon as the attempt has yielded an event. */
+  /** Set as soon as the call has yielded an event of its answer. */
   readonly progress: { hasBegun: boolean }
 }
 
 async function* readCycle(
   caller: ModelCaller,
-  body: MessageCreateParamsStreaming,
+  request: ClaudeRequest,
   { signal, progress }: Attempt,
-): AsyncGenerator<AgentEvent, CycleEnd, void> {
-  const toEvent = createEventMapper()
+): AsyncGenerator<AgentEvent | AgentPing, CycleEnd, void> {
+  const mapper = new EventMapper(request.body.model)
   const events: AgentEvent[] = []
-  for await (const frame of readFrames(caller, body, signal)) {
-    const event = toEvent(frame)
-    if (event === undefined) continue
-    if ((events.length === 0) !== (event.type === 'message_start')) throw providerError('malformed')
+  for await (const event of eventsOf(caller, request, { mapper, signal })) {
+    if (event.type === 'ping') {
+      yield event
+      continue
+    }
     events.push(event)
     // The start is held back until there is content: an attempt that failed before leaves nothing in the log.
     if (events.length === 1) continue
     if (!progress.hasBegun) yield* events.slice(0, 1)
     progress.hasBegun = true
     yield event
-    if (event.type === 'message_stop') return toCycleEnd(events)
+    if (event.type === 'message_stop') break
   }
-  throw providerError('cut')
+  return toCycleEnd(events, mapper.unstopped)
 }
 
-/** The provider's stream, unchecked. @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`; the signal's reason when it aborts */
-async function* readFrames(
+async function* eventsOf(
   caller: ModelCaller,
-  body: MessageCreateParamsStreaming,
-  signal: AbortSignal,
-): AsyncGenerator<unknown, void, void> {
-  const frames = await openFrames(caller, body, signal)
+  { body, boundTo }: ClaudeRequest,
+  { mapper, signal }: { mapper: EventMapper; signal: AbortSignal },
+): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   try {
-    for await (const frame of frames) {
-      signal.throwIfAborted()
-      yield frame
+    for await (const frame of readFrames(caller, body, signal)) {
+      yield* isPing(frame) ? [ping] : mapper.map(frame).map((event) => withBinding(event, boundTo))
     }
   } catch (error) {
-    signal.throwIfAborted()
-    throw mapStreamError(error, caller.clock)
+    // Cut after the stop reason: all was said.
+    if (!isVerbatimError(error) || error.data.kind !== 'cut') throw error
   }
+  yield* mapper.end()
 }
 
-async function openFrames(
-  { client, clock }: ModelCaller,
-  body: MessageCreateParamsStreaming,
-  signal: AbortSignal,
-): Promise<AsyncIterable<unknown>> {
-  signal.throwIfAborted()
-  try {
-    // Our own retries, not the SDK's: a follower must see them.
-    return await client.messages.create(body, { signal, maxRetries: 0 })
-  } catch (error) {
-    signal.throwIfAborted()
-    throw mapRequestError(error, clock)
-  }
+const ping: AgentPing = { type: 'ping' }
+
+function isPing(frame: unknown): boolean {
+  return typeof frame === 'object' && frame !== null && 'type' in frame && frame.type === 'ping'
 }
 
-function toCycleEnd(events: readonly AgentEvent[]): CycleEnd {
-  const stopReasons = events.flatMap((event) => (event.type === 'message_delta' ? [event.delta.stop_reason] : []))
+/** Thinking holds only behind what it was thought from, so it is stored with the fingerprint of that. */
+function withBinding(event: AgentEvent, boundTo: string): AgentEvent {
+  if (event.type !== 'content_block_start') return event
+  const { content_block } = event
+  if (content_block.type !== 'thinking' && content_block.type !== 'redacted_thinking') return event
+  return { ...event, content_block: { ...content_block, boundTo } }
+}
+
+function toCycleEnd(events: readonly AgentEvent[], unstopped: ReadonlySet<number>): CycleEnd {
+  const deltas = events.flatMap((event) => (event.type === 'message_delta' ? [event] : []))
+  const stopReason = deltas.findLast(({ delta }) => delta.stop_reason !== null)?.delta.stop_reason ?? null
+  // The one way in which events become an answer, so that a tool gets the input that is stored.
+  const { content } = reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] })
+  const [start] = events
   return {
-    // The one way in which events become an answer, so that a tool gets the input that is stored.
-    content: reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] }).content,
-    stopReason: stopReasons.findLast((reason) => reason !== null) ?? null,
+    content,
+    calls: content.flatMap((block, at) => {
+      if (block.type !== 'tool_use') return []
+      const mayBeCut = unstopped.has(at) || (at === content.length - 1 && isCut(stopReason))
+      return [{ block, isWhole: isWholeInput(block) && !(mayBeCut && isEmptyObject(block.input)) }]
+    }),
+    stopReason,
+    usage: { ...(start?.type === 'message_start' ? start.message.usage : {}), ...deltas.at(-1)?.usage },
   }
+}
+
+/** The answer stopped in mid-air: a call that has no input yet may have been going to have one. */
+function isCut(stopReason: string | null): boolean {
+  return stopReason === 'max_tokens' || stopReason === 'model_context_window_exceeded'
+}
+
+function isEmptyObject(input: ToolUseBlock['input']): boolean {
+  return typeof input === 'object' && input !== null && Object.keys(input).length === 0
 }

@@ -1,16 +1,27 @@
 /**
- * The provider's stream events become ours. What a later version of the protocol adds (events, deltas, blocks) is left out
- * without a trace: the blocks that we do keep are numbered anew, so that no index is missing from the log.
+ * The provider's stream events become ours, for one model call. What a later version of the protocol adds (events, deltas,
+ * blocks) is left out without a trace: the blocks that we do keep are numbered anew, so that no index is missing from the log.
+ * What a gateway gets nearly right is understood where it has one meaning; the rest is a typed error that names the field.
  */
 import { z } from 'zod'
 import { JsonValue } from '../../contract/content-block.ts'
 import type { ContentBlock } from '../../contract/content-block.ts'
 import type { AgentEvent, ContentDelta, ProviderUsage } from '../../contract/event.ts'
-import { providerError } from './map-provider-error.ts'
+import { malformed, providerError } from './map-provider-error.ts'
 
 const Typed = z.looseObject({ type: z.string() })
 const index = z.int().nonnegative()
-const tokens = z.int().nonnegative().nullish()
+/** Text that may be missing: a gateway leaves out what is empty. */
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? '')
+/** A count that is no count is as good as none. */
+const tokens = z.int().nonnegative().optional().catch(undefined)
+const reason = z
+  .string()
+  .nullish()
+  .transform((value) => (value ? value : null))
 
 const Usage = z
   .object({
@@ -19,20 +30,20 @@ const Usage = z
     cache_read_input_tokens: tokens,
     cache_creation_input_tokens: tokens,
   })
-  .nullish()
-  .transform((usage): ProviderUsage => withoutNulls(usage ?? {}))
+  .catch({})
+  .transform((usage): ProviderUsage => withoutUndefined(usage))
 
 const RawEvent = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('message_start'), message: z.object({ model: z.string(), usage: Usage }) }),
+  z.object({
+    type: z.literal('message_start'),
+    message: z.object({ model: text, usage: Usage, content: z.array(Typed).catch([]) }),
+  }),
   z.object({ type: z.literal('content_block_start'), index, content_block: Typed }),
   z.object({ type: z.literal('content_block_delta'), index, delta: Typed }),
   z.object({ type: z.literal('content_block_stop'), index }),
   z.object({
     type: z.literal('message_delta'),
-    delta: z.object({
-      stop_reason: z.string().nullable().default(null),
-      stop_sequence: z.string().nullable().default(null),
-    }),
+    delta: z.object({ stop_reason: reason, stop_sequence: reason }),
     usage: Usage,
   }),
   z.object({ type: z.literal('message_stop') }),
@@ -40,17 +51,22 @@ const RawEvent = z.discriminatedUnion('type', [
 type RawEvent = z.infer<typeof RawEvent>
 
 const Block = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('text'), text: z.string(), citations: z.array(JsonValue).nullish() }),
-  z.object({ type: z.literal('thinking'), thinking: z.string(), signature: z.string().default('') }),
-  z.object({ type: z.literal('redacted_thinking'), data: z.string() }),
-  z.object({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: JsonValue }),
+  z.object({ type: z.literal('text'), text, citations: z.array(JsonValue).nullish() }),
+  z.object({ type: z.literal('thinking'), thinking: text, signature: text }),
+  z.object({ type: z.literal('redacted_thinking'), data: text }),
+  z.object({
+    type: z.literal('tool_use'),
+    id: text,
+    name: z.string(),
+    input: JsonValue.nullish().transform((value) => value ?? {}),
+  }),
 ])
 
 const Delta = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('text_delta'), text: z.string() }),
-  z.object({ type: z.literal('input_json_delta'), partial_json: z.string() }),
-  z.object({ type: z.literal('thinking_delta'), thinking: z.string() }),
-  z.object({ type: z.literal('signature_delta'), signature: z.string() }),
+  z.object({ type: z.literal('text_delta'), text }),
+  z.object({ type: z.literal('input_json_delta'), partial_json: text }),
+  z.object({ type: z.literal('thinking_delta'), thinking: text }),
+  z.object({ type: z.literal('signature_delta'), signature: text }),
   z.object({ type: z.literal('citations_delta'), citation: JsonValue }),
 ])
 
@@ -58,73 +74,149 @@ const eventTypes = typesOf(RawEvent)
 const blockTypes = typesOf(Block)
 const deltaTypes = typesOf(Delta)
 
-/** Translates the events of one model call, in their order; undefined for what has no word with us. */
-export type EventMapper = (raw: unknown) => AgentEvent | undefined
+type RawBlock = z.infer<typeof Typed>
 
-/** A mapper for one model call. It throws `PROVIDER_ERROR` (malformed) for an event that breaks the protocol. */
-export function createEventMapper(): EventMapper {
-  /** Our index of each of the provider's blocks; null for one that is left out. */
-  const indexes = new Map<number, number | null>()
-  let nextIndex = 0
+/** A block of the provider's, and what became of it. */
+interface OpenBlock {
+  /** Our index; undefined for a kind of block that is left out. */
+  readonly at: number | undefined
+  isStopped: boolean
+}
 
-  function startBlock(raw: RawEvent & { type: 'content_block_start' }): AgentEvent | undefined {
-    if (!blockTypes.has(raw.content_block.type)) {
-      indexes.set(raw.index, null)
-      return undefined
-    }
-    const content_block = toContentBlock(parse(Block, raw.content_block))
-    indexes.set(raw.index, nextIndex)
-    return { type: 'content_block_start', index: nextIndex++, content_block }
+/** Translates the events of one model call, in their order. It throws `PROVIDER_ERROR` for one that breaks the protocol. */
+export class EventMapper {
+  readonly #defaultModel: string
+  readonly #blocks = new Map<number, OpenBlock>()
+  /** Content that came with `message_start`, by index. The blocks of the stream take its place. */
+  readonly #early = new Map<number, RawBlock>()
+  readonly #unstopped = new Set<number>()
+  #hasBegun = false
+  #hasStopReason = false
+  #hasEnded = false
+  #nextIndex = 0
+
+  constructor(defaultModel: string) {
+    this.#defaultModel = defaultModel
   }
 
-  function ourIndex(rawIndex: number): number | undefined {
-    const found = indexes.get(rawIndex)
-    if (found === undefined) throw providerError('malformed') // a block that never started
-    return found ?? undefined
+  /** Our indexes of the blocks that the provider did not stop. */
+  get unstopped(): ReadonlySet<number> {
+    return this.#unstopped
   }
 
-  return (raw) => {
-    if (!eventTypes.has(parse(Typed, raw).type)) return undefined
-    const event = parse(RawEvent, raw)
+  map(raw: unknown): AgentEvent[] {
+    const { type } = parse(Typed, raw, 'event')
+    if (!eventTypes.has(type) || this.#hasEnded) return []
+    const event = parse(RawEvent, raw, type)
+    if (event.type === 'message_start') return this.#begin(event)
+    if (!this.#hasBegun) throw malformed('message_start')
     switch (event.type) {
       case 'content_block_start':
-        return startBlock(event)
-      case 'content_block_delta': {
-        const at = ourIndex(event.index)
-        const delta = toDelta(event.delta)
-        return at === undefined || delta === undefined ? undefined : { type: event.type, index: at, delta }
-      }
-      case 'content_block_stop': {
-        const at = ourIndex(event.index)
-        return at === undefined ? undefined : { type: event.type, index: at }
-      }
-      default:
-        return event
+        return this.#startBlock(event.index, event.content_block)
+      case 'content_block_delta':
+        return this.#extendBlock(event)
+      case 'content_block_stop':
+        return [...this.#startEarly(event.index), ...stopBlock(this.#blockOf(event))]
+      case 'message_delta':
+        this.#hasStopReason ||= event.delta.stop_reason !== null
+        return this.#hasStopReason ? [...this.#closeAll(), event] : [event]
+      case 'message_stop':
+        this.#hasEnded = true
+        return [...this.#closeAll(), event]
     }
+  }
+
+  /** What is still to say when the provider's stream ends. @throws VerbatimError `PROVIDER_ERROR` (cut) when the answer is not whole */
+  end(): AgentEvent[] {
+    if (this.#hasEnded) return []
+    // The stop reason comes when all has been said: what is missing after it is only the end.
+    if (!this.#hasStopReason) throw providerError('cut')
+    return this.map({ type: 'message_stop' })
+  }
+
+  #begin({ message }: RawEvent & { type: 'message_start' }): AgentEvent[] {
+    if (this.#blocks.size > 0) throw malformed('message_start')
+    if (this.#hasBegun) return [] // said twice, and nothing between
+    this.#hasBegun = true
+    message.content.forEach((block, at) => this.#early.set(at, block))
+    return [{ type: 'message_start', message: { model: message.model || this.#defaultModel, usage: message.usage } }]
+  }
+
+  #startBlock(rawIndex: number, raw: RawBlock): AgentEvent[] {
+    this.#early.delete(rawIndex)
+    const closing = this.#closeBlock(rawIndex)
+    const at = blockTypes.has(raw.type) ? this.#nextIndex++ : undefined
+    this.#blocks.set(rawIndex, { at, isStopped: false })
+    if (at === undefined) return closing
+    const content_block = toContentBlock(parse(Block, raw, 'content_block_start.content_block'))
+    return [...closing, { type: 'content_block_start', index: at, content_block }]
+  }
+
+  #startEarly(rawIndex: number): AgentEvent[] {
+    const block = this.#early.get(rawIndex)
+    return block === undefined ? [] : this.#startBlock(rawIndex, block)
+  }
+
+  #extendBlock(event: RawEvent & { type: 'content_block_delta' }): AgentEvent[] {
+    const started = this.#startEarly(event.index)
+    const block = this.#blockOf(event)
+    const delta = toDelta(event.delta)
+    if (block.at === undefined || delta === undefined) return started
+    if (block.isStopped) throw malformed('content_block_delta.index')
+    return [...started, { type: event.type, index: block.at, delta }]
+  }
+
+  /** Ends a block for the provider that did not. */
+  #closeBlock(rawIndex: number): AgentEvent[] {
+    const block = this.#blocks.get(rawIndex)
+    if (block?.at !== undefined && !block.isStopped) this.#unstopped.add(block.at)
+    return stopBlock(block)
+  }
+
+  #closeAll(): AgentEvent[] {
+    // What came whole with the start needs no stop of the provider's.
+    const whole = [...this.#early.keys()].flatMap((at) => [...this.#startEarly(at), ...stopBlock(this.#blocks.get(at))])
+    return [...whole, ...[...this.#blocks.keys()].flatMap((at) => this.#closeBlock(at))]
+  }
+
+  #blockOf(event: RawEvent & { index: number }): OpenBlock {
+    const block = this.#blocks.get(event.index)
+    if (block === undefined) throw malformed(`${event.type}.index`)
+    return block
   }
 }
 
-function toDelta(raw: z.infer<typeof Typed>): ContentDelta | undefined {
-  return deltaTypes.has(raw.type) ? parse(Delta, raw) : undefined
+function stopBlock(block: OpenBlock | undefined): AgentEvent[] {
+  if (block === undefined || block.isStopped) return []
+  block.isStopped = true
+  return block.at === undefined ? [] : [{ type: 'content_block_stop', index: block.at }]
+}
+
+function toDelta(raw: RawBlock): ContentDelta | undefined {
+  return deltaTypes.has(raw.type) ? parse(Delta, raw, 'content_block_delta.delta') : undefined
 }
 
 function toContentBlock(block: z.infer<typeof Block>): ContentBlock {
   if (block.type !== 'text') return block
-  const { citations, ...text } = block
-  return citations === null || citations === undefined ? text : { ...text, citations }
+  const { citations, ...rest } = block
+  return citations === null || citations === undefined ? rest : { ...rest, citations }
 }
 
-function parse<TValue>(schema: z.ZodType<TValue>, raw: unknown): TValue {
+/** The path goes as deep as the schema, never into what the model wrote. */
+const maxPathLength = 2
+
+function parse<TValue>(schema: z.ZodType<TValue>, raw: unknown, field: string): TValue {
   const parsed = schema.safeParse(raw)
-  if (!parsed.success) throw providerError('malformed')
-  return parsed.data
+  if (parsed.success) return parsed.data
+  const path = parsed.error.issues[0]?.path.slice(0, maxPathLength) ?? []
+  throw malformed([field, ...path].join('.'))
 }
 
 function typesOf(union: { options: readonly { shape: { type: z.ZodLiteral<string> } }[] }): ReadonlySet<string> {
   return new Set(union.options.map(({ shape }) => shape.type.value))
 }
 
-function withoutNulls<TKey extends string>(counts: Partial<Record<TKey, number | null | undefined>>) {
-  const given = Object.entries<number | null | undefined>(counts).filter(([, count]) => typeof count === 'number')
+function withoutUndefined<TKey extends string>(counts: Partial<Record<TKey, number | undefined>>) {
+  const given = Object.entries<number | undefined>(counts).filter(([, count]) => count !== undefined)
   return Object.fromEntries(given) as Partial<Record<TKey, number>> // entries of `counts`, less those without a number
 }

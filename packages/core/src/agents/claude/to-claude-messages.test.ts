@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
-import { toClaudeMessages } from './to-claude-messages.ts'
-import type { ClaudeMessage, Turn } from './to-claude-messages.ts'
+import type { ClaudeMessage, Turn } from './claude-message.ts'
+import { toClaudeMessages as toBoundMessages } from './to-claude-messages.ts'
+import type { HistoryRules } from './to-claude-messages.ts'
 
 const text = (content: string): ContentBlock => ({ type: 'text', text: content })
 const use = (id: string): ContentBlock => ({ type: 'tool_use', id, name: 'echo', input: {} })
@@ -13,8 +14,17 @@ const result = (id: string, content = 'ok'): ContentBlock => ({
   is_error: false,
 })
 const thought = (signature: string): ContentBlock => ({ type: 'thinking', thinking: 'Hm.', signature })
+/** A thought that is bound to these turns. */
+const thoughtAfter = (...turns: Turn[]): ContentBlock => {
+  const { boundTo } = toBoundMessages(turns)
+  return { type: 'thinking', thinking: 'Hm.', signature: 'sig', boundTo }
+}
 const user = (...content: ContentBlock[]): Turn => ({ role: 'user', content })
 const assistant = (...content: ContentBlock[]): Turn => ({ role: 'assistant', content })
+
+function toClaudeMessages(turns: readonly Turn[], rules?: HistoryRules): ClaudeMessage[] {
+  return toBoundMessages(turns, rules).messages
+}
 
 /** Roles and blocks in short, such as `user:text`. */
 function outline(messages: readonly ClaudeMessage[]) {
@@ -38,7 +48,15 @@ describe('a stored answer', () => {
   it('a stored answer of several model calls becomes a message for each, with the results between', () => {
     const turns = [
       user(text('Weather?')),
-      assistant(thought('sig'), text('I look.'), use('a'), use('b'), result('a'), result('b'), text('Sun.')),
+      assistant(
+        thoughtAfter(user(text('Weather?'))),
+        text('I look.'),
+        use('a'),
+        use('b'),
+        result('a'),
+        result('b'),
+        text('Sun.'),
+      ),
       user(text('Thanks')),
     ]
     expect(outline(toClaudeMessages(turns))).toEqual([
@@ -97,7 +115,7 @@ describe('a window of the history', () => {
     expect(outline(toClaudeMessages(turns))).toEqual(['user: Go on !'])
   })
 
-  it('a window of the history answers a tool call once, by the first result', () => {
+  it('a window of the history answers a tool call once, by the first result, and tells a second call of the same id apart', () => {
     const turns = [
       user(text('Go')),
       assistant(use('a'), result('a', 'first'), result('a', 'second'), text('then'), use('a'), result('a')),
@@ -108,8 +126,8 @@ describe('a window of the history', () => {
       'user: Go',
       'assistant: use(a)',
       'user: result(a)',
-      'assistant: then',
-      'user: And?',
+      'assistant: then use(a_2)',
+      'user: result(a_2) And?',
     ])
     expect(messages[2]?.content[0]).toMatchObject({ content: 'first' })
   })

@@ -1,62 +1,57 @@
 /**
  * A stored conversation becomes one that the Messages API takes, whatever runs were cut, cancelled or trimmed away.
  * In: messages as we keep them (one assistant message may hold several model calls). Out: user and assistant messages in
- * turn, beginning and ending with a user message, every tool_use answered by the message behind it.
+ * turn, beginning and ending with a user message, every tool_use answered by the next message, thinking only where it holds.
  */
-import type {
-  RedactedThinkingBlockParam,
-  TextBlockParam,
-  ThinkingBlockParam,
-  ToolResultBlockParam,
-  ToolUseBlockParam,
-} from '@anthropic-ai/sdk/resources/messages'
+import { isBlank } from '../../contract/blank.ts'
 import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
-import type { Message, MessageRole } from '../../contract/message.ts'
-
-/** What of a message matters to the model. */
-export type Turn = Pick<Message, 'role' | 'content'>
-
-/** A block as the API takes it; only the kinds that we store. */
-type ClaudeBlock =
-  | TextBlockParam
-  | ThinkingBlockParam
-  | RedactedThinkingBlockParam
-  | ToolUseBlockParam
-  | ToolResultBlockParam
-
-export interface ClaudeMessage {
-  readonly role: MessageRole
-  readonly content: ClaudeBlock[]
-}
+import type { MessageRole } from '../../contract/message.ts'
+import { bindThinking } from './bind-thinking.ts'
+import { isThinking } from './claude-message.ts'
+import type { ClaudeBlock, DraftBlock, DraftMessage, Turn } from './claude-message.ts'
+import { toExactInput } from './exact-input.ts'
+import { pairTools } from './pair-tools.ts'
 
 export interface HistoryRules {
   /** False drops tool blocks: the API refuses them in a request that defines no tools. @default true */
   readonly keepsTools?: boolean
   /** False drops thinking: the API refuses it where thinking is disabled. @default true */
   readonly keepsThinking?: boolean
+  /** What else thinking is bound to: the model, the system prompt and the tools. */
+  readonly seed?: string
 }
 
-/** The conversation for the API; empty when no user said anything in it. */
-export function toClaudeMessages(turns: readonly Turn[], rules: HistoryRules = {}): ClaudeMessage[] {
-  const messages: ClaudeMessage[] = []
+/** The conversation for the API, and the fingerprint that its answer's thinking is bound to; empty when no user said anything. */
+export function toClaudeMessages(turns: readonly Turn[], rules: HistoryRules = {}) {
+  const drafts: DraftMessage[] = []
   for (const turn of turns) {
-    for (const part of splitTurn(turn, rules)) append(messages, part)
+    for (const part of splitTurn(turn, rules)) append(drafts, part)
   }
-  const paired = pairTools(messages)
+  const paired: DraftMessage[] = []
+  for (const message of pairTools(drafts)) append(paired, withoutEndingThinking(message))
   // An answer at the end would be a prefill, which Claude 4.6 and later refuse.
-  return paired.at(-1)?.role === 'assistant' ? paired.slice(0, -1) : paired
+  const whole = paired.at(-1)?.role === 'assistant' ? paired.slice(0, -1) : paired
+  return bindThinking(whole, rules.seed ?? '')
 }
 
 /** The parts of one stored message, by who says them to the API: a tool's result is the user's. */
-function splitTurn(turn: Turn, rules: HistoryRules): ClaudeMessage[] {
-  const parts: ClaudeMessage[] = []
+function splitTurn(turn: Turn, rules: HistoryRules): DraftMessage[] {
+  const parts: { readonly role: MessageRole; readonly blocks: DraftBlock[] }[] = []
+  let current: MessageRole | undefined
+  let isExact = true
   for (const block of turn.content) {
     const role = roleOf(block, turn.role)
+    if (role === undefined) continue
+    // Two model calls whose results are left out become one message, which is none of what the model said.
+    if (role !== current) isExact = parts.at(-1)?.role !== role
+    current = role
     const param = toParam(block, rules)
-    if (role === undefined || param === undefined) continue
+    isExact &&= param !== undefined
+    if (param === undefined) continue
     const last = parts.at(-1)
-    if (last?.role === role) last.content.push(param)
-    else parts.push({ role, content: [param] })
+    const draft = { param, isExact, ...('boundTo' in block ? { boundTo: block.boundTo } : {}) }
+    if (last?.role === role) last.blocks.push(draft)
+    else parts.push({ role, blocks: [draft] })
   }
   return parts
 }
@@ -68,24 +63,27 @@ function roleOf(block: ContentBlock, turnRole: MessageRole): MessageRole | undef
 }
 
 /** The block for the API; undefined when the API would refuse it. */
-function toParam(block: ContentBlock, { keepsTools = true, keepsThinking = true }: HistoryRules) {
+function toParam(
+  block: ContentBlock,
+  { keepsTools = true, keepsThinking = true }: HistoryRules,
+): ClaudeBlock | undefined {
   switch (block.type) {
     case 'text':
-      return block.text.trim() === '' ? undefined : ({ type: 'text', text: block.text } satisfies ClaudeBlock)
-    case 'thinking':
+      return isBlank(block.text) ? undefined : { type: 'text', text: block.text }
+    case 'thinking': {
+      const { type, thinking, signature } = block
       // Thinking that was cut has no signature yet.
-      return keepsThinking && block.signature !== '' ? block : undefined
+      return keepsThinking && signature !== '' ? { type, thinking, signature } : undefined
+    }
     case 'redacted_thinking':
-      return keepsThinking && block.data !== '' ? block : undefined
-    case 'tool_use':
-      return keepsTools && isSendable(block) ? { ...block, input: toInputObject(block.input) } : undefined
+      return keepsThinking && block.data !== '' ? { type: block.type, data: block.data } : undefined
+    case 'tool_use': {
+      const { type, id, name } = block
+      return keepsTools ? { type, id, name, input: toInputObject(toExactInput(block)) } : undefined
+    }
     case 'tool_result':
       return keepsTools ? { ...block, content: toResultText(block) } : undefined
   }
-}
-
-function isSendable({ id, name }: { id: string; name: string }): boolean {
-  return /^[A-Za-z0-9_-]+$/.test(id) && /^[A-Za-z0-9_-]{1,128}$/.test(name)
 }
 
 function toInputObject(input: JsonValue): JsonValue {
@@ -94,72 +92,26 @@ function toInputObject(input: JsonValue): JsonValue {
 
 /** The API takes an empty result, but not an empty error. */
 function toResultText(block: { content: string; is_error: boolean }): string {
-  return block.is_error && block.content.trim() === '' ? 'The tool failed' : block.content
+  return block.is_error && isBlank(block.content) ? 'The tool failed' : block.content
 }
 
-/** Adds `message` behind `messages`, as part of the last one when both are of one role. */
-function append(messages: ClaudeMessage[], message: ClaudeMessage): void {
-  if (message.content.length === 0) return
+/** Adds `message` after `messages`, as part of the last one when both are of one role. */
+function append(messages: DraftMessage[], message: DraftMessage): void {
+  if (message.blocks.length === 0) return
   const last = messages.at(-1)
   if (last?.role !== message.role) {
     messages.push(message)
     return
   }
-  const content = [...last.content, ...message.content]
+  const blocks = [...last.blocks, ...message.blocks]
   // Two answers made one are no longer what the model said, so its signed thinking does not hold for them.
   messages[messages.length - 1] = {
     role: last.role,
-    content: last.role === 'assistant' ? content.filter((block) => !isThinking(block)) : content,
+    blocks: last.role === 'assistant' ? blocks.filter(({ param }) => !isThinking(param)) : blocks,
   }
 }
 
-function isThinking(block: ClaudeBlock): boolean {
-  return block.type === 'thinking' || block.type === 'redacted_thinking'
-}
-
-/** Keeps a tool_use only with its result in the next message, and a result only with its tool_use in the one before. */
-function pairTools(messages: readonly ClaudeMessage[]): ClaudeMessage[] {
-  const paired: ClaudeMessage[] = []
-  const usedIds = new Set<string>()
-  let openIds: ReadonlySet<string> = new Set()
-  for (const [at, message] of messages.entries()) {
-    if (message.role === 'user') {
-      append(paired, { role: 'user', content: [...resultsOf(message, openIds), ...textsOf(message)] })
-      openIds = new Set()
-    } else if (paired.length > 0) {
-      const content = withAnsweredTools(message, resultIdsOf(messages[at + 1]), usedIds)
-      append(paired, { role: 'assistant', content })
-      openIds = new Set(content.flatMap((block) => (block.type === 'tool_use' ? [block.id] : [])))
-    }
-  }
-  return paired
-}
-
-/** The results of the open tool calls, one each; the API wants them before any text. */
-function resultsOf({ content }: ClaudeMessage, openIds: ReadonlySet<string>): ClaudeBlock[] {
-  const left = new Set(openIds)
-  return content.filter((block) => block.type === 'tool_result' && left.delete(block.tool_use_id))
-}
-
-function textsOf({ content }: ClaudeMessage): ClaudeBlock[] {
-  return content.filter((block) => block.type === 'text')
-}
-
-function resultIdsOf(message: ClaudeMessage | undefined): ReadonlySet<string> {
-  return new Set(message?.content.flatMap((block) => (block.type === 'tool_result' ? [block.tool_use_id] : [])))
-}
-
-function withAnsweredTools(
-  { content }: ClaudeMessage,
-  answeredIds: ReadonlySet<string>,
-  usedIds: Set<string>,
-): ClaudeBlock[] {
-  const kept = content.filter((block) => {
-    if (block.type !== 'tool_use') return true
-    if (!answeredIds.has(block.id) || usedIds.has(block.id)) return false
-    usedIds.add(block.id)
-    return true
-  })
-  // The API refuses an answer that ends in thinking.
-  return kept.slice(0, kept.findLastIndex((block) => !isThinking(block)) + 1)
+/** The API refuses an answer that ends in thinking. */
+function withoutEndingThinking({ role, blocks }: DraftMessage): DraftMessage {
+  return { role, blocks: blocks.slice(0, blocks.findLastIndex(({ param }) => !isThinking(param)) + 1) }
 }

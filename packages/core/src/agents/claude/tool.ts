@@ -9,6 +9,8 @@ export interface ToolContext {
   readonly signal: AbortSignal
   readonly runId: RunId
   readonly sessionId: SessionId
+  /** The input as the model wrote it, digit for digit. */
+  readonly inputJson: string
 }
 
 /** Something the model may call. Made by {@link tool}. */
@@ -34,7 +36,10 @@ export interface ToolDefinition<TInput extends z.ZodType> {
   readonly name: string
   /** Tells the model what the tool does and when to use it. */
   readonly description: string
-  /** An object schema; what does not fit it never reaches `run`. */
+  /**
+   * An object schema; what does not fit it never reaches `run`. An integer that JavaScript cannot hold arrives as the string of
+   * its digits: take ids as `z.union([z.int(), z.string()])`. Fractions are rounded as JavaScript does.
+   */
   readonly input: TInput
   /**
    * True when a call may be made again without harm, because it only reads, say. Otherwise a run that goes on from a lost one

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { ContentBlock, ToolUseBlock } from '../../contract/content-block.ts'
+import type { ToolUseBlock } from '../../contract/content-block.ts'
 import { unknownOutcome } from '../../contract/interruption.ts'
 import type { Message } from '../../contract/message.ts'
 
@@ -9,15 +9,24 @@ import type { Message } from '../../contract/message.ts'
  */
 export function mayHaveRun(call: ToolUseBlock, messages: readonly Message[]): boolean {
   const lastWord = messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)
-  const blocks = messages.slice(lastWord + 1).flatMap(({ content }) => content)
-  const unknownIds = new Set(blocks.flatMap(idOfUnknown))
-  return blocks.some((block) => block.type === 'tool_use' && unknownIds.has(block.id) && isSameCall(block, call))
+  return messages
+    .slice(lastWord + 1)
+    .some((message) => callsWithoutOutcome(message).some((made) => isSameCall(made, call)))
 }
 
-function idOfUnknown(block: ContentBlock): string[] {
-  return block.type === 'tool_result' && block.content === unknownOutcome ? [block.tool_use_id] : []
+/** A provider may give two calls the same id: each result is that of the oldest call of its id without one. */
+function callsWithoutOutcome({ content }: Message): ToolUseBlock[] {
+  const open: ToolUseBlock[] = []
+  return content.flatMap((block) => {
+    if (block.type === 'tool_use') open.push(block)
+    if (block.type !== 'tool_result') return []
+    const at = open.findIndex(({ id }) => id === block.tool_use_id)
+    const [call] = at === -1 ? [] : open.splice(at, 1)
+    return call !== undefined && block.content === unknownOutcome ? [call] : []
+  })
 }
 
-function isSameCall(one: ToolUseBlock, other: ToolUseBlock): boolean {
-  return one.name === other.name && isDeepStrictEqual(one.input, other.input)
+/** Tells whether two calls ask the same tool for the same thing. */
+export function isSameCall(one: ToolUseBlock, other: ToolUseBlock): boolean {
+  return one.name === other.name && one.inputJson === other.inputJson && isDeepStrictEqual(one.input, other.input)
 }

@@ -3,7 +3,7 @@ import { startProvider } from '@verbatim/test-kit/provider'
 import type { ProviderCall, ProviderReply } from '@verbatim/test-kit/provider'
 import { AgentEvent } from '../../contract/event.ts'
 import type { Message } from '../../contract/message.ts'
-import type { Agent, AgentRequest } from '../../ports/agent.ts'
+import type { Agent, AgentPing, AgentRequest } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { claude } from '../claude.ts'
 import type { ClaudeOptionsInput } from '../claude.ts'
@@ -52,11 +52,18 @@ export function requestOf(...turns: readonly (string | Partial<Message>)[]): Age
   }
 }
 
-/** Everything the agent yields, and what it threw in the end. */
-export async function collect(events: AsyncIterable<AgentEvent>): Promise<{ events: AgentEvent[]; error: unknown }> {
+/** The events without the signs of life. */
+export async function* withoutPings(events: AsyncIterable<AgentEvent | AgentPing>): AsyncGenerator<AgentEvent> {
+  for await (const event of events) if (event.type !== 'ping') yield event
+}
+
+/** Everything the agent yields but signs of life, and what it threw in the end. */
+export async function collect(
+  events: AsyncIterable<AgentEvent | AgentPing>,
+): Promise<{ events: AgentEvent[]; error: unknown }> {
   const collected: AgentEvent[] = []
   try {
-    for await (const event of events) collected.push(event)
+    for await (const event of withoutPings(events)) collected.push(event)
     return { events: collected, error: undefined }
   } catch (error) {
     return { events: collected, error }

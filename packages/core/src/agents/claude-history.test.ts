@@ -1,0 +1,294 @@
+/** What of a session reaches the model: each request here is judged by the strict provider of the test kit. */
+import { blockStop, callEnd, callStart, startProviderOf, textBlock, toolBlock } from '@verbatim/test-kit/provider'
+import type { Provider, ProviderCall, ProviderEvent, ProviderOptions, ProviderReply } from '@verbatim/test-kit/provider'
+import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { noMetrics } from '../contract/metrics.ts'
+import type { Message } from '../contract/message.ts'
+import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
+import type { Agent } from '../ports/agent.ts'
+import { tool } from './claude.ts'
+import type { ClaudeOptionsInput } from './claude.ts'
+import { claudeAt, collect, messagesOf, never } from './testing/ask-agent.ts'
+
+/** Answers with a thought that the provider has signed, and some words. */
+const thinking: ProviderReply = (call) => {
+  call.send(callStart({ input: call.tokens }), ...thought(call), ...textBlock('Well.', 1), ...callEnd())
+  call.end()
+}
+
+/** Says yes, and how many tokens the request had. */
+const yes: ProviderReply = (call) => {
+  call.send(callStart({ input: call.tokens }), ...textBlock('Yes.'), ...callEnd())
+  call.end()
+}
+
+function thought(call: ProviderCall, index = 0): ProviderEvent[] {
+  return [
+    { type: 'content_block_start', index, content_block: { type: 'thinking', thinking: '', signature: '' } },
+    { type: 'content_block_delta', index, delta: { type: 'thinking_delta', thinking: 'Hm.' } },
+    { type: 'content_block_delta', index, delta: { type: 'signature_delta', signature: call.sign() } },
+    blockStop(index),
+  ]
+}
+
+/** A session and the provider of its agents. */
+async function open(reply: ProviderReply = thinking, options: ProviderOptions = {}) {
+  const provider = await startProviderOf(() => reply, options)
+  const messages: Message[] = []
+  const store = (message: Partial<Message>) => messages.push(...messagesOf([message], messages.length + 1))
+  return {
+    provider,
+    messages,
+    agent: (more: ClaudeOptionsInput = {}) => claudeAt(provider.url, { maxRetries: 0, ...more }),
+    async prompt(agent: Agent, text = 'Go on') {
+      store({ role: 'user', content: [{ type: 'text', text }] })
+      const window = messages.slice(-(agent.maxHistoryMessages ?? 40))
+      const { events, error } = await collect(
+        agent.stream({ runId: crypto.randomUUID(), sessionId: 's', messages: window }, never),
+      )
+      const { content } = reduceEvents(emptyAnswer, { firstSeq: 1, events })
+      const stopReason =
+        events.flatMap((event) => (event.type === 'message_delta' ? [event.delta.stop_reason] : [])).at(-1) ?? null
+      store({ role: 'assistant', content: [...content], metrics: { ...noMetrics, stopReason } })
+      return { events, error, content }
+    },
+    store,
+    [Symbol.asyncDispose]: async () => await provider[Symbol.asyncDispose](),
+  }
+}
+
+/** How many thoughts each request had. */
+function thoughtsIn({ calls }: Provider): number[] {
+  return calls.map(
+    ({ body }) => body.messages.flatMap(({ content }) => content).filter(({ type }) => type === 'thinking').length,
+  )
+}
+
+describe('thinking', () => {
+  it('is kept for as long as what it was thought from stands before it: 40 prompts in one session', async () => {
+    await using session = await open()
+    const agent = session.agent()
+    for (let prompt = 0; prompt < 40; prompt++) expect((await session.prompt(agent)).error).toBeUndefined()
+    const { provider } = session
+    expect(provider.complaints).toEqual([])
+    const counts = thoughtsIn(provider)
+    expect(counts.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, at) => at))
+    // The window moves on in steps, and only with a step is the thinking lost.
+    const losses = counts.filter((count, at) => count < (counts[at - 1] ?? 0)).length
+    expect(losses).toBeGreaterThan(0)
+    expect(losses).toBeLessThanOrEqual(5)
+  })
+
+  it.each<[string, ClaudeOptionsInput]>([
+    ['system prompt', { system: 'Be another.' }],
+    ['model', { model: 'claude-opus-5-5' }],
+    ['list of tools', { tools: [tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => '' })] }],
+  ])('is dropped with another %s, and what the new one thinks is kept', async (_what, changed) => {
+    await using session = await open()
+    await session.prompt(session.agent({ system: 'Be one.' }))
+    const other = session.agent(changed)
+    await session.prompt(other)
+    await session.prompt(other)
+    expect(session.provider.complaints).toEqual([])
+    expect(thoughtsIn(session.provider)).toEqual([0, 0, 1])
+  })
+
+  it('of another provider, of an older store, or of nobody at all is dropped', async () => {
+    await using session = await open()
+    const foreign = { type: 'thinking' as const, thinking: '?', signature: 'foreign' }
+    session.store({ role: 'user', content: [{ type: 'text', text: 'Hi' }] })
+    session.store({ role: 'assistant', content: [foreign, { type: 'text', text: 'Hello' }] })
+    session.store({ role: 'user', content: [{ type: 'text', text: 'Hi' }] })
+    session.store({
+      role: 'assistant',
+      content: [
+        { ...foreign, boundTo: 'elsewhere' },
+        { type: 'text', text: 'Hello' },
+      ],
+    })
+    expect((await session.prompt(session.agent())).error).toBeUndefined()
+    expect(thoughtsIn(session.provider)).toEqual([0])
+  })
+
+  it('goes back with its tool call, and in later turns with the results between', async () => {
+    const look = tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => 'seen' })
+    let calls = 0
+    await using session = await open((call) => {
+      const asks = calls++ === 0
+      const words = asks ? toolBlock(1, { id: 'a:b.c', name: 'look' }) : textBlock('Done.', 1)
+      call.send(callStart(), ...thought(call), ...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
+      call.end()
+    })
+    const agent = session.agent({ tools: [look] })
+    await session.prompt(agent)
+    await session.prompt(agent)
+    expect(session.provider.complaints).toEqual([])
+    expect(thoughtsIn(session.provider)).toEqual([0, 1, 2])
+  })
+
+  it('that the provider refuses all the same is left out, and the prompt is answered', async () => {
+    const wrong =
+      'messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation.'
+    await using session = await open((call) => {
+      const has = JSON.stringify(call.body.messages).includes('"thinking"')
+      if (has) call.refuseAs('invalid_request_error', wrong)
+      else void thinking(call)
+    })
+    const agent = session.agent()
+    await session.prompt(agent)
+    expect((await session.prompt(agent)).error).toBeUndefined()
+    expect(thoughtsIn(session.provider)).toEqual([0, 1, 0])
+  })
+})
+
+describe('a long session', () => {
+  const small = { contextTokens: 60_000, maxTokens: 1_000 }
+  const sizesOf = ({ calls }: Provider) => calls.map(({ body }) => body.messages.length)
+
+  it('is cut to the newest turns that fit, whole and oldest first', async () => {
+    await using session = await open(yes, { ...small, tokensPerByte: 0.3 })
+    const agent = session.agent(small)
+    for (const text of ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(60_000))) await session.prompt(agent, text)
+    expect(await session.prompt(agent, 'Still there?')).toMatchObject({ error: undefined })
+    expect(session.provider.complaints).toEqual([])
+    expect(sizesOf(session.provider)).toEqual([1, 3, 3, 3, 5])
+    expect(session.provider.calls.at(-1)?.body.messages[0]?.content[0]?.['text']).toMatch(/^c/)
+  })
+
+  it('is cut once more when the provider counts more than was thought, and the agent learns from it', async () => {
+    await using session = await open(yes, { ...small, tokensPerByte: 0.7 })
+    const agent = session.agent(small)
+    const long = [{ type: 'text' as const, text: 'x'.repeat(40_000) }]
+    for (let turn = 0; turn < 3; turn++) {
+      session.store({ role: 'user', content: long })
+      session.store({ role: 'assistant', content: [{ type: 'text', text: 'Yes.' }] })
+    }
+    for (let prompt = 0; prompt < 3; prompt++) {
+      expect(await session.prompt(agent, 'x'.repeat(10_000))).toMatchObject({ error: undefined })
+    }
+    expect(session.provider.complaints).toHaveLength(1)
+    expect(session.provider.complaints[0]).toMatch(/^prompt is too long/)
+  })
+
+  it('is cut by half when a provider says 413 without a number', async () => {
+    await using session = await open((call) => {
+      if (call.json.length > 100_000) call.refuseAs('request_too_large', 'Request exceeds the maximum size')
+      else void yes(call)
+    })
+    const agent = session.agent()
+    for (let prompt = 0; prompt < 4; prompt++) {
+      expect(await session.prompt(agent, 'x'.repeat(45_000))).toMatchObject({ error: undefined })
+    }
+  })
+
+  it('goes on after tools whose outputs are too much together: the oldest give way', async () => {
+    const read = tool({ name: 'read', description: 'Reads', input: z.object({}), run: () => 'x'.repeat(50_000) })
+    let calls = 0
+    await using session = await open(
+      (call) => {
+        const asks = calls++ < 6
+        const words = asks ? toolBlock(0, { id: 'call_0', name: 'read' }) : textBlock('Done.')
+        call.send(callStart({ input: call.tokens }), ...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
+        call.end()
+      },
+      { ...small, tokensPerByte: 0.35 },
+    )
+    const agent = session.agent({ ...small, tools: [read] })
+    expect(await session.prompt(agent)).toMatchObject({ error: undefined })
+    expect(await session.prompt(agent, 'And?')).toMatchObject({ error: undefined })
+    expect(session.provider.complaints).toEqual([])
+    expect(session.provider.calls[6]?.json).toContain('no longer fits and was left out')
+  })
+
+  it('refuses a message that is too large by itself, and names it; the next prompt is answered', async () => {
+    await using session = await open(yes, small)
+    const agent = session.agent(small)
+    expect(await session.prompt(agent, 'x'.repeat(500_000))).toMatchObject({
+      error: { code: 'MESSAGE_TOO_LARGE', data: { field: 'message', maxBytes: expect.any(Number) } },
+    })
+    expect(await session.prompt(agent, 'Short')).toMatchObject({ error: undefined })
+    expect(session.provider.complaints).toEqual([])
+  })
+
+  it('lets a summary take the place of the turns that are left out, and goes on without one that fails', async () => {
+    await using session = await open(yes, small)
+    const left: number[] = []
+    const summarize = (messages: readonly Message[]) => {
+      left.push(messages.length)
+      if (left.length > 1) throw new Error('no summary today')
+      return 'They spoke of letters.'
+    }
+    const agent = session.agent({ ...small, summarize })
+    for (let prompt = 0; prompt < 4; prompt++) await session.prompt(agent, 'x'.repeat(60_000))
+    const [first] = session.provider.calls.flatMap(({ body }) =>
+      body.messages[0]?.content.length === 2 ? [body.messages[0]] : [],
+    )
+    expect(first?.content[0]).toEqual({ type: 'text', text: 'They spoke of letters.' })
+    expect(await session.prompt(agent, 'Still there?')).toMatchObject({ error: undefined })
+  })
+
+  it('leaves a refused turn out, prompt and all', async () => {
+    let calls = 0
+    await using session = await open((call) => {
+      call.send(callStart(), ...textBlock('No'), ...callEnd(calls++ === 0 ? 'refusal' : 'end_turn'))
+      call.end()
+    })
+    const agent = session.agent()
+    await session.prompt(agent, 'Something bad')
+    await session.prompt(agent, 'Something good')
+    expect(session.provider.calls[1]?.body.messages.map(({ content }) => content[0]?.['text'])).toEqual([
+      'Something good',
+    ])
+  })
+})
+
+describe('large numbers in the input of a tool', () => {
+  it('go back to the model digit for digit, in the next call and in the next turn', async () => {
+    const find = tool({
+      name: 'find',
+      description: 'Finds',
+      input: z.object({ id: z.union([z.int(), z.string()]) }),
+      run: ({ id }) => `found ${id}`,
+    })
+    let calls = 0
+    await using session = await open((call) => {
+      const asks = calls++ === 0
+      const words = asks
+        ? toolBlock(0, { id: 't', name: 'find', json: '{"id": 2512292042121000001}' })
+        : textBlock('Done.')
+      call.send(callStart(), ...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
+      call.end()
+    })
+    const agent = session.agent({ tools: [find] })
+    expect((await session.prompt(agent)).content[1]).toMatchObject({ content: 'found 2512292042121000001' })
+    await session.prompt(agent)
+    for (const { json } of session.provider.calls.slice(1)) expect(json).toContain('"input":{"id":2512292042121000001}')
+  })
+})
+
+describe('the defaults', () => {
+  it('show what a model says between two tools, where it would keep that to itself', async () => {
+    await using session = await open()
+    await session.prompt(session.agent())
+    await session.prompt(session.agent({ model: 'claude-opus-4-8' }))
+    await session.prompt(session.agent({ thinking: { type: 'between_tools' } }))
+    expect(session.provider.calls.map(({ body }) => body['thinking'])).toEqual([
+      { type: 'adaptive', display: 'summarized' },
+      undefined,
+      { type: 'between_tools' },
+    ])
+    expect(session.provider.complaints).toEqual([])
+  })
+
+  it.each<ClaudeOptionsInput>([
+    { thinking: { type: 'disabled' } },
+    { thinking: { type: 'enabled', budget_tokens: 2_048 } },
+    { maxTokens: 200_000 },
+    { contextTokens: 10_000 },
+  ])('give way to no option that the model is known to refuse: %j', (options) => {
+    expect(() => claudeAt('http://localhost', options)).toThrow(
+      expect.objectContaining({ code: 'INVALID_CONFIGURATION' }),
+    )
+  })
+})

@@ -1,0 +1,42 @@
+import type {
+  RedactedThinkingBlockParam,
+  TextBlockParam,
+  ThinkingBlockParam,
+  ToolResultBlockParam,
+  ToolUseBlockParam,
+} from '@anthropic-ai/sdk/resources/messages'
+import type { Message, MessageRole } from '../../contract/message.ts'
+
+/** What of a message matters to the model. */
+export type Turn = Pick<Message, 'role' | 'content'>
+
+/** A block as the API takes it; only the kinds that we store. */
+export type ClaudeBlock =
+  | TextBlockParam
+  | ThinkingBlockParam
+  | RedactedThinkingBlockParam
+  | ToolUseBlockParam
+  | ToolResultBlockParam
+
+export interface ClaudeMessage {
+  readonly role: MessageRole
+  readonly content: ClaudeBlock[]
+}
+
+/** A block on its way to the API. */
+export interface DraftBlock {
+  readonly param: ClaudeBlock
+  /** True when the API gets it, and all before it in its message, as the model said it. */
+  readonly isExact: boolean
+  /** On thinking: the fingerprint of what it was thought from. */
+  readonly boundTo?: string | undefined
+}
+
+export interface DraftMessage {
+  readonly role: MessageRole
+  readonly blocks: readonly DraftBlock[]
+}
+
+export function isThinking({ type }: ClaudeBlock): boolean {
+  return type === 'thinking' || type === 'redacted_thinking'
+}

@@ -1,0 +1,83 @@
+/**
+ * Which turns of a session a model gets. Old turns leave whole and oldest first, a refused turn leaves at once, and the newest
+ * turn stays: where it alone is too much, the oldest outputs of its tools give way.
+ */
+import type { ContentBlock } from '../../contract/content-block.ts'
+import type { Message } from '../../contract/message.ts'
+import type { Turn } from './claude-message.ts'
+
+/** What a person said, and all that came of it until the next person's word. */
+export interface TurnGroup {
+  readonly seq: number
+  readonly messages: readonly Message[]
+}
+
+/** The turns of a conversation, oldest first. What stands before the first word of a user is of a turn that is no longer there. */
+export function groupTurns(messages: readonly Message[]): TurnGroup[] {
+  const groups: { seq: number; messages: Message[] }[] = []
+  for (const message of messages) {
+    const { role, seq, continuationOf } = message
+    // The user message of a run that goes on from a lost one is the server's.
+    const begins = role === 'user' && (continuationOf === null || groups.length === 0)
+    if (begins) groups.push({ seq, messages: [message] })
+    else groups.at(-1)?.messages.push(message)
+  }
+  return groups
+}
+
+/** A turn that the model refused is not sent again: with it, every later turn is refused too. */
+export function withoutRefused(groups: readonly TurnGroup[]): TurnGroup[] {
+  return groups.filter((group, at) => at === groups.length - 1 || !isRefused(group))
+}
+
+function isRefused({ messages }: TurnGroup): boolean {
+  return messages.findLast(({ role }) => role === 'assistant')?.metrics?.stopReason === 'refusal'
+}
+
+/**
+ * The newest turns that fit `maxBytes`, the last one in any case. A conversation whose start changes loses the model's thinking
+ * and the provider's cache, so the start moves in steps: of the turns in the first quarter of what fits, it takes the one with
+ * the roundest seq, which later conversations will find again.
+ */
+export function newestThatFit(groups: readonly TurnGroup[], maxBytes: number): TurnGroup[] {
+  let bytes = 0
+  let first = groups.length
+  while (first > 0) {
+    bytes += bytesOf(groups[first - 1]?.messages ?? [])
+    if (bytes > maxBytes && first < groups.length) break
+    first--
+  }
+  if (first === 0) return [...groups]
+  const candidates = groups.slice(first, first + Math.floor((groups.length - first) / 4) + 1)
+  const roundest = Math.max(...candidates.map(({ seq }) => roundnessOf(seq)))
+  const start = candidates.findIndex(({ seq }) => roundnessOf(seq) === roundest)
+  return groups.slice(first + start)
+}
+
+/** The largest power of two in `seq`, counted from the first prompt's seq, which is 1. */
+function roundnessOf(seq: number): number {
+  return (seq - 1) & -(seq - 1) || 1
+}
+
+export function bytesOf(turns: readonly Pick<Turn, 'content'>[]): number {
+  return turns.reduce((sum, { content }) => sum + Buffer.byteLength(JSON.stringify(content)), 0)
+}
+
+/** Outputs shorter than this are not worth leaving out. */
+const minOutputBytes = 1_024
+
+/** `turns` with the oldest outputs of tools left out until the rest fits `maxBytes`, or until there is none left. */
+export function withoutOldOutputs(turns: readonly Turn[], maxBytes: number): Turn[] {
+  let over = bytesOf(turns) - maxBytes
+  return turns.map((turn) => {
+    if (over <= 0) return turn
+    const content = turn.content.map((block): ContentBlock => {
+      const bytes = block.type === 'tool_result' ? Buffer.byteLength(block.content) : 0
+      if (over <= 0 || block.type !== 'tool_result' || bytes < minOutputBytes) return block
+      const left = `This output of ${bytes} bytes no longer fits and was left out. Call the tool again for less of it`
+      over -= bytes - Buffer.byteLength(left)
+      return { ...block, content: left }
+    })
+    return { ...turn, content }
+  })
+}

@@ -1,0 +1,125 @@
+/**
+ * One answer of the Messages API, frame by frame. The SDK's own stream keeps `ping` to itself and drops frames without an
+ * `event:` line, so the body is read here.
+ * In: a request. Out: the provider's events as it sent them, not yet checked. What is no stream of events is a typed error.
+ */
+import { Stream } from '@anthropic-ai/sdk/streaming'
+import type { MessageCreateParamsStreaming } from '@anthropic-ai/sdk/resources/messages'
+import type { Clock } from '../../ports/clock.ts'
+import type { ClaudeClient } from './claude-options.ts'
+import { malformed, mapErrorBody, mapRequestError, mapStreamError } from './map-provider-error.ts'
+
+export interface FrameReader {
+  readonly client: ClaudeClient
+  readonly clock: Clock
+}
+
+/** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`; the signal's reason when it aborts */
+export async function* readFrames(
+  { client, clock }: FrameReader,
+  body: MessageCreateParamsStreaming,
+  signal: AbortSignal,
+): AsyncGenerator<unknown, void, void> {
+  signal.throwIfAborted()
+  // The SDK listens to the signal of a request until its own stream has ended, which is not read here: it gets one of its own.
+  const request = new AbortController()
+  const stop = () => request.abort(signal.reason)
+  signal.addEventListener('abort', stop)
+  try {
+    for await (const frame of framesOf(await open({ client, clock }, body, request.signal))) {
+      signal.throwIfAborted()
+      yield frame
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    throw mapStreamError(error, clock)
+  } finally {
+    signal.removeEventListener('abort', stop)
+    stop() // a reader that leaves early ends the request
+  }
+}
+
+interface Opened {
+  readonly stream: AsyncIterable<unknown>
+  /** Undefined for a client that gives no access to it. */
+  readonly response: Response | undefined
+}
+
+async function open(
+  { client, clock }: FrameReader,
+  body: MessageCreateParamsStreaming,
+  signal: AbortSignal,
+): Promise<Opened> {
+  try {
+    // Our own retries, not the SDK's: a follower must see them.
+    const created = client.messages.create(body, { signal, maxRetries: 0 })
+    // A caller's client may be no SDK of Anthropic's, and answer the stream alone.
+    if (!('withResponse' in created)) {
+      return { stream: await Promise.resolve<AsyncIterable<unknown>>(created), response: undefined }
+    }
+    const { data, response } = await created.withResponse()
+    return { stream: data, response }
+  } catch (error) {
+    throw mapRequestError(error, clock)
+  }
+}
+
+async function* framesOf({ stream, response }: Opened): AsyncGenerator<unknown> {
+  const contentType = response?.headers.get('content-type') ?? ''
+  if (response === undefined || contentType.includes('vnd.amazon.eventstream')) yield* stream
+  else if (contentType.includes('json')) yield* framesOfJson(await response.text())
+  else if (contentType.includes('html')) throw malformed('content-type')
+  else yield* framesOfEvents(response, contentType)
+}
+
+async function* framesOfEvents(response: Response, contentType: string): AsyncGenerator<unknown> {
+  let count = 0
+  for await (const { event, data } of Stream.rawEvents(response)) {
+    count++
+    const frame = toFrame(event, data)
+    if (frame !== undefined) yield frame
+  }
+  if (count === 0 && !contentType.includes('event-stream')) throw malformed('content-type')
+}
+
+/** A frame's data with its type, which may be told by the `event:` line only; undefined for what is no event. */
+function toFrame(event: string | null, data: string): unknown {
+  if (data === '' || data === '[DONE]') return event === 'ping' ? { type: 'ping' } : undefined
+  const frame = parseExactly(data)
+  if (event === 'error' || isError(frame)) throw mapErrorBody(frame)
+  if (frame === undefined) throw malformed('data')
+  return event !== null && isObject(frame) && !('type' in frame) ? { type: event, ...frame } : frame
+}
+
+/** A provider that does not stream answers the whole message at once, or why not. */
+function* framesOfJson(text: string): Generator<unknown> {
+  const body = parseExactly(text)
+  if (isError(body)) throw mapErrorBody(body)
+  if (!isObject(body) || body['type'] !== 'message') throw malformed('content-type')
+  const { stop_reason, stop_sequence, usage } = body
+  yield { type: 'message_start', message: body }
+  yield { type: 'message_delta', delta: { stop_reason, stop_sequence }, usage }
+  yield { type: 'message_stop' }
+}
+
+/** JSON whose large integers become strings: a tool's input may come whole in a frame, and rounded it would be another one. */
+function parseExactly(text: string): unknown {
+  try {
+    const hasLargeNumber = /[^\w"]\d{16}/.test(text)
+    return JSON.parse(
+      hasLargeNumber ? text.replace(largeInteger, (found) => (/^-?\d/.test(found) ? `"${found}"` : found)) : text,
+    )
+  } catch {
+    return undefined
+  }
+}
+
+const largeInteger = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d{16,}(?![\d.eE])/g
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function isError(body: unknown): boolean {
+  return isObject(body) && (body['type'] === 'error' || (!('type' in body) && 'error' in body))
+}
