@@ -14,3 +14,6 @@ export const reportFile =
 
 /** How many sequences of commands each model test makes; the default fits a pull request, `VERBATIM_MODEL_RUNS=2000` a night. */
 export const modelRuns = Number(env['VERBATIM_MODEL_RUNS'] ?? '') || 10
+
+/** How many random conversations a model and a session have; the default fits a pull request, `VERBATIM_CONVERSATIONS=20000` a night. */
+export const conversations = Number(env['VERBATIM_CONVERSATIONS'] ?? '') || 150

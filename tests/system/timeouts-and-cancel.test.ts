@@ -79,6 +79,35 @@ describe('a provider that is too slow', () => {
   })
 })
 
+describe('a provider that only says that it is alive', () => {
+  const pinging: ProviderReply = (call) => {
+    void beginning('Well, ')(call)
+    const timer = setInterval(() => call.send({ type: 'ping' }), 200)
+    void call.hungUp.then(() => clearInterval(timer))
+  }
+
+  it('is waited for longer than the idle limit, and what it says then is the answer', async () => {
+    await using provider = await startProvider(async (call) => {
+      void pinging(call)
+      await new Promise((resolve) => setTimeout(resolve, 4_000))
+      call.finish('here I am.')
+    })
+    await using app = await openApp({ agents: [claudeAt(provider.url, { timeouts: { idleMs: 2_500 } })] })
+    const message = await app.client().chat(sessionId).send('Think hard').message
+    expect(textOf(message.content)).toBe('Well, here I am.')
+    expect(JSON.stringify(message)).not.toContain('ping')
+  })
+
+  it('is given up all the same when the whole run has had its time', async () => {
+    await using provider = await startProvider(pinging)
+    await using app = await openApp({
+      agents: [claudeAt(provider.url, { timeouts: { idleMs: 2_000, totalMs: 3_000 } })],
+    })
+    const run = app.client().chat(sessionId).send('Think hard')
+    await expect(run.message).rejects.toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'total' } })
+  })
+})
+
 describe('cancelling in mid-answer', () => {
   it('a cancel in mid-answer keeps what was said, closes the connection to the provider and names the last event', async () => {
     await using provider = await startProvider(beginning('Once ', 'upon ', 'a time'), saying('Next.'))

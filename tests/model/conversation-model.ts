@@ -1,0 +1,163 @@
+/** A model that says whatever it likes, well-formed or not, and remembers which inputs it gave to tools. */
+import { blockStop, callEnd, callStart, textBlock } from '@verbatim/test-kit/provider'
+import type { ProviderCall, ProviderEvent, RequestBlock } from '@verbatim/test-kit/provider'
+import fc from 'fast-check'
+
+interface ToolMove {
+  readonly id: string
+  readonly name: string
+  readonly input: 'whole' | 'large' | 'cut' | 'none' | 'list'
+}
+
+/** One answer of the model, or what became of it on its way. */
+export interface Move {
+  readonly thinking: 'none' | 'first' | 'late'
+  readonly text: string
+  readonly tools: readonly ToolMove[]
+  readonly interleaves: boolean
+  readonly stopReason: string | null
+  readonly fault:
+    | 'none'
+    | 'cut'
+    | 'no_message_stop'
+    | 'no_block_stop'
+    | 'start_twice'
+    | 'ping'
+    | 'status'
+    | 'html'
+    | 'json_error'
+}
+
+const toolMove: fc.Arbitrary<ToolMove> = fc.record({
+  id: fc.constantFrom('call_0', 'call_0', '', 'a:b.c', 'toolu_1'),
+  name: fc.constantFrom('echo', 'echo', 'count', 'nobody', 'odd name!'),
+  input: fc.constantFrom('whole', 'whole', 'large', 'cut', 'none', 'list'),
+})
+
+export const anyMove: fc.Arbitrary<Move> = fc.record({
+  thinking: fc.constantFrom('none', 'first', 'first', 'late'),
+  text: fc.constantFrom('', 'Well.', 'Let me see. ', '\u200b', ' \n'),
+  tools: fc.array(toolMove, { maxLength: 3 }),
+  interleaves: fc.boolean(),
+  stopReason: fc.constantFrom(
+    'natural',
+    'natural',
+    'natural',
+    'end_turn',
+    null,
+    'max_tokens',
+    'refusal',
+    'pause_turn',
+    'model_context_window_exceeded',
+    'tool_use',
+  ),
+  fault: fc.constantFrom(
+    ...(['none', 'none', 'none', 'none', 'cut', 'no_message_stop', 'no_block_stop'] as const),
+    ...(['start_twice', 'ping', 'status', 'html', 'json_error'] as const),
+  ),
+})
+
+/** What the model wrote for each call that it numbered, and whether that was whole. */
+export interface Written {
+  readonly json: string
+  readonly isWhole: boolean
+}
+
+export function createModel() {
+  const written = new Map<number, Written>()
+  let numbered = 0
+
+  function jsonOf({ input }: ToolMove): string {
+    const n = ++numbered
+    const whole = `{"n": ${n}, "size": ${input === 'large' ? 30_000 : 10}, "id": 2512292042121000001}`
+    const json = input === 'none' ? '' : input === 'list' ? `[${n}]` : input === 'cut' ? whole.slice(0, -9) : whole
+    written.set(n, { json, isWhole: input === 'whole' || input === 'large' })
+    return json
+  }
+
+  function answer(call: ProviderCall, move: Move): ProviderEvent[] {
+    const blocks: ProviderEvent[][] = []
+    const texts = move.text === '' ? [] : textBlock(move.text)
+    const said: RequestBlock[] = move.text === '' ? [] : [{ type: 'text', text: move.text }]
+    if (move.thinking === 'first') blocks.push(thoughtOf(0, call.sign()))
+    if (texts.length > 0) blocks.push(texts)
+    if (move.thinking === 'late') blocks.push(thoughtOf(0, call.sign(said)))
+    const tools = move.tools.map((tool) => toolEvents(tool, jsonOf(tool)))
+    const content = [...blocks, ...(move.interleaves ? [] : tools)].flatMap((events, at) => placed(events, at))
+    const side = move.interleaves ? woven(tools.map((events, at) => placed(events, blocks.length + at))) : []
+    const stopped = [...content, ...side].filter(
+      ({ type }) => move.fault !== 'no_block_stop' || type !== 'content_block_stop',
+    )
+    const reason = move.stopReason === 'natural' ? (move.tools.length > 0 ? 'tool_use' : 'end_turn') : move.stopReason
+    const start = callStart({ input: call.tokens })
+    return [...(move.fault === 'start_twice' ? [start, start] : [start]), ...stopped, ...endOf(reason)]
+  }
+
+  return { written, reply: (call: ProviderCall, move: Move) => send(call, move, () => answer(call, move)) }
+}
+
+function endOf(reason: string | null): ProviderEvent[] {
+  const [delta, stop] = callEnd(reason ?? '')
+  return [reason === null ? { ...delta, type: 'message_delta', delta: { stop_reason: null } } : delta, stop].flatMap(
+    (event) => event ?? [],
+  )
+}
+
+function send(call: ProviderCall, move: Move, answer: () => ProviderEvent[]): void {
+  switch (move.fault) {
+    case 'status':
+      return call.refuse(529)
+    case 'html':
+      return call.answer('text/html', '<h1>Bad gateway</h1>')
+    case 'json_error':
+      return call.answer('application/json', '{"type":"error","error":{"type":"overloaded_error","message":"busy"}}')
+    case 'cut': {
+      const events = answer()
+      call.send(...events.slice(0, Math.ceil(events.length / 2)))
+      return call.cut()
+    }
+    case 'no_message_stop':
+      call.send(...answer().slice(0, -1))
+      return call.end()
+    case 'ping':
+      call.write('event: ping\ndata: {"type": "ping"}\n\n')
+      call.send(...answer())
+      return call.end()
+    default:
+      call.send(...answer())
+      return call.end()
+  }
+}
+
+function thoughtOf(index: number, signature: string): ProviderEvent[] {
+  return [
+    { type: 'content_block_start', index, content_block: { type: 'thinking', thinking: '', signature: '' } },
+    { type: 'content_block_delta', index, delta: { type: 'thinking_delta', thinking: 'Hm.' } },
+    { type: 'content_block_delta', index, delta: { type: 'signature_delta', signature } },
+    blockStop(index),
+  ]
+}
+
+/** The input comes in two pieces. */
+function toolEvents({ id, name }: ToolMove, json: string): ProviderEvent[] {
+  const half = Math.ceil(json.length / 2)
+  const pieces = [json.slice(0, half), json.slice(half)].map((partial_json) => ({
+    type: 'input_json_delta',
+    partial_json,
+  }))
+  return [
+    { type: 'content_block_start', index: 0, content_block: { type: 'tool_use', id, name, input: {} } },
+    ...pieces.map((delta) => ({ type: 'content_block_delta', index: 0, delta })),
+    blockStop(),
+  ]
+}
+
+function placed(events: readonly ProviderEvent[], index: number): ProviderEvent[] {
+  return events.map((event) => ({ ...event, index }))
+}
+
+/** One event of each block in turn. */
+function woven(blocks: readonly ProviderEvent[][]): ProviderEvent[] {
+  const longest = Math.max(0, ...blocks.map(({ length }) => length))
+  return Array.from({ length: longest }, (_, at) => blocks.flatMap((events) => events[at] ?? [])).flat()
+}
