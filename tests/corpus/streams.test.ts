@@ -144,7 +144,7 @@ const expected: Readonly<Record<string, Outcome>> = {
 }
 
 describe('an odd answer of a provider', () => {
-  it.each(readdirSync(folder))('%s comes to the same wherever the network cuts it', async (file) => {
+  it.each(readdirSync(folder))('the answer %s comes to the same wherever the network cuts it', async (file) => {
     const bytes = readFileSync(new URL(file, folder))
     const replay = createReplay(types[file.split('.').at(-1) ?? ''] ?? '')
     const outcome = expected[file] ?? hello
@@ -157,7 +157,7 @@ describe('an odd answer of a provider', () => {
     expect(differing).toEqual([])
   })
 
-  it('has a file for everything that is expected', () => {
+  it('each expected answer of the corpus has its file', () => {
     expect(readdirSync(folder)).toEqual(expect.arrayContaining(Object.keys(expected)))
   })
 })

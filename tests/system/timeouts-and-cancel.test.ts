@@ -86,7 +86,7 @@ describe('a provider that only says that it is alive', () => {
     void call.hungUp.then(() => clearInterval(timer))
   }
 
-  it('is waited for longer than the idle limit, and what it says then is the answer', async () => {
+  it('a provider that only sends pings is waited for longer than the idle limit, and its words are the answer', async () => {
     await using provider = await startProvider(async (call) => {
       void pinging(call)
       await new Promise((resolve) => setTimeout(resolve, 4_000))
@@ -98,7 +98,7 @@ describe('a provider that only says that it is alive', () => {
     expect(JSON.stringify(message)).not.toContain('ping')
   })
 
-  it('is given up all the same when the whole run has had its time', async () => {
+  it('a provider that only sends pings is given up after the total limit', async () => {
     await using provider = await startProvider(pinging)
     await using app = await openApp({
       agents: [claudeAt(provider.url, { timeouts: { idleMs: 2_000, totalMs: 3_000 } })],

@@ -72,7 +72,11 @@ describe('before the first content', () => {
     ['an empty stream', streaming(), { kind: 'cut' }],
     ['a stream that ends early', streaming(start), { kind: 'cut' }],
     ['a malformed frame', broken(), { kind: 'malformed', field: 'data' }],
-    ['an event that breaks the protocol', streaming(start, { type: 'content_block_stop' }), { kind: 'malformed', field: 'content_block_stop.index' }],
+    [
+      'an event that breaks the protocol',
+      streaming(start, { type: 'content_block_stop' }),
+      { kind: 'malformed', field: 'content_block_stop.index' },
+    ],
   ])(
     '%s before the first content is retried, shown as a retry, and leaves nothing else in the log',
     async (_name, fault, data) => {

@@ -66,7 +66,7 @@ function thoughtsIn({ calls }: Provider): number[] {
 }
 
 describe('thinking', () => {
-  it('is kept for as long as what it was thought from stands before it: 40 prompts in one session', async () => {
+  it('thinking is kept as long as the messages before it are the same, through 40 prompts in one session', async () => {
     await using session = await open()
     const agent = session.agent()
     for (let prompt = 0; prompt < 40; prompt++) expect((await session.prompt(agent)).error).toBeUndefined()
@@ -84,7 +84,7 @@ describe('thinking', () => {
     ['system prompt', { system: 'Be another.' }],
     ['model', { model: 'claude-opus-5-5' }],
     ['list of tools', { tools: [tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => '' })] }],
-  ])('is dropped with another %s, and what the new one thinks is kept', async (_what, changed) => {
+  ])('another %s drops the thinking of earlier answers and keeps that of later ones', async (_what, changed) => {
     await using session = await open()
     await session.prompt(session.agent({ system: 'Be one.' }))
     const other = session.agent(changed)
@@ -94,7 +94,7 @@ describe('thinking', () => {
     expect(thoughtsIn(session.provider)).toEqual([0, 0, 1])
   })
 
-  it('of another provider, of an older store, or of nobody at all is dropped', async () => {
+  it('thinking of another provider, of an older store or of an appended message is dropped', async () => {
     await using session = await open()
     const foreign = { type: 'thinking' as const, thinking: '?', signature: 'foreign' }
     session.store({ role: 'user', content: [{ type: 'text', text: 'Hi' }] })
@@ -111,7 +111,7 @@ describe('thinking', () => {
     expect(thoughtsIn(session.provider)).toEqual([0])
   })
 
-  it('goes back with its tool call, and in later turns with the results between', async () => {
+  it('thinking goes back with its tool call, and in later turns with the results between', async () => {
     const look = tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => 'seen' })
     let calls = 0
     await using session = await open((call) => {
@@ -127,7 +127,7 @@ describe('thinking', () => {
     expect(thoughtsIn(session.provider)).toEqual([0, 1, 2])
   })
 
-  it('that the provider refuses all the same is left out, and the prompt is answered', async () => {
+  it('thinking that the provider refuses all the same is left out, and the prompt is answered', async () => {
     const wrong =
       'messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation.'
     await using session = await open((call) => {
@@ -146,7 +146,7 @@ describe('a long session', () => {
   const small = { contextTokens: 60_000, maxTokens: 1_000 }
   const sizesOf = ({ calls }: Provider) => calls.map(({ body }) => body.messages.length)
 
-  it('is cut to the newest turns that fit, whole and oldest first', async () => {
+  it('a long session loses whole turns, oldest first, until the request fits', async () => {
     await using session = await open(yes, { ...small, tokensPerByte: 0.3 })
     const agent = session.agent(small)
     for (const text of ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(60_000))) await session.prompt(agent, text)
@@ -156,7 +156,7 @@ describe('a long session', () => {
     expect(session.provider.calls.at(-1)?.body.messages[0]?.content[0]?.['text']).toMatch(/^c/)
   })
 
-  it('is cut once more when the provider counts more than was thought, and the agent learns from it', async () => {
+  it('a request that the provider counts as too long is made smaller once, and the agent learns the rate', async () => {
     await using session = await open(yes, { ...small, tokensPerByte: 0.7 })
     const agent = session.agent(small)
     const long = [{ type: 'text' as const, text: 'x'.repeat(40_000) }]
@@ -171,7 +171,7 @@ describe('a long session', () => {
     expect(session.provider.complaints[0]).toMatch(/^prompt is too long/)
   })
 
-  it('is cut by half when a provider says 413 without a number', async () => {
+  it('a request that gets a 413 without a number is cut by half', async () => {
     await using session = await open((call) => {
       if (call.json.length > 100_000) call.refuseAs('request_too_large', 'Request exceeds the maximum size')
       else void yes(call)
@@ -182,7 +182,7 @@ describe('a long session', () => {
     }
   })
 
-  it('goes on after tools whose outputs are too much together: the oldest give way', async () => {
+  it('outputs of tools that are too much together give way, the oldest first, and the session goes on', async () => {
     const read = tool({ name: 'read', description: 'Reads', input: z.object({}), run: () => 'x'.repeat(50_000) })
     let calls = 0
     await using session = await open(
@@ -201,7 +201,7 @@ describe('a long session', () => {
     expect(session.provider.calls[6]?.json).toContain('no longer fits and was left out')
   })
 
-  it('refuses a message that is too large by itself, and names it; the next prompt is answered', async () => {
+  it('a message that is too large by itself is a typed error that names it, and the next prompt is answered', async () => {
     await using session = await open(yes, small)
     const agent = session.agent(small)
     expect(await session.prompt(agent, 'x'.repeat(500_000))).toMatchObject({
@@ -211,7 +211,7 @@ describe('a long session', () => {
     expect(session.provider.complaints).toEqual([])
   })
 
-  it('lets a summary take the place of the turns that are left out, and goes on without one that fails', async () => {
+  it('a summary takes the place of the turns that are left out, and the session goes on without one that fails', async () => {
     await using session = await open(yes, small)
     const left: number[] = []
     const summarize = (messages: readonly Message[]) => {
@@ -228,7 +228,7 @@ describe('a long session', () => {
     expect(await session.prompt(agent, 'Still there?')).toMatchObject({ error: undefined })
   })
 
-  it('leaves a refused turn out, prompt and all', async () => {
+  it('a refused turn does not reach the model again, neither its prompt nor its answer', async () => {
     let calls = 0
     await using session = await open((call) => {
       call.send(callStart(), ...textBlock('No'), ...callEnd(calls++ === 0 ? 'refusal' : 'end_turn'))
@@ -244,7 +244,7 @@ describe('a long session', () => {
 })
 
 describe('large numbers in the input of a tool', () => {
-  it('go back to the model digit for digit, in the next call and in the next turn', async () => {
+  it('large numbers in the input of a tool go back to the model digit for digit', async () => {
     const find = tool({
       name: 'find',
       description: 'Finds',
@@ -268,7 +268,7 @@ describe('large numbers in the input of a tool', () => {
 })
 
 describe('the defaults', () => {
-  it('show what a model says between two tools, where it would keep that to itself', async () => {
+  it('the default asks a model that thinks by itself to show its words between two tools', async () => {
     await using session = await open()
     await session.prompt(session.agent())
     await session.prompt(session.agent({ model: 'claude-opus-4-8' }))
@@ -286,7 +286,7 @@ describe('the defaults', () => {
     { thinking: { type: 'enabled', budget_tokens: 2_048 } },
     { maxTokens: 200_000 },
     { contextTokens: 10_000 },
-  ])('give way to no option that the model is known to refuse: %j', (options) => {
+  ])('an option that the model is known to refuse is refused at start: %j', (options) => {
     expect(() => claudeAt('http://localhost', options)).toThrow(
       expect.objectContaining({ code: 'INVALID_CONFIGURATION' }),
     )

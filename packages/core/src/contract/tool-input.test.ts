@@ -10,7 +10,7 @@ describe('the input of a tool call', () => {
     ['{"id": -9007199254740993}', { id: '-9007199254740993' }],
     ['{"big": 1e400}', { big: '1e400' }],
     ['[12345678901234567890e1]', ['12345678901234567890e1']],
-  ])('%s reaches the tool with every digit, and its text is kept', (text, input) => {
+  ])('the input %s reaches the tool with every digit, and its text is kept', (text, input) => {
     expect(readToolInput(text)).toEqual({ input, inputJson: text })
     expect(toolInputOf(readToolInput(text))).toEqual(input)
   })
@@ -19,9 +19,11 @@ describe('the input of a tool call', () => {
     '{"id": 9007199254740992, "x": 1.50, "y": 1e3}',
     '{"s": "2512292042121000001 \\" 1e400"}',
     '{ "a" : [ 1 , -2.5 ] }',
-  ])('%s is what JavaScript makes of it', (text) => expect(readToolInput(text).input).toEqual(JSON.parse(text)))
+  ])('the input %s is what JavaScript makes of it', (text) =>
+    expect(readToolInput(text).input).toEqual(JSON.parse(text)),
+  )
 
-  it('is kept as text too where JavaScript would sort or lose keys, or where the database would change a value', () => {
+  it('an input is kept as text too where JavaScript would sort or lose keys, or where the database would change a value', () => {
     for (const text of [
       '{"2":1,"1":2}',
       '{"a":1,"a":2}',
@@ -35,7 +37,7 @@ describe('the input of a tool call', () => {
   })
 
   it.each(['{"a":1,"te', '{"a"', '{"a":1}}', 'hello', '{"a":01}'])(
-    '%s is not whole, and comes back as its text',
+    'the input %s is not whole, and comes back as its text',
     (text) => {
       const input = readToolInput(text)
       expect(input).toEqual({ input: { malformed: text }, inputJson: text })
@@ -43,7 +45,7 @@ describe('the input of a tool call', () => {
     },
   )
 
-  it('that any JSON text writes comes back as that text or as the same value', () => {
+  it('any JSON text comes back as that text or as the same value', () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
         const { input, inputJson } = readToolInput(text)
@@ -53,7 +55,7 @@ describe('the input of a tool call', () => {
     )
   })
 
-  it('is put together for each block by itself when the blocks are streamed side by side', () => {
+  it('blocks that are streamed side by side each get their own input', () => {
     const start = (index: number) => ({
       type: 'content_block_start' as const,
       index,
@@ -82,11 +84,13 @@ describe('the input of a tool call', () => {
 
 describe('text without anything to see', () => {
   it.each(['', ' \n\t', '\u200b', '\u2060\ufeff', '\u00ad', '\u3164', '\u2800', '\u200e\u202e', '\u0000'])(
-    '%j is blank',
+    'the text %j is blank',
     (text) => {
       expect(isBlank(text)).toBe(true)
     },
   )
 
-  it.each(['.', '\u200b.', '👩‍👩‍👧', '\uf8ff', 'ا', '0'])('%j is not', (text) => expect(isBlank(text)).toBe(false))
+  it.each(['.', '\u200b.', '👩‍👩‍👧', '\uf8ff', 'ا', '0'])('the text %j is not blank', (text) =>
+    expect(isBlank(text)).toBe(false),
+  )
 })
