@@ -1,10 +1,16 @@
 /** A provider in its own process: it speaks Anthropic's streaming protocol and answers with the script of the prompt. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { continuationPrompt } from '@verbatim/core'
-import { listen } from '@verbatim/test-kit/http'
-import { blockStop, callEnd, callStart, frameOf, textDelta, textStart, toolBlock } from '@verbatim/test-kit/provider'
-import type { ProviderEvent } from '@verbatim/test-kit/provider'
+import {
+  blockStop,
+  callEnd,
+  callStart,
+  startProviderOf,
+  textDelta,
+  textStart,
+  toolBlock,
+} from '@verbatim/test-kit/provider'
+import type { ProviderCall } from '@verbatim/test-kit/provider'
 import { isToolFault, parsePrompt, scriptOf, tokensBeforeFault } from '../prompt.ts'
 import type { PromptSpec } from '../prompt.ts'
 
@@ -13,23 +19,18 @@ process.on('disconnect', () => process.exit(1))
 /** Runs whose first call it has refused. */
 const refused = new Set<string>()
 
-const { url } = await listen((request, response) => {
-  answer(request, response).catch(() => response.destroy())
-})
+// Strict: a request that Anthropic's documentation calls wrong gets a 400, and the run that a checker does not expect to fail fails.
+const { url } = await startProviderOf(() => answer)
 process.send?.({ url })
 
-async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  let body = ''
-  for await (const chunk of request.setEncoding('utf8')) body += chunk
-  const spec = promptOf(body)
+async function answer(call: ProviderCall): Promise<void> {
+  const spec = promptOf(call.json)
   if (spec.fault === 'overloaded' && !refused.has(spec.runId)) {
     refused.add(spec.runId)
-    response.writeHead(529, { 'content-type': 'application/json', 'retry-after-ms': '20' })
-    response.end(JSON.stringify({ type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } }))
+    call.refuse(529, { 'retry-after-ms': '20' })
     return
   }
-  response.writeHead(200, { 'content-type': 'text/event-stream' })
-  await stream(spec, sayingOf(spec, body), response)
+  await stream(spec, sayingOf(spec, call.json), call)
 }
 
 function promptOf(body: string): PromptSpec {
@@ -60,23 +61,24 @@ function sayingOf(spec: PromptSpec, body: string): Saying {
   return { from: half, to: scriptOf(spec).tokens.length, toolUse: undefined }
 }
 
-async function stream(spec: PromptSpec, { from, to, toolUse }: Saying, response: ServerResponse): Promise<void> {
+async function stream(spec: PromptSpec, { from, to, toolUse }: Saying, call: ProviderCall): Promise<void> {
   const script = scriptOf(spec)
-  const send = (...events: ProviderEvent[]) => response.write(events.map(frameOf).join(''))
-  send(callStart({ input: script.inputTokens }), textStart())
+  let isOver = false
+  void call.hungUp.then(() => (isOver = true))
+  call.send(callStart({ input: script.inputTokens }), textStart())
   for (const [at, text] of script.tokens.slice(from, to).entries()) {
     const pauseMs = script.pausesMs[from + at] ?? 0
     if (pauseMs > 0) await sleep(pauseMs)
-    if (response.destroyed) return
-    send(textDelta(text))
+    if (isOver) return
+    call.send(textDelta(text))
   }
-  if (spec.fault === 'cut') return void response.socket?.resetAndDestroy()
+  if (spec.fault === 'cut') return call.cut()
   if (spec.fault === 'error') {
-    send({ type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } })
-    return void response.end()
+    call.send({ type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } })
+    return call.end()
   }
-  send(blockStop())
-  if (toolUse !== undefined) send(...toolBlock(1, { id: toolUse, name: spec.fault, input: { run: spec.runId } }))
-  send(...callEnd(toolUse === undefined ? 'end_turn' : 'tool_use', { output: to - from }))
-  response.end()
+  call.send(blockStop())
+  if (toolUse !== undefined) call.send(...toolBlock(1, { id: toolUse, name: spec.fault, input: { run: spec.runId } }))
+  call.send(...callEnd(toolUse === undefined ? 'end_turn' : 'tool_use', { output: to - from }))
+  call.end()
 }
