@@ -46,12 +46,18 @@ export function checkContent({ plan, runs, wasSlow }: Evidence, part: Part, stor
 function checkCompleted({ asked, answer: { metrics }, said }: Part, text: string, expected: string): string[] {
   const { prompt } = asked.turn
   const found: string[] = []
+  if (isEmptyOfModel(asked)) found.push('completed although the model said nothing')
   if (text !== expected) found.push(`completed with ${text.length} of ${expected.length} characters`)
   if (prompt.fault === 'cut' || prompt.fault === 'error') found.push('completed although the provider broke off')
   if (metrics?.outputTokens !== scriptLeft(prompt, said).tokens.length)
     found.push(`counted ${metrics?.outputTokens ?? 'no'} output tokens`)
   if (metrics?.cycles !== modelCallsOf(prompt)) found.push(`counted ${metrics?.cycles ?? 'no'} model calls`)
   return found
+}
+
+/** A model that says nothing at all has not answered. */
+function isEmptyOfModel({ turn: { agentId, prompt } }: RunEvidence): boolean {
+  return agentId === 'claude' && prompt.tokens === 0
 }
 
 /** Another prompt of the session may have replaced this one, unless it certainly came before. */
@@ -79,6 +85,7 @@ function checkInterrupted({ asked, at, answer: { continuedBy, error, content } }
 function checkFailure(plan: Plan, { asked, answer: { error, content } }: Part): string[] {
   const { prompt } = asked.turn
   if (error?.code === 'UNAVAILABLE' && touchesDatabase(plan)) return []
+  if (isEmptyOfModel(asked) && error?.code === 'PROVIDER_ERROR' && error.data.kind === 'empty') return []
   if (error?.code !== 'PROVIDER_ERROR' || prompt.fault === 'none')
     return [`failed with ${error?.code}: ${error?.message}`]
   // The run keeps all that the provider said before it broke off, except half a character at the very end.
