@@ -23,6 +23,7 @@ import { cancelReason } from './live-runs.ts'
 import { loadHistory } from './load-history.ts'
 import { createMetricsCollector } from './run-metrics.ts'
 import type { MetricsCollector } from './run-metrics.ts'
+import { storeEnd } from './store-end.ts'
 
 export interface DrivenRun {
   readonly owned: OwnedRun
@@ -135,7 +136,7 @@ async function endRun(
   drive: Drive & { ending: Ending },
 ): Promise<DriveOutcome> {
   const { appender, record, elapsedMs, ending } = drive
-  const { ports, options, executor, leaving } = context
+  const { options, executor, leaving } = context
   try {
     await raceSignal(appender.flush(), leaving)
     const metrics = record.metrics.total(elapsedMs())
@@ -149,13 +150,13 @@ async function endRun(
       metrics,
     }
     const signal = AbortSignal.any([leaving, AbortSignal.timeout(options.selfFenceMs)])
-    const finishing = ports.runRepository.finishRun(driven.owned, end, { holder: executor.holder(), signal })
+    const storing = storeEnd(context, { owned: driven.owned, end }, signal)
     // Raced: whether or not it is stored in the end, it is not waited for. Followers hear of it from the log.
-    const outcome = await raceSignal(finishing, leaving)
+    const { end: stored, outcome } = await raceSignal(storing, leaving)
     if (outcome.type === 'fenced') return reportLost(context, driven, new VerbatimError('RUN_FENCED'))
-    driven.onCommitted({ firstSeq: end.seq, events: [event] }, JSON.stringify(event).length)
+    driven.onCommitted({ firstSeq: stored.seq, events: [stored.event] }, JSON.stringify(stored.event).length)
     executor.drivePromoted(outcome.promoted)
-    return ending.status
+    return stored.status
   } catch (error) {
     return reportLost(context, driven, error)
   }

@@ -5,7 +5,7 @@
  */
 import { poll } from '../../async/poll.ts'
 import { raceSignal } from '../../async/race-signal.ts'
-import { isUnavailable, reasonOf, VerbatimError } from '../../contract/errors.ts'
+import { isUnavailable, isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import type { RunEvent, TerminalEvent } from '../../contract/event.ts'
 import type { Agent } from '../../ports/agent.ts'
@@ -15,6 +15,7 @@ import type { EngineContext } from '../engine-context.ts'
 import { planContinuation } from './continue-run.ts'
 import type { Continuation } from './continue-run.ts'
 import { terminalEvent } from '../lifecycle/drive-run.ts'
+import { storeEnd } from '../lifecycle/store-end.ts'
 import { replayRun } from './replay-run.ts'
 import type { Replayed } from './replay-run.ts'
 
@@ -152,24 +153,44 @@ async function endLostRun(
   claimed: ClaimedRun,
   { replayed, signal }: { replayed: Replayed; signal: AbortSignal },
 ): Promise<'done' | 'fenced'> {
-  const { ports, executor, tails } = context
   const plan = planEnd(context, claimed, replayed)
-  const end = toEnd(claimed, replayed, plan)
-  if (plan.type === 'stay') {
-    const outcome = await ports.runRepository.finishRun(claimed, end, { holder: executor.holder(), signal })
-    if (outcome.type === 'fenced') return 'fenced'
-    tails.hint(claimed.key)
-    executor.drivePromoted(outcome.promoted)
-    if (plan.reason !== undefined) {
-      ports.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
-    }
-    return 'done'
+  if (plan.type === 'go') return await continueLost(context, { claimed, replayed, plan }, signal)
+  if (plan.reason !== undefined) {
+    context.ports.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
   }
+  return await endLost(context, { claimed, end: toEnd(claimed, replayed, plan) }, signal)
+}
+
+/** An end that the database refuses is not continued: the linked run would be lost with it. */
+async function continueLost(
+  context: EngineContext,
+  { claimed, replayed, plan }: { claimed: ClaimedRun; replayed: Replayed; plan: Extract<Continuation, { type: 'go' }> },
+  signal: AbortSignal,
+): Promise<'done' | 'fenced'> {
+  const { ports, executor, tails } = context
   const { next, agent } = plan
-  const owned = await ports.runRepository.continueRun(claimed, end, { next, signal })
-  if (owned === 'fenced') return 'fenced'
-  await executor.driveOrRelease({ owned, agent, events: [next.startedEvent] })
-  tails.hint(claimed.key)
+  try {
+    const end = toEnd(claimed, replayed, plan)
+    const owned = await ports.runRepository.continueRun(claimed, end, { next, signal })
+    if (owned === 'fenced') return 'fenced'
+    await executor.driveOrRelease({ owned, agent, events: [next.startedEvent] })
+    tails.hint(claimed.key)
+    return 'done'
+  } catch (error) {
+    if (isVerbatimError(error) || signal.aborted) throw error
+    return await endLost(context, { claimed, end: toEnd(claimed, replayed, { type: 'stay' }) }, signal)
+  }
+}
+
+async function endLost(
+  context: EngineContext,
+  { claimed, end }: { claimed: ClaimedRun; end: RunEnd },
+  signal: AbortSignal,
+): Promise<'done' | 'fenced'> {
+  const { outcome } = await storeEnd(context, { owned: claimed, end }, signal)
+  if (outcome.type === 'fenced') return 'fenced'
+  context.tails.hint(claimed.key)
+  context.executor.drivePromoted(outcome.promoted)
   return 'done'
 }
 
