@@ -158,6 +158,11 @@ const drivers: Record<string, Arrange> = {
     return { runId: owned.run.id, make }
   },
   complete: async (storage) => finishing(storage, await started(storage)),
+  async decline(storage) {
+    const owned = await started(storage)
+    const event = { type: 'run_refused', messageId: owned.run.messageId, metrics: noMetrics } as const
+    return finishing(storage, owned, { ...endOf(owned, 1), status: 'refused', event })
+  },
   async fail(storage) {
     const owned = await started(storage)
     const error = { code: 'INTERNAL', message: 'failed', retryable: false, data: {} } as const
@@ -332,7 +337,17 @@ it('has a row for every step that this test can drive, and names files that exis
 })
 
 it('reaches every state of a run and of a session', () => {
-  const runStates = ['absent', 'queued', 'running', 'completed', 'failed', 'cancelled', 'interrupted', 'deleted']
+  const runStates = [
+    'absent',
+    'queued',
+    'running',
+    'completed',
+    'refused',
+    'failed',
+    'cancelled',
+    'interrupted',
+    'deleted',
+  ]
   expect(new Set(rows.flatMap(({ run }) => run ?? []))).toEqual(new Set(runStates))
   const sessionStates = ['absent', 'idle', 'busy', 'tombstone', 'purged']
   expect(new Set(rows.flatMap(({ session }) => session))).toEqual(new Set(sessionStates))

@@ -56,6 +56,8 @@ export function terminalEvent(status: TerminalStatus, messageId: string, continu
   switch (status) {
     case 'completed':
       return { type: 'run_completed', messageId, metrics }
+    case 'refused':
+      return { type: 'run_refused', messageId, metrics }
     case 'cancelled':
       return { type: 'run_cancelled', messageId, metrics }
     case 'failed':

@@ -2,7 +2,7 @@
 import type { VerbatimClient } from '@verbatim/client'
 import { askPerson } from './ask-person.ts'
 import { explainError } from './explain-error.ts'
-import { cancelledExitCode, printAnswer } from './print-answer.ts'
+import { exitCodes, printAnswer } from './print-answer.ts'
 import { readPrompt } from './read-prompt.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -31,7 +31,7 @@ export async function chat(context: CommandContext, { prompt, sessionId }: ChatI
   const id = sessionId ?? crypto.randomUUID()
   const end = await printAnswer(client.chat(id).send(said), terminal)
   if (sessionId === undefined) terminal.aside(`Go on with: verbatim chat --session ${id}`)
-  return end === 'cancelled' ? cancelledExitCode : 0
+  return exitCodes[end]
 }
 
 /** Prompts and answers until the person leaves. The command reports a turn that fails and goes on. */

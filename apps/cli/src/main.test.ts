@@ -6,9 +6,12 @@ import {
   beginning,
   blockStop,
   callEnd,
+  callStart,
   promptOf,
   saying,
   startProviderOf,
+  streaming,
+  textBlock,
   textDelta,
 } from '@verbatim/test-kit/provider'
 import type { ProviderCall } from '@verbatim/test-kit/provider'
@@ -30,6 +33,8 @@ function gateOf(prompt: string): PromiseWithResolvers<void> {
 async function answer(call: ProviderCall): Promise<void> {
   const prompt = promptOf(call)
   if (prompt.startsWith('refuse')) return call.refuse(400)
+  if (prompt.startsWith('decline'))
+    return await streaming(callStart(), ...textBlock('I can'), ...callEnd('refusal'))(call)
   if (!prompt.startsWith('slow')) return await saying('You said ', JSON.stringify(prompt), '. \u001B[31mRed.')(call)
   await beginning('one ', 'two ')(call)
   const hasHungUp = await Promise.race([gateOf(prompt).promise, call.hungUp])
@@ -93,6 +98,13 @@ describe('the command', () => {
     const { items } = await client.messages.list('cancelled')
     expect(items.at(-1)).toMatchObject({ role: 'assistant', status: 'cancelled', content: [{ text: 'one two ' }] })
     expect((await client.sessions.get('cancelled')).activeRunId).toBeNull()
+  })
+
+  test('says that the model refused, and exits with 1', async () => {
+    const command = run(['chat', 'decline this'])
+    expect(await command.exitCode).toBe(1)
+    expect(command.stdout).toBe('I can\n')
+    expect(command.stderr).toContain('The model refused to answer; what is above is kept.')
   })
 
   test('leaves at the second Ctrl-C; the server goes on', async () => {

@@ -9,15 +9,18 @@ import { showMetrics } from './show-metrics.ts'
 import type { Spinner } from './spinner.ts'
 import type { Terminal } from './terminal.ts'
 
-/** The shell's own number for "ended by Ctrl-C". */
-export const cancelledExitCode = 130
+/** How an answer ended that has no error. */
+type AnswerEnd = 'completed' | 'refused' | 'cancelled'
+
+/** 130 is the shell's own number for "ended by Ctrl-C". */
+export const exitCodes = { completed: 0, refused: 1, cancelled: 130 } as const satisfies Record<AnswerEnd, number>
 
 /**
  * Prints the answer, over every run that makes it, and returns how it ended.
  *
  * @throws VerbatimError why the run could not be started or followed, failed, or was interrupted
  */
-export async function printAnswer(run: RunHandle, terminal: Terminal): Promise<'completed' | 'cancelled'> {
+export async function printAnswer(run: RunHandle, terminal: Terminal): Promise<AnswerEnd> {
   const printer = new AnswerPrinter(run, terminal)
   const unsubscribe = run.subscribe(() => printer.showConnection())
   const onCtrlC = (): void => printer.cancel()
@@ -74,7 +77,7 @@ class AnswerPrinter {
   }
 
   cancel(): void {
-    if (this.#isCancelling) process.exit(cancelledExitCode)
+    if (this.#isCancelling) process.exit(exitCodes.cancelled)
     this.#isCancelling = true
     this.#aside('Cancelling; press Ctrl-C again to leave without waiting')
     this.#run.cancel().catch((error: unknown) => {
@@ -82,14 +85,14 @@ class AnswerPrinter {
     })
   }
 
-  async end(event: TerminalEvent): Promise<'completed' | 'cancelled'> {
+  async end(event: TerminalEvent): Promise<AnswerEnd> {
     this.stopWaiting()
     await this.#terminal.endLine()
     if (event.metrics.model !== null) this.#terminal.aside(showMetrics(event.metrics)) // else the model was not reached
     if (event.type === 'run_completed') return 'completed'
     this.#terminal.note(this.#hasText ? `${endings[event.type]}; what is above is kept.` : `${endings[event.type]}.`)
     if ('error' in event) throw VerbatimError.fromWire(event.error)
-    return 'cancelled'
+    return event.type === 'run_refused' ? 'refused' : 'cancelled'
   }
 
   stopWaiting(): void {
@@ -103,6 +106,7 @@ class AnswerPrinter {
 }
 
 const endings = {
+  run_refused: 'The model refused to answer',
   run_failed: 'The answer failed',
   run_interrupted: 'The answer was interrupted',
   run_cancelled: 'Cancelled',

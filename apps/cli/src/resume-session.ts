@@ -3,7 +3,7 @@ import { textOf } from '@verbatim/core'
 import type { Message, RunId } from '@verbatim/core'
 import { converse } from './chat.ts'
 import type { CommandContext } from './chat.ts'
-import { cancelledExitCode, printAnswer } from './print-answer.ts'
+import { exitCodes, printAnswer } from './print-answer.ts'
 import type { Terminal } from './terminal.ts'
 
 const shownMessages = 10
@@ -17,7 +17,7 @@ export async function resumeSession(context: CommandContext, sessionId: string):
   await printStored(terminal, items.toReversed(), activeRunId)
   const end = activeRunId === null ? 'completed' : await printAnswer(client.runs.follow(activeRunId), terminal)
   if (terminal.isInteractive) return await converse(context, sessionId)
-  return end === 'cancelled' ? cancelledExitCode : 0
+  return exitCodes[end]
 }
 
 /**

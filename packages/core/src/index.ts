@@ -46,7 +46,6 @@ export {
   RunEvent,
   TerminalEvent,
   terminalOf,
-  textOfEvent,
 } from './contract/event.ts'
 export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
@@ -65,6 +64,7 @@ export {
   type RunHandleStatus,
   type RunSegment,
   type SendOptions,
+  textOfEvent,
 } from './contract/run-handle.ts'
 export type { FollowState, RunSource, RunStart, SourceFollowOptions } from './contract/run-source.ts'
 export { followRunHandle, startRunHandle, toRunId } from './contract/create-run-handle.ts'

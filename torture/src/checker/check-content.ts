@@ -32,6 +32,8 @@ export function checkContent({ plan, runs, wasSlow }: Evidence, part: Part, stor
       if (!asked.wasCancelSent && !runs.some((other) => mayHaveReplaced(other, asked, storage)))
         found.push('cancelled without a cancel and without a prompt that replaces it')
       return found
+    case 'refused':
+      return [...found, 'refused although the model answered']
     case 'failed':
       return [...found, ...checkFailure(plan, part)]
     case 'interrupted':

@@ -2,19 +2,24 @@ import { useVerbatim } from '@verbatim/client/react'
 import { useEffect, useState } from 'react'
 import type { ChatMessage } from './chat-message.ts'
 
-type Outcome = 'cancelled' | 'failed' | 'interrupted'
+type Outcome = 'refused' | 'cancelled' | 'failed' | 'interrupted'
 
 const words: Readonly<Record<Outcome, string>> = {
+  refused: 'The model refused to answer. Later answers do not see this exchange; try again, or ask in other words.',
   cancelled: 'Stopped by you',
   failed: 'Failed',
   interrupted: 'Interrupted',
 }
 
+function isOutcome(status: ChatMessage['status']): status is Outcome {
+  return status in words
+}
+
 /** How an answer ended when it did not end whole; nothing otherwise. */
 export function OutcomeLine({ message }: { message: ChatMessage }) {
   const { status, runId } = message
-  if (status !== 'cancelled' && status !== 'failed' && status !== 'interrupted') return null
-  const hasReason = status !== 'cancelled' && runId !== null
+  if (!isOutcome(status)) return null
+  const hasReason = (status === 'failed' || status === 'interrupted') && runId !== null
   return (
     <p className="outcome" data-testid="outcome" data-status={status}>
       {words[status]}

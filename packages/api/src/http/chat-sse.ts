@@ -2,7 +2,7 @@
  * /chat/sse: a run as server-sent events that any EventSource reads. POST starts the run, GET resumes it, on any server.
  * Token frames carry the cursor after their text, so a resume repeats no text and misses none (promise P2).
  */
-import { lastSeqOf, seqOf, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
+import { lastSeqOf, seqOf, statusOfTerminal, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
 import type { EventBatch, RunId, TerminalEvent } from '@verbatim/core'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
@@ -87,9 +87,7 @@ function encodeBatch(batch: EventBatch, runId: RunId): string {
 
 function endOf(event: TerminalEvent): object {
   const { messageId, metrics } = event
-  if (event.type === 'run_completed' || event.type === 'run_cancelled') {
-    return { type: 'done', messageId, status: event.type === 'run_completed' ? 'completed' : 'cancelled', metrics }
-  }
+  if (!('error' in event)) return { type: 'done', messageId, status: statusOfTerminal(event), metrics }
   const { continuedBy } = event.type === 'run_interrupted' ? event : {}
   return { type: 'error', code: event.error.code, message: event.error.message, messageId, continuedBy }
 }

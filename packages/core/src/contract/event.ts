@@ -76,6 +76,8 @@ const runCancelled = z.strictObject({
 
 const terminalEvents = [
   z.strictObject({ type: z.literal('run_completed'), ...runEnd }),
+  /** The model declined to answer: the message has what it said of it, and agents no longer receive the turn. */
+  z.strictObject({ type: z.literal('run_refused'), ...runEnd }),
   z.strictObject({ type: z.literal('run_failed'), ...runEnd, error: WireError }),
   runCancelled,
   z.strictObject({
@@ -156,6 +158,7 @@ export function batchAfter(batch: EventBatch, after: number): EventBatch | undef
 export function isTerminalEvent(event: RunEvent): event is TerminalEvent {
   switch (event.type) {
     case 'run_completed':
+    case 'run_refused':
     case 'run_failed':
     case 'run_cancelled':
     case 'run_interrupted':
@@ -174,11 +177,4 @@ export function terminalOf(batch: EventBatch): TerminalEvent | undefined {
 /** Tells whether another run continues the one that `event` ends. */
 export function isContinued(event: TerminalEvent): boolean {
   return event.type === 'run_interrupted' && event.continuedBy !== undefined
-}
-
-/** The answer's text that `event` brings: that of all of a run's events, joined, is the text of its message. */
-export function textOfEvent(event: RunEvent): string {
-  if (event.type === 'content_block_delta') return event.delta.type === 'text_delta' ? event.delta.text : ''
-  if (event.type === 'content_block_start') return event.content_block.type === 'text' ? event.content_block.text : ''
-  return ''
 }

@@ -4,7 +4,7 @@ import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
 
 /** Whether a message is complete, or else how its run ended. */
-export const MessageStatus = z.enum(['completed', 'failed', 'cancelled', 'interrupted'])
+export const MessageStatus = z.enum(['completed', 'refused', 'failed', 'cancelled', 'interrupted'])
 export type MessageStatus = z.infer<typeof MessageStatus>
 
 /** The side that says a message. */

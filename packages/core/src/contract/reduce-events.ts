@@ -108,6 +108,7 @@ function applyEvent(draft: Draft, event: RunEvent): void {
 
 const terminalStatuses = {
   run_completed: 'completed',
+  run_refused: 'refused',
   run_failed: 'failed',
   run_cancelled: 'cancelled',
   run_interrupted: 'interrupted',

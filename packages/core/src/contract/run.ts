@@ -5,7 +5,7 @@ import { RunMetrics } from './metrics.ts'
 import { Prompt } from './prompt.ts'
 
 /** `queued`: durable, waiting for the runs before it. `running`: being answered. The others are terminal. */
-export const RunStatus = z.enum(['queued', 'running', 'completed', 'failed', 'cancelled', 'interrupted'])
+export const RunStatus = z.enum(['queued', 'running', 'completed', 'refused', 'failed', 'cancelled', 'interrupted'])
 export type RunStatus = z.infer<typeof RunStatus>
 
 /** A status that a run never leaves. */

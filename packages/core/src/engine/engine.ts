@@ -5,7 +5,7 @@ import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifie
 import type { Message, MessageRole } from '../contract/message.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { CancelRunResult, RetryRunInput, Run, StartRunInput } from '../contract/run.ts'
+import type { CancelRunResult, RetryRunInput, Run, StartRunInput, TerminalStatus } from '../contract/run.ts'
 import type { FollowOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
@@ -84,7 +84,7 @@ export interface RunActions {
   /** Stores a cancel request and waits (5 s by default) for the run's end. @throws VerbatimError `RUN_NOT_FOUND` */
   cancel(owner: Owner, runId: RunId): Promise<CancelRunResult>
   /**
-   * Starts another run for the prompt of one that failed, was cancelled or interrupted, while its answer is the session's newest
+   * Starts another run for the prompt of one that was refused, failed, was cancelled or interrupted, while its answer is the session's newest
    * message. The prompt is not stored again. The replaced answer stays among the messages; agents do not receive it.
    *
    * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`
@@ -95,7 +95,7 @@ export interface RunActions {
 /** Counters and gauges for an operator. */
 export interface EngineStats {
   readonly runsStarted: number
-  readonly runsEnded: Readonly<Record<'completed' | 'failed' | 'cancelled' | 'interrupted', number>>
+  readonly runsEnded: Readonly<Record<TerminalStatus, number>>
   readonly runsActive: number
   readonly followers: number
   readonly eventsCommitted: number

@@ -16,7 +16,7 @@ import type { InDoubtStart, StartedRun } from '../runs/lifecycle/started-run.ts'
 export class RunExecutor implements Executor {
   /** What the steps work with, this executor included. */
   readonly context: EngineContext
-  readonly runsEnded = { completed: 0, failed: 0, cancelled: 0, interrupted: 0 }
+  readonly runsEnded = { completed: 0, refused: 0, failed: 0, cancelled: 0, interrupted: 0 }
   #runsStarted = 0
   readonly #draining = new AbortController()
   /** Aborts when active runs are released: starts in doubt are read once more. */

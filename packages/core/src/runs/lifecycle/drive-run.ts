@@ -140,9 +140,12 @@ async function endRun(
   try {
     await raceSignal(appender.flush(), leaving)
     const metrics = record.metrics.total(elapsedMs())
-    const event = terminalEvent(ending, { messageId: driven.owned.run.messageId, metrics })
+    const { error } = ending
+    const status = ending.status === 'completed' && metrics.stopReason === 'refusal' ? 'refused' : ending.status
+    const event = terminalEvent({ status, error }, { messageId: driven.owned.run.messageId, metrics })
     const end = {
-      ...ending,
+      status,
+      error,
       seq: appender.nextSeq,
       batchId: crypto.randomUUID(),
       event,
@@ -189,6 +192,8 @@ export function terminalEvent(
   switch (status) {
     case 'completed':
       return { type: 'run_completed', ...end }
+    case 'refused':
+      return { type: 'run_refused', ...end }
     case 'cancelled':
       return { type: 'run_cancelled', ...end }
     case 'failed':

@@ -40,6 +40,7 @@ export async function retryRun(
 
 function requireRetryable({ id, status }: Run): void {
   switch (status) {
+    case 'refused':
     case 'failed':
     case 'cancelled':
     case 'interrupted':
