@@ -206,7 +206,7 @@ describe('a run whose process is lost in mid-answer', () => {
 })
 
 describe('a takeover that is lost itself', () => {
-  /** The chain of a run whose taker is lost around its transaction, as whoever comes next completes it. */
+  /** The chain of a run whose taker is lost around its transaction, as the next process completes it. */
   async function chainAfter(fault: 'before' | 'after') {
     const database = await openDatabase()
     const runId = await loseInMidText(database, manualAgent({ onCrash }))
@@ -365,41 +365,26 @@ function speakOnce(agent: ReturnType<typeof manualAgent>, text: string): void {
 }
 
 describe('a run that takes every process down', () => {
-  it('a run stops after three continuations by default', async () => {
+  const prices = { input: 3, output: 0, cacheRead: 0, cacheWrite: 0 }
+  const says = 'x'.repeat(4_000) // about 1,000 tokens a run
+  const maxCost = { usd: 0.005, prices } // 1,000 input tokens a run cost 0.003 dollars
+  it.each([
+    { when: 'after three continuations by default', runs: 4 },
+    { when: 'after as many continuations as its agent allows', continuation: { maxContinuations: 1 }, runs: 2 },
+    { when: 'without a continuation when its agent allows none', continuation: { maxContinuations: 0 }, runs: 1 },
+    {
+      when: 'when its continuations put out more tokens than allowed',
+      continuation: { maxOutputTokens: 1_500 },
+      runs: 2,
+      kind: 'output_tokens',
+      says,
+    },
+    { when: 'when its continuations cost more than allowed', continuation: { maxCost }, runs: 2, kind: 'cost' },
+  ])('a run stops $when', async ({ continuation = {}, runs, kind = 'continuations', says: text }) => {
     await using database = await openDatabase()
-    const { chain, calls, messages } = await loseEachTime(database, {})
-    expect([chain.events.length, calls]).toEqual([4, 4])
-    expect(chain.events.at(-1)?.at(-1)).toMatchObject({
-      type: 'run_interrupted',
-      error: { data: { kind: 'continuations' } },
-    })
-    expect(messages).toHaveLength(8)
-  })
-
-  it('a run stops after as many continuations as its agent allows', async () => {
-    for (const maxContinuations of [0, 1]) {
-      await using database = await openDatabase()
-      const { chain } = await loseEachTime(database, { continuation: { maxContinuations } })
-      expect(chain.events).toHaveLength(maxContinuations + 1)
-    }
-  })
-
-  it('a run stops when its continuations have put out more tokens than allowed', async () => {
-    await using database = await openDatabase()
-    const words = 'x'.repeat(4_000) // about 1,000 tokens a run
-    const { chain } = await loseEachTime(database, { continuation: { maxOutputTokens: 1_500 } }, words)
-    expect(chain.events).toHaveLength(2)
-    expect(chain.events.at(-1)?.at(-1)).toMatchObject({ error: { data: { kind: 'output_tokens' } } })
-  })
-
-  it('a run stops when its continuations have cost more than allowed', async () => {
-    await using database = await openDatabase()
-    const prices = { input: 3, output: 0, cacheRead: 0, cacheWrite: 0 }
-    // 1,000 input tokens a run cost 0.003 dollars.
-    const maxCost = { usd: 0.005, prices }
-    const { chain } = await loseEachTime(database, { continuation: { maxCost } })
-    expect(chain.events).toHaveLength(2)
-    expect(chain.events.at(-1)?.at(-1)).toMatchObject({ error: { data: { kind: 'cost' } } })
+    const { chain, calls, messages } = await loseEachTime(database, { continuation }, text)
+    expect([chain.events.length, calls, messages.length]).toEqual([runs, runs, 2 * runs])
+    expect(chain.events.at(-1)?.at(-1)).toMatchObject({ type: 'run_interrupted', error: { data: { kind } } })
   })
 })
 

@@ -1,4 +1,4 @@
-/** Deleting a session: its run ends for everybody, nothing is started in it any more, and nothing of what was said is left. */
+/** The deletion of a session: its run ends for every follower, no run starts in it again, and nothing of what was said is left. */
 import { isVerbatimError } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
@@ -7,7 +7,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { collectionsWith, expectTombstones, receiptsOf } from '../support/deleted.ts'
-import { lapseLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
+import { expireLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
 import { ada, eve, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { echoAgent, ended, holdEnds, sessionId, start } from '../support/queue.ts'
@@ -161,7 +161,7 @@ describe('a session that is deleted', () => {
     expect(await other.sessions.delete(ada, { sessionId })).toEqual({ sessionId, isPurged: true })
     const ends = await Promise.all(following)
     expect(ends[1]?.events.at(-1)?.type).toBe('run_cancelled')
-    // The owner's own followers are told by its memory; one that comes to the log too late is told by the log.
+    // The followers of the owning process read the end from its memory; a later follower reads it from the log.
     expect(ends[0]?.code ?? ends[0]?.events.at(-1)?.type).toMatch(/run_cancelled|SESSION_DELETED/)
     await expectTombstones(database, { runs: 1 })
     expect(await collectionsWith(database, canary)).toEqual([])
@@ -229,7 +229,7 @@ describe('a session that is deleted', () => {
       async () => await expect(engine.sessions.get(ada, sessionId)).rejects.toMatchObject({ code: 'SESSION_DELETED' }),
       waitOptions,
     )
-    await lapseLeases(database)
+    await expireLeases(database)
     await using _other = openEngine(database, { agents: [echoAgent()], options: { recoveryMs: 50 } })
     expect(await deleting).toEqual({ sessionId, isPurged: true })
     ends.open()
@@ -255,15 +255,15 @@ describe('a session that is deleted', () => {
   it('a deleted session stays empty when two processes write to it at the same moment', async () => {
     await using database = await openDatabase()
     const agents = [scriptAgent(answerOf([canary]))]
-    const cores = [
+    const engines = [
       openEngine(database, { agents, options: shortLeases }),
       openEngine(database, { agents, options: shortLeases }),
     ]
-    await using _first = cores[0]
-    await using _second = cores[1]
+    await using _first = engines[0]
+    await using _second = engines[1]
     for (let round = 0; round < 5; round++) {
       const id = `session-${round}`
-      const calls = cores.flatMap((engine) => [
+      const calls = engines.flatMap((engine) => [
         engine.messages.append(ada, { sessionId: id, role: 'user', content: canary }),
         ...(['reject', 'queue', 'replace'] as const).map((whenBusy) =>
           engine.runs.start(ada, { sessionId: id, runId: crypto.randomUUID(), message: canary, whenBusy }),
@@ -272,7 +272,7 @@ describe('a session that is deleted', () => {
       const settled = Promise.allSettled(calls)
       await calls[0]?.catch(() => {})
       const deletions = Promise.allSettled(
-        cores.map(
+        engines.map(
           async (engine) => await askAgain(engine, async () => await engine.sessions.delete(ada, { sessionId: id })),
         ),
       )
@@ -283,7 +283,7 @@ describe('a session that is deleted', () => {
       expect(refusals.filter((code) => !code.startsWith('SESSION_') && code !== 'UNAVAILABLE')).toEqual([])
       for (const deletion of await deletions) expect(deletion).toMatchObject({ status: 'fulfilled' })
       await vi.waitFor(async () => {
-        for (const engine of cores)
+        for (const engine of engines)
           expect(await engine.sessions.delete(ada, { sessionId: id })).toMatchObject({ isPurged: true })
       }, waitOptions)
     }

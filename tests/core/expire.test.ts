@@ -1,4 +1,4 @@
-/** What becomes of events whose time is over: all of them go, their followers are told, and the receipts say how many. */
+/** Expired events: all of them go, their followers end, and the receipts say how many there were. */
 import { openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, it, vi } from 'vitest'
 import { answerOf, scriptAgent } from '../support/agents.ts'

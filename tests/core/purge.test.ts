@@ -1,4 +1,4 @@
-/** The removal of a deleted session, broken off everywhere, raced by everybody: in the end nothing of it is left, once counted. */
+/** The purge of a deleted session, broken off at every write and raced by every process: nothing is left, and it is counted once. */
 import type { RunEvent } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
@@ -49,8 +49,8 @@ async function mark(database: TestDatabase, sessionId: string): Promise<SessionK
 
 class PowerCut extends Error {}
 
-/** Breaks off before or behind the n-th write. */
-function powerCutAt(write: number, when: 'before' | 'behind'): Interceptor {
+/** Breaks off before or after the n-th write. */
+function powerCutAt(write: number, when: 'before' | 'after'): Interceptor {
   let writes = 0
   return async ({ method }, proceed) => {
     if (method === 'countDocuments') return await proceed()
@@ -68,7 +68,7 @@ it('a purge goes on wherever it was broken off, and its receipt counts everythin
   let steps = 0
   for (let write = 1; ; write++) {
     const outcomes: string[] = []
-    for (const when of ['before', 'behind'] as const) {
+    for (const when of ['before', 'after'] as const) {
       const sessionId = `session-${write}-${when}`
       const events = await fill(engine, database, sessionId)
       const key = await mark(database, sessionId)

@@ -5,7 +5,7 @@ import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { textOf } from '@verbatim/core'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
-import { lapseLeases, openDatabase, openEngine } from '../support/engine.ts'
+import { expireLeases, openDatabase, openEngine } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { echoAgent } from '../support/queue.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
@@ -165,7 +165,7 @@ it('recovery shuts out the process before, which finds its seq taken even in an 
   const runId = await startRun(slow)
   zombie.say('a word of the zombie')
   await vi.waitFor(() => expect(appends.arrivals).toBe(1), waitOptions)
-  await lapseLeases(database)
+  await expireLeases(database)
   const agent = scriptAgent(answerOf(['Here']), { id: 'hand' })
   await using taker = openEngine(database, { agents: [agent], options: { archiveDelayMs: 1 } })
   const events = await followAll(taker, runId)
@@ -216,7 +216,7 @@ it('a process that takes its own run over releases it first', async () => {
   await using engine = openEngine(database, { agents: [agent], options: { recoveryMs: 50 } })
   const runId = await startRun(engine)
   await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
-  await lapseLeases(database)
+  await expireLeases(database)
   await vi.waitFor(() => expect(agent.requests).toHaveLength(2), waitOptions)
   agent.say('Here')
   agent.end()

@@ -71,7 +71,7 @@ function handWatcher() {
 }
 
 /**
- * A run that another process writes, and a reader that is told of its growth by the test alone: the watch is open, since it
+ * A run that another process writes, and a reader that hears of its growth from the test alone: the watch is open, since it
  * follows another run to its head, and no poll comes before the test's end. `onRead` sees what each look at the log brings.
  */
 async function openRemote(onRead: (batches: number, after: number) => unknown) {
@@ -103,7 +103,7 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
     reader,
     runId,
     hint: () => hints.hint(key),
-    /** Stores events of the run behind `after`, a batch each. */
+    /** Stores events of the run after `after`, a batch each. */
     async store({ after, count }: { after: number; count: number }) {
       const entries = Array.from({ length: count }, (_, at) => {
         const firstSeq = after + 1 + at

@@ -6,7 +6,7 @@ import type { NewRun, OwnedRun, RunEnd } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { BSON } from 'mongodb'
 import { expect, it } from 'vitest'
-import { lapseLeases, openDatabase } from '../support/engine.ts'
+import { expireLeases, openDatabase } from '../support/engine.ts'
 import { noMetrics } from '../support/metrics.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
@@ -86,7 +86,7 @@ function textEntry(owned: OwnedRun, firstSeq: number) {
 
 async function claimed(storage: TestDatabase['storage'], database: TestDatabase): Promise<OwnedRun> {
   await started(storage)
-  await lapseLeases(database)
+  await expireLeases(database)
   const taken = await storage.runRepository.claimExpiredLease(holder)
   if (taken === undefined) throw new Error('No lease has expired')
   return taken
@@ -183,7 +183,7 @@ const drivers: Record<string, Arrange> = {
   },
   async claim(storage, database) {
     const owned = await started(storage)
-    await lapseLeases(database)
+    await expireLeases(database)
     return { runId: owned.run.id, make: async () => await storage.runRepository.claimExpiredLease(holder) }
   },
   async resume(storage, database) {

@@ -78,7 +78,7 @@ export function beginTurn(run: ModelRun, holder: ModelHolder | undefined): void 
 export const start: Step<{ session: number; whenBusy: WhenBusy; processId: string }> = {
   input: fc.record({
     session: fc.nat(1),
-    // Mostly one that waits: a queue is full only when three have come behind each other, and one that replaces empties it.
+    // Mostly one that waits: a queue is full only when three have come one after another, and one that replaces empties it.
     whenBusy: fc.constantFrom('reject', 'queue', 'queue', 'queue', 'replace'),
     processId: processIds,
   }),
@@ -101,7 +101,7 @@ export const start: Step<{ session: number; whenBusy: WhenBusy; processId: strin
       session.active = added
       added.log.push(run.startedEvent)
       expect(outcome.owned.fence).toBe(1)
-      rules.holdLease(model, added, { processId, isLapsed: false })
+      rules.holdLease(model, added, { processId, isExpired: false })
       beginTurn(added, { processId, owned: outcome.owned, nextSeq: 2 })
       return [added]
     }
@@ -109,7 +109,7 @@ export const start: Step<{ session: number; whenBusy: WhenBusy; processId: strin
     added.log.push(run.queuedEvent)
     if (whenBusy === 'queue') session.queue.push(added)
     else replaceAll(session, added)
-    // An answer that was lost is given again, without what the first one told of others.
+    // A lost answer is given again, without what the first one said of other runs.
     const isRepeated = world.faults.struck().length > 0
     if (!isRepeated || outcome.replaced.length > 0) {
       const keys = whenBusy === 'replace' ? before.map((one) => one.key) : []

@@ -33,7 +33,7 @@ interface FinishInput extends EndingInput {
   readonly isLate: boolean
 }
 
-/** The end, by whoever held the run once: the writer, who takes it over, a zombie of either kind. */
+/** The end, by any process that held the run once: the writer, the taker, a zombie of either kind. */
 export const finish: Step<FinishInput> = {
   input: fc.record({ run: target, by: nth, isLate: fc.boolean(), ...endingInput }),
   isPossible: (model) => heldRuns(model).length > 0,
@@ -51,7 +51,7 @@ interface RecoverInput {
   readonly how: EndingInput
 }
 
-/** As recovery does: what lapses is taken over and ended in one go, before anybody else writes, mostly for a run that goes on. */
+/** As recovery does: an expired run is taken over and ended in one go, before another process writes, mostly for a running run. */
 export const recover: Step<RecoverInput> = {
   input: fc.record({
     run: target,
@@ -118,7 +118,7 @@ function countEnd(run: ModelRun, by: ModelHolder, outcome: string): void {
   count(`finish: by ${by === run.writer ? 'the writer' : 'a taker'}, ${outcome}`)
 }
 
-/** Who took the run over looks at the log again and tries behind what a zombie has written. */
+/** The process that took the run over reads the log again and writes after what a zombie has written. */
 function refused(run: ModelRun, by: ModelHolder): ModelRun[] {
   if (by !== run.writer && !rules.isEnded(run)) by.nextSeq = run.log.length + 1
   return [run]
@@ -154,7 +154,7 @@ async function continueRun(
   run.session.active = added
   added.log.push(next.startedEvent)
   expect(owned).toMatchObject({ key: added.key, fence: 1 })
-  rules.holdLease(model, added, { processId, isLapsed: false })
+  rules.holdLease(model, added, { processId, isExpired: false })
   beginTurn(added, { processId, owned, nextSeq: 2 })
   return [run, added]
 }
@@ -173,7 +173,7 @@ export const finishAgain: Step<{ run: number; holder: LeaseHolder }> = {
     expect(outcome.type).toBe('stored')
     const next = rules.promotedBy(run.session, end.batchId, holder.processId)
     if (outcome.type === 'stored') expectPromoted(outcome.promoted, next)
-    if (next !== undefined) rules.holdLease(model, next, { processId: holder.processId, isLapsed: false })
+    if (next !== undefined) rules.holdLease(model, next, { processId: holder.processId, isExpired: false })
     return [run]
   },
 }

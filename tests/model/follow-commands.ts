@@ -204,7 +204,7 @@ async function drop(follower: Follower | undefined): Promise<void> {
 
 const left = Symbol('left')
 
-/** Goes on where the follower is; checks each batch as it comes. Ends with the run, after `batches`, or when it is told to. */
+/** Follows on from the follower's place and checks each batch. Ends with the run, after `batches`, or when it is stopped. */
 async function readOn(
   { database, key, runId }: FollowWorld,
   engine: Engine,
@@ -217,7 +217,7 @@ async function readOn(
       after: toCursor(runId, events.length),
       signal: stop.signal,
     })) {
-      // Durable before visible: whoever reads the log now finds what was shown.
+      // Durable before visible: a read of the log now finds what was shown.
       const stored = await readPages(database, key, { after: batch.firstSeq - 1, maxBatches: 100 })
       expect(stored.slice(0, batch.events.length)).toEqual(batch.events)
       expect(batch.firstSeq).toBe(events.length + 1)
@@ -225,7 +225,7 @@ async function readOn(
       expect(lastSeqOf(batch)).toBe(events.length)
       if (++taken === batches) return
     }
-    // Not told to go: only the end of the run ends it.
+    // It was not stopped: only the end of the run ends it.
     expect(events.at(-1)).toSatisfy(isTerminalEvent)
   } catch (error) {
     const isStopping = isVerbatimError(error) && error.code === 'UNAVAILABLE' && engine.draining.aborted

@@ -1,6 +1,6 @@
 /**
  * Log, fence and queue against a model: any order of starts, appends, takeovers, ends and archives, by processes that are
- * right, late or doubled, on the real MongoDB. Holds P2 to P5 for orders that nobody thought of.
+ * right, late or doubled, on the real MongoDB. Holds P2 to P5 in orders that no other test tries.
  */
 import { openTestDatabase } from '@verbatim/core/testing'
 import type { TestDatabase } from '@verbatim/core/testing'

@@ -10,7 +10,7 @@ import type { Model } from './log-model.ts'
 import { count, nth, pick } from './log-step.ts'
 import type { Step } from './log-step.ts'
 import type { World } from './log-world.ts'
-import { append, lapse, renew, resume, takeOver } from './writing-commands.ts'
+import { append, expire, renew, resume, takeOver } from './writing-commands.ts'
 
 export type Command = fc.AsyncCommand<Model, World>
 
@@ -33,7 +33,7 @@ export function commandsWith(faults: fc.Arbitrary<Fault[]>): fc.Arbitrary<Comman
   const often = [
     command('start', start),
     command('append', append),
-    command('lapse', lapse),
+    command('expire', expire),
     command('takeOver', takeOver),
   ]
   return [

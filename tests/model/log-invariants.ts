@@ -54,7 +54,7 @@ async function expectSession({ storage }: World, model: Model, session: ModelSes
   )
   const running = runs.items.filter((run) => run.status === 'running')
   expect(running.length).toBeLessThanOrEqual(1)
-  // Idle exactly when nobody runs or waits, and an answer for each end that is not one of the queue.
+  // Idle exactly when no run runs or waits, and an answer for each end that is not one of the queue.
   expect(stored?.activeRunId === null).toBe(known.every(isEnded))
   const answers = messages.items.filter((message) => message.role === 'assistant')
   const answered = known.filter((run) => run.stored !== undefined)

@@ -25,7 +25,7 @@ export interface ModelRun {
   /** Every entry that was ever tried, with its fate: the same entry must meet it again. */
   readonly tried: { entry: LogEntry; outcome: AppendOutcome }[]
   fence: number
-  lease: { processId: string; isLapsed: boolean; renewedAt: number } | undefined
+  lease: { processId: string; isExpired: boolean; renewedAt: number } | undefined
   writer: ModelHolder | undefined
   readonly takers: ModelHolder[]
   /** Batch id of the end that promoted it. */
@@ -80,18 +80,18 @@ export function admissionOf(session: ModelSession, whenBusy: WhenBusy): 'started
   return whenBusy === 'queue' && session.queue.length >= maxQueuedRuns ? 'full' : 'queued'
 }
 
-export function holdLease(model: Model, run: ModelRun, lease: { processId: string; isLapsed: boolean }): void {
+export function holdLease(model: Model, run: ModelRun, lease: { processId: string; isExpired: boolean }): void {
   run.lease = { ...lease, renewedAt: ++model.now }
 }
 
 /** The runs whose lease has expired, the oldest lease first. */
 export function expiredRuns(model: Model): ModelRun[] {
   return model.runs
-    .filter((run) => run.status === 'running' && run.lease?.isLapsed === true)
+    .filter((run) => run.status === 'running' && run.lease?.isExpired === true)
     .toSorted((a, b) => (a.lease?.renewedAt ?? 0) - (b.lease?.renewedAt ?? 0))
 }
 
-/** Who may append right now: the log goes on where the writer believes, and that seq is nobody's. */
+/** Says who may append now: the log ends where the writer believes, and the next seq is free. */
 export function appendOutcome(run: ModelRun, entry: LogEntry): AppendOutcome {
   const earlier = run.tried.find((one) => one.entry.batchId === entry.batchId)
   return earlier?.outcome ?? (entry.firstSeq === run.log.length + 1 ? 'stored' : 'fenced')
@@ -104,7 +104,7 @@ export function append(run: ModelRun, entry: LogEntry): void {
   if (outcome === 'stored') run.log.push(...entry.events)
 }
 
-/** The end is stored when its maker still has the fence, and nobody has written where it wants to. */
+/** The end is stored when its maker still has the fence and its seq is free. */
 export function endOutcome(run: ModelRun, by: ModelHolder, isContinued: boolean): AppendOutcome {
   const isHolder = run.status === 'running' && by.owned.fence === run.fence
   if (!isHolder || (isContinued && run.cancelRequested)) return 'fenced'
@@ -137,14 +137,14 @@ export function promote(
   if (next === undefined) return undefined
   next.fence++
   next.promotedBy = batchId
-  holdLease(model, next, { processId: holder.processId, isLapsed: holder.agentIds.length === 0 })
+  holdLease(model, next, { processId: holder.processId, isExpired: holder.agentIds.length === 0 })
   return next
 }
 
 /** The run that a repeated end would name: the one it has promoted, while it is that process's to drive. */
 export function promotedBy(session: ModelSession, batchId: string, processId: string): ModelRun | undefined {
   const next = session.active
-  const isHeld = next?.fence === 2 && next.lease?.processId === processId && !next.lease.isLapsed
+  const isHeld = next?.fence === 2 && next.lease?.processId === processId && !next.lease.isExpired
   return isHeld && next.promotedBy === batchId ? next : undefined
 }
 

@@ -1,11 +1,11 @@
-/** What a command of the log's model is made of: its step, what it is about, and what is told of it. */
+/** The parts of a command of the log's model: its step, its run, and its report. */
 import { isVerbatimError } from '@verbatim/core'
 import fc from 'fast-check'
 import type { Model, ModelHolder, ModelRun } from './log-model.ts'
 import { agentId, longMs } from './log-world.ts'
 import type { World } from './log-world.ts'
 
-/** What commands did, to be told at the end: a model that never gets anywhere finds nothing. */
+/** What the commands did, reported at the end: a model that reaches no state finds nothing. */
 export const tally = new Map<string, number>()
 
 export function count(what: string): void {

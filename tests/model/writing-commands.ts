@@ -56,21 +56,21 @@ function newEntry(world: World, run: ModelRun, events: number): LogEntry {
 }
 
 /** A process gives its leases up; one that does not have the lease (any more) gives nothing up. */
-export const lapse: Step<{ run: Target; by: string | null }> = {
+export const expire: Step<{ run: Target; by: string | null }> = {
   input: fc.record({ run: target, by: usually(null, processIds) }),
   isPossible: (model) => heldRuns(model).length > 0,
   async run(model, world, { run: at, by }) {
     const run = aim(heldRuns(model), at)
-    await release(world, run, by ?? run.lease?.processId ?? 'nobody')
+    await release(world, run, by ?? run.lease?.processId ?? 'none')
     return [run]
   },
 }
 
 async function release({ storage }: World, run: ModelRun, processId: string): Promise<void> {
   const [holder] = holdersOf(run)
-  if (holder === undefined) throw new Error('Nobody ever held the run')
+  if (holder === undefined) throw new Error('No process ever held the run')
   await storage.runRepository.releaseLeases([holder.owned], processId)
-  if (run.status === 'running' && run.lease?.processId === processId) run.lease.isLapsed = true
+  if (run.status === 'running' && run.lease?.processId === processId) run.lease.isExpired = true
 }
 
 export const renew: Step<{ run: Target; by: number }> = {
@@ -84,29 +84,31 @@ export const renew: Step<{ run: Target; by: number }> = {
     let renewed = await codeOf(call())
     while (renewed === 'UNAVAILABLE') renewed = await codeOf(call())
     // One that was handed on (a lease of 0 ms) is not taken back.
-    const isMine = run.status === 'running' && run.lease?.processId === processId && !run.lease.isLapsed
+    const isMine = run.status === 'running' && run.lease?.processId === processId && !run.lease.isExpired
     const isRenewed = isMine && owned.fence === run.fence
     expect(renewed).toEqual(isRenewed ? [{ key: run.key, cancelRequested: run.cancelRequested }] : [])
-    if (isMine) rules.holdLease(model, run, { processId, isLapsed: false })
+    if (isMine) rules.holdLease(model, run, { processId, isExpired: false })
     return [run]
   },
 }
 
-/** A claim is not repeated by the port either: what it took before its answer was lost lapses again, without a holder. */
+/** The port does not repeat a claim either: what it took before its answer was lost expires again, without a holder. */
 async function claim(
   world: World,
-  longestLapsed: ModelRun | undefined,
+  longestExpired: ModelRun | undefined,
   call: () => Promise<OwnedRun | undefined>,
 ): Promise<{ run: ModelRun; owned: OwnedRun | undefined } | undefined> {
   const claimed = await codeOf(call())
   if (claimed === 'UNAVAILABLE') {
     // The last one: those before have struck what came before the claim, and that is repeated.
     const fault = world.faults.struck().at(-1)
-    return fault?.when === 'after' && longestLapsed !== undefined ? { run: longestLapsed, owned: undefined } : undefined
+    return fault?.when === 'after' && longestExpired !== undefined
+      ? { run: longestExpired, owned: undefined }
+      : undefined
   }
   if (typeof claimed === 'string') throw new Error(`A claim failed: ${claimed}`)
-  expect(claimed?.key).toBe(longestLapsed?.key)
-  return longestLapsed && { run: longestLapsed, owned: claimed }
+  expect(claimed?.key).toBe(longestExpired?.key)
+  return longestExpired && { run: longestExpired, owned: claimed }
 }
 
 interface TakeOverInput {
@@ -141,7 +143,7 @@ export const takeOver: Step<TakeOverInput> = {
     if (claimed === undefined) return []
     const { run, owned } = claimed
     run.fence++
-    rules.holdLease(model, run, { processId, isLapsed: isShort })
+    rules.holdLease(model, run, { processId, isExpired: isShort })
     if (owned !== undefined) {
       expect(owned.fence).toBe(run.fence)
       count('takeOver: taken')

@@ -6,12 +6,12 @@ import type { TestDatabase } from '@verbatim/core/testing'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
-import { lapseLeases, lapsingLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
+import { expireLeases, expiringLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { expectIdle, watchLeaks } from '../support/leaks.ts'
 import { echoAgent } from '../support/queue.ts'
 
-/** The end of a run as everybody may see it: the last event, the run, the message and the session agree. */
+/** Checks the end of a run: the last event, the run, the message and the session agree. */
 async function expectEnded(engine: Engine, runId: string, events: readonly RunEvent[]) {
   expect(events.filter(isTerminalEvent)).toEqual([events.at(-1)])
   const answer = answerFrom(events)
@@ -157,7 +157,7 @@ describe('a log that cannot be written', () => {
     const agent = manualAgent()
     await using engine = openEngine(database, {
       agents: [agent],
-      options: lapsingLeases,
+      options: expiringLeases,
       wrap: () => ({ eventLog: unwritable }),
     })
     const runId = await startRun(engine)
@@ -185,7 +185,7 @@ describe('a log that cannot be written', () => {
       },
     }
     const agents = [scriptAgent(answerOf(Array.from({ length: 50 }, (_, at) => `w${at} `)))]
-    // No heartbeat comes before the run that is lost has been given up: none can renew what the test lets lapse.
+    // No heartbeat comes before the lost run is given up, so none renews the lease that the test lets expire.
     const options = { ...shortLeases, heartbeatMs: 10_000 }
     await using engine = openEngine(database, { agents, options, wrap: () => ({ eventLog: picky }) })
     const bad = crypto.randomUUID()
@@ -198,7 +198,7 @@ describe('a log that cannot be written', () => {
       expect(answer.status).toBe('completed')
     }
     await vi.waitFor(() => expect(engine.stats().runsActive).toBe(0), waitOptions)
-    await lapseLeases(database)
+    await expireLeases(database)
     const { answer } = await expectEnded(engine, bad, await followAll(engine, bad))
     expect([answer.status, answer.content]).toEqual(['interrupted', []])
   })
@@ -246,7 +246,7 @@ describe('a process that is lost', () => {
     agent.say('stored part')
     await vi.waitFor(() => expect(first.stats().eventsCommitted).toBeGreaterThan(2), waitOptions)
     gate.shut()
-    await lapseLeases(database)
+    await expireLeases(database)
     const events = await there
     const { answer } = await expectEnded(second, runId, events)
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'stored part'])
@@ -268,7 +268,7 @@ describe('a process that is lost', () => {
     gate.shut()
     agent.say(' after')
     await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
-    await lapseLeases(database)
+    await expireLeases(database)
     const events = await followAll(second, runId)
     gate.open()
     agent.say(' and more')
@@ -294,7 +294,7 @@ describe('a process that is lost', () => {
     agent.say('whole')
     agent.end()
     await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
-    await lapseLeases(database)
+    await expireLeases(database)
     const events = await followAll(second, runId)
     gate.open()
     await vi.waitFor(() => expect(zombie.stats().runsActive).toBe(0), waitOptions)
@@ -330,7 +330,7 @@ describe('a process that is lost', () => {
       options: shortLeases,
       wrap: () => ({ runRepository: late }),
     })
-    await lapseLeases(database)
+    await expireLeases(database)
     const { answer } = await expectEnded(second, runId, await followAll(second, runId))
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'before in between'])
   })
@@ -346,7 +346,7 @@ describe('a process that is lost', () => {
     gate.shut()
     const options = { ...shortLeases, recoveryMs: 20 }
     const others = Array.from({ length: 4 }, () => openEngine(database, { agents: [agent], options }))
-    await lapseLeases(database)
+    await expireLeases(database)
     for (const runId of runIds) await expectEnded(others[0]!, runId, await followAll(others[0]!, runId))
     const messages = database.client.db(database.databaseName).collection('messages')
     expect(await messages.countDocuments({ role: 'assistant', status: 'interrupted' })).toBe(runIds.length)
@@ -359,8 +359,8 @@ describe('heartbeats that do not come through', () => {
   it('heartbeats keep the lease of a long answer', async () => {
     await using database = await openDatabase()
     const agent = manualAgent()
-    await using first = openEngine(database, { agents: [agent], options: lapsingLeases })
-    await using second = openEngine(database, { agents: [agent], options: { ...lapsingLeases, recoveryMs: 20 } })
+    await using first = openEngine(database, { agents: [agent], options: expiringLeases })
+    await using second = openEngine(database, { agents: [agent], options: { ...expiringLeases, recoveryMs: 20 } })
     const runId = await startRun(first)
     agent.say('slow ')
     const runs = database.client.db(database.databaseName).collection('runs')
@@ -368,7 +368,7 @@ describe('heartbeats that do not come through', () => {
     await vi.waitFor(async () => {
       const [run] = await runs.find().toArray()
       const heldMs = run?.['lease'].renewedAt.getTime() - created?.['lease'].renewedAt.getTime()
-      expect(heldMs).toBeGreaterThan(lapsingLeases.leaseMs)
+      expect(heldMs).toBeGreaterThan(expiringLeases.leaseMs)
     }, waitOptions)
     agent.say('answer')
     agent.end()

@@ -1,4 +1,4 @@
-/** P3 and P5 for prompts that wait: whoever dies at whatever step, each is asked once, in order, and every run ends. */
+/** P3 and P5 for queued prompts: whichever process dies at whatever step, each is asked once, in order, and every run ends. */
 import { VerbatimError } from '@verbatim/core'
 import type { RunRepository, Engine } from '@verbatim/core/server'
 import { systemClock } from '@verbatim/core/server'
@@ -6,7 +6,7 @@ import { createMongoStorage } from '@verbatim/core/mongodb'
 import { MongoClient, MongoNetworkError } from 'mongodb'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { lapseLeases, openDatabase, openEngine, shortLeases } from '../support/engine.ts'
+import { expireLeases, openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions } from '../support/follow.ts'
 import {
   echoAgent,
@@ -100,10 +100,10 @@ describe('a process that dies', () => {
       for (const prompt of names(3)) await start(dying, prompt, { whenBusy: 'queue' })
       gate.open()
       await followAll(dying, first.id)
-      if (step === 'claimExpiredLease') await lapseLeases(database)
+      if (step === 'claimExpiredLease') await expireLeases(database)
       await died
       const closing = dying.close()
-      await lapseLeases(database)
+      await expireLeases(database)
       const agent = echoAgent()
       await using other = openEngine(database, { agents: [agent], options: fastLeases })
       const { runs, messages } = await settled(other, database)
@@ -128,7 +128,7 @@ describe('a process that dies', () => {
     const second = await start(slow, 'second', { whenBusy: 'queue' })
     gate.open()
     await ended(slow, first)
-    await lapseLeases(database)
+    await expireLeases(database)
     await using other = openEngine(database, { agents: [there], options: fastLeases })
     const events = await followAll(other, second.id)
     expect(events.map((event) => event.type).slice(0, 3)).toEqual(['run_queued', 'run_started', 'run_resumed'])
@@ -149,7 +149,7 @@ describe('a step that is repeated because its answer was lost', () => {
       await using lossy = await openLossyClient(database.databaseName)
       const gate = createGate()
       const agent = echoAgent({ gate })
-      // Nobody looks for runs that were left behind: what the lost answer would have said must be found out.
+      // No recovery runs in this test: the process itself must find out what the lost answer said.
       const options = { ...shortLeases, recoveryMs: 60_000 }
       await using engine = openEngine(database, { agents: [agent], options, wrap: () => lossy.storage })
       lossy.loseCommits((count) => count % 2 === parity)
@@ -252,7 +252,7 @@ describe('a process that is stopping', () => {
     await stopping.close()
   })
 
-  it('a process that drains releases its run and the queue behind it', async () => {
+  it('a process that drains releases its run and the queue after it', async () => {
     await using database = await openDatabase()
     const gate = createGate()
     const stopping = openEngine(database, { agents: [echoAgent({ gate })], options: fastLeases })
@@ -293,7 +293,7 @@ describe('a run of an agent that this process lacks', () => {
     await start(lacking, 'goes on', { whenBusy: 'queue' })
     gate.open()
     await followAll(lacking, first.id)
-    await lapseLeases(database)
+    await expireLeases(database)
     const answer = answerFrom(await followAll(lacking, run))
     expect(answer).toMatchObject({ status: 'failed', error: { code: 'AGENT_NOT_FOUND' } })
     const { messages } = await settled(lacking, database)

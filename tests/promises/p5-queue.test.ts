@@ -1,4 +1,4 @@
-/** P5, `whenBusy: "queue"`: prompts wait in the order of their admission, nobody overtakes, and each is asked once. */
+/** P5, `whenBusy: "queue"`: prompts wait in the order of their admission, none overtakes another, and each is asked once. */
 import { textOf } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
 import { createMongoStorage } from '@verbatim/core/mongodb'
@@ -72,9 +72,9 @@ describe('a prompt that may wait', () => {
     await using one = openEngine(database, { agents, options, wrap })
     await using two = openEngine(database, { agents, options, wrap })
     await using three = openEngine(database, { agents, options, wrap })
-    const cores = [one, two, three]
+    const engines = [one, two, three]
     const runs = await Promise.all(
-      names(32).map((prompt, at) => startConcurrently(cores[at % 3] ?? one, prompt, { whenBusy: 'queue' })),
+      names(32).map((prompt, at) => startConcurrently(engines[at % 3] ?? one, prompt, { whenBusy: 'queue' })),
     )
     const running = runs.filter((run) => run.status === 'running')
     expect(running).toHaveLength(1)
@@ -157,13 +157,13 @@ describe('the queue', () => {
     await using engine = openEngine(database, { agents: [agent], options: { ...fastLeases, maxQueuedRuns: 20 } })
     await using other = openEngine(database, { agents: [agent], options: fastLeases })
     const waiting: Run[] = []
-    const jumps: { runId: string; behind: number }[] = []
+    const jumps: { runId: string; place: number }[] = []
     let isOver = false
     const jump = async () => {
       while (!isOver) {
-        const behind = waiting.length
+        const place = waiting.length
         const run = await start(other, 'jump').catch(() => undefined)
-        if (run !== undefined) jumps.push({ runId: run.id, behind })
+        if (run !== undefined) jumps.push({ runId: run.id, place })
       }
     }
     const crowd = [jump(), jump(), jump()]
@@ -174,10 +174,10 @@ describe('the queue', () => {
     const { messages } = await settled(engine, database)
     expect(promptsOf(messages).filter((prompt) => prompt !== 'jump')).toEqual(names(20))
     expect(waiting.some((run) => run.status === 'queued')).toBe(true)
-    // Whoever was admitted before a jump was tried is asked before it.
+    // A prompt that was admitted before a jump was tried is asked before it.
     const order = messages.filter((message) => message.role === 'user').map((message) => message.runId)
-    for (const { runId, behind } of jumps) {
-      for (const run of waiting.slice(0, behind)) expect(order.indexOf(run.id)).toBeLessThan(order.indexOf(runId))
+    for (const { runId, place } of jumps) {
+      for (const run of waiting.slice(0, place)) expect(order.indexOf(run.id)).toBeLessThan(order.indexOf(runId))
     }
   })
 })
@@ -235,9 +235,9 @@ describe('a start that is repeated', () => {
     await using busy = await openBusy()
     await using other = openEngine(busy.database, { agents: [busy.agent], options: fastLeases })
     const runId = crypto.randomUUID()
-    const cores = [busy.engine, other]
+    const engines = [busy.engine, other]
     const runs = await Promise.all(
-      names(8).map((_, at) => startConcurrently(cores[at % 2] ?? other, 'second', { whenBusy: 'queue', runId })),
+      names(8).map((_, at) => startConcurrently(engines[at % 2] ?? other, 'second', { whenBusy: 'queue', runId })),
     )
     expect(new Set(runs.map((run) => `${run.id} ${run.status}`))).toEqual(new Set([`${runId} queued`]))
     expect(await queueOf(busy.database)).toEqual([runId])

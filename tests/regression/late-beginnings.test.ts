@@ -10,7 +10,7 @@ import type { Gate, TestDatabase } from '@verbatim/core/testing'
 import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
-import { lapsingLeases, openDatabase, openEngine } from '../support/engine.ts'
+import { expiringLeases, openDatabase, openEngine } from '../support/engine.ts'
 import type { EngineInput } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
@@ -128,7 +128,7 @@ it('a queued run whose promotion was not confirmed in time is answered when its 
       },
     },
   })
-  await using engine = openEngine(database, { agents: [agent], options: lapsingLeases, wrap })
+  await using engine = openEngine(database, { agents: [agent], options: expiringLeases, wrap })
   await startRun(engine, { message: 'First' })
   const runId = crypto.randomUUID()
   await engine.runs.start(ada, { runId, sessionId: 'session-1', message: 'Second', whenBusy: 'queue' })

@@ -1,4 +1,4 @@
-/** The id of a run's message is told to its caller as the run starts: whatever they make of it, the run ends (P3). */
+/** The caller receives the id of a run's message when the run starts: whatever it does with the id, the run ends (P3). */
 import { createGate } from '@verbatim/core/testing'
 import { expect, it } from 'vitest'
 import { openDatabase, openEngine } from '../support/engine.ts'

@@ -1,5 +1,5 @@
 /**
- * Right behind an election majority reads see less than what was confirmed before it. Found by the torture (three nodes, a step-down):
+ * Right after an election majority reads see less than what was confirmed before it. Found by the torture (three nodes, a step-down):
  * a run did not find its own prompt.
  */
 import { ownerOf, toCursor } from '@verbatim/core'
@@ -24,8 +24,8 @@ describe('a read that must not miss anything', () => {
   it('a linearizable read waits until a majority has what the primary has and then sees it', async () => {
     await using mongo = await startReplicaSet({ env, electionTimeoutMillis: 8_000 })
     await using client = createMongoClient(mongo.uri)
-    const storage = createMongoStorage({ client, databaseName: 'behind', clock: systemClock })
-    const db = client.db('behind')
+    const storage = createMongoStorage({ client, databaseName: 'after-election', clock: systemClock })
+    const db = client.db('after-election')
     await storage.migrate()
     const { eventLog, runRepository, sessionRepository } = storage
     const runId = crypto.randomUUID()
@@ -39,7 +39,7 @@ describe('a read that must not miss anything', () => {
     const primary = await mongo.primaryIndex()
     const secondaries = [1, 2].map((step) => (primary + step) % 3)
 
-    // As behind an election: the primary has it all, and does not know that a majority has it, too.
+    // As after an election: the primary has it all, and does not know that a majority has it, too.
     await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGSTOP')))
     const writing = [
       eventLog.append([entry], { signal: AbortSignal.timeout(20_000) }),
@@ -67,7 +67,7 @@ describe('a read that must not miss anything', () => {
 
 const agents = [scriptAgent(answerOf(['One ', 'two ', 'three']))]
 
-/** A process that sees nothing of the log but what it reads behind the barrier. */
+/** A process that sees nothing of the log but what it reads after the barrier. */
 function openReader(database: TestDatabase) {
   const { eventLog } = database.storage
   return openEngine(database, {
@@ -82,7 +82,7 @@ function openReader(database: TestDatabase) {
   })
 }
 
-describe('behind an election', () => {
+describe('after an election', () => {
   it('after an election a run receives its prompt', async () => {
     await using database = await openDatabase()
     const { sessionRepository } = database.storage

@@ -18,19 +18,19 @@ it('the watch reports an entry that was written but not confirmed when the watch
   await storage.migrate()
   const key = storage.eventLog.keyOf(owner, crypto.randomUUID())
   const watching = new AbortController()
-  const told: RunKey[] = []
+  const grownKeys: RunKey[] = []
   await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGSTOP')))
   const entry = { key, firstSeq: 1, batchId: 'b', events: [{ type: 'message_stop' as const }] }
   const appending = storage.eventLog.append([entry], { signal: AbortSignal.timeout(20_000) })
   await vi.waitFor(async () => expect(await localCount(client)).toBe(1), waitOptions)
   const opened = Promise.withResolvers<void>()
   const onGap = () => opened.resolve()
-  const watch = storage.logWatcher.watch({ onGrowth: (grown) => told.push(grown), onGap }, watching.signal)
+  const watch = storage.logWatcher.watch({ onGrowth: (grown) => grownKeys.push(grown), onGap }, watching.signal)
   await opened.promise
   expect(await storage.eventLog.read(key, { after: 0, maxBatches: 1 })).toEqual([])
   await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGCONT')))
   await appending
-  await vi.waitFor(() => expect(told).toEqual([key]), waitOptions)
+  await vi.waitFor(() => expect(grownKeys).toEqual([key]), waitOptions)
   watching.abort()
   await watch
 }, 60_000)

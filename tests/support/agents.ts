@@ -64,13 +64,13 @@ export interface HandAgent extends Agent {
   /** Closes the text block and the message, then returns. */
   end(): void
   fail(error: unknown): void
-  /** True once the engine has told the agent to stop. */
+  /** True after the engine has aborted the agent's signal. */
   readonly wasStopped: boolean
 }
 
 type Step = { readonly event: AgentEvent } | { readonly error: unknown } | 'end'
 
-/** @param ignoresSignal a badly behaved agent: it goes on waiting when it is told to stop. */
+/** @param ignoresSignal a badly behaved agent: it goes on waiting when its signal aborts. */
 export function manualAgent({
   id = 'hand',
   ignoresSignal = false,

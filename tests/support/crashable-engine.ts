@@ -2,12 +2,12 @@
 import { VerbatimError } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
-import { lapseLeases, openEngine } from './engine.ts'
+import { expireLeases, openEngine } from './engine.ts'
 import type { EngineInput } from './engine.ts'
 
 export interface CrashableEngine extends AsyncDisposable {
   readonly engine: Engine
-  /** Cuts the process off for good, and lets the leases that it holds lapse. */
+  /** Cuts the process off for good, and lets its leases expire. */
   crash(): Promise<void>
 }
 
@@ -30,9 +30,9 @@ export function openCrashableEngine(database: TestDatabase, input: EngineInput):
     engine,
     async crash() {
       life.isLost = true
-      // A heartbeat that is on its way would renew the lease behind our back.
+      // A heartbeat that is on its way would renew the lease again.
       await Promise.allSettled(life.inFlight)
-      await lapseLeases(database)
+      await expireLeases(database)
     },
     async [Symbol.asyncDispose]() {
       life.isLost = true

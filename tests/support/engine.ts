@@ -15,7 +15,7 @@ export interface EngineInput {
 
 /**
  * Every poll is so frequent that a test need not wait, and a lease outlasts whatever holds a busy machine up: a test that
- * needs one to lapse calls {@link lapseLeases}.
+ * needs one to expire calls {@link expireLeases}.
  */
 export const shortLeases = {
   heartbeatMs: 200,
@@ -25,8 +25,8 @@ export const shortLeases = {
   cancelPollMs: 50,
 } as const satisfies EngineOptionsInput
 
-/** For tests that wait until a lease lapses by itself, or until it would have: short, but no shorter than a machine may stall. */
-export const lapsingLeases = {
+/** For tests that wait until a lease expires by itself, or would have: short, but no shorter than a machine may stall. */
+export const expiringLeases = {
   ...shortLeases,
   selfFenceMs: 5_000,
   leaseMs: 6_000,
@@ -43,7 +43,7 @@ export function openEngine(database: TestDatabase, { agents, options, wrap }: En
 }
 
 /** As if 50 years had passed: any process may take over what runs now. */
-export async function lapseLeases(database: TestDatabase): Promise<void> {
+export async function expireLeases(database: TestDatabase): Promise<void> {
   const runs = database.client.db(database.databaseName).collection('runs')
   await runs.updateMany({ status: 'running' }, { $set: { 'lease.renewedAt': new Date(0) } })
 }
@@ -68,7 +68,7 @@ export async function openLongLog(text: string, options: EngineOptionsInput) {
   const pause = async () => {
     while (test.engine.stats().pendingBytes > 0) await turn()
   }
-  // A ring of one batch: whoever is behind reads the log.
+  // A ring of one batch: a follower that is late reads the log.
   const test = await openOne({ agents: [scriptAgent(events, { pause })], options: { ...options, maxRingBytes: 1 } })
   return test
 }

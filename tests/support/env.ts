@@ -8,7 +8,7 @@ export const ci = (env['CI'] ?? '') !== ''
 
 const asked = env['VITEST_JSON'] ?? ''
 
-/** Where vitest's JSON report goes; undefined when nobody wants one. `VITEST_JSON=1` and `CI` mean the usual place. */
+/** Where vitest's JSON report goes; undefined when none is wanted. `VITEST_JSON=1` and `CI` mean the usual place. */
 export const reportFile =
   asked === '' && !ci ? undefined : asked === '' || asked === '1' ? 'test-results/vitest.json' : asked
 

@@ -22,7 +22,7 @@ export interface FailPoint extends AsyncDisposable {
   entered(timesEntered: number): Promise<void>
 }
 
-/** Waits until nobody else holds it. Disposing of it switches it off. */
+/** Waits until no other test holds it. Disposing of it switches it off. */
 export async function holdFailPoint(): Promise<FailPoint> {
   const client = new MongoClient(inject('mongoUri'))
   const holders = client.db('verbatim-test-fail-point').collection<Holder>('holders')

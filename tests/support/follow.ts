@@ -56,7 +56,7 @@ export function answerFrom(events: readonly RunEvent[]): Answer {
   return first === undefined ? emptyAnswer : reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] })
 }
 
-/** Starts a run in `session-1` of Ada unless told otherwise; answers its id. */
+/** Starts a run, in `session-1` of Ada by default; returns its id. */
 export async function startRun(
   engine: Engine,
   input: { runId?: string; sessionId?: string; message?: string; owner?: Owner; agentId?: string } = {},

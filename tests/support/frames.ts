@@ -22,7 +22,7 @@ export interface RawFollowInput {
   readonly lastEventId?: string | undefined
   /** Hangs up after so many batches. */
   readonly maxBatches?: number
-  /** Hangs up behind this event. */
+  /** Hangs up after this event. */
   readonly untilSeq?: number
   readonly onBatch?: (batch: RawBatch) => unknown
   readonly user?: string | null

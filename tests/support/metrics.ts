@@ -1,6 +1,6 @@
 import type { RunMetrics } from '@verbatim/core'
 
-/** The figures of a run that asked nobody, for logs that are written by hand. */
+/** The metrics of a run that asked no model, for logs that are written by hand. */
 export const noMetrics: RunMetrics = {
   latencyMs: 0,
   timeToFirstTokenMs: null,

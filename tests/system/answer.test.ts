@@ -96,7 +96,7 @@ describe('an answer', () => {
     })
     expect(metrics?.timeToFirstTokenMs).toBeGreaterThan(0)
     expect(metrics?.latencyMs).toBeGreaterThanOrEqual(metrics?.timeToFirstTokenMs ?? Infinity)
-    // The same figures wherever they are told.
+    // The metrics are the same wherever they appear.
     expect(run.answer.metrics).toEqual(metrics)
     expect((await app.query<Run>('runs.get', { runId: run.id })).metrics).toEqual(metrics)
     const { events } = await followRaw(app, run.id)

@@ -1,4 +1,4 @@
-/** Whatever is wrong with a prompt is told by a typed 400-class error that names the field, and nothing of it is stored. */
+/** A bad prompt gets a typed 400-class error that names the field, and nothing of the prompt is stored. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { json } from '@verbatim/test-kit/http'
 import { saying, startProviderOf } from '@verbatim/test-kit/provider'
@@ -179,7 +179,7 @@ describe.each(ways)('$path', (way) => {
   })
 })
 
-describe('behind all of it', () => {
+describe('after all of it', () => {
   it('after every refusal nothing is stored, no model was asked, and a good prompt is answered on every endpoint', async () => {
     const counts = Object.values(await countDocuments(app.database))
     expect(counts.length).toBeGreaterThanOrEqual(5) // the collections were there to be counted

@@ -1,4 +1,4 @@
-/** The database dies, or hangs, under a server with readers: calls are told so in time, and nothing is restarted when it is back. */
+/** The database dies or hangs under a server with readers: calls fail in time, and nothing restarts when the database is back. */
 import { isVerbatimError, textOf } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'

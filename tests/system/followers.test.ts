@@ -75,7 +75,7 @@ describe('a follower that is slower than the run', () => {
     const quick = await followRaw(app, runId)
     expect(quick.hasReturned).toBe(true)
     expect(quick.events.at(-1)?.type).toBe('run_completed')
-    // While nobody reads it, the slow one's stream stays open, though all of it was sent to another twice over.
+    // The slow follower's unread stream stays open, though all of it was sent to another twice.
     expect((await followRaw(app, runId)).events).toEqual(quick.events)
     expect(app.engine.stats()).toMatchObject({ runsActive: 0, followers: 1, pendingBytes: 0 })
     const events = await readAll(slow)

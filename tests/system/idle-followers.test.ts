@@ -11,7 +11,7 @@ const most = { rssBytes: 40 * megabyte, heapBytes: 30 * megabyte }
 
 type Cost = typeof most
 
-/** What a thousand followers cost a fresh server, behind a hundred who are its warm-up: code, caches and connections stay. */
+/** What a thousand followers cost a fresh server after a warm-up of a hundred: code, caches and connections stay. */
 async function costOfThousand(server: BenchServer, endpoint: string): Promise<Cost> {
   const runId = crypto.randomUUID()
   await server.startRun({ runId, agentId: 'silent' })

@@ -50,10 +50,10 @@ it('after a server is killed in mid-answer, what was seen is kept and recovery e
   }
   expect(replayed).toEqual(seen)
 
-  // The lease of the dead lapses, here without a wait for it.
+  // The lease of the dead process expires, here without a wait for it.
   const runs = database.client.db(database.databaseName).collection('runs')
-  const lapse = { $set: { 'lease.renewedAt': new Date(0) } }
-  expect((await runs.updateMany({ status: 'running' }, lapse)).modifiedCount).toBe(1)
+  const expired = { $set: { 'lease.renewedAt': new Date(0) } }
+  expect((await runs.updateMany({ status: 'running' }, expired)).modifiedCount).toBe(1)
 
   // Recovery ends the run, and a reader that returns with the old cursor gets the rest of it and its end.
   const rest: RunEvent[] = []

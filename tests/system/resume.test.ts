@@ -25,11 +25,11 @@ interface InStep {
   readonly provider: Provider
   readonly app: App
   readonly runId: string
-  /** Tells whether everybody who is connected has this event. */
+  /** Whether every connected follower has this event. */
   readonly haveSeen: (seq: number) => boolean
 }
 
-/** Makes the answer one word at a time, each after everybody has the last one: a batch a word, whatever the machine. */
+/** Makes the answer one word at a time, each after every follower has the last one: a batch a word, whatever the machine. */
 async function speakInStep({ provider, app, runId, haveSeen }: InStep): Promise<RunEvent[]> {
   await vi.waitFor(() => expect(provider.calls).toHaveLength(1), waitOptions)
   const [call] = provider.calls
@@ -57,7 +57,7 @@ describe('a follower that is dropped and comes back', () => {
     const runId = await startRun(app)
     const { events: whole } = await followRaw(app, runId)
     await vi.waitFor(async () => {
-      // The last entry stays: its key is what keeps others from writing behind the end.
+      // The last entry stays: its key keeps other processes from writing after the end.
       expect(await countDocuments(app.database)).toMatchObject({ run_events: 1, run_archives: 1 })
     }, waitOptions)
     for (let seq = 0; seq <= whole.length; seq++) {

@@ -1,4 +1,4 @@
-/** A run ends when it waits too long or is told to: what was said is kept, and the provider's socket is closed by us. */
+/** A run ends when it waits too long or is cancelled: what was said is kept, and the server closes the provider's socket. */
 import { lastSeqOf, textOf } from '@verbatim/core'
 import type { CancelRunResult, Message, Page, Run, Session } from '@verbatim/core'
 import { describe, expect, it, vi } from 'vitest'
@@ -71,7 +71,7 @@ describe('a provider that is too slow', () => {
       }
     }
     await using provider = await startProvider(slowly)
-    // Six words take 3.6 s, more than the limit; only the silence behind them is as long as it.
+    // Six words take 3.6 s, more than the limit; only the silence after them is as long as it.
     await using app = await openApp({ agents: [claudeAt(provider.url, { timeouts: { idleMs: 3_000 } })] })
     const run = app.client().chat(sessionId).send('Hello')
     await expect(run.message).rejects.toMatchObject({ code: 'RUN_TIMEOUT', data: { kind: 'idle' } })

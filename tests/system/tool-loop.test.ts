@@ -1,4 +1,4 @@
-/** The model calls tools, is told what they said, and answers; what each tool cost is counted. */
+/** The model calls tools, receives their results and answers; the metrics count each tool. */
 import { textOf } from '@verbatim/core'
 import { tool } from '@verbatim/core/claude'
 import { createGate } from '@verbatim/core/testing'

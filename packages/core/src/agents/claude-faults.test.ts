@@ -64,11 +64,11 @@ describe('before the first content', () => {
     ['a reset connection', reset, { kind: 'network' }],
     ['an error event', streaming(errorEvent('overloaded_error')), { kind: 'overloaded', providerStatus: 529 }],
     [
-      'an error event behind message_start',
+      'an error event after message_start',
       streaming(start, errorEvent('api_error')),
       { kind: 'server_error', providerStatus: 500 },
     ],
-    ['a stream cut behind message_start', cuttingAfter(start), { kind: 'cut' }],
+    ['a stream cut after message_start', cuttingAfter(start), { kind: 'cut' }],
     ['an empty stream', streaming(), { kind: 'cut' }],
     ['a stream that ends early', streaming(start), { kind: 'cut' }],
     ['a malformed frame', broken(), { kind: 'malformed', field: 'data' }],
