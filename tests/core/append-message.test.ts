@@ -2,7 +2,7 @@ import { maxPromptBytes } from '@verbatim/core'
 import type { ContentBlock, Message } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, followAll, startRun } from '../support/follow.ts'
@@ -20,7 +20,7 @@ async function appendConcurrently(engine: Engine, input: AppendInput): Promise<M
 
 describe('append a message', () => {
   it('an append that is repeated returns the same message, and one with other content is refused', async () => {
-    await using test = await openOne({ agents: [scriptAgent([])] })
+    await using test = await openOne({ agents: [pacedAgent([])] })
     const { messages } = test.engine
     const message = { sessionId, role, content: 'Imported', messageId: crypto.randomUUID() }
     const first = await messages.append(ada, message)
@@ -38,7 +38,7 @@ describe('append a message', () => {
   })
 
   it('an append with an expected head is stored only when the session has that many messages', async () => {
-    await using test = await openOne({ agents: [scriptAgent([])] })
+    await using test = await openOne({ agents: [pacedAgent([])] })
     const { messages } = test.engine
     await messages.append(ada, { sessionId, role, content: 'one', expectedHead: 0 })
     const stale = messages.append(ada, { sessionId, role, content: 'not two', expectedHead: 0 })
@@ -50,7 +50,7 @@ describe('append a message', () => {
   })
 
   it('an append that is repeated after a lost answer returns the same message, whatever the head is by then', async () => {
-    await using test = await openOne({ agents: [scriptAgent([])] })
+    await using test = await openOne({ agents: [pacedAgent([])] })
     const { messages } = test.engine
     const first = { sessionId, role, content: 'one', messageId: crypto.randomUUID(), expectedHead: 0 }
     const stored = await messages.append(ada, first)
@@ -64,7 +64,7 @@ describe('append a message', () => {
 
   it('of many appends on two processes with one expected head exactly one is stored', async () => {
     await using database = await openDatabase()
-    const agents = [scriptAgent([])]
+    const agents = [pacedAgent([])]
     await using first = openEngine(database, { agents })
     await using second = openEngine(database, { agents })
     await first.messages.append(ada, { sessionId, role, content: 'start' })
@@ -79,7 +79,7 @@ describe('append a message', () => {
   })
 
   it('many appends at once make a dense order without a gap', async () => {
-    await using test = await openOne({ agents: [scriptAgent([])] })
+    await using test = await openOne({ agents: [pacedAgent([])] })
     const { messages } = test.engine
     const contents = Array.from({ length: 24 }, (_, at) => `message ${at}`)
     await Promise.all(
@@ -126,7 +126,7 @@ describe('append a message', () => {
 })
 
 it('a message of 1 MB is refused and nothing is stored', async () => {
-  await using test = await openOne({ agents: [scriptAgent([])] })
+  await using test = await openOne({ agents: [pacedAgent([])] })
   const large = test.engine.messages.append(ada, { sessionId, role, content: 'x'.repeat(1024 * 1024) })
   const refused = { code: 'MESSAGE_TOO_LARGE', data: { maxBytes: maxPromptBytes, field: 'content' } }
   await expect(large).rejects.toMatchObject(refused)

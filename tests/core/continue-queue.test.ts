@@ -1,7 +1,7 @@
 /** Queued prompts and a lost answer that is continued: the answer is one turn, and no prompt gets in between its parts. */
 import { continuationPrompt, textOf } from '@verbatim/core'
 import { expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
@@ -34,7 +34,7 @@ async function loseWithOneWaiting(whenBusy: 'queue' | 'replace') {
 
 it('a queued prompt is asked after the whole answer, not between its parts', async () => {
   const { database, runId, second } = await loseWithOneWaiting('queue')
-  const agent = scriptAgent(answerOf(['the rest']), { id: 'hand', onCrash: 'continue' })
+  const agent = pacedAgent(answerOf(['the rest']), { id: 'hand', onCrash: 'continue' })
   await using engine = openEngine(database, { agents: [agent], options })
   const { continuedBy } = answerFrom(await followAll(engine, runId))
   expect(answerFrom(await followAll(engine, continuedBy ?? '')).status).toBe('completed')
@@ -55,7 +55,7 @@ it('a queued prompt is asked after the whole answer, not between its parts', asy
 
 it('a prompt that replaces a lost answer is asked at once, and nothing continues the answer', async () => {
   const { database, runId, second } = await loseWithOneWaiting('replace')
-  const agent = scriptAgent(answerOf(['an answer']), { id: 'hand', onCrash: 'continue' })
+  const agent = pacedAgent(answerOf(['an answer']), { id: 'hand', onCrash: 'continue' })
   await using engine = openEngine(database, { agents: [agent], options })
   expect(answerFrom(await followAll(engine, runId))).toMatchObject({ status: 'cancelled', continuedBy: null })
   expect(answerFrom(await followAll(engine, second)).status).toBe('completed')

@@ -5,7 +5,7 @@ import type { Agent, RunRepository, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { createGate, openTestDatabase } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { answerOf, manualAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, messageEnd, messageStart, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
 import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
@@ -116,7 +116,7 @@ describe('a run whose process is lost in mid-answer', () => {
     await using database = await openDatabase()
     const agent = manualAgent({ onCrash })
     const runId = await loseInMidText(database, agent)
-    await using other = openEngine(database, { agents: [scriptAgent([], { id: 'another', onCrash })], options })
+    await using other = openEngine(database, { agents: [pacedAgent([], { id: 'another', onCrash })], options })
     expect((await followAll(other, runId)).at(-1)).not.toHaveProperty('continuedBy')
     await other.close()
     const again = await loseInMidText(database, agent)
@@ -485,7 +485,7 @@ it('every process sees the expired leases at once, and each run is continued onc
   )
   await vi.waitFor(() => expect(lost.engine.stats().eventsCommitted).toBe(3 * runIds.length), waitOptions)
   await lost.crash()
-  const agent = scriptAgent(answerOf(['the rest']), { id: 'hand', onCrash })
+  const agent = pacedAgent(answerOf(['the rest']), { id: 'hand', onCrash })
   const takers = Array.from({ length: 4 }, () => openEngine(database, { agents: [agent], options }))
   for (const [at, runId] of runIds.entries()) {
     const { events } = await followChain(takers[at] as Engine, runId)

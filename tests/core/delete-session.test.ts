@@ -4,7 +4,7 @@ import type { RunEvent } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { collectionsWith, expectTombstones, receiptsOf } from '../support/deleted.ts'
 import { expireLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
@@ -66,7 +66,7 @@ async function follow(engine: Engine, runId: string): Promise<{ events: RunEvent
 
 describe('a session that is deleted', () => {
   it('a deletion leaves keys and an exact receipt, and every later call says that the session is deleted', async () => {
-    await using test = await openOne({ agents: [scriptAgent(answerOf([canary]))] })
+    await using test = await openOne({ agents: [pacedAgent(answerOf([canary]))] })
     const { engine, database } = test
     const runId = await startRun(engine, { message: canary })
     const events = [...(await followAll(engine, runId)), ...(await followAll(engine, await startRun(engine, {})))]
@@ -238,7 +238,7 @@ describe('a session that is deleted', () => {
   })
 
   it('a deletion leaves the session with the same ids of another owner alone', async () => {
-    await using test = await openOne({ agents: [scriptAgent(answerOf(['Yes']))], options: { startWaitMs: 100 } })
+    await using test = await openOne({ agents: [pacedAgent(answerOf(['Yes']))], options: { startWaitMs: 100 } })
     const { engine } = test
     const runId = crypto.randomUUID()
     for (const owner of [ada, eve]) await followAll(engine, await startRun(engine, { owner, runId }), { owner })
@@ -254,7 +254,7 @@ describe('a session that is deleted', () => {
 
   it('a deleted session stays empty when two processes write to it at the same moment', async () => {
     await using database = await openDatabase()
-    const agents = [scriptAgent(answerOf([canary]))]
+    const agents = [pacedAgent(answerOf([canary]))]
     const engines = [
       openEngine(database, { agents, options: shortLeases }),
       openEngine(database, { agents, options: shortLeases }),

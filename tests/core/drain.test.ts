@@ -3,7 +3,7 @@ import { createEngine } from '@verbatim/core/server'
 import type { Agent, EventLog, RunRepository } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
@@ -119,7 +119,7 @@ describe('a process that leaves while the database does not answer', () => {
     expect(leaving.stats().runsActive).toBe(0)
 
     // Nothing of the answer was stored, so it is asked for again.
-    const quick = scriptAgent(answerOf(['y']), { id: agent.id })
+    const quick = pacedAgent(answerOf(['y']), { id: agent.id })
     await using staying = openEngine(database, { agents: [quick], options: { recoveryMs: 50 } })
     const events = await followAll(staying, runId)
     expect(events.map((event) => event.type).slice(0, 3)).toEqual(['run_started', 'run_resumed', 'message_start'])

@@ -1,13 +1,13 @@
 /** Expired events: all of them go, their followers end, and the receipts say how many there were. */
 import { openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, it, vi } from 'vitest'
-import { answerOf, scriptAgent } from '../support/agents.ts'
+import { answerOf, pacedAgent } from '../support/agents.ts'
 import { collectionsWith, dbOf, receiptsOf } from '../support/deleted.ts'
 import { openEngine, openLongLog, openOne } from '../support/engine.ts'
 import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 const canary = 'the treasure is under the oak'
-const agents = [scriptAgent(answerOf([canary, canary]))]
+const agents = [pacedAgent(answerOf([canary, canary]))]
 const still = { sweepMs: 600_000, archiveDelayMs: 600_000 }
 const sweeping = { archiveDelayMs: 1, eventRetentionMs: 1, sweepMs: 20 }
 

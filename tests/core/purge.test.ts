@@ -6,7 +6,7 @@ import type { RunKey, Engine, SessionKey } from '@verbatim/core/server'
 import type { Gate, TestDatabase } from '@verbatim/core/testing'
 import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { collectionsWith, dbOf, expectTombstones, receiptsOf } from '../support/deleted.ts'
 import { openEngine, openLongLog, openOne } from '../support/engine.ts'
 import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
@@ -16,7 +16,7 @@ import { expectIdle } from '../support/leaks.ts'
 
 const canary = 'the treasure is under the oak'
 const signal = new AbortController().signal
-const agents = [scriptAgent(answerOf([canary, ' and ', canary]))]
+const agents = [pacedAgent(answerOf([canary, ' and ', canary]))]
 /** No sweeper and no archiver of an engine's own comes between. */
 const still = { sweepMs: 600_000, archiveDelayMs: 600_000 }
 const expiresAt = new Date('2100-01-01')

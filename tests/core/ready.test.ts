@@ -1,14 +1,14 @@
 import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
-import { scriptAgent } from '../support/agents.ts'
+import { pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
 
 describe('readiness', () => {
   it('readiness is refused while a required index is missing and given when the index is back', async () => {
     await using database = await openDatabase()
-    await using engine = openEngine(database, { agents: [scriptAgent([])] })
+    await using engine = openEngine(database, { agents: [pacedAgent([])] })
     const messages = database.client.db(database.databaseName).collection('messages')
     await engine.ready()
     await messages.dropIndex('session_order')
@@ -23,7 +23,7 @@ describe('readiness', () => {
 
   it('readiness is refused while a collection is missing or not clustered', async () => {
     await using database = await openDatabase()
-    await using engine = openEngine(database, { agents: [scriptAgent([])] })
+    await using engine = openEngine(database, { agents: [pacedAgent([])] })
     const db = database.client.db(database.databaseName)
     await db.dropCollection('run_events')
     await expect(engine.ready()).rejects.toMatchObject({ message: expect.stringContaining('collection run_events') })

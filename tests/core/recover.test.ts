@@ -4,7 +4,7 @@ import type { TestDatabase } from '@verbatim/core/testing'
 import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
 import { textOf } from '@verbatim/core'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { expireLeases, openDatabase, openEngine } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { echoAgent } from '../support/queue.ts'
@@ -135,7 +135,7 @@ const begun = ['run_started', 'run_resumed']
 it('recovery drives a run of which only the beginning is stored, and its followers see one answer', async () => {
   await using database = await openDatabase()
   const runId = await loseBegun(database)
-  const agent = scriptAgent(answerOf(['Here']), { id: 'hand' })
+  const agent = pacedAgent(answerOf(['Here']), { id: 'hand' })
   await using taker = openEngine(database, { agents: [agent] })
   const events = await followAll(taker, runId)
   expect(events.map(({ type }) => type).slice(0, 3)).toEqual([...begun, 'message_start'])
@@ -166,7 +166,7 @@ it('recovery shuts out the process before, which finds its seq taken even in an 
   zombie.say('a word of the zombie')
   await vi.waitFor(() => expect(appends.arrivals).toBe(1), waitOptions)
   await expireLeases(database)
-  const agent = scriptAgent(answerOf(['Here']), { id: 'hand' })
+  const agent = pacedAgent(answerOf(['Here']), { id: 'hand' })
   await using taker = openEngine(database, { agents: [agent], options: { archiveDelayMs: 1 } })
   const events = await followAll(taker, runId)
   const stored = database.client.db(database.databaseName)

@@ -4,7 +4,7 @@ import type { Message } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
 import { manualAgent } from '../support/agents.ts'
-import type { HandAgent } from '../support/agents.ts'
+import type { ManualAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
@@ -19,7 +19,7 @@ function outline(messages: readonly Message[]): string[] {
 }
 
 /** A run of the prompt "Question" that says "half" and then fails. */
-async function startFailed(engine: Engine, agent: HandAgent): Promise<string> {
+async function startFailed(engine: Engine, agent: ManualAgent): Promise<string> {
   const runId = await startRun(engine, { message: 'Question' })
   agent.yieldNext(
     { type: 'message_start', message: { model: 'm', usage: {} } },
@@ -35,7 +35,7 @@ async function retry(engine: Engine, runId: string, newRunId: string = crypto.ra
   return newRunId
 }
 
-async function complete(engine: Engine, agent: HandAgent, runId: string): Promise<void> {
+async function complete(engine: Engine, agent: ManualAgent, runId: string): Promise<void> {
   agent.say('whole')
   agent.end()
   expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')

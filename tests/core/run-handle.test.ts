@@ -3,7 +3,7 @@ import { textOf, toCursor } from '@verbatim/core'
 import { SessionManagerFactory } from '@verbatim/core/server'
 import type { Agent, SessionManager } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openDatabase, shortLeases } from '../support/engine.ts'
 import { waitOptions } from '../support/follow.ts'
 
@@ -41,7 +41,7 @@ async function read<TItem>(items: AsyncIterable<TItem>): Promise<TItem[]> {
 
 describe('The handle of SessionManager.send', () => {
   it('a run handle gives text, events, cursors, status and the stored message, and a follow goes on after a cursor', async () => {
-    await using opened = await openSession(scriptAgent(answerOf(['Hello ', 'there'])))
+    await using opened = await openSession(pacedAgent(answerOf(['Hello ', 'there'])))
     const { session } = opened
     const run = session.send('Hi')
     expect(run.status).toBe('starting')
@@ -64,7 +64,7 @@ describe('The handle of SessionManager.send', () => {
     const reading = read(run.text)
     speaker.say('One, two, ')
     await expect.poll(() => textOf(run.answer.content), waitOptions).toBe('One, two, ')
-    await opened.takeOver({ ...scriptAgent(answerOf(['three'])), id: 'one', onCrash: 'continue' })
+    await opened.takeOver({ ...pacedAgent(answerOf(['three'])), id: 'one', onCrash: 'continue' })
     expect((await reading).join('')).toBe('One, two, three')
     expect(run.segments.map(({ runId }) => runId)).toEqual([firstId, run.id])
     expect(await run.message).toMatchObject({ continuationOf: firstId, status: 'completed' })

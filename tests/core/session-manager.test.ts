@@ -14,10 +14,10 @@ import type { LogFields, SessionManager } from '@verbatim/core/server'
 import { MongoClient } from 'mongodb'
 import type { CommandStartedEvent } from 'mongodb'
 import { afterEach, describe, expect, inject, it } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openDatabase } from '../support/engine.ts'
 
-const agents = [scriptAgent(answerOf(['Hello ', 'there']))]
+const agents = [pacedAgent(answerOf(['Hello ', 'there']))]
 
 async function ask(session: SessionManager, message: string): Promise<string> {
   const run = session.send(message)

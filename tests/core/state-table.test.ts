@@ -331,12 +331,12 @@ function toWritten(cell: string): Written {
 
 const rows = await readTable()
 
-it('has a row for every step that this test can drive, and names files that exist', async () => {
+it('the state table has a row for every step that this test can drive, and names files that exist', async () => {
   expect(rows.map(({ name }) => name).toSorted()).toEqual(Object.keys(drivers).toSorted())
   await Promise.all(rows.map(async ({ file }) => await access(new URL(file, mongodb))))
 })
 
-it('reaches every state of a run and of a session', () => {
+it('the state table reaches every state of a run and of a session', () => {
   const runStates = [
     'absent',
     'queued',

@@ -8,7 +8,7 @@ import type { RunKey, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { scriptAgent } from '../support/agents.ts'
+import { pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { budget } from './budget.ts'
 import {
@@ -27,7 +27,7 @@ let database: TestDatabase
 let engine: Engine
 beforeAll(async () => {
   database = await openDatabase()
-  engine = openEngine(database, { agents: [scriptAgent([], { id: agentId })], options: { startWaitMs: 100 } })
+  engine = openEngine(database, { agents: [pacedAgent([], { id: agentId })], options: { startWaitMs: 100 } })
 })
 afterAll(async () => {
   await engine.close()

@@ -6,7 +6,7 @@ import type { TestDatabase } from '@verbatim/core/testing'
 import fc from 'fast-check'
 import { expect, vi } from 'vitest'
 import { manualAgent } from '../support/agents.ts'
-import type { HandAgent } from '../support/agents.ts'
+import type { ManualAgent } from '../support/agents.ts'
 import { openEngine, shortLeases } from '../support/engine.ts'
 import { waitOptions } from '../support/follow.ts'
 import { textOfLog } from './log-model.ts'
@@ -27,7 +27,7 @@ export interface FollowWorld extends AsyncDisposable {
   readonly database: TestDatabase
   readonly key: RunKey
   readonly runId: string
-  readonly agent: HandAgent
+  readonly agent: ManualAgent
   /** The first one writes the run. */
   readonly engines: readonly [Engine, Engine]
   readonly followers: readonly Follower[]

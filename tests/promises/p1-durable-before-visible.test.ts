@@ -8,7 +8,7 @@ import { MongoClient } from 'mongodb'
 import { createGate } from '@verbatim/core/testing'
 import type { Gate } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent, turn } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent, turn } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
@@ -107,7 +107,7 @@ describe('durable before visible', () => {
     await using watched = await openWatchedClient(database.databaseName)
     const words = Array.from({ length: 60 }, (_, at) => `w${at} `)
     await using engine = openEngine(database, {
-      agents: [scriptAgent(answerOf(words))],
+      agents: [pacedAgent(answerOf(words))],
       wrap: () => watched.storage,
     })
     const runId = await startRun(engine)

@@ -5,7 +5,7 @@ import { lastSeqOf, textOf } from '@verbatim/core'
 import type { EventBatch, RunEvent } from '@verbatim/core'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, answerFrom, followAll, followBatches, waitOptions, startRun } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
@@ -15,7 +15,7 @@ const words = Array.from({ length: 40 }, (_, at) => `word${at} `)
 describe('exactly once, in order', () => {
   it('a follower that drops and resumes at any batch of a live run receives what an uninterrupted one receives', async () => {
     await using database = await openDatabase()
-    const agents = [scriptAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })]
+    const agents = [pacedAgent(answerOf(words), { pause: () => new Promise((go) => setTimeout(go, 5)) })]
     await using first = openEngine(database, { agents })
     await using second = openEngine(database, { agents })
     const runId = await startRun(first)
@@ -57,7 +57,7 @@ describe('exactly once, in order', () => {
 
   it('a follower that waits before the run starts receives all of it on any process', async () => {
     await using database = await openDatabase()
-    const agents = [scriptAgent(answerOf(words))]
+    const agents = [pacedAgent(answerOf(words))]
     const options = { startWaitMs: 60_000 }
     await using first = openEngine(database, { agents, options })
     await using second = openEngine(database, { agents, options })
@@ -72,7 +72,7 @@ describe('exactly once, in order', () => {
   it('an early follower of a run that outgrows the memory at once does not wait', async () => {
     await using database = await openDatabase()
     const long = 'x'.repeat(2_000)
-    const agents = [scriptAgent(answerOf(Array.from({ length: 20 }, () => long)))]
+    const agents = [pacedAgent(answerOf(Array.from({ length: 20 }, () => long)))]
     const gate = createGate()
     const { eventLog } = database.storage
     const lateReads = {
@@ -96,7 +96,7 @@ describe('exactly once, in order', () => {
   })
 
   it('a follow of a run that never starts gives up and leaves nothing behind', async () => {
-    await using test = await openOne({ agents: [scriptAgent([])], options: { startWaitMs: 100 } })
+    await using test = await openOne({ agents: [pacedAgent([])], options: { startWaitMs: 100 } })
     await expect(followAll(test.engine, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
     await expectIdle(test.engine)
   })
@@ -104,7 +104,7 @@ describe('exactly once, in order', () => {
   it('a follower that is slower than the run receives everything from the log', async () => {
     const chunks = Array.from({ length: 200 }, (_, at) => `${at}:${'.'.repeat(1_000)};`)
     await using test = await openOne({
-      agents: [scriptAgent(answerOf(chunks))],
+      agents: [pacedAgent(answerOf(chunks))],
       options: { maxRingBytes: 4_000, maxPendingBytes: 8_000 },
     })
     const { engine } = test
@@ -130,7 +130,7 @@ describe('exactly once, in order', () => {
   it('the memory of a process stays bounded while followers stand still', async () => {
     const [runs, chunkBytes, chunksPerRun] = [8, 8_192, 256]
     const chunk = 'y'.repeat(chunkBytes)
-    const agent = scriptAgent(answerOf(Array.from({ length: chunksPerRun }, () => chunk)))
+    const agent = pacedAgent(answerOf(Array.from({ length: chunksPerRun }, () => chunk)))
     await using test = await openOne({ agents: [agent], options: { maxRingBytes: 16_384 } })
     const { engine } = test
     const before = heapAfterGc()
@@ -159,7 +159,7 @@ describe('exactly once, in order', () => {
     const gate = createGate({ isOpen: true })
     const chunk = 'z'.repeat(500)
     let pulled = 0
-    const agent = scriptAgent(answerOf(Array.from({ length: 400 }, () => chunk)), {
+    const agent = pacedAgent(answerOf(Array.from({ length: 400 }, () => chunk)), {
       pause: () => Promise.resolve(void pulled++),
     })
     const { eventLog } = database.storage

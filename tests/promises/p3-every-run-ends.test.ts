@@ -5,7 +5,7 @@ import type { Agent, EventLog, RunRepository, Engine } from '@verbatim/core/serv
 import type { TestDatabase } from '@verbatim/core/testing'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, messageEnd, messageStart, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, messageEnd, messageStart, pacedAgent } from '../support/agents.ts'
 import { expireLeases, expiringLeases, openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { expectIdle, watchLeaks } from '../support/leaks.ts'
@@ -77,7 +77,7 @@ describe('an agent that fails', () => {
   })
 
   it('a run whose answer is larger than a message may be fails with what fitted', async () => {
-    const agent = scriptAgent(answerOf(Array.from({ length: 30 }, () => 'x'.repeat(1_000))))
+    const agent = pacedAgent(answerOf(Array.from({ length: 30 }, () => 'x'.repeat(1_000))))
     const { answer, error } = await runToEnd(agent, { maxAnswerBytes: 20_000 })
     expect(error).toMatchObject({ code: 'MESSAGE_TOO_LARGE', data: { maxBytes: 20_000 } })
     expect(textOf(answer.content).length).toBeGreaterThan(15_000)
@@ -86,7 +86,7 @@ describe('an agent that fails', () => {
 
   it('a run whose answer has megabytes of characters of three bytes fails', async () => {
     const chunk = '漢'.repeat(100_000)
-    const { answer, error } = await runToEnd(scriptAgent(answerOf(Array.from({ length: 70 }, () => chunk))))
+    const { answer, error } = await runToEnd(pacedAgent(answerOf(Array.from({ length: 70 }, () => chunk))))
     expect([answer.status, error.code]).toEqual(['failed', 'MESSAGE_TOO_LARGE'])
   })
 
@@ -96,7 +96,7 @@ describe('an agent that fails', () => {
       { type: 'content_block_start', index, content_block: { type: 'text', text } },
       { type: 'content_block_stop', index },
     ])
-    const agent = scriptAgent([messageStart(1), ...blocks.flat(), ...messageEnd('end_turn', 1)])
+    const agent = pacedAgent([messageStart(1), ...blocks.flat(), ...messageEnd('end_turn', 1)])
     const { answer, error } = await runToEnd(agent)
     expect([answer.status, error.code]).toEqual(['failed', 'MESSAGE_TOO_LARGE'])
   })
@@ -184,7 +184,7 @@ describe('a log that cannot be written', () => {
         return await eventLog.append(entries, options)
       },
     }
-    const agents = [scriptAgent(answerOf(Array.from({ length: 50 }, (_, at) => `w${at} `)))]
+    const agents = [pacedAgent(answerOf(Array.from({ length: 50 }, (_, at) => `w${at} `)))]
     // No heartbeat comes before the lost run is given up, so none renews the lease that the test lets expire.
     const options = { ...shortLeases, heartbeatMs: 10_000 }
     await using engine = openEngine(database, { agents, options, wrap: () => ({ eventLog: picky }) })

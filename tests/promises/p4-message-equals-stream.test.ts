@@ -3,7 +3,7 @@ import { emptyAnswer, Message, reduceEvents, textOf } from '@verbatim/core'
 import type { AgentEvent, Answer, EventBatch } from '@verbatim/core'
 import type { Engine, EngineOptionsInput } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, messageEnd, messageStart, scriptAgent, textDelta } from '../support/agents.ts'
+import { answerOf, manualAgent, messageEnd, messageStart, pacedAgent, textDelta } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, answerFrom, answerMessage, followAll, waitOptions, startRun } from '../support/follow.ts'
 
@@ -13,7 +13,7 @@ async function answerEverywhere(
   { message = 'Say it', options = {} }: { message?: string; options?: EngineOptionsInput } = {},
 ) {
   await using database = await openDatabase()
-  const agents = [scriptAgent(events)]
+  const agents = [pacedAgent(events)]
   await using first = openEngine(database, { agents, options })
   await using second = openEngine(database, { agents, options })
   const runId = crypto.randomUUID()

@@ -2,7 +2,7 @@
 import { ownerOf, textOf } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
 import { describe, expect, it } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, answerFrom, eve, followAll, startRun } from '../support/follow.ts'
@@ -12,7 +12,7 @@ const at32 = Array.from({ length: 32 }, (_, at) => at)
 
 describe('the same run id', () => {
   it('a run id that is sent twice is one run and one user message', async () => {
-    await using test = await openOne({ agents: [scriptAgent(answerOf(['once']))] })
+    await using test = await openOne({ agents: [pacedAgent(answerOf(['once']))] })
     const { engine } = test
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'Again' }
     const first = await engine.runs.start(ada, input)
@@ -27,7 +27,7 @@ describe('the same run id', () => {
 
   it('a run id that is sent 32 times at once on two processes is one run and one user message', async () => {
     await using database = await openDatabase()
-    const agents = [scriptAgent(answerOf(['once']))]
+    const agents = [pacedAgent(answerOf(['once']))]
     await using first = openEngine(database, { agents })
     await using second = openEngine(database, { agents })
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'Again' }
@@ -49,7 +49,7 @@ describe('the same run id', () => {
     ['another agent', { agentId: 'second' }],
   ])('a repeated run id with %s is refused during the run and after it', async (_name, change) => {
     const agent = manualAgent()
-    await using test = await openOne({ agents: [agent, scriptAgent([], { id: 'second' })] })
+    await using test = await openOne({ agents: [agent, pacedAgent([], { id: 'second' })] })
     const { engine } = test
     const input = { runId: crypto.randomUUID(), sessionId: 'session-1', message: 'First' }
     await engine.runs.start(ada, input)
@@ -65,7 +65,7 @@ describe('the same run id', () => {
   })
 
   it('the same run id of another owner is an independent run in a session of its own', async () => {
-    await using test = await openOne({ agents: [scriptAgent(answerOf(['for one']))] })
+    await using test = await openOne({ agents: [pacedAgent(answerOf(['for one']))] })
     const { engine } = test
     const runId = crypto.randomUUID()
     const tenant = ownerOf({ userId: 'ada', tenantId: 'other', scopes: [] })
@@ -122,7 +122,7 @@ describe('a session', () => {
   })
 
   it('32 sessions run at once and do not wait for each other', async () => {
-    await using test = await openOne({ agents: [scriptAgent(answerOf(['to ', 'each']))] })
+    await using test = await openOne({ agents: [pacedAgent(answerOf(['to ', 'each']))] })
     const { engine } = test
     const runIds = at32.map(() => crypto.randomUUID())
     await Promise.all(
@@ -140,7 +140,7 @@ describe('a session', () => {
 
   it('the order of turns is dense, whichever process starts them', async () => {
     await using database = await openDatabase()
-    const agents = [scriptAgent(answerOf(['ok']))]
+    const agents = [pacedAgent(answerOf(['ok']))]
     await using first = openEngine(database, { agents })
     await using second = openEngine(database, { agents })
     for (let at = 0; at < 6; at++) {

@@ -6,7 +6,7 @@ import { BSON, MongoClient } from 'mongodb'
 import type { CommandStartedEvent, CommandSucceededEvent, Db } from 'mongodb'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { answerOf, scriptAgent } from '../support/agents.ts'
+import { answerOf, pacedAgent } from '../support/agents.ts'
 import { openDatabase } from '../support/engine.ts'
 import { ada, answerFrom, followAll, startRun, waitOptions } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
@@ -123,7 +123,7 @@ async function openMetered(storedMessages: number, agent: Agent = quickAgent()) 
 }
 
 function quickAgent(): Agent {
-  return scriptAgent(answerOf(['The ', 'answer']), { maxHistoryMessages, pause: () => Promise.resolve() })
+  return pacedAgent(answerOf(['The ', 'answer']), { maxHistoryMessages, pause: () => Promise.resolve() })
 }
 
 /** Copies of the stored messages, as many as are missing, written directly. */

@@ -3,7 +3,7 @@ import { isVerbatimError, ownerOf, textOf } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openOne } from '../support/engine.ts'
 import { ada, answerFrom, eve, followAll, waitOptions, startRun } from '../support/follow.ts'
 
@@ -109,7 +109,7 @@ describe('another principal', () => {
   })
 
   it('two principals stay apart even when their ids concatenate to the same text', async () => {
-    await using test = await openOne({ agents: [scriptAgent([])] })
+    await using test = await openOne({ agents: [pacedAgent([])] })
     const { engine } = test
     const one = ownerOf({ userId: 'b","c', tenantId: 'a', scopes: [] })
     const two = ownerOf({ userId: 'c', tenantId: 'a","b', scopes: [] })
@@ -119,7 +119,7 @@ describe('another principal', () => {
   })
 
   it('the isolation test covers every method of the engine', async () => {
-    await using test = await openOne({ agents: [scriptAgent([])] })
+    await using test = await openOne({ agents: [pacedAgent([])] })
     const { sessions, messages, runs } = test.engine
     const paths = Object.entries({ sessions, messages, runs }).flatMap(([noun, methods]) =>
       Object.keys(methods).map((verb) => `${noun}.${verb}`),

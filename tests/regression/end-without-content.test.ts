@@ -2,7 +2,7 @@
 import { emptyAnswer, reduceEvents } from '@verbatim/core'
 import { createGate, openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, test, vi } from 'vitest'
-import { scriptAgent } from '../support/agents.ts'
+import { pacedAgent } from '../support/agents.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { fastLeases, echoAgent, sessionId } from '../support/queue.ts'
 import { openEngine } from '../support/engine.ts'
@@ -64,7 +64,7 @@ test.each(['interrupt', 'continue'] as const)(
     await failPoint.set(onCrash === 'continue' ? 2 : 1, refusedMessages(database.databaseName))
     await lost.crash()
     await using taker = openEngine(database, {
-      agents: [{ ...scriptAgent([]), id: 'echo', onCrash }],
+      agents: [{ ...pacedAgent([]), id: 'echo', onCrash }],
       options: fastLeases,
     })
 

@@ -3,14 +3,14 @@ import { VerbatimError } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { answerOf, scriptAgent } from '../support/agents.ts'
+import { answerOf, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 /** An engine whose history reads go through `read`. */
 function openWith(database: TestDatabase, read: (proceed: () => Promise<unknown>) => Promise<unknown>): Engine {
   return openEngine(database, {
-    agents: [scriptAgent(answerOf(['Here']))],
+    agents: [pacedAgent(answerOf(['Here']))],
     wrap: ({ sessionRepository }) => ({
       sessionRepository: new Proxy(sessionRepository, {
         get(target, name) {

@@ -5,7 +5,7 @@
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
 import { expect, it } from 'vitest'
-import { answerOf, scriptAgent } from '../support/agents.ts'
+import { answerOf, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { answerMessage, followAll, startRun } from '../support/follow.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
@@ -19,7 +19,7 @@ it('an answer whose last transaction hangs is stored and completed', async () =>
     return hangs ? await new Promise(() => {}) : await proceed()
   })
   const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
-  await using engine = openEngine(database, { agents: [scriptAgent(answerOf(['whole']))], wrap: () => storage })
+  await using engine = openEngine(database, { agents: [pacedAgent(answerOf(['whole']))], wrap: () => storage })
   const runId = await startRun(engine)
   expect((await followAll(engine, runId)).at(-1)?.type).toBe('run_completed')
   expect(await answerMessage(engine, runId)).toMatchObject({ status: 'completed', content: [{ text: 'whole' }] })

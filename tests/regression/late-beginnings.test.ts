@@ -9,7 +9,7 @@ import type { Engine } from '@verbatim/core/server'
 import type { Gate, TestDatabase } from '@verbatim/core/testing'
 import { createGate } from '@verbatim/core/testing'
 import { expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, scriptAgent } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { expiringLeases, openDatabase, openEngine } from '../support/engine.ts'
 import type { EngineInput } from '../support/engine.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
@@ -68,7 +68,7 @@ async function leaseMsOf(database: TestDatabase, runId: string): Promise<unknown
 it('a start that is stored after its caller received UNAVAILABLE is answered once', async () => {
   await using database = await openDatabase()
   const gate = createGate()
-  const agent = scriptAgent(answerOf(['Here']))
+  const agent = pacedAgent(answerOf(['Here']))
   await using engine = openHeld(database, { gate, agents: [agent] })
   const runId = crypto.randomUUID()
   await expect(startRun(engine, { runId, message: 'Question' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
@@ -83,7 +83,7 @@ it('a start that is stored after its caller received UNAVAILABLE is answered onc
 it('a late start is answered when its caller never comes back or comes back on another process', async () => {
   await using database = await openDatabase()
   const gate = createGate()
-  const agents = [scriptAgent(answerOf(['Here']))]
+  const agents = [pacedAgent(answerOf(['Here']))]
   await using engine = openHeld(database, { gate, agents })
   await using other = openEngine(database, { agents })
   const runId = crypto.randomUUID()

@@ -8,7 +8,7 @@ import { systemClock } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { startReplicaSet } from '@verbatim/embedded-mongodb'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, scriptAgent } from '../support/agents.ts'
+import { answerOf, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { env } from '../support/env.ts'
 import { ada, answerFrom, followAll, waitOptions, startRun } from '../support/follow.ts'
@@ -65,7 +65,7 @@ describe('a read that must not miss anything', () => {
   }, 60_000)
 })
 
-const agents = [scriptAgent(answerOf(['One ', 'two ', 'three']))]
+const agents = [pacedAgent(answerOf(['One ', 'two ', 'three']))]
 
 /** A process that sees nothing of the log but what it reads after the barrier. */
 function openReader(database: TestDatabase) {
@@ -87,7 +87,7 @@ describe('after an election', () => {
     await using database = await openDatabase()
     const { sessionRepository } = database.storage
     const asked: unknown[] = []
-    const agent = scriptAgent(answerOf(['Here']))
+    const agent = pacedAgent(answerOf(['Here']))
     await using engine = openEngine(database, {
       agents: [
         { ...agent, stream: (request, signal) => (asked.push(request.messages), agent.stream(request, signal)) },

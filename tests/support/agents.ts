@@ -32,10 +32,10 @@ export function textDelta(text: string): AgentEvent {
   return { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }
 }
 
-/** Yields `events`; `pause` is awaited before each, by default one turn of the event loop. */
-export function scriptAgent(
+/** Yields `events`, each after a `pause`: by default one turn of the event loop, so that each may be a batch of its own. */
+export function pacedAgent(
   events: readonly AgentEvent[],
-  { id = 'script', pause = turn, ...rest }: Partial<Agent> & { pause?: () => Promise<void> } = {},
+  { id = 'paced', pause = turn, ...rest }: Partial<Agent> & { pause?: () => Promise<void> } = {},
 ): Agent {
   return {
     id,
@@ -55,7 +55,7 @@ export function turn(): Promise<void> {
 }
 
 /** An agent that says what the test tells it to, when the test tells it to. Serves one run at a time. */
-export interface HandAgent extends Agent {
+export interface ManualAgent extends Agent {
   /** The requests so far, in order. */
   readonly requests: AgentRequest[]
   /** Yields these next. The first call opens the message and its text block. */
@@ -75,7 +75,7 @@ export function manualAgent({
   id = 'hand',
   ignoresSignal = false,
   ...rest
-}: Partial<Agent> & { ignoresSignal?: boolean } = {}): HandAgent {
+}: Partial<Agent> & { ignoresSignal?: boolean } = {}): ManualAgent {
   const steps: Step[] = []
   const requests: AgentRequest[] = []
   let wake = () => {}

@@ -2,7 +2,7 @@
  * A program that embeds the engine, does one turn, closes it and then has nothing more to do: it must end by itself.
  * Argument: the MongoDB URI. Prints the answer.
  */
-import { answerOf, scriptAgent } from './agents.ts'
+import { answerOf, pacedAgent } from './agents.ts'
 import { SessionManagerFactory } from '@verbatim/core/server'
 import { textOf } from '@verbatim/core'
 
@@ -18,7 +18,7 @@ const stuck = {
   await using factory = await SessionManagerFactory.connect({
     uri,
     databaseName,
-    agents: [scriptAgent(answerOf(['It ', 'ends'])), stuck],
+    agents: [pacedAgent(answerOf(['It ', 'ends'])), stuck],
   })
   await using session = factory.createSessionManager({ sessionId: 'session-1' })
   await session.send('Will you end?').message

@@ -4,7 +4,7 @@ import type { Agent, Engine, EngineOptionsInput, EnginePorts } from '@verbatim/c
 import { openTestDatabase } from '@verbatim/core/testing'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { inject } from 'vitest'
-import { answerOf, scriptAgent, turn } from './agents.ts'
+import { answerOf, pacedAgent, turn } from './agents.ts'
 
 export interface EngineInput {
   readonly agents: readonly Agent[]
@@ -69,6 +69,6 @@ export async function openLongLog(text: string, options: EngineOptionsInput) {
     while (test.engine.stats().pendingBytes > 0) await turn()
   }
   // A ring of one batch: a follower that is late reads the log.
-  const test = await openOne({ agents: [scriptAgent(events, { pause })], options: { ...options, maxRingBytes: 1 } })
+  const test = await openOne({ agents: [pacedAgent(events, { pause })], options: { ...options, maxRingBytes: 1 } })
   return test
 }

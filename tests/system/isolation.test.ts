@@ -11,7 +11,7 @@ import { json, query } from '@verbatim/test-kit/http'
 import { openApp } from '../support/app.ts'
 import type { App } from '../support/app.ts'
 import { manualAgent } from '../support/agents.ts'
-import type { HandAgent } from '../support/agents.ts'
+import type { ManualAgent } from '../support/agents.ts'
 import { followRaw } from '../support/frames.ts'
 
 const secret = 'the treasure is under the oak'
@@ -21,7 +21,7 @@ const busySessionId = 'adas-busy-session'
 
 let app: App
 /** Makes an answer of Ada's that is still going on while the others try. */
-let hand: HandAgent
+let hand: ManualAgent
 let ended: Run
 let running: Run
 let documentsBefore: Map<string, string>
