@@ -3,12 +3,10 @@ import { RunMetrics, textOf } from '@verbatim/core'
 import type { Message, Page, Run } from '@verbatim/core'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
-import { json } from '@verbatim/test-kit/http'
 import {
   beginning,
   callEnd,
   callStart,
-  saying,
   startProvider,
   streaming,
   textBlock,
@@ -163,33 +161,4 @@ describe('the second turn', () => {
     await client.chat('session-2').send('What is my secret word?').message
     expect(JSON.stringify(mock.getLastRequest()?.body)).not.toContain('walrus')
   })
-})
-
-describe('a prompt of 20 KB', () => {
-  const sentence = 'Zwölf Boxkämpfer jagen Viktor 🥊 quer über den großen Sylter Deich. '
-  const prompt = sentence.repeat(Math.ceil((20 * 1024) / Buffer.byteLength(sentence)))
-
-  it.each(['runs.start', '/chat/stream', '/chat/sse'])(
-    'a prompt of 20 KB reaches the provider through %s as the client sent it',
-    async (way) => {
-      const answer = [prompt.slice(0, 9_999), prompt.slice(9_999)] // cut inside a surrogate pair or not, all the same
-      await using provider = await startProvider(saying(...answer))
-      await using app = await openApp({ agents: [claudeAt(provider.url)] })
-      const runId = crypto.randomUUID()
-      if (way === 'runs.start') {
-        await app.mutate('runs.start', { runId, sessionId: 'session-1', message: prompt })
-      } else {
-        const body = { sessionId: 'session-1', message: prompt }
-        await (await app.fetch(way, json(body, { 'idempotency-key': runId }))).text()
-      }
-      const { events } = await followRaw(app, runId)
-      expect(events.at(-1)?.type).toBe('run_completed')
-      expect(provider.calls.map(({ body }) => body.messages)).toMatchObject([
-        [{ role: 'user', content: [{ type: 'text', text: prompt }] }],
-      ])
-      const { items } = await app.query<Page<Message>>('messages.list', { sessionId: 'session-1' })
-      expect(items.map(({ content }) => textOf(content))).toEqual([prompt, prompt])
-      expect(answerFrom(events).content).toEqual(items[1]?.content)
-    },
-  )
 })

@@ -68,19 +68,6 @@ describe('before the first token', () => {
     expect(provider.calls).toHaveLength(1)
   })
 
-  it('an overload that does not end fails the run with its last error after five attempts', async () => {
-    await using provider = await startProvider(...Array.from({ length: 9 }, () => refusing(529)))
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const { events, run, answer } = await turn(app)
-    const retry = 'run_retrying'
-    expect(typesOf(events)).toEqual(['run_started', retry, retry, retry, retry, 'run_failed'])
-    const error = { code: 'PROVIDER_ERROR', retryable: true, data: { kind: 'overloaded', providerStatus: 529 } }
-    expect(events.at(-1)).toMatchObject({ error })
-    expect(run).toMatchObject({ status: 'failed', error, lastSeq: events.length })
-    expect(answer).toMatchObject({ status: 'failed', content: [], metrics: { cycles: 0, timeToFirstTokenMs: null } })
-    expect(provider.calls).toHaveLength(5)
-  })
-
   it('wrong credentials fail the run at once', async () => {
     await using mock = await startAimock()
     mock.onMessage(/./, { error: { message: providerSecret, type: 'authentication_error' }, status: 401 })
@@ -95,26 +82,6 @@ describe('before the first token', () => {
     expect(mock.getRequests()).toHaveLength(1)
     const failing = app.client().runs.follow(run.id)
     await expect(failing.message).rejects.toMatchObject({ code: 'PROVIDER_REFUSED' })
-  })
-
-  it('a cut and a malformed frame before the first token are retried and leave nothing in the log', async () => {
-    await using provider = await startProvider(
-      (call) => call.cut(),
-      (call) => {
-        call.write('event: message_start\ndata: {"type":"message_st\n\n')
-        call.end()
-      },
-      saying('Third ', 'time ', 'lucky.'),
-    )
-    await using app = await openApp({ agents: [claudeAt(provider.url)] })
-    const { events, answer } = await turn(app)
-    expect(typesOf(events).slice(0, 4)).toEqual(['run_started', 'run_retrying', 'run_retrying', 'message_start'])
-    expect(events.slice(1, 3)).toMatchObject([
-      { attempt: 1, error: { data: { kind: 'cut' } } },
-      { attempt: 2, error: { data: { kind: 'malformed' } } },
-    ])
-    expect(textOf(answer.content)).toBe('Third time lucky.')
-    expect(answer.status).toBe('completed')
   })
 })
 
