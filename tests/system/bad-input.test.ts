@@ -91,7 +91,7 @@ const cases: BadCase[] = [
     code: 'AGENT_NOT_FOUND',
     status: 404,
     field: 'agentId',
-    init: withField('agentId', 'nobody'),
+    init: withField('agentId', 'unknown'),
   },
   {
     name: 'a prompt of 600 KB',

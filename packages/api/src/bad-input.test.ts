@@ -48,7 +48,7 @@ describe('bad input', () => {
       ['a session id with a slash', query('sessions.get', { sessionId: '../x' })],
     ],
     '400 INVALID_CURSOR': [['a page cursor that the server never gave', query('sessions.list', { cursor: 'x' })]],
-    '404 AGENT_NOT_FOUND': [['an unknown agent', start, prompt('hi', { agentId: 'nobody' })]],
+    '404 AGENT_NOT_FOUND': [['an unknown agent', start, prompt('hi', { agentId: 'unknown' })]],
     '404 NOT_FOUND': [
       ['an unknown procedure', '/trpc/sessions.drop'],
       ['the procedure __proto__', '/trpc/__proto__'],

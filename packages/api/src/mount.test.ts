@@ -100,8 +100,8 @@ describe("under a team's root with superjson", () => {
 
   it("a mounted router keeps the typed errors in calls and streams, whatever the team's error format", async () => {
     await using team = await serveTeam()
-    const nobody = team.clientOf(undefined)
-    await expect(nobody.verbatim.sessions.list.query({})).rejects.toMatchObject({
+    const anonymous = team.clientOf(undefined)
+    await expect(anonymous.verbatim.sessions.list.query({})).rejects.toMatchObject({
       data: { code: 'UNAUTHORIZED', verbatim: { code: 'UNAUTHENTICATED' } },
     })
     await expect(team.clientOf('carol').verbatim.sessions.get.query({ sessionId: '$where' })).rejects.toMatchObject({

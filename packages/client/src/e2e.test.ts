@@ -154,7 +154,7 @@ describe('a run that is followed', () => {
 
   it('belongs to its owner: another user’s follow is refused', async () => {
     await using server = await serve({
-      authenticate: ({ headers }) => ({ userId: headers.get('authorization') ?? 'nobody' }),
+      authenticate: ({ headers }) => ({ userId: headers.get('authorization') ?? 'unknown' }),
     })
     const run = connect(server, { token: () => 'ada' })
       .chat(newSession())

@@ -6,7 +6,7 @@
 
 /** Where a stream's text goes: a Node response or a fetch body. It reports back through one listener object, set once. */
 export interface StreamSink {
-  /** Hands over `text` at once; false when the reader lags: the next write waits for {@link StreamSinkListener.onDrain}. */
+  /** Takes `text` at once; false when the reader lags: the next write waits for {@link StreamSinkListener.onDrain}. */
   write(text: string): boolean
   /** Ends a whole stream. */
   end(): void

@@ -40,7 +40,7 @@ describe('a publisher', () => {
       set(index)
       publisher.publish()
     }
-    expect(publisher.getSnapshot()).toBe(0) // the same until the listeners are told
+    expect(publisher.getSnapshot()).toBe(0) // the same until the listeners are called
     await delay(5)
     expect(listener).toHaveBeenCalledOnce()
     expect(publisher.getSnapshot()).toBe(10)

@@ -29,7 +29,7 @@ export const TextBlock = z.strictObject({
   text: z.string(),
   citations: z.array(JsonValue).optional(),
 })
-/** A fingerprint of all that the model had before it thought this. A provider may refuse the block behind anything else. */
+/** A fingerprint of all that the model had before it thought this. A provider may refuse the block after anything else. */
 const boundTo = z.string().optional()
 
 /** The model's thinking; `signature` proves to the provider that it is the model's own. */

@@ -24,7 +24,7 @@ import { startRun } from './transitions/start-run.ts'
 
 export function createRunRepository(storage: MongoContext): RunRepository {
   const { runs } = storage.collections
-  // Starts of one session are made one after another: transactions that meet at its document only cost each other retries.
+  // Starts of one session are made one after another: transactions that conflict on its document only cost retries.
   const serialize = createSerializer<SessionKey>()
   return {
     startRun(owner, run) {
@@ -122,7 +122,7 @@ async function renewLeases(
 ): Promise<RenewedLease[]> {
   const fences = new Map(owned.map((one) => [one.key, one.fence]))
   const ofThisProcess = { status: 'running', 'lease.processId': lease.processId } as const
-  // A lease of 0 ms has been handed on: a heartbeat that was on its way does not take it back.
+  // A lease of 0 ms is released: a late heartbeat does not take it back.
   const mine = { _id: { $in: [...fences.keys()] }, ...ofThisProcess, 'lease.ms': { $gt: 0 } }
   await runs.updateMany(mine, { $set: { 'lease.ms': lease.leaseMs }, $currentDate: { 'lease.renewedAt': true } })
   const renewed = await runs.find(mine, { projection: { fence: 1, cancelRequestedAt: 1 } }).toArray()

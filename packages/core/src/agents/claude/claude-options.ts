@@ -75,7 +75,7 @@ export const ClaudeOptions = z
     maxHistoryMessages: z.int().min(1).max(1_000).optional(),
     /** What becomes of an answer whose process was lost; "continue" starts a run that goes on from it. @default "interrupt" */
     onCrash: z.enum(['interrupt', 'continue']).default('interrupt'),
-    /** What such runs may use together behind one answer. @default 3 runs, 200_000 output tokens, no bound on the cost */
+    /** What such runs may use together for one answer. @default 3 runs, 200_000 output tokens, no bound on the cost */
     continuation: Continuation.optional(),
     /** An SDK client of your own in place of `apiKey` and `baseURL`. Its log level is yours: at "debug" it writes prompts. */
     client: z.custom<ClaudeClient>(isClient, 'Must be a client of @anthropic-ai/sdk').optional(),

@@ -66,7 +66,7 @@ interface Scope {
   readonly isRepeated: boolean
 }
 
-/** Never rejects: what goes wrong is told to the model. */
+/** Never rejects: the model receives what goes wrong. */
 async function runTool(runner: ToolRunner, call: ToolCall, scope: Scope): Promise<ToolResultEvent> {
   const startedMs = runner.clock.monotonicMs()
   const output = await invokeTool(runner, call, scope)

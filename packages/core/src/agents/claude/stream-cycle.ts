@@ -108,7 +108,7 @@ function isPing(frame: unknown): boolean {
   return typeof frame === 'object' && frame !== null && 'type' in frame && frame.type === 'ping'
 }
 
-/** Thinking holds only behind what it was thought from, so it is stored with the fingerprint of that. */
+/** Thinking is valid only after the prefix that it was made from, so it is stored with a fingerprint of that prefix. */
 function withBinding(event: AgentEvent, boundTo: string): AgentEvent {
   if (event.type !== 'content_block_start') return event
   const { content_block } = event

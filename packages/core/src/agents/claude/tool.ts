@@ -3,7 +3,7 @@ import type { JsonValue } from '../../contract/content-block.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunId, SessionId } from '../../contract/identifiers.ts'
 
-/** What a tool is told beside its input. */
+/** What a tool receives beside its input. */
 export interface ToolContext {
   /** Aborts when the run is stopped and when the tool's time is over. */
   readonly signal: AbortSignal
@@ -47,8 +47,8 @@ export interface ToolDefinition<TInput extends z.ZodType> {
    */
   readonly idempotent?: boolean
   /**
-   * Answers text or JSON for the model, 256 KiB of UTF-8 at most: more is an error that the model is told of. What it throws is told
-   * to the model without its message, unless it is a VerbatimError.
+   * Answers text or JSON for the model, 256 KiB of UTF-8 at most: the model receives an error for more. Of what it throws the model
+   * receives the message only when it is a VerbatimError.
    */
   run(input: z.infer<TInput>, context: ToolContext): string | JsonValue | Promise<string | JsonValue>
 }

@@ -4,8 +4,8 @@ import { unknownOutcome } from '../../contract/interruption.ts'
 import type { Message } from '../../contract/message.ts'
 
 /**
- * Tells, in a run that goes on from a lost one, whether `call` was made there and may have taken effect. The model is told not
- * to make it again; this is what holds when it does. Once a person has said something, it is theirs to decide.
+ * In a continuation: whether the lost run made `call`, which then may have taken effect. The prompt asks the model not to make it
+ * again; this holds when the model does. After the next prompt of a person, that person decides.
  */
 export function mayHaveRun(call: ToolUseBlock, messages: readonly Message[]): boolean {
   const lastWord = messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)

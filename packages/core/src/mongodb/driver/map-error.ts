@@ -1,4 +1,4 @@
-/** The driver's errors are understood here and nowhere else. Shapes and codes as measured against killed, hung and stepped-down primaries. */
+/** The one place that reads the driver's errors. Shapes and codes are measured against killed, hung and stepped-down primaries. */
 import { MongoBulkWriteError, MongoError, MongoServerError } from 'mongodb'
 import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 
@@ -26,7 +26,7 @@ const transientNames = new Set([
 /** A socket that was reset while idle throws a plain Error, not one of the driver's. */
 const transientSocketCodes = new Set(['ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'])
 
-/** A write met what a majority does not have yet, or what has gone since: nobody may be told of it so far, so look again. */
+/** A write met what a majority does not have yet, or what is gone since. No caller may learn of it so far: try again. */
 export class NotCommittedYetError extends Error {
   override readonly name = 'NotCommittedYetError'
 }
@@ -52,10 +52,10 @@ export function isTransient(error: unknown): boolean {
   return error instanceof Error && 'code' in error && transientSocketCodes.has(String(error.code))
 }
 
-/** True when nobody knows whether a transaction was committed. Asking again is safe, and tells. */
+/** True when a transaction may or may not be committed. Asking again is safe, and tells. */
 export function isLostCommit(error: unknown): boolean {
   if (error instanceof MongoError) return error.hasErrorLabel('UnknownTransactionCommitResult')
-  // The driver (7.9) takes the plain Error of a reset socket for one of its own, and stumbles over it in its own commit.
+  // The driver (7.9) takes the plain Error of a reset socket for its own, and throws a TypeError in its own commit.
   return error instanceof TypeError && error.message.includes('hasErrorLabel')
 }
 

@@ -6,23 +6,23 @@ const firstDelayMs = 20
 const maxDelayMs = 500
 
 /**
- * How long one attempt may take, in milliseconds. The driver can leave one unanswered for ever: a socket that closes between its
- * checkout and the write is waited for to drain (mongodb 7.9, seen in 4 of 4 kills of a mongod under load). An attempt that was
- * only slow may still land; the next one then finds what it has stored.
+ * How long one attempt may take, in milliseconds. The driver can wait for an answer for ever: it waits for a socket to drain that
+ * closed between its checkout and the write (mongodb 7.9, seen in 4 of 4 kills of a mongod under load). A slow attempt may still
+ * land; the next one then finds what it has stored.
  */
 const usualAttemptMs = 2_000
 
-/** How long an attempt may take that works through all of a run or a session, in milliseconds. */
+/** How long an attempt may take that reads all of a run or a session, in milliseconds. */
 export const longAttemptMs = 60_000
 
-/** How long a caller's request waits for the database before it is told `UNAVAILABLE`, in milliseconds. */
+/** How long a caller's request waits for the database before it fails with `UNAVAILABLE`, in milliseconds. */
 const requestDeadlineMs = 4_500
 
 /**
  * Runs `attempt` until it succeeds, fails for good, or `signal` aborts. The driver's own retries do not cover a killed
  * primary, so `attempt` must be safe to repeat: deterministic `_id`s, reads, or a transaction that recognises itself.
  *
- * @param attempt is given a signal that aborts when this attempt is given up
+ * @param attempt receives a signal that aborts when this attempt takes too long
  * @throws VerbatimError `UNAVAILABLE` when the signal aborts before the database answered.
  */
 export async function retryUntil<TResult>(
@@ -35,7 +35,7 @@ export async function retryUntil<TResult>(
     const tooLong = AbortSignal.timeout(attemptMs)
     const either = AbortSignal.any([signal, tooLong])
     try {
-      // Raced, because a hung server leaves the driver waiting long past any deadline.
+      // Raced: with a hung server the driver waits long past any deadline.
       return await raceSignal(attempt(either), either)
     } catch (error) {
       if (signal.aborted && error === signal.reason) break
@@ -62,9 +62,9 @@ export async function retryRequest<TResult>(
 }
 
 /**
- * One attempt of something that is asked again anyway, by a loop or a timer.
+ * One attempt, for a caller that tries again anyway, in a loop or by a timer.
  *
- * @param withinMs how long the answer is waited for
+ * @param withinMs how long to wait for the answer
  * @throws VerbatimError `UNAVAILABLE` when the database is away, or does not answer in time
  */
 export async function tryOnce<TResult>(

@@ -4,15 +4,15 @@ import { isDuplicateKey, isLostCommit } from './map-error.ts'
 const maxCommitTries = 3
 
 /**
- * How long a transaction may take before the server is told to give it up, in milliseconds. The driver can leave an operation
- * unanswered for ever (see retry.ts), and the server would keep what it has written locked for a minute, against every attempt that
- * follows. Longer than an attempt is waited for, so that one that is only slow may still land.
+ * How long a transaction may take before the process asks the server to end it, in milliseconds. The driver can wait for an answer
+ * for ever (see retry.ts). The server would keep the transaction's locks for a minute, against every later attempt. Longer than one
+ * attempt may take, so that a slow one may still land.
  */
 const maxTransactionMs = 5_000
 
 /**
- * Runs `body` in one transaction, once. Whoever calls repeats it (see retry.ts): a repeated body must recognise what an
- * earlier attempt with a lost answer has stored.
+ * Runs `body` in one transaction, once. The caller repeats it (see retry.ts): a repeated body must recognise what an earlier attempt
+ * has stored whose answer was lost.
  */
 export async function inTransaction<TResult>(
   client: MongoClient,
@@ -39,7 +39,7 @@ export async function inTransaction<TResult>(
   })
 }
 
-/** Thrown inside a transaction to undo it: what it finds does not allow it. */
+/** Thrown inside a transaction to undo it: the stored state does not allow the transition. */
 export class AbortTransition extends Error {
   override readonly name = 'AbortTransition'
 }
@@ -61,13 +61,13 @@ export async function tryTransition<TResult>(
 }
 
 /**
- * On the server only: a body that still goes on must find its transaction gone. Aborted in the driver, what it writes next would be
- * written without one. A commit that has begun is not undone.
+ * Ends the transaction on the server only: a body that is still running must find it gone. After an abort in the driver its next
+ * write would be made without a transaction. A commit that has begun is not undone.
  */
 function giveUp(client: MongoClient, session: ClientSession): void {
   const id = session.id
   if (id === undefined) return
-  // Whoever waits repeats the transaction anyway; where this fails, the server gives it up by itself, later.
+  // The caller repeats the transaction anyway. Where this fails, the server ends it by itself, later.
   void client
     .db('admin')
     .command({ killSessions: [id] })
@@ -75,8 +75,8 @@ function giveUp(client: MongoClient, session: ClientSession): void {
 }
 
 /**
- * A commit whose answer was lost is asked for again, which is safe. Given up instead, one that never reached the server would
- * keep its documents locked for a minute, and hold up the very attempt that follows.
+ * Repeats a commit whose answer was lost, which is safe. A commit that never reached the server would otherwise keep its documents
+ * locked for a minute, and delay the next attempt.
  */
 async function commit(session: ClientSession): Promise<void> {
   for (let tries = 1; ; tries++) {

@@ -28,7 +28,7 @@ export async function archiveEvents(
   }
   if (endsTerminal(parts.at(-1))) await runArchives.insertMany(parts, { ordered: false }).catch(ignoreDuplicates)
   const [lastEntry] = await runEvents.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
-  // Deleted meanwhile. The log is stripped before its archive is removed, so whichever part came too late is removed here.
+  // Deleted meanwhile. The log is stripped before its archive is removed, so a part that came too late is removed here.
   if (lastEntry?.e.length === 0) return void (await runArchives.deleteMany(ofRun))
   const [lastPart] = await runArchives.find(ofRun).sort({ _id: -1 }).limit(1).toArray()
   if (!endsTerminal(lastPart)) throw new Error('The log of an ended run has a hole; it is left as it is')

@@ -83,7 +83,7 @@ async function findBatches(collections: Collections, key: RunKey, range: ReadRan
   const rest = before && batchAfter(before, range.after)
   if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))].slice(0, range.maxBatches)
   if (before !== undefined && found.length === 0) return []
-  // Not in the log although it ought to be: the archive is written before the log is emptied.
+  // The log should have it and does not: the archive is written before the log is emptied.
   const archived = await readArchive(collections.runArchives, key, range)
   return archived.length > 0 ? archived : undefined
 }
@@ -138,7 +138,7 @@ function contiguous(batches: readonly EventBatch[], after: number): EventBatch[]
 /** As many events as a commit of a busy run has, so that a follower of an archive gets frames of the usual size. */
 const eventsPerBatch = 128
 
-/** A part is no longer than what anybody reads at once, so bytes are not counted again. */
+/** A part is no longer than one read, so bytes are not counted again. */
 async function readArchive(
   archives: Collections['runArchives'],
   key: RunKey,

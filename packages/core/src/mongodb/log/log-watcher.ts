@@ -1,6 +1,6 @@
 /**
- * One change stream on the run log, as hints for followers of runs that another process writes. Nothing depends on it: no
- * resume token is kept, after any error it is opened anew at "now", and whoever waits also polls.
+ * One change stream on the run log: hints for followers of runs that another process writes. Nothing depends on it. It keeps no
+ * resume token, opens again at "now" after any error, and its followers also poll.
  */
 import type { Db, Timestamp } from 'mongodb'
 import { raceSignal } from '../../async/race-signal.ts'
@@ -10,7 +10,7 @@ import type { LogWatcher, RunKey } from '../../ports/event-log.ts'
 /** Between an error and the next try to open the stream, in milliseconds. */
 const reopenDelayMs = 250
 
-/** A stream answers at least every second, also when there is nothing to tell; one that is silent for so long is dead, in milliseconds. */
+/** A stream answers at least every second, with or without news. One that is silent for so long is dead, in milliseconds. */
 const maxSilenceMs = 5_000
 
 /** Only the key travels: the events themselves are read from the log. */
@@ -31,7 +31,7 @@ export function createLogWatcher(db: Db): LogWatcher {
         try {
           await watchFromNow(db, listener, signal)
         } catch {
-          // Whatever ended the stream (an election, a lost history, a full buffer, silence): the next one begins at "now".
+          // After any end of the stream (an election, a lost history, a full buffer, silence) the next one begins at "now".
         }
         await sleep(reopenDelayMs, signal).catch(() => {}) // an abort ends the loop
       }
@@ -48,7 +48,7 @@ async function watchFromNow(db: Db, listener: Listener, signal: AbortSignal): Pr
   const options = startAtOperationTime === undefined ? {} : { startAtOperationTime }
   const stream = db.collection('run_events').watch<Inserted, Inserted>(insertedKeys, options)
   stream.on('resumeTokenChanged', silence.broken)
-  // The first token comes with the opened stream; what was inserted before is found by looking at the log.
+  // The first token comes with the opened stream; a read of the log finds what was inserted before.
   stream.once('resumeTokenChanged', listener.onGap)
   try {
     while (true) {
@@ -61,7 +61,7 @@ async function watchFromNow(db: Db, listener: Listener, signal: AbortSignal): Pr
   }
 }
 
-/** Aborts its signal when it was not broken for too long: the driver can wait for an answer for ever. */
+/** Aborts its signal after a long silence: the driver can wait for an answer for ever. */
 function createSilence() {
   const tooLong = new AbortController()
   const timer = setTimeout(() => tooLong.abort(new Error('The change stream was silent for too long')), maxSilenceMs)
@@ -73,9 +73,9 @@ function createSilence() {
 }
 
 /**
- * The newest point that majority reads see. A stream from here leaves no hole: what lies before is found by looking at the log, what
- * lies behind comes by the stream. Left to itself it would begin at the newest write, and one that was not majority-committed
- * just then would be found by neither. Undefined behind mongos, which does not tell; the poll covers that.
+ * The newest point that majority reads see. A stream from here leaves no hole: a read of the log finds what came before, the stream
+ * brings what comes after. By default a stream begins at the newest write; neither would find a write that is not
+ * majority-committed at that moment. Undefined with mongos, which does not tell; the poll covers that.
  */
 async function majorityTime(db: Db): Promise<Timestamp | undefined> {
   const hello: Hello = await db.command({ hello: 1 })

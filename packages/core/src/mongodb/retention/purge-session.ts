@@ -1,5 +1,5 @@
 /**
- * Removes what belongs to a deleted session, children first, each step safe to repeat: whoever finds it half done goes on.
+ * Removes what belongs to a deleted session, children first, each step safe to repeat: any process continues a purge that is half done.
  * What stays is content-free: the session's and the runs' keys, so that no id is used again, and one key a log, which a
  * zombie that wakes up runs into.
  */
@@ -14,7 +14,7 @@ const maxPerBatch = 500
 
 export interface PurgeOptions {
   readonly lateWriteGraceMs: number
-  /** Looked at between two steps: nobody waits for the answer any more. */
+  /** Checked between two steps; aborts when no caller waits for the answer any more. */
   readonly signal: AbortSignal
 }
 
@@ -36,7 +36,7 @@ export async function purgeSession(storage: MongoContext, key: SessionKey, optio
 
 type CountedPurge = Purge & { readonly counts: DeletedCounts }
 
-/** Nothing is added any more, and nothing is removed before the counts are stored: whoever counts first has counted all. */
+/** Nothing is added any more, and nothing is removed before the counts are stored: the first process to count has counted all. */
 async function withCounts(
   { sessions, runs, messages }: Collections,
   key: SessionKey,
@@ -76,7 +76,7 @@ async function removeRuns(
   }
 }
 
-/** The log first: from then on its readers are told, and an archive that is being made is given up (see archive-events.ts). */
+/** The log first: from then on its readers get the error, and an archiver stops (see archive-events.ts). */
 async function removeRun(
   { runs, runEvents, runArchives }: Collections,
   key: RunKey,
@@ -112,7 +112,7 @@ async function removeMessages({ messages }: Collections, key: SessionKey, { sign
   }
 }
 
-/** Its key is the session's, so that two who finish the same purge store one. */
+/** Its key is the session's, so that two processes that finish the same purge store one. */
 async function storeReceipt({ collections, clock }: MongoContext, key: SessionKey, purge: CountedPurge): Promise<void> {
   const { tenantId, actor, counts } = purge
   const _id = `session_deleted:${key}`

@@ -7,8 +7,8 @@ import { inTransaction } from '../driver/transaction.ts'
 type DueRun = Pick<RunDocument, '_id' | 'status' | 'tenantId'>
 
 /**
- * One attempt. Of a run whose events have expired it removes what archiving left in the log and what the TTL index did not
- * come to; of a deleted one, what a lost process may have stored once more behind the purge. Answers how many were due.
+ * One attempt. Of a run whose events have expired it removes what archiving left in the log and what the TTL index has not removed
+ * yet; of a deleted run, what a lost process may have stored after the purge. Answers how many were due.
  */
 export async function sweepRuns(storage: MongoContext, { maxRuns }: { maxRuns: number }): Promise<number> {
   const { runs, runEvents, runArchives } = storage.collections
@@ -16,7 +16,7 @@ export async function sweepRuns(storage: MongoContext, { maxRuns }: { maxRuns: n
     .find<DueRun & { isDue: boolean }>({ sweepAt: { $exists: true } })
     .sort({ sweepAt: 1 })
     .limit(maxRuns)
-    // Told by the answer, not asked for by the filter: nothing behind the first that is not due is looked at.
+    // The answer tells it, not the filter: so the query examines nothing after the first run that is not due.
     .project<DueRun & { isDue: boolean }>({ status: 1, tenantId: 1, isDue: { $lte: ['$sweepAt', '$$NOW'] } })
     .toArray()
   const due = soonest.filter((run) => run.isDue)
@@ -41,7 +41,7 @@ function keysOf(runs: readonly DueRun[]): RunKey[] {
   return runs.map((run) => run._id)
 }
 
-/** One transaction, so that a run is in one receipt, however many sweep at once and wherever they break off. */
+/** One transaction, so that a run is in one receipt, however many processes sweep at once and wherever they stop. */
 async function storeExpiry({ client, collections, clock }: MongoContext, tenantId: string, keys: readonly RunKey[]) {
   const { runs, audit } = collections
   const open = { _id: { $in: [...keys] }, status: { $ne: 'deleted' as const }, sweepAt: { $exists: true } }

@@ -25,7 +25,7 @@ export interface SessionDocument {
   queue?: RunId[]
   createdAt: Date
   updatedAt: Date
-  /** Set by a deletion, which takes every field away that is not named below; the document stays, so that nobody makes it anew. */
+  /** Set by a deletion, which removes every field that is not named below. The document stays, so that its id is not used again. */
   deletedAt?: Date
   /** Of a deleted session while something of it is still stored. */
   purge?: Purge

@@ -5,7 +5,7 @@ import { collectionPlans } from './collections.ts'
 import { isTransient } from '../driver/map-error.ts'
 import { retryRequest, tryOnce } from '../driver/retry.ts'
 
-/** An index of a collection that is large already takes its time, in milliseconds. */
+/** Building an index of a large collection takes long, in milliseconds. */
 const indexBuildMs = 30 * 60_000
 
 /** An election may come in between. */

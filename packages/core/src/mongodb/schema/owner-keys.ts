@@ -20,12 +20,12 @@ export function runKeyOf(owner: Owner, runId: RunId): RunKey {
   return digest('run', owner, runId) as RunKey // branded here only
 }
 
-/** A message's id holds within its session: nobody takes the id of a run's message by appending it to another one. */
+/** A message's id counts within its session: an append to another session cannot take the id of a run's message. */
 export function messageKeyOf(owner: Owner, sessionId: SessionId, messageId: MessageId): MessageKey {
   return digest('message', owner, sessionId, messageId) as MessageKey // branded here only
 }
 
-/** 192 bits of SHA-256: short enough for a key, long enough that nobody finds a second pre-image. */
+/** 192 bits of SHA-256: short enough for a key, long enough against a second pre-image. */
 function digest(kind: string, owner: Owner, ...ids: readonly string[]): string {
   const text = JSON.stringify([kind, owner.tenantId, owner.ownerId, ...ids]) // JSON keeps the parts apart
   return createHash('sha256').update(text).digest().subarray(0, 24).toString('base64url')

@@ -5,8 +5,8 @@ import type { CollectionPlan } from './collections.ts'
 import { isMissingCollection } from '../driver/map-error.ts'
 
 /**
- * Looks whether everything that {@link migrate} makes is there: without a unique index order and fence do not hold, and without
- * the others a turn's cost grows with history.
+ * Checks that everything that {@link migrate} makes is there. Without a unique index, order and fence do not hold; without the others,
+ * the cost of a turn grows with history.
  *
  * @throws VerbatimError `UNSUPPORTED_DEPLOYMENT` naming what is missing
  */

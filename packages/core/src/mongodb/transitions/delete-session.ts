@@ -13,7 +13,7 @@ interface Marking {
   readonly key: SessionKey
 }
 
-/** One attempt; a session that is marked already is answered as it is. */
+/** One attempt; a tombstone is answered as it is. */
 export async function storeTombstone(
   storage: MongoContext,
   owner: Owner,

@@ -62,7 +62,7 @@ function isBeginning({ type }: RunEvent): boolean {
 }
 
 /**
- * Which calls of tools may have run without a result. An agent runs them behind the end of the model call that asked, and only
+ * Which calls of tools may have run without a result. An agent runs them after the end of the model call that asked, and only
  * when that is stored (see drive-run.ts): a call whose `message_stop` is not in the log was never made.
  */
 function createCallTracker() {
