@@ -277,7 +277,7 @@ describe('a process that is lost', () => {
     expect(await followAll(second, runId)).toEqual(events)
     const { answer } = await expectEnded(second, runId, events)
     expect([answer.status, textOf(answer.content)]).toEqual(['interrupted', 'before'])
-    expect(zombie.stats().runsEnded).toEqual({ completed: 0, failed: 0, cancelled: 0, interrupted: 0 })
+    expect(zombie.stats().runsEnded).toEqual({ completed: 0, refused: 0, failed: 0, cancelled: 0, interrupted: 0 })
     const { items } = await second.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
     expect(items.map((message) => message.role)).toEqual(['user', 'assistant'])
   })
