@@ -2,6 +2,7 @@ import type { Agent } from './agent.ts'
 import type { Clock } from './clock.ts'
 import type { DeletionRepository } from './deletion-repository.ts'
 import type { EventLog, LogWatcher } from './event-log.ts'
+import type { ContentKeys } from './key-service.ts'
 import type { Logger } from './logger.ts'
 import type { RunRepository } from './run-repository.ts'
 import type { SessionRepository } from './session-repository.ts'
@@ -11,6 +12,8 @@ export interface EnginePorts {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
   readonly deletionRepository: DeletionRepository
+  /** The keys of sealed content; without it content is stored in clear. */
+  readonly contentKeys?: ContentKeys | undefined
   readonly eventLog: EventLog
   /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher
