@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline'
+import { createInterface as createPrompter } from 'node:readline/promises'
 
 /** Lines of one paste arrive within this time; they are one prompt, in milliseconds. */
 const pasteMs = 30
@@ -43,5 +44,17 @@ export async function askPerson(history: readonly string[]): Promise<string | un
   } finally {
     clearTimeout(timer)
     readline.close()
+  }
+}
+
+/** Asks for a yes or a no; everything but `y` and `yes` is a no, and so is leaving. */
+export async function confirm(question: string): Promise<boolean> {
+  const prompter = createPrompter({ input: process.stdin, output: process.stderr, terminal: true })
+  try {
+    return /^y(?:es)?$/i.test((await prompter.question(`${question} [y/N] `)).trim())
+  } catch {
+    return false // Ctrl-C and Ctrl-D reject
+  } finally {
+    prompter.close()
   }
 }

@@ -1,9 +1,10 @@
 /** `verbatim chat`: one prompt and its answer, or a conversation with a person. */
+import { VerbatimError } from '@verbatim/core'
 import type { VerbatimClient } from '@verbatim/client'
-import { askPerson } from './ask-person.ts'
-import { explainError } from './explain-error.ts'
+import { converse } from './converse.ts'
+import { commandName } from './env.ts'
 import { exitCodes, printAnswer } from './print-answer.ts'
-import { readPrompt } from './read-prompt.ts'
+import { readPipe, readPrompt } from './read-prompt.ts'
 import type { Terminal } from './terminal.ts'
 
 /** What the commands work with. */
@@ -17,36 +18,36 @@ export interface CommandContext {
 export interface ChatInput {
   readonly prompt?: string | undefined
   readonly sessionId?: string | undefined
+  /** Go on with the session used last. */
+  readonly continue: boolean
+  /** Print events instead of text. */
+  readonly json: boolean
 }
 
 /** Returns the exit code. @throws VerbatimError */
-export async function chat(context: CommandContext, { prompt, sessionId }: ChatInput): Promise<number> {
+export async function chat(context: CommandContext, input: ChatInput): Promise<number> {
   const { client, terminal } = context
   // Is there a server, and does it know us? Better told before one types, and at once: a start is tried again for a while.
-  await client.sessions.list({ limit: 1 })
-  if (prompt === undefined && terminal.isInteractive) {
-    return await converse(context, sessionId ?? crypto.randomUUID())
+  const { items } = await client.sessions.list({ limit: 1 })
+  const last = input.continue ? items[0]?.id : undefined
+  if (input.continue && last === undefined) {
+    throw new VerbatimError('SESSION_NOT_FOUND', 'There is no session yet to go on with')
   }
-  const said = prompt ?? (await readPrompt(process.stdin))
+  const sessionId = input.sessionId ?? last
   const id = sessionId ?? crypto.randomUUID()
-  const end = await printAnswer(client.chat(id).send(said), terminal)
-  if (sessionId === undefined) terminal.aside(`Go on with: verbatim chat --session ${id}`)
+  if (input.prompt === undefined && terminal.isInteractive) {
+    if (input.json) throw new VerbatimError('INVALID_INPUT', '--json takes a prompt; name one, or pipe one in')
+    return await converse(context, id)
+  }
+  const prompt = await wholePrompt(input.prompt)
+  const end = await printAnswer(client.chat(id).send(prompt), terminal, input.json ? 'json' : 'text')
+  if (sessionId === undefined) terminal.aside(`Go on with: ${commandName} chat --session ${id}`)
   return exitCodes[end]
 }
 
-/** Prompts and answers until the person leaves. The command reports a turn that fails and goes on. */
-export async function converse({ client, terminal, url }: CommandContext, sessionId: string): Promise<number> {
-  terminal.aside(`Session ${sessionId} · Ctrl-C stops an answer, or leaves`)
-  const history: string[] = []
-  for (;;) {
-    const prompt = await askPerson(history)
-    if (prompt === undefined) return 0
-    if (prompt.trim() === '') continue
-    history.unshift(prompt)
-    try {
-      await printAnswer(client.chat(sessionId).send(prompt), terminal)
-    } catch (error) {
-      terminal.note(explainError(error, { url, sessionId }))
-    }
-  }
+/** `git diff | verbatim chat "review this"`: the prompt, and after it what comes through the pipe. */
+async function wholePrompt(named: string | undefined): Promise<string> {
+  if (named === undefined) return await readPrompt(process.stdin)
+  const piped = process.stdin.isTTY ? '' : await readPipe(process.stdin)
+  return piped.trim() === '' ? named : `${named}\n\n${piped}`
 }

@@ -1,6 +1,7 @@
 /** One sentence for a person: what happened and what to do. */
 import { isVerbatimError } from '@verbatim/core'
 import type { VerbatimError } from '@verbatim/core'
+import { commandName } from './env.ts'
 
 /** What an error is explained with. */
 export interface ErrorContext {
@@ -15,9 +16,9 @@ export function explainError(error: unknown, context: ErrorContext): string {
     case 'UNAUTHENTICATED':
       return 'The server does not know you; pass --token or set VERBATIM_TOKEN.'
     case 'SESSION_NOT_FOUND':
-      return `You have no session ${context.sessionId ?? 'of this id'}; \`verbatim sessions\` lists those you have.`
+      return `You have no session ${context.sessionId ?? 'of this id'}; \`${commandName} sessions\` lists those you have.`
     case 'SESSION_BUSY':
-      return `The session is being answered already; \`verbatim resume ${context.sessionId ?? '<sessionId>'}\` shows that.`
+      return `The session is being answered already; \`${commandName} resume ${context.sessionId ?? '<sessionId>'}\` shows that.`
     default:
       return `${error.message.replace(/\.$/, '')} (${error.code}).`
   }

@@ -1,6 +1,8 @@
 /** `verbatim sessions`: a table for people, or JSON for programs. */
 import type { Session } from '@verbatim/core'
+import stringWidth from 'string-width'
 import type { CommandContext } from './chat.ts'
+import { commandName } from './env.ts'
 
 /** Returns the exit code. @throws VerbatimError */
 export async function listSessions(
@@ -15,22 +17,41 @@ export async function listSessions(
     cursor = page.nextCursor
   }
   if (json) await terminal.write(`${JSON.stringify(sessions, undefined, 2)}\n`)
-  else if (sessions.length === 0) terminal.note('There are no sessions yet; `verbatim chat` makes one.')
+  else if (sessions.length === 0) terminal.note(`There are no sessions yet; \`${commandName} chat\` makes one.`)
   else await terminal.write(toTable(sessions))
   return 0
 }
 
-const maxTitleLength = 48
+/** In columns of the terminal: a Chinese character takes two. */
+const maxTitleWidth = 48
 
 function toTable(sessions: readonly Session[]): string {
   const rows = [['SESSION', 'UPDATED', 'MESSAGES', 'TITLE'], ...sessions.map(toRow)]
-  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`).join('')
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => stringWidth(row[column] ?? ''))))
+  return rows
+    .map(
+      (row) =>
+        `${row.map((cell, column) => cell + ' '.repeat(Math.max(0, (widths[column] ?? 0) - stringWidth(cell)))).join('  ')}\n`,
+    )
+    .join('')
 }
 
 function toRow({ id, updatedAt, messageCount, title, activeRunId }: Session): string[] {
   const oneLine = (title ?? '').replaceAll(/\s+/g, ' ')
-  const short = oneLine.length > maxTitleLength ? `${oneLine.slice(0, maxTitleLength - 1)}…` : oneLine
+  const short = shorten(oneLine, maxTitleWidth)
   const updated = updatedAt.slice(0, 16).replace('T', ' ')
   return [id, updated, String(messageCount), activeRunId === null ? short : `${short} (is being answered)`.trim()]
+}
+
+/** `text` in at most `maxWidth` columns, cut between what a person sees as characters. */
+function shorten(text: string, maxWidth: number): string {
+  if (stringWidth(text) <= maxWidth) return text
+  let short = ''
+  let width = 1 // of the ellipsis
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    width += stringWidth(segment)
+    if (width > maxWidth) break
+    short += segment
+  }
+  return `${short}…`
 }

@@ -1,4 +1,4 @@
-import { Session } from '@verbatim/core'
+import { RunEvent, Session, textOfEvent } from '@verbatim/core'
 import { createClient } from '@verbatim/client'
 import type { VerbatimClient } from '@verbatim/client'
 import { TcpProxy } from '@verbatim/test-kit/http'
@@ -17,6 +17,7 @@ import {
 import type { ProviderCall } from '@verbatim/test-kit/provider'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { runCommand } from './testing/run-command.ts'
+import { runInTerminal } from './testing/run-in-terminal.ts'
 import { startFleet } from './testing/start-fleet.ts'
 import { startServer } from './testing/start-server.ts'
 import type { TestServer } from './testing/start-server.ts'
@@ -35,6 +36,7 @@ async function answer(call: ProviderCall): Promise<void> {
   if (prompt.startsWith('refuse')) return call.refuse(400)
   if (prompt.startsWith('decline'))
     return await streaming(callStart(), ...textBlock('I can'), ...callEnd('refusal'))(call)
+  if (prompt.startsWith('markdown')) return await saying('# Title\n\n**bold** and `co', 'de` \u001B[31mred\n')(call)
   if (!prompt.startsWith('slow')) return await saying('You said ', JSON.stringify(prompt), '. \u001B[31mRed.')(call)
   await beginning('one ', 'two ')(call)
   const hasHungUp = await Promise.race([gateOf(prompt).promise, call.hungUp])
@@ -80,6 +82,140 @@ describe('the command', () => {
     expect(await run(['chat', 'First', '--session', 'named']).exitCode).toBe(0)
     expect(await run(['chat', 'Second', '--session', 'named']).exitCode).toBe(0)
     expect((await client.sessions.get('named')).messageCount).toBe(4)
+  })
+
+  test('A prompt that is named comes first, and after it what comes through the pipe', async () => {
+    const command = run(['chat', 'review this'], { stdin: 'diff --git a b\n+line\n' })
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toContain('You said "review this\\n\\ndiff --git a b\\n+line".')
+  })
+
+  test('--continue goes on with the session used last, and refuses when a session is named too', async () => {
+    expect(await run(['chat', 'First', '--session', 'used-last']).exitCode).toBe(0)
+    const command = run(['chat', 'Second', '--continue'])
+    expect(await command.exitCode).toBe(0)
+    expect(command.stderr).not.toContain('Go on with')
+    expect((await client.sessions.get('used-last')).messageCount).toBe(4)
+    const both = run(['chat', 'Third', '--continue', '--session', 'used-last'])
+    expect(await both.exitCode).toBe(1)
+    expect(both.stderr).toContain('not both')
+    expect((await client.sessions.get('used-last')).messageCount).toBe(4)
+  })
+
+  test('--json prints the events of the answer, one a line, and nothing else', async () => {
+    const command = run(['chat', 'Hello', '--session', 'as-events', '--json'])
+    expect(await command.exitCode).toBe(0)
+    const events = command.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => RunEvent.parse(JSON.parse(line)))
+    expect(events.map(({ type }) => type).filter((type, at, all) => type !== all[at - 1])).toEqual([
+      'run_started',
+      'message_start',
+      'content_block_start',
+      'content_block_delta',
+      'content_block_stop',
+      'message_delta',
+      'message_stop',
+      'run_completed',
+    ])
+    expect(events.map(textOfEvent).join('')).toBe('You said "Hello". \u001B[31mRed.')
+  })
+
+  test('--json exits as the text form does when the run fails, with the event that says why', async () => {
+    const command = run(['chat', 'refuse this', '--json'])
+    expect(await command.exitCode).toBe(1)
+    expect(RunEvent.parse(JSON.parse(command.stdout.trimEnd().split('\n').at(-1)!))).toMatchObject({
+      type: 'run_failed',
+      error: { code: 'PROVIDER_REFUSED' },
+    })
+  })
+
+  test('rename gives a session another title, and delete takes it away after --yes only', async () => {
+    await run(['chat', 'Hello', '--session', 'edited']).exitCode
+    expect(await run(['rename', 'edited', 'A better title']).exitCode).toBe(0)
+    expect((await client.sessions.get('edited')).title).toBe('A better title')
+    const asking = run(['delete', 'edited'])
+    expect(await asking.exitCode).toBe(1)
+    expect(asking.stderr).toContain('pass --yes')
+    expect((await client.sessions.get('edited')).messageCount).toBe(2)
+    const deleting = run(['delete', 'edited', '--yes'])
+    expect(await deleting.exitCode).toBe(0)
+    expect(deleting.stderr).toBe('Session edited is deleted.\n')
+    await expect(client.sessions.get('edited')).rejects.toMatchObject({ code: 'SESSION_DELETED' })
+  })
+
+  test('Ctrl-C prints no error, although the answer ends before the call that cancels it does', async () => {
+    const command = run(['chat', 'slow to be stopped', '--session', 'stopped'])
+    await command.shows('two ')
+    command.kill('SIGINT')
+    expect(await command.exitCode).toBe(130)
+    expect(command.stderr.split('\n').filter((line) => line !== '' && !line.includes(' tokens in, '))).toEqual([
+      'Cancelling; press Ctrl-C again to leave without waiting',
+      'Cancelled; what is above is kept.',
+    ])
+  })
+
+  test('The table of sessions measures wide characters as the terminal shows them', async () => {
+    await client.sessions.create({ sessionId: 'wide', title: '你好'.repeat(40) })
+    await client.sessions.create({ sessionId: 'family', title: '👨‍👩‍👧‍👦'.repeat(25) })
+    const table = run(['sessions', '--limit', '100'])
+    expect(await table.exitCode).toBe(0)
+    const titleOf = (id: string) => new RegExp(`^${id} .*  (\\S+)$`, 'm').exec(table.stdout)?.[1]
+    expect(titleOf('wide')).toBe(`${'你好'.repeat(11)}你…`)
+    expect(titleOf('family')).toBe(`${'👨‍👩‍👧‍👦'.repeat(23)}…`)
+  })
+
+  test('A person on a terminal talks, reads Markdown with weight and colour, and starts another session', async () => {
+    await using person = runInTerminal(['chat', '--url', server.url])
+    await person.shows('/help')
+    person.type('markdown please\r')
+    await person.shows('\u001B[1m# Title\u001B[22m')
+    await person.shows('\u001B[36m`code`\u001B[39m')
+    expect(person.screen).not.toContain('\u001B[31m') // what a model says moves and colours nothing
+    await person.shows('tokens in')
+    await person.shows('> ')
+    person.type('/help\r')
+    await person.shows('begins another session')
+    person.type('/unknown\r')
+    await person.shows('There is no command /unknown')
+    const first = /Session (\S+)/.exec(person.screen)?.[1]
+    person.type('/new\r')
+    await expect.poll(() => new Set(person.screen.match(/Session [\da-f-]{36}/g)).size).toBe(2)
+    person.type('/exit\r')
+    expect(await person.exitCode).toBe(0)
+    expect((await client.sessions.get(first!)).messageCount).toBe(2)
+  })
+
+  test('A person who stops an answer by Ctrl-C goes on in the same conversation, and leaves by another one', async () => {
+    await using person = runInTerminal(['chat', '--session', 'stopped-by-keys', '--url', server.url])
+    await person.shows('/help')
+    person.type('slow to be stopped by keys\r')
+    await person.shows('two ')
+    person.type('\u0003')
+    await person.shows('Cancelled; what is above is kept.')
+    person.type('Hello again\r')
+    await person.shows('You said "Hello again"')
+    await person.shows('tokens in')
+    await person.shows('> ')
+    person.type('\u0003')
+    expect(await person.exitCode).toBe(0)
+    expect(person.screen).not.toMatch(/error|could not/i)
+  })
+
+  test('delete asks a person on a terminal, and anything but yes keeps the session', async () => {
+    await client.sessions.create({ sessionId: 'asked', title: 'Keep me' })
+    const answerWith = async (keys: string) => {
+      await using person = runInTerminal(['delete', 'asked', '--url', server.url])
+      await person.shows('Delete "Keep me" with its 0 messages, for good? [y/N]')
+      person.type(keys)
+      return await person.exitCode
+    }
+    expect(await answerWith('\r')).toBe(1)
+    expect(await answerWith('\u0003')).toBe(1)
+    expect((await client.sessions.get('asked')).title).toBe('Keep me')
+    expect(await answerWith('y\r')).toBe(0)
+    await expect(client.sessions.get('asked')).rejects.toMatchObject({ code: 'SESSION_DELETED' })
   })
 
   test('refuses an empty pipe', async () => {
@@ -280,11 +416,30 @@ test('A command reports at once that no server answers', async () => {
   expect(command.stderr).toBe('No server answers at http://127.0.0.1:9; is `npm start` running?\n')
 })
 
-test.each([[['--help']], [['chat', '--help']], [['resume', '--help']], [['sessions', '--help']]])(
-  '%j explains itself',
-  async (args) => {
-    const command = runCommand(args)
-    expect(await command.exitCode).toBe(0)
-    expect(command.stdout).toContain('Usage: verbatim')
-  },
-)
+test.each([
+  [['--help']],
+  [['chat', '--help']],
+  [['resume', '--help']],
+  [['sessions', '--help']],
+  [['delete', '--help']],
+])('%j explains itself', async (args) => {
+  const command = runCommand(args)
+  expect(await command.exitCode).toBe(0)
+  expect(command.stdout).toContain('Usage: verbatim')
+})
+
+test('--version tells the version of the package', async () => {
+  const command = runCommand(['--version'])
+  expect(await command.exitCode).toBe(0)
+  expect(command.stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+})
+
+test.each([
+  [{ npm_command: 'exec' }, 'Usage: npx verbatim'],
+  [{ npm_command: 'run', npm_lifecycle_event: 'verbatim' }, 'Usage: npm run -s verbatim --'],
+  [{}, 'Usage: verbatim'],
+])('Under %j the command names itself as a person can type it', async (env, usage) => {
+  const command = runCommand(['--help'], { env })
+  expect(await command.exitCode).toBe(0)
+  expect(command.stdout).toContain(usage)
+})

@@ -1,39 +1,46 @@
-#!/usr/bin/env node
 /** The command `verbatim`. Exit codes: 0 done, 1 an error told in one sentence on stderr, 130 cancelled. */
+import { readFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { chat } from './chat.ts'
-import type { CommandContext } from './chat.ts'
+import type { ChatInput, CommandContext } from './chat.ts'
 import { connect, withConnectOptions } from './connect.ts'
 import type { ConnectOptions } from './connect.ts'
+import { deleteSession, renameSession } from './edit-session.ts'
+import { commandName } from './env.ts'
 import { explainError } from './explain-error.ts'
 import { listSessions } from './list-sessions.ts'
 import { resumeSession } from './resume-session.ts'
 import { Terminal } from './terminal.ts'
 
-const program = new Command('verbatim')
+const program = new Command(commandName)
+  .version(await readVersion(), '--version')
   .description('Talks to a Verbatim server. Answers go to stdout, everything about them to stderr.')
   .addHelpText(
     'after',
     `
 Examples:
-  verbatim chat                            a conversation; Ctrl-C stops an answer, which is kept
-  verbatim chat "Explain async iteration"  one answer
-  git diff | verbatim chat                 what comes through the pipe is the prompt
-  verbatim resume <sessionId>              goes on, also in the middle of an answer`,
+  ${commandName} chat                            a conversation; Ctrl-C stops an answer, which is kept
+  ${commandName} chat "Explain async iteration"  one answer
+  git diff | ${commandName} chat "Review this"   what comes through the pipe follows the prompt
+  ${commandName} chat --continue                 goes on with the session used last
+  ${commandName} resume <sessionId>              goes on, also in the middle of an answer`,
   )
 
 withConnectOptions(program.command('chat'))
   .description('ask something, or talk when no prompt is named')
-  .argument('[prompt]', 'what to ask; from the pipe when left out')
+  .argument('[prompt]', 'what to ask; what comes through a pipe follows it')
   .option('--session <id>', 'the session to go on with, made when it is new')
-  .action(async (prompt: string | undefined, options: ConnectOptions & { session?: string }) => {
+  .option('-c, --continue', 'go on with the session used last', false)
+  .option('--json', 'print the events of the answer, one a line', false)
+  .action(async (prompt: string | undefined, options: ChatOptions) => {
+    if (options.continue && options.session !== undefined) program.error('Name a session, or --continue, not both.')
     const sessionId = options.session
-    await run({ ...options, sessionId }, async (context) => await chat(context, { prompt, sessionId }))
+    await run({ ...options, sessionId }, async (context) => await chat(context, { ...options, prompt, sessionId }))
   })
 
 withConnectOptions(program.command('resume'))
   .description('show the end of a session, with the answer that is being made, and go on')
-  .argument('<sessionId>', 'see `verbatim sessions`')
+  .argument('<sessionId>', 'see the command sessions')
   .action(async (sessionId: string, options: ConnectOptions) => {
     await run({ ...options, sessionId }, async (context) => await resumeSession(context, sessionId))
   })
@@ -45,6 +52,32 @@ withConnectOptions(program.command('sessions'))
   .action(async (options: ConnectOptions & { limit: number; json: boolean }) => {
     await run(options, async (context) => await listSessions(context, options))
   })
+
+withConnectOptions(program.command('rename'))
+  .description('give a session another title')
+  .argument('<sessionId>', 'see the command sessions')
+  .argument('<title>', 'the new title')
+  .action(async (sessionId: string, title: string, options: ConnectOptions) => {
+    await run({ ...options, sessionId }, async (context) => await renameSession(context, { sessionId, title }))
+  })
+
+withConnectOptions(program.command('delete'))
+  .description('delete a session for good, with its messages and answers')
+  .argument('<sessionId>', 'see the command sessions')
+  .option('-y, --yes', 'without asking', false)
+  .action(async (sessionId: string, options: ConnectOptions & { yes: boolean }) => {
+    const { yes } = options
+    await run({ ...options, sessionId }, async (context) => await deleteSession(context, { sessionId, yes }))
+  })
+
+type ChatOptions = ConnectOptions & Pick<ChatInput, 'continue' | 'json'> & { readonly session?: string }
+
+async function readVersion(): Promise<string> {
+  const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return version
+}
 
 /** Runs a command with a client of its own, and sets the exit code: output that is under way is not cut off. */
 async function run(

@@ -9,6 +9,9 @@ import { showMetrics } from './show-metrics.ts'
 import type { Spinner } from './spinner.ts'
 import type { Terminal } from './terminal.ts'
 
+/** What is printed of an answer: its text, or each event as a line of JSON. */
+export type AnswerFormat = 'text' | 'json'
+
 /** How an answer ended that has no error. */
 type AnswerEnd = 'completed' | 'refused' | 'cancelled'
 
@@ -20,8 +23,12 @@ export const exitCodes = { completed: 0, refused: 1, cancelled: 130 } as const s
  *
  * @throws VerbatimError why the run could not be started or followed, failed, or was interrupted
  */
-export async function printAnswer(run: RunHandle, terminal: Terminal): Promise<AnswerEnd> {
-  const printer = new AnswerPrinter(run, terminal)
+export async function printAnswer(
+  run: RunHandle,
+  terminal: Terminal,
+  format: AnswerFormat = 'text',
+): Promise<AnswerEnd> {
+  const printer = new AnswerPrinter(run, terminal, format)
   const unsubscribe = run.subscribe(() => printer.showConnection())
   const onCtrlC = (): void => printer.cancel()
   process.on('SIGINT', onCtrlC)
@@ -42,14 +49,17 @@ export async function printAnswer(run: RunHandle, terminal: Terminal): Promise<A
 class AnswerPrinter {
   readonly #run: RunHandle
   readonly #terminal: Terminal
+  readonly #format: AnswerFormat
   readonly #spinner: Spinner
   #hasText = false
   #isReconnecting = false
   #isCancelling = false
+  #hasEnded = false
 
-  constructor(run: RunHandle, terminal: Terminal) {
+  constructor(run: RunHandle, terminal: Terminal, format: AnswerFormat) {
     this.#run = run
     this.#terminal = terminal
+    this.#format = format
     this.#spinner = terminal.spin('Waiting for the first token')
   }
 
@@ -62,10 +72,11 @@ class AnswerPrinter {
       this.#aside('The process that answered was lost; another goes on')
     }
     const text = textOfEvent(event)
-    if (text === '') return
+    this.#hasText ||= text !== ''
+    if (this.#format === 'text' && text === '') return
     this.stopWaiting()
-    this.#hasText = true
-    await this.#terminal.write(text)
+    if (this.#format === 'json') await this.#terminal.write(`${JSON.stringify(event)}\n`)
+    else await this.#terminal.writeAnswer(text)
   }
 
   /** Says once that the connection is lost, and once that it is back. */
@@ -81,11 +92,13 @@ class AnswerPrinter {
     this.#isCancelling = true
     this.#aside('Cancelling; press Ctrl-C again to leave without waiting')
     this.#run.cancel().catch((error: unknown) => {
+      if (this.#hasEnded) return // the answer said so before the call did
       this.#aside(`It could not be cancelled: ${error instanceof Error ? error.message : String(error)}`)
     })
   }
 
   async end(event: TerminalEvent): Promise<AnswerEnd> {
+    this.#hasEnded = true
     this.stopWaiting()
     await this.#terminal.endLine()
     if (event.metrics.model !== null) this.#terminal.aside(showMetrics(event.metrics)) // else the model was not reached

@@ -1,8 +1,8 @@
 /** `verbatim resume`: what was said last, the answer that is being made from its first word on, and then a conversation. */
 import { textOf } from '@verbatim/core'
 import type { Message, RunId } from '@verbatim/core'
-import { converse } from './chat.ts'
 import type { CommandContext } from './chat.ts'
+import { converse } from './converse.ts'
 import { exitCodes, printAnswer } from './print-answer.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -32,9 +32,10 @@ async function printStored(terminal: Terminal, messages: readonly Message[], act
     if (role === 'user') {
       if (continuationOf === null) await terminal.write(`> ${textOf(content).trimEnd().replaceAll('\n', '\n> ')}\n\n`)
     } else if (runId !== null && continued.has(runId) && !followed.has(runId)) {
-      await terminal.write(textOf(content))
+      await terminal.writeAnswer(textOf(content))
     } else if (runId === null || !followed.has(runId)) {
-      await terminal.write(`${textOf(content).trimEnd()}\n`)
+      await terminal.writeAnswer(`${textOf(content).trimEnd()}\n`)
+      await terminal.endLine()
       if (status !== 'completed') terminal.aside(`(${status})`)
       await terminal.write('\n')
     }

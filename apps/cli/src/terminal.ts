@@ -4,12 +4,14 @@
  */
 import { once } from 'node:events'
 import { isPlain } from './env.ts'
+import { MarkdownStyle } from './markdown-style.ts'
 import { startSpinner } from './spinner.ts'
 import type { Spinner } from './spinner.ts'
 
 /** The three streams of this program. */
 export class Terminal {
   #isAtLineStart = true
+  readonly #style = process.stdout.isTTY && !isPlain ? new MarkdownStyle() : undefined
 
   constructor() {
     // `verbatim chat … | head`: who reads has enough. The run goes on at the server.
@@ -25,12 +27,23 @@ export class Terminal {
   async write(text: string): Promise<void> {
     if (text === '') return
     this.#isAtLineStart = text.endsWith('\n')
-    const isTaken = process.stdout.write(process.stdout.isTTY ? toPrintable(text) : text)
-    if (!isTaken) await once(process.stdout, 'drain')
+    await this.#put(process.stdout.isTTY ? toPrintable(text) : text)
+  }
+
+  async #put(text: string): Promise<void> {
+    if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+  }
+
+  /** Writes a piece of an answer: Markdown, which a terminal shows with weight and colour. */
+  async writeAnswer(text: string): Promise<void> {
+    if (this.#style === undefined) return await this.write(text)
+    this.#isAtLineStart = text.endsWith('\n')
+    await this.#put(this.#style.style(toPrintable(text)))
   }
 
   /** Ends the line on stdout that is not ended yet. */
   async endLine(): Promise<void> {
+    if (this.#style !== undefined) await this.#put(this.#style.end())
     if (!this.#isAtLineStart) await this.write('\n')
   }
 
