@@ -74,21 +74,30 @@ describe('exactly once, in order', () => {
     const long = 'x'.repeat(2_000)
     const agents = [pacedAgent(answerOf(Array.from({ length: 20 }, () => long)))]
     const gate = createGate()
-    const { eventLog } = database.storage
+    const { eventLog, runRepository } = database.storage
     const lateReads = {
       ...eventLog,
       read: async (...[key, range]: Parameters<typeof eventLog.read>) => {
-        if (gate.arrivals > 0) await gate.pass(range.signal)
-        else void gate.pass() // the first look, before the run starts, passes
+        await gate.pass(range.signal)
         return await eventLog.read(key, range)
+      },
+    }
+    const firstLook = createGate()
+    const seenLooks = {
+      ...runRepository,
+      async findStored(...asked: Parameters<typeof runRepository.findStored>) {
+        const stored = await runRepository.findStored(...asked)
+        firstLook.open()
+        return stored
       },
     }
     await using first = openEngine(database, { agents })
     const options = { maxRingBytes: 1_000, startWaitMs: 600_000 }
-    await using second = openEngine(database, { agents, options, wrap: () => ({ eventLog: lateReads }) })
+    const wrap = () => ({ eventLog: lateReads, runRepository: seenLooks })
+    await using second = openEngine(database, { agents, options, wrap })
     const runId = crypto.randomUUID()
     const early = followAll(second, runId)
-    await vi.waitFor(() => expect(gate.arrivals).toBeGreaterThan(0), waitOptions)
+    await firstLook.pass() // the run is not there yet
     await startRun(first, { runId })
     const expected = await followAll(first, runId)
     gate.open()

@@ -11,6 +11,7 @@ import { pollCancelRequests } from '../runs/lifecycle/poll-cancel-requests.ts'
 import { renewLeases } from '../runs/lifecycle/renew-leases.ts'
 import { EventWriter } from '../runs/log/append-events.ts'
 import { archiveRuns } from '../runs/log/archive-runs.ts'
+import { AwaitedRuns } from '../runs/log/awaited-runs.ts'
 import { RunTails } from '../runs/log/run-tail.ts'
 import { RemoteWatch } from '../runs/log/watch-log.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
@@ -67,16 +68,18 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
 }
 
 function createExecutor(ports: ResolvedPorts, options: EngineOptions) {
-  const { eventLog, logWatcher } = ports
+  const { eventLog, runRepository, logWatcher } = ports
   const stopping = new AbortController()
   const tails = new RunTails({ eventLog, ...options, onRemoteWait: () => remoteWatch?.start() })
-  const remoteWatch = logWatcher && new RemoteWatch(logWatcher, tails, stopping.signal)
+  const awaitedRuns = new AwaitedRuns({ runRepository, ...options, onStored: (key) => tails.hint(key) })
+  const remoteWatch = logWatcher && new RemoteWatch(logWatcher, { tails, awaitedRuns }, stopping.signal)
   const executor = new RunExecutor({
     ports,
     options,
     agents: agentsById(ports.agents),
     processId: crypto.randomUUID(),
     tails,
+    awaitedRuns,
     writer: new EventWriter({ eventLog, ...options }),
     liveRuns: new LiveRuns(),
     stopping: stopping.signal,

@@ -2,6 +2,7 @@
  * Runs in MongoDB: start and end as one transaction each, leases by the database's clock, cancel as a stored intent.
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
+import type { ClientSession } from 'mongodb'
 import { createSerializer } from '../async/serialize.ts'
 import type { RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
@@ -10,7 +11,7 @@ import type { RunKey } from '../ports/event-log.ts'
 import type { ClaimedRun, LeaseHolder, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 import { cancelQueuedRun } from './transitions/cancel-queued-run.ts'
-import { findLinearizable } from './schema/read-barrier.ts'
+import { findLinearizable, readCaughtUp } from './schema/read-barrier.ts'
 import type { Collections, RunDocument } from './schema/collections.ts'
 import { continueRun } from './transitions/continue-run.ts'
 import { toOwnedRun, toRun } from './schema/documents.ts'
@@ -49,15 +50,11 @@ export function createRunRepository(storage: MongoContext): RunRepository {
       return retryRequest(() => cancelQueuedRun(storage, owner, { runId, batchId }))
     },
     async getRun(owner, runId) {
-      const _id = runKeyOf(owner, runId)
-      const found = await retryRequest(() => findLinearizable(storage.collections, () => runs.findOne({ _id })))
+      const found = await retryRequest(() => findRun(storage, runKeyOf(owner, runId)))
       return found === null ? undefined : toRun(found)
     },
     findOwnedRun: (owner, runId) => tryOnce(() => findOwnedRun(runs, owner, runId)),
-    async getStatus(key) {
-      const found = await retryRequest(() => runs.findOne({ _id: key }, { projection: { status: 1 } }))
-      return found?.status
-    },
+    findStored: (keys, options) => retryRequest(() => findStored(storage, keys, options)),
     listRuns: (owner, sessionId, page) => listRuns(runs, { owner, sessionId }, page),
     async requestCancel(owner, runId) {
       const found = await retryRequest(() => requestCancel(storage.collections, owner, runId))
@@ -90,6 +87,24 @@ async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessio
     toItem: toRun,
     toCursor: (document) => toTimeCursor(document.createdAt, document._id),
   })
+}
+
+async function findRun(storage: MongoContext, _id: RunKey): Promise<RunDocument | null> {
+  const { runs } = storage.collections
+  return (await runs.findOne({ _id })) ?? (await readCaughtUp(storage, (session) => runs.findOne({ _id }, { session })))
+}
+
+async function findStored(
+  storage: MongoContext,
+  keys: readonly RunKey[],
+  { isCaughtUp = false }: { isCaughtUp?: boolean } = {},
+): Promise<RunKey[]> {
+  const find = (session?: ClientSession) =>
+    storage.collections.runs
+      .find({ _id: { $in: [...keys] } }, { projection: { _id: 1 }, ...(session && { session }) })
+      .toArray()
+  const found = await (isCaughtUp ? readCaughtUp(storage, find) : find())
+  return found.map((run) => run._id)
 }
 
 async function findOwnedRun(runs: Runs, owner: Owner, runId: RunId): Promise<OwnedRun | undefined> {

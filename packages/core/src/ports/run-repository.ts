@@ -4,7 +4,7 @@ import type { RunEvent, RunStartedEvent, TerminalEvent } from '../contract/event
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { Run, RunStatus, TerminalStatus, WhenBusy } from '../contract/run.ts'
+import type { Run, TerminalStatus, WhenBusy } from '../contract/run.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import type { RunKey } from './event-log.ts'
 import type { PageRequest } from './session-repository.ts'
@@ -163,8 +163,13 @@ export interface RunRepository {
   getRun(owner: Owner, runId: RunId): Promise<Run | undefined>
   /** One look at the run as its writer holds it, whichever process that is. @throws VerbatimError `UNAVAILABLE`, `SESSION_DELETED` */
   findOwnedRun(owner: Owner, runId: RunId): Promise<OwnedRun | undefined>
-  /** `deleted` when the run went with its session. */
-  getStatus(key: RunKey): Promise<RunStatus | 'deleted' | undefined>
+  /**
+   * Those of `keys` that are stored, runs of deleted sessions included. With `isCaughtUp`, the read sees all that its primary has
+   * stored by the call, also directly after an election. Writes nothing.
+   *
+   * @throws VerbatimError `UNAVAILABLE`
+   */
+  findStored(keys: readonly RunKey[], options?: { isCaughtUp?: boolean }): Promise<RunKey[]>
   /** Newest first. @throws VerbatimError `INVALID_CURSOR` */
   listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to cancel when the run is running; answers the run as it then is. */

@@ -6,6 +6,7 @@ import type { LeaseHolder, PromotedRun } from '../ports/run-repository.ts'
 import type { LiveRuns } from './lifecycle/live-runs.ts'
 import type { InDoubtStart, StartedRun } from './lifecycle/started-run.ts'
 import type { EventWriter } from './log/append-events.ts'
+import type { AwaitedRuns } from './log/awaited-runs.ts'
 import type { RunTails } from './log/run-tail.ts'
 
 export interface EngineContext {
@@ -15,6 +16,7 @@ export interface EngineContext {
   /** Names this process in leases. */
   readonly processId: string
   readonly tails: RunTails
+  readonly awaitedRuns: AwaitedRuns
   readonly writer: EventWriter
   readonly liveRuns: LiveRuns
   readonly executor: Executor

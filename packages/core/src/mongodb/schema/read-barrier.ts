@@ -1,3 +1,4 @@
+import type { ClientSession, MongoClient, Timestamp } from 'mongodb'
 import type { Collections } from './collections.ts'
 
 /**
@@ -20,4 +21,32 @@ export async function findLinearizable<TFound>(
   if (found !== null) return found
   await majorityBarrier(collections)
   return await find()
+}
+
+/**
+ * Calls `find` with a session whose majority reads see all that the primary has when it is asked, and so everything that was
+ * confirmed before: the read waits until a majority has the primary's newest operation. Unlike {@link majorityBarrier} it asks for no
+ * write, and so it takes a primary at its word that has just lost its office (decision 19).
+ */
+export async function readCaughtUp<TFound>(
+  { client, collections }: { client: MongoClient; collections: Pick<Collections, 'runs'> },
+  find: (session: ClientSession) => Promise<TFound>,
+): Promise<TFound> {
+  const newest = await newestOperation(client)
+  // A router does not tell.
+  if (newest === undefined) await majorityBarrier(collections)
+  return await client.withSession({ causalConsistency: true }, async (session) => {
+    if (newest !== undefined) session.advanceOperationTime(newest)
+    return await find(session)
+  })
+}
+
+async function newestOperation(client: MongoClient): Promise<Timestamp | undefined> {
+  const hello: Hello = await client.db('admin').command({ hello: 1 }, { readPreference: 'primary' })
+  return hello.lastWrite?.opTime?.ts
+}
+
+/** The used part of the answer to `hello`. */
+interface Hello {
+  readonly lastWrite?: { readonly opTime?: { readonly ts: Timestamp } }
 }

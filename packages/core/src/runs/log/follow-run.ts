@@ -2,6 +2,7 @@
  * Follow: every committed batch of a run past a seq, once and in order, until the terminal one (P1, P2).
  * The log is the truth; the tail's memory is a shortcut, and a wake-up is only a hint. Only the terminal event ends a follow.
  */
+import { raceSignal } from '../../async/race-signal.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
 import type { EventBatch } from '../../contract/event.ts'
@@ -71,14 +72,15 @@ async function join(
 ): Promise<EventBatch[]> {
   const from = Math.max(0, after - 1)
   let known = tail.after(from) ?? []
-  if (known.length === 0) known = await context.ports.eventLog.read(tail.key, { after: from, ...firstRead, signal })
+  if (known.length === 0) known = await readStored(context, tail, { after: from, signal })
   if (known.length === 0) {
     if (after === 0) return await waitForStart(context, tail, signal)
+    await requireStored(context, tail, signal)
     // After an election the log may seem shorter than what a client has seen of it: a cursor is not refused for that.
     known = await context.ports.eventLog.read(tail.key, { after: from, ...firstRead, isLinearizable: true, signal })
   }
   const [first, ...rest] = known
-  if (first === undefined) throw await whyEmpty(context, tail)
+  if (first === undefined) throw cursorPastEnd()
   if (after === 0) return known
   // A terminal event at the cursor itself must still end the follow, so an emptied first batch is kept when it holds one.
   const remaining = batchAfter(first, after)
@@ -86,31 +88,51 @@ async function join(
   return first.events.some(isTerminalEvent) ? [first] : rest
 }
 
-/** Nothing is stored where the cursor points: there is no such run, or the cursor is wrong. */
-async function whyEmpty({ ports }: EngineContext, tail: RunTail): Promise<VerbatimError> {
-  if ((await ports.runRepository.getStatus(tail.key)) === undefined) return new VerbatimError('RUN_NOT_FOUND')
+/** Reads the log of a run that is stored: of runs that are not, nothing is read one by one. */
+async function readStored(
+  { ports, awaitedRuns }: EngineContext,
+  { key }: RunTail,
+  { after, signal }: { after: number; signal: AbortSignal },
+): Promise<EventBatch[]> {
+  const isStored = await raceSignal(awaitedRuns.isStored(key), signal)
+  return isStored ? await ports.eventLog.read(key, { after, ...firstRead, signal }) : []
+}
+
+/** @throws VerbatimError `RUN_NOT_FOUND`, which is final: the database has answered, and has no such run */
+async function requireStored({ awaitedRuns }: EngineContext, { key }: RunTail, signal: AbortSignal): Promise<void> {
+  if (!(await raceSignal(awaitedRuns.isStored(key, { isCaughtUp: true }), signal)))
+    throw new VerbatimError('RUN_NOT_FOUND')
+}
+
+function cursorPastEnd(): VerbatimError {
   return new VerbatimError('INVALID_CURSOR', "The cursor is past the end of the run's log", {
     data: { field: 'lastEventId' },
   })
 }
 
 async function waitForStart(context: EngineContext, tail: RunTail, signal: AbortSignal): Promise<EventBatch[]> {
+  const { eventLog } = context.ports
   const deadline = AbortSignal.timeout(context.options.startWaitMs)
   const either = AbortSignal.any([signal, deadline])
+  const leave = context.awaitedRuns.add(tail.key)
   try {
     while (true) {
       // The first events may have left the memory already; the log then answers.
       const batches =
-        tail.after(0) ?? (await context.ports.eventLog.read(tail.key, { after: 0, ...firstRead, signal: either }))
+        tail.after(0) ??
+        (tail.isAwaited ? [] : await eventLog.read(tail.key, { after: 0, ...firstRead, signal: either }))
       if (batches.length > 0) return batches
-      if (tail.lastSeq === 0) await tail.wait(either)
+      if (tail.isAwaited) await tail.wait(either)
     }
   } catch (error) {
     signal.throwIfAborted()
     if (!deadline.aborted) throw error
+  } finally {
+    leave()
   }
+  await requireStored(context, tail, signal)
   // The last read is of the log: a hint may be lost, and after an election a run's first event may not be visible yet.
-  const batches = await context.ports.eventLog.read(tail.key, { after: 0, ...firstRead, isLinearizable: true, signal })
+  const batches = await eventLog.read(tail.key, { after: 0, ...firstRead, isLinearizable: true, signal })
   if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
   return batches
 }

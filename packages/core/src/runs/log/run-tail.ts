@@ -12,7 +12,7 @@ export interface TailOptions {
   readonly eventLog: EventLog
   /** Bytes of batches kept per run. */
   readonly maxRingBytes: number
-  /** Between two reads of the log for a run of another process when no hint comes, in milliseconds. */
+  /** Between two reads of the log for a run of another process that has begun, when no hint comes, in milliseconds. */
   readonly pollMs: number
   /** Called when a follower waits for a run that another process writes. */
   readonly onRemoteWait: () => void
@@ -90,6 +90,11 @@ export class RunTail {
     this.#isLocal = isLocal
     if (isLocal) this.#stopTimer()
     else this.wake()
+  }
+
+  /** True before the run's first event: whether it is stored at all, is asked for all such runs together (see awaited-runs.ts). */
+  get isAwaited(): boolean {
+    return this.#lastSeq === 0
   }
 
   /** True while a follower may wait for batches that another process writes. */
@@ -184,6 +189,7 @@ export class RunTail {
   #startTimer(): void {
     if (this.#timer !== undefined || this.#isLocal) return
     this.#options.onRemoteWait()
+    if (this.isAwaited) return
     this.#timer = setInterval(() => this.#refreshQuietly(), this.#options.pollMs)
   }
 
@@ -222,9 +228,9 @@ export class RunTails {
     this.#tails.get(key)?.tail.hint()
   }
 
-  /** Hints may be lost: every tail reads the log. */
+  /** Hints may be lost: every tail whose run has begun reads the log. */
   hintAll(): void {
-    for (const key of this.#tails.keys()) this.hint(key)
+    for (const { tail } of this.#tails.values()) if (!tail.isAwaited) tail.hint()
   }
 
   /** True while a run of another process is followed here. */

@@ -1,5 +1,6 @@
 import { sleep } from '../../async/sleep.ts'
 import type { LogWatcher } from '../../ports/event-log.ts'
+import type { AwaitedRuns } from './awaited-runs.ts'
 import type { RunTails } from './run-tail.ts'
 
 /** Between two checks whether the change stream is still needed, in milliseconds: it stays open 0 to 10 s after its last use. */
@@ -12,12 +13,14 @@ const lingerMs = 10_000
 export class RemoteWatch {
   readonly #watcher: LogWatcher
   readonly #tails: RunTails
+  readonly #awaitedRuns: AwaitedRuns
   readonly #signal: AbortSignal
   #watching: Promise<void> | undefined
 
-  constructor(watcher: LogWatcher, tails: RunTails, signal: AbortSignal) {
+  constructor(watcher: LogWatcher, followed: { tails: RunTails; awaitedRuns: AwaitedRuns }, signal: AbortSignal) {
     this.#watcher = watcher
-    this.#tails = tails
+    this.#tails = followed.tails
+    this.#awaitedRuns = followed.awaitedRuns
     this.#signal = signal
   }
 
@@ -36,7 +39,11 @@ export class RemoteWatch {
     const tails = this.#tails
     const unneeded = new AbortController()
     const signal = AbortSignal.any([this.#signal, unneeded.signal])
-    const watching = this.#watcher.watch({ onGrowth: (key) => tails.hint(key), onGap: () => tails.hintAll() }, signal)
+    const onGap = () => {
+      tails.hintAll()
+      this.#awaitedRuns.look()
+    }
+    const watching = this.#watcher.watch({ onGrowth: (key) => tails.hint(key), onGap }, signal)
     do
       await sleep(lingerMs, this.#signal).catch(() => {}) // an abort ends the loop
     while (tails.hasRemote && !this.#signal.aborted)

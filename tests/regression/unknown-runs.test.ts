@@ -1,0 +1,137 @@
+/** A follow of a run that is not there ends with a refusal that is final, however many there are, and looking for it changes nothing. */
+import { toCursor } from '@verbatim/core'
+import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
+import { createEngine, systemClock } from '@verbatim/core/server'
+import { startReplicaSet } from '@verbatim/embedded-mongodb'
+import { expect, inject, it, vi } from 'vitest'
+import { answerOf, pacedAgent } from '../support/agents.ts'
+import { openApp } from '../support/app.ts'
+import { openDatabase, openEngine } from '../support/engine.ts'
+import { env } from '../support/env.ts'
+import { ada, answerFrom, followAll, startRun, waitOptions } from '../support/follow.ts'
+import { expectIdle } from '../support/leaks.ts'
+
+const agents = [pacedAgent(answerOf(['Here ', 'I am']))]
+
+/** No loop of the engine asks the database of anything meanwhile. */
+const quietLoops = {
+  heartbeatMs: 200_000,
+  selfFenceMs: 400_000,
+  leaseMs: 600_000,
+  recoveryMs: 600_000,
+  cancelPollMs: 600_000,
+  sweepMs: 600_000,
+  archiveDelayMs: 600_000,
+}
+
+/** Counts the commands of one engine, by name. */
+async function openCounted(startWaitMs: number) {
+  const database = await openDatabase()
+  const client = createMongoClient(inject('mongoUri'))
+  client.options.monitorCommands = true
+  const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
+  let commands: Record<string, number> = {}
+  client.on('commandStarted', ({ commandName }) => (commands[commandName] = (commands[commandName] ?? 0) + 1))
+  const engine = createEngine({ ...storage, agents }, { ...quietLoops, pollMs: 500, startWaitMs })
+  // Each loop looks once at its start: for expired leases, runs to archive, sessions to purge, runs to sweep.
+  await vi.waitFor(() => expect(commands).toEqual({ findAndModify: 1, find: 3, update: 1 }), waitOptions)
+  commands = {}
+  return {
+    engine,
+    commands,
+    async [Symbol.asyncDispose]() {
+      await engine.close()
+      await client.close()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+it.for([
+  ['its beginning', 0],
+  ['a cursor', 7],
+] as const)(
+  '1,000 follows of unknown runs from %s end with RUN_NOT_FOUND, without a write and with few reads',
+  async ([, seq]) => {
+    await using counted = await openCounted(1_200)
+    const { engine, commands } = counted
+    const follows = Array.from({ length: 1_000 }, async () => {
+      const runId = crypto.randomUUID()
+      const after = seq === 0 ? {} : { after: toCursor(runId, seq) }
+      for await (const _ of engine.runs.follow(ada, runId, after)) throw new Error('An unknown run has an event')
+    })
+    const codes = (await Promise.allSettled(follows)).map(
+      (result) => result.status === 'rejected' && result.reason.code,
+    )
+    expect(new Set(codes)).toEqual(new Set(['RUN_NOT_FOUND']))
+    await expectIdle(engine)
+    // The change stream: its opening, and its waits for news.
+    const { hello = 0, aggregate = 0, getMore = 0, killCursors = 0, ...others } = commands
+    expect(aggregate + getMore + killCursors).toBeLessThan(20)
+    expect(Object.keys(others)).toEqual(['find'])
+    expect(hello + (others['find'] ?? 0)).toBeLessThan(60)
+  },
+)
+
+it('1,000 clients that follow unknown runs over HTTP receive a refusal that keeps them away', async () => {
+  await using app = await openApp({ agents, options: { startWaitMs: 300 } })
+  const follow = async (at: number) => {
+    const runId = crypto.randomUUID()
+    const path = `/trpc/runs.follow?input=${encodeURIComponent(JSON.stringify({ runId }))}`
+    const response = await app.fetch(at % 50 === 0 ? `/chat/sse/${runId}` : path)
+    const text = await response.text()
+    return text.includes('RUN_NOT_FOUND') && (response.status === 404 || text.includes('serialized-error'))
+  }
+  let refused = 0
+  for (let round = 0; round < 2; round++) {
+    const answers = await Promise.all(Array.from({ length: 500 }, (_, at) => follow(at)))
+    refused += answers.filter(Boolean).length
+  }
+  expect(refused).toBe(1_000)
+})
+
+it('runs.get of an unknown run costs no write', async () => {
+  await using counted = await openCounted(100)
+  await expect(counted.engine.runs.get(ada, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+  expect(Object.keys(counted.commands).toSorted()).toEqual(['find', 'hello'])
+})
+
+it('a follow that waits for its run receives it at once when another process starts it, among 500 that wait in vain', async () => {
+  await using database = await openDatabase()
+  const options = { startWaitMs: 30_000, pollMs: 10_000 }
+  await using here = openEngine(database, { agents })
+  await using there = openEngine(database, { agents, options })
+  const stop = new AbortController()
+  const inVain = Array.from({ length: 500 }, async () => {
+    await there.runs.follow(ada, crypto.randomUUID(), { signal: stop.signal }).next()
+  })
+  const runId = crypto.randomUUID()
+  const following = followAll(there, runId)
+  await vi.waitFor(() => expect(there.stats().followers).toBe(501), waitOptions)
+  const startedAt = performance.now()
+  await startRun(here, { runId })
+  expect(answerFrom(await following).status).toBe('completed')
+  // The poll would find it only after 10 s.
+  expect(performance.now() - startedAt).toBeLessThan(9_000)
+  stop.abort()
+  await Promise.allSettled(inVain)
+})
+
+it('a follow does not end with RUN_NOT_FOUND while the database is away, and finds its run after the election', async () => {
+  await using mongo = await startReplicaSet({ env })
+  await using client = createMongoClient(mongo.uri)
+  const storage = createMongoStorage({ client, databaseName: 'away', clock: systemClock })
+  await storage.migrate()
+  const open = (startWaitMs: number) => createEngine({ ...storage, agents }, { startWaitMs, pollMs: 100 })
+  await using impatient = open(500)
+  await using patient = open(60_000)
+  const runId = crypto.randomUUID()
+  const early = followAll(patient, runId)
+  await vi.waitFor(() => expect(patient.stats().followers).toBe(1), waitOptions)
+  const primary = await mongo.primaryIndex()
+  await mongo.kill(primary, 'SIGSTOP')
+  await expect(followAll(impatient, crypto.randomUUID())).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await vi.waitFor(async () => await startRun(impatient, { runId }), { timeout: 40_000, interval: 250 })
+  expect(answerFrom(await early).status).toBe('completed')
+  await mongo.kill(primary, 'SIGCONT')
+}, 90_000)
