@@ -26,7 +26,7 @@ export class AwaitedRuns {
   readonly #awaited = new Map<RunKey, number>()
   readonly #isStored: (key: RunKey) => Promise<boolean>
   readonly #isStoredSurely: (key: RunKey) => Promise<boolean>
-  #looking: Promise<void> | undefined
+  #isLooking = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: AwaitedOptions) {
@@ -58,11 +58,13 @@ export class AwaitedRuns {
     }
   }
 
-  /** Looks for all awaited runs at once. A look that fails is made up for by the next one. */
+  /** Looks for all awaited runs at once, unless it does already. A look that fails is made up for by the next one. */
   look(): void {
-    this.#looking ??= this.#look()
+    if (this.#isLooking) return
+    this.#isLooking = true
+    void this.#look()
       .catch(() => {})
-      .finally(() => (this.#looking = undefined))
+      .finally(() => (this.#isLooking = false))
   }
 
   async #look(): Promise<void> {
