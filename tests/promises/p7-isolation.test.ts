@@ -34,11 +34,12 @@ const calls: Record<string, Call> = {
   'runs.retry': async (engine, owner, { runId }) =>
     await engine.runs.retry(owner, { runId, newRunId: crypto.randomUUID() }),
   'runs.follow': async (engine, owner, { runId }) => await followAll(engine, runId, { owner }),
+  'audit.list': async (engine, owner) => await engine.audit.list({ ...page, tenantId: owner.tenantId }),
   'runs.follow from a cursor': async (engine, owner, { runId }) => await followAll(engine, runId, { owner, after: 1 }),
 }
 
 /** Methods that make things: a foreign id is free to use, and makes one of the caller's own. */
-const makers = ['sessions.create', 'messages.append', 'runs.start']
+const makers = ['sessions.create', 'messages.append', 'runs.start', 'audit.record']
 
 async function outcomeOf(call: Promise<unknown>): Promise<unknown> {
   return await call.catch((error: unknown) => {
@@ -120,8 +121,8 @@ describe('another principal', () => {
 
   it('the isolation test covers every method of the engine', async () => {
     await using test = await openOne({ agents: [pacedAgent([])] })
-    const { sessions, messages, runs } = test.engine
-    const paths = Object.entries({ sessions, messages, runs }).flatMap(([noun, methods]) =>
+    const { sessions, messages, runs, audit } = test.engine
+    const paths = Object.entries({ sessions, messages, runs, audit }).flatMap(([noun, methods]) =>
       Object.keys(methods).map((verb) => `${noun}.${verb}`),
     )
     const tried = [...Object.keys(calls), ...makers]

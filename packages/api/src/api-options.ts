@@ -34,6 +34,11 @@ export const ApiOptions = z
     maxStreamMs: ms.default(30 * 60_000),
     /** Which callers may read /metrics: principals with the scope `verbatim:metrics`, all, or none (404). */
     metrics: z.enum(['scoped', 'public', 'off']).default('scoped'),
+    /**
+     * Whether the audit keeps the address of a caller whose sign-in failed. Off: an address is personal data. Behind a proxy it is the
+     * proxy's.
+     */
+    auditAddresses: z.boolean().default(false),
     /** Web pages of other origins that may call; none when left out. */
     cors: z.strictObject({ origins: z.array(origin).min(1), credentials: z.boolean().default(false) }).optional(),
   })

@@ -29,6 +29,7 @@ export interface CallContext {
 /** The context of procedures that need a principal. */
 export interface AuthedContext extends CallContext {
   readonly owner: Owner
+  readonly principal: Principal
 }
 
 /** What `authenticate` sees of a request, the same in Node and fetch. */

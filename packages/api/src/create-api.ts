@@ -49,7 +49,12 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
   const streams = new StreamRegistry(options, metrics)
   const router = createAppRouter<ApiContext>({ engine, logger, principalOf: ({ principal }) => principal })
-  const identify: ApiParts['identify'] = async (request) => toPrincipal(await authenticate(request))
+  const identify: ApiParts['identify'] = async (request) => {
+    const principal = toPrincipal(await authenticate(request))
+    const address = options.auditAddresses ? request.remoteAddress : undefined
+    if (principal === null) engine.audit.record({ action: 'sign_in_failed', address })
+    return principal
+  }
   const parts: ApiParts = { engine, logger, options, router, streams, identify }
   const dispatchRequest = createDispatcher(parts, metrics)
 

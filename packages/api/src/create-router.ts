@@ -6,6 +6,7 @@
 import type { TRPCBuiltRouter } from '@trpc/server'
 import { createProcedures } from './procedures.ts'
 import type { RouterOptions } from './procedures.ts'
+import { createAuditRouter } from './routers/audit.ts'
 import { createMessagesRouter } from './routers/messages.ts'
 import { createRunsRouter } from './routers/runs.ts'
 import { createSessionsRouter } from './routers/sessions.ts'
@@ -40,5 +41,6 @@ function createRoutes(options: object) {
     sessions: createSessionsRouter(procedures),
     messages: createMessagesRouter(procedures),
     runs: createRunsRouter(procedures),
+    audit: createAuditRouter(procedures),
   })
 }

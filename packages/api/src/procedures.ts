@@ -6,6 +6,7 @@ import { ownerOf, VerbatimError } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
 import type { AuthedContext, CallContext, PrincipalInput } from './context.ts'
+import { operatedTenantOf } from './operator.ts'
 import { toErrorShape } from './to-error-shape.ts'
 import { reportedErrorOf, toTrpcError } from './to-wire-error.ts'
 import { t } from './trpc.ts'
@@ -33,12 +34,16 @@ export function createProcedures({ engine, principalOf, logger }: RouterOptions<
   const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next, getRawInput }) {
     const principal = toPrincipal(await principalOf(ctx))
     if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
-    const authed: AuthedContext = { ...callContext, owner: ownerOf(principal) }
+    const authed: AuthedContext = { ...callContext, owner: ownerOf(principal), principal }
     checkInput(await getRawInput()) // after the principal: input without one costs no walk
     return await next({ ctx: authed })
   })
 
-  return { publicProcedure, authedProcedure }
+  const operatorProcedure = authedProcedure.use(async function requireOperator({ ctx, next }) {
+    return await next({ ctx: { operatedTenant: operatedTenantOf(engine, ctx.principal) } })
+  })
+
+  return { publicProcedure, authedProcedure, operatorProcedure }
 }
 
 /** Deeper than any valid input, and shallow enough for every later parser. */

@@ -1,7 +1,7 @@
 import { childController, closedError, followRunHandle, startRunHandle, toRunId, VerbatimError } from '@verbatim/core'
 import type { FollowRunOptions, HandleOptions, RunHandle, RunSource, RunStart, SendOptions } from '@verbatim/core'
 import { createCalls } from './resources.ts'
-import type { Calls, Messages, RunCalls, Sessions } from './resources.ts'
+import type { Audit, Calls, Messages, RunCalls, Sessions } from './resources.ts'
 import { createConnection } from './transport/connection.ts'
 import type { Connection, RetryOptions, TokenSource } from './transport/connection.ts'
 import { followRun } from './transport/follow-run.ts'
@@ -81,6 +81,7 @@ export interface VerbatimClient extends AsyncDisposable {
   readonly runs: Runs
   readonly sessions: Sessions
   readonly messages: Messages
+  readonly audit: Audit
   /** The raw typed tRPC client, for what the rest does not offer. */
   readonly trpc: VerbatimTrpcClient
   /** Gives up all calls and stops all follows; runs go on. */
@@ -114,7 +115,7 @@ export function createClient(options: ClientOptions): VerbatimClient {
     controller.abort(closedError('The client'))
   }
   const trpc = createTrpcClient(connection, controller.signal)
-  const { sessions, messages, runs } = createCalls(trpc, connection, controller.signal)
+  const { sessions, messages, runs, audit } = createCalls(trpc, connection, controller.signal)
   const source = createSource({ runs, messages, connection, closed: controller.signal, maxBufferedChars })
   const { retry } = connection
   return {
@@ -139,6 +140,7 @@ export function createClient(options: ClientOptions): VerbatimClient {
     },
     sessions,
     messages,
+    audit,
     trpc,
     close,
     async [Symbol.asyncDispose]() {

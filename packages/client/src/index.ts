@@ -18,6 +18,7 @@ export type {
   SendOptions,
 } from '@verbatim/core'
 export {
+  type Audit,
   type CallOptions,
   type ListMessagesOptions,
   type ListOptions,

@@ -1,6 +1,6 @@
 /** The plain calls, hand-typed from the contract so that their declarations name nothing else, and with one class of error. */
 import { childController } from '@verbatim/core'
-import type { CancelRunResult, DeleteSessionResult, Message, Page, Run, Session } from '@verbatim/core'
+import type { AuditEntry, CancelRunResult, DeleteSessionResult, Message, Page, Run, Session } from '@verbatim/core'
 import type { Connection } from './transport/connection.ts'
 import { retryCall } from './transport/reconnect.ts'
 import { toVerbatimError } from './transport/to-error.ts'
@@ -73,8 +73,15 @@ export interface RunCalls {
   cancel(runId: string, options?: CallOptions): Promise<CancelRunResult>
 }
 
+/** The audit of access, for operators: principals with the scope `verbatim:operator`. Every call throws `VerbatimError`. */
+export interface Audit {
+  /** The rows of the operator's tenant (with `verbatim:operator:all` of all), newest first. @throws VerbatimError `FORBIDDEN`, `INVALID_CURSOR` */
+  list(options?: ListOptions): Promise<Page<AuditEntry>>
+}
+
 /** The plain calls of one client. */
 export interface Calls {
+  readonly audit: Audit
   readonly sessions: Sessions
   readonly messages: Messages
   readonly runs: RunCalls
@@ -85,6 +92,9 @@ export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, cl
   const { retry } = connection
   const call = createCaller(closed)
   return {
+    audit: {
+      list: async (options) => await call(options, async (init) => await trpc.audit.list.query(pageOf(options), init)),
+    },
     sessions: createSessions(trpc, connection, call),
     messages: createMessages(trpc, call),
     runs: {

@@ -49,6 +49,7 @@ export {
 } from './contract/event.ts'
 export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
+export { AuditAction, AuditEntry } from './contract/audit.ts'
 export { PageInput, pageOf, type Page } from './contract/page.ts'
 export { emptyAnswer, EventGapError, reduceEvents, statusOfTerminal, type Answer } from './contract/reduce-events.ts'
 export {

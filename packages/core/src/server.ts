@@ -11,8 +11,17 @@ export {
   type SessionManagerInput,
 } from './session-manager-factory.ts'
 export type { EngineOptionsInput } from './ports/engine-options.ts'
-export type { EngineStats, MessageActions, RunActions, Engine, SessionActions } from './engine/engine.ts'
+export type { AuditActions, EngineStats, MessageActions, RunActions, Engine, SessionActions } from './engine/engine.ts'
 export type { Agent, AgentRequest, ContinuationBudget, CrashPolicy, RunTimeouts, TokenPrices } from './ports/agent.ts'
+export type {
+  AuditListener,
+  AuditRecorder,
+  AuditRepository,
+  AuditRequest,
+  ForeignId,
+  MissingId,
+  RefusedAccess,
+} from './ports/audit.ts'
 export type { Clock } from './ports/clock.ts'
 export type { DeletionRepository, Tombstone, SessionKey } from './ports/deletion-repository.ts'
 export type { AppendOutcome, EventLog, LogEntry, RunKey } from './ports/event-log.ts'

@@ -6,6 +6,7 @@ import { ownerOf, Principal } from './contract/principal.ts'
 import { createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb/driver/connect.ts'
 import { createMongoStorage } from './mongodb/storage.ts'
 import type { Agent } from './ports/agent.ts'
+import type { AuditListener } from './ports/audit.ts'
 import type { Logger } from './ports/logger.ts'
 import { createEngine } from './engine/create-engine.ts'
 import type { Engine } from './engine/engine.ts'
@@ -23,6 +24,8 @@ export interface SessionManagerFactoryOptions {
   /** The agents that can answer; the first is the default. */
   readonly agents: readonly Agent[]
   readonly logger?: Logger
+  /** Receives each row of the audit after it was stored, see `EnginePorts`. */
+  readonly onAudit?: AuditListener
   readonly options?: EngineOptionsInput
 }
 
@@ -65,7 +68,8 @@ export class SessionManagerFactory implements AsyncDisposable {
       if (options.uri !== undefined) {
         options.logger?.info(tunedSettingsOf(options.uri), 'MongoDB driver settings that the URI leaves to Verbatim')
       }
-      const ports = { ...storage, agents: options.agents, logger: options.logger }
+      const { agents, logger, onAudit } = options
+      const ports = { ...storage, agents, logger, onAudit }
       return new SessionManagerFactory(createEngine(ports, options.options), close)
     } catch (error) {
       await close()

@@ -3,6 +3,7 @@ import { VerbatimError } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { performance } from 'node:perf_hooks'
 import { Counter, Gauge, Registry } from 'prom-client'
+import { missingScope } from '../operator.ts'
 import type { StreamCounters } from '../sse/stream-registry.ts'
 import type { StreamEnd, StreamKind } from '../sse/stream-writer.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
@@ -89,9 +90,7 @@ export async function serveMetrics(parts: ApiParts, exchange: Exchange, metrics:
   if (options.metrics === 'scoped') {
     const principal = await identify(exchange.request)
     if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
-    if (!principal.scopes.includes(metricsScope)) {
-      throw new VerbatimError('FORBIDDEN', `The principal lacks the scope ${metricsScope}`)
-    }
+    if (!principal.scopes.includes(metricsScope)) throw missingScope(parts.engine, principal, metricsScope)
   }
   exchange.respond({ status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.text() })
 }

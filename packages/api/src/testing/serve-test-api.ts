@@ -13,7 +13,10 @@ interface LoggedLine extends LogFields {
   readonly message: string
 }
 
-/** The real engine on a real MongoDB and a real socket. Bearer tokens are user ids; `ops` may read metrics. */
+/**
+ * The real engine on a real MongoDB and a real socket. Bearer tokens are user ids, or `tenant/user`; `ops` may read metrics, `operator`
+ * sees to the users of its tenant, and `root` to all.
+ */
 export interface TestApi extends Site {
   readonly engine: Engine
   readonly database: TestEngine['database']
@@ -35,7 +38,7 @@ export async function openTestApi({
 } = {}): Promise<TestApi> {
   const agent = promptedAgent()
   const { logged, logger } = recordingLogger()
-  const options = { startWaitMs: 300, pollMs: 100, ...engineOptions }
+  const options = { startWaitMs: 300, pollMs: 100, auditStoreMs: 100, ...engineOptions }
   const testEngine = await openTestEngine({ uri: inject('mongoUri'), agents: [agent], logger, options })
   const parts = new Map(Object.entries(replaceParts(testEngine.engine)))
   const engine = new Proxy(testEngine.engine, {
@@ -64,9 +67,16 @@ export async function openTestApi({
   }
 }
 
+const scopesOf: Readonly<Record<string, string[]>> = {
+  ops: ['verbatim:metrics'],
+  operator: ['verbatim:operator'],
+  root: ['verbatim:operator:all'],
+}
+
 export const authenticateByName: ApiInput['authenticate'] = ({ headers }) => {
-  const userId = /^Bearer (\S+)$/.exec(headers.get('authorization') ?? '')?.[1]
-  return userId === undefined ? null : { userId, scopes: userId === 'ops' ? ['verbatim:metrics'] : [] }
+  const [, tenantId, userId] = /^Bearer (?:(\S+)\/)?(\S+)$/.exec(headers.get('authorization') ?? '') ?? []
+  if (userId === undefined) return null
+  return { userId, scopes: scopesOf[userId] ?? [], ...(tenantId === undefined ? {} : { tenantId }) }
 }
 
 function recordingLogger() {

@@ -1,6 +1,8 @@
 /** Where the engine is wired: ports in, {@link Engine} out. `runs/` holds the steps of a run, run-executor.ts drives them. */
 import { reasonOf, VerbatimError } from '../contract/errors.ts'
+import { openAudit } from '../audit/open-audit.ts'
 import type { Agent } from '../ports/agent.ts'
+import type { AuditRecorder } from '../ports/audit.ts'
 import { parseEngineOptions } from '../ports/engine-options.ts'
 import type { EngineOptions, EngineOptionsInput } from '../ports/engine-options.ts'
 import type { EnginePorts, ResolvedPorts } from '../ports/engine-ports.ts'
@@ -30,20 +32,27 @@ import { systemClock } from './system-clock.ts'
 export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {}): Engine {
   const { logger = silentLogger, clock = systemClock } = ports
   const resolved = { ...ports, logger, clock }
-  const { executor, stop, remoteWatch } = createExecutor(resolved, parseEngineOptions(options))
+  const parsed = parseEngineOptions(options)
+  const audit = openAudit(resolved, parsed)
+  const { executor, stop, remoteWatch } = createExecutor(resolved, { options: parsed, audit })
   const { context } = executor
   const gauges = { followers: 0 }
-  const loops = startLoops(context)
+  const loops = [...startLoops(context), audit.store(context.stopping)]
   const close = async () => {
     await executor.release()
     stop()
     context.writer.close()
     await Promise.all([...loops, remoteWatch?.closed()])
+    await audit.close()
   }
   return {
     sessions: createSessionActions(context),
-    messages: createMessageActions(resolved.sessionRepository),
+    messages: createMessageActions(context),
     runs: createRunActions(executor, gauges),
+    audit: {
+      record: (access) => audit.record(access),
+      list: (request) => resolved.auditRepository.list(request),
+    },
     agentIds: [...context.agents.keys()],
     draining: context.draining,
     stats: () => ({
@@ -67,7 +76,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
   }
 }
 
-function createExecutor(ports: ResolvedPorts, options: EngineOptions) {
+function createExecutor(ports: ResolvedPorts, { options, audit }: { options: EngineOptions; audit: AuditRecorder }) {
   const { eventLog, runRepository, logWatcher } = ports
   const stopping = new AbortController()
   const tails = new RunTails({ eventLog, ...options, onRemoteWait: () => remoteWatch?.start() })
@@ -76,6 +85,7 @@ function createExecutor(ports: ResolvedPorts, options: EngineOptions) {
   const executor = new RunExecutor({
     ports,
     options,
+    audit,
     agents: agentsById(ports.agents),
     processId: crypto.randomUUID(),
     tails,

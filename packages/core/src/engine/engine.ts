@@ -1,4 +1,5 @@
 /** What the engine offers to its callers: the API, or a program that embeds it. Wired in create-engine.ts. */
+import type { AuditEntry } from '../contract/audit.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { EventBatch } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
@@ -8,6 +9,7 @@ import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult, RetryRunInput, Run, StartRunInput, TerminalStatus } from '../contract/run.ts'
 import type { FollowOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
+import type { AuditRequest, RefusedAccess } from '../ports/audit.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 
 /**
@@ -92,6 +94,14 @@ export interface RunActions {
   retry(owner: Owner, input: RetryRunInput): Promise<Run>
 }
 
+/** The audit of access: refused calls, foreign ids asked for, exports, erasures and deletions, without content. */
+export interface AuditActions {
+  /** Takes a refused call down. Never waits and never throws; refused calls of one kind and caller are one row a minute. */
+  record(access: RefusedAccess): void
+  /** The rows of one tenant, or of all, newest first. @throws VerbatimError `INVALID_CURSOR`, `UNAVAILABLE` */
+  list(request: AuditRequest): Promise<Page<AuditEntry>>
+}
+
 /** Counters and gauges for an operator. */
 export interface EngineStats {
   readonly runsStarted: number
@@ -109,6 +119,7 @@ export interface Engine extends AsyncDisposable {
   readonly sessions: SessionActions
   readonly messages: MessageActions
   readonly runs: RunActions
+  readonly audit: AuditActions
   /** Ids of the agents that can answer, the default first. */
   readonly agentIds: readonly AgentId[]
   stats(): EngineStats

@@ -1,4 +1,8 @@
 /** Runs as callers use them: what is missing is a typed error, what starts belongs to the executor. */
+import { auditMissing, noteMissing } from '../audit/audit-missing.ts'
+import type { RunId } from '../contract/identifiers.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { Run } from '../contract/run.ts'
 import { seqOf } from '../contract/run-handle.ts'
 import { requireFound } from '../contract/errors.ts'
 import { cancelRun } from '../runs/lifecycle/cancel-run.ts'
@@ -11,7 +15,10 @@ import type { RunExecutor } from './run-executor.ts'
 /** @param gauges counts the follows that are open */
 export function createRunActions(executor: RunExecutor, gauges: { followers: number }): RunActions {
   const { context } = executor
-  const { sessionRepository, runRepository, eventLog } = context.ports
+  const { audit, ports } = context
+  const { sessionRepository, runRepository, eventLog } = ports
+  const ofOwn = <TResult>(owner: Owner, id: RunId, call: Promise<TResult>) =>
+    auditMissing(audit, { owner, kind: 'run', id }, call)
   return {
     start: (owner, input) => executor.start(() => startRun(context, owner, input)),
     async *follow(owner, runId, { after, signal } = {}) {
@@ -20,20 +27,33 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
         const { stopping } = context
         const either = signal === undefined ? stopping : AbortSignal.any([signal, stopping])
         yield* followRun(context, eventLog.keyOf(owner, runId), { after: seqOf(after, runId), signal: either })
+      } catch (error) {
+        noteMissing(audit, { owner, kind: 'run', id: runId }, error)
+        throw error
       } finally {
         gauges.followers--
       }
     },
-    get: async (owner, runId) => requireFound(await runRepository.getRun(owner, runId), 'RUN_NOT_FOUND'),
+    get: (owner, runId) => ofOwn(owner, runId, requireRun(runRepository.getRun(owner, runId))),
     async list(owner, sessionId, page) {
       const [session, runs] = await Promise.all([
         sessionRepository.getSession(owner, sessionId),
         runRepository.listRuns(owner, sessionId, page),
       ])
+      if (session === undefined) audit.recordMissing({ owner, kind: 'session', id: sessionId })
       requireFound(session, 'SESSION_NOT_FOUND')
       return runs
     },
-    cancel: (owner, runId) => cancelRun(context, owner, runId),
-    retry: (owner, input) => executor.start(() => retryRun(context, owner, input)),
+    cancel: (owner, runId) => ofOwn(owner, runId, cancelRun(context, owner, runId)),
+    retry: (owner, input) =>
+      ofOwn(
+        owner,
+        input.runId,
+        executor.start(() => retryRun(context, owner, input)),
+      ),
   }
+}
+
+async function requireRun(found: Promise<Run | undefined>): Promise<Run> {
+  return requireFound(await found, 'RUN_NOT_FOUND')
 }

@@ -1,15 +1,18 @@
 import type { MongoClient } from 'mongodb'
+import type { AuditRepository } from '../ports/audit.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { DeletionRepository } from '../ports/deletion-repository.ts'
 import type { EventLog, LogWatcher } from '../ports/event-log.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
+import { createAuditRepository } from './audit-repository.ts'
 import { collectionsOf } from './schema/collections.ts'
 import { databaseSettings } from './driver/connect.ts'
 import { createDeletionRepository } from './deletion-repository.ts'
 import { createEventLog } from './log/event-log.ts'
 import { createLogWatcher } from './log/log-watcher.ts'
 import { migrate } from './schema/migrate.ts'
+import type { MongoContext } from './schema/mongo-context.ts'
 import { requireSchema } from './schema/require-schema.ts'
 import { retryRequest } from './driver/retry.ts'
 import { createRunRepository } from './run-repository.ts'
@@ -20,6 +23,7 @@ export interface MongoStorage {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
   readonly deletionRepository: DeletionRepository
+  readonly auditRepository: AuditRepository
   readonly eventLog: EventLog
   readonly logWatcher: LogWatcher
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
@@ -46,11 +50,12 @@ export function createMongoStorage({
   clock,
 }: MongoStorageInput): MongoStorage {
   const db = client.db(databaseName, databaseSettings)
-  const storage = { client, clock, collections: collectionsOf(db) }
+  const storage: MongoContext = { client, clock, collections: collectionsOf(db), audit: new Set() }
   return {
     sessionRepository: createSessionRepository(storage),
     runRepository: createRunRepository(storage),
     deletionRepository: createDeletionRepository(storage),
+    auditRepository: createAuditRepository(storage),
     eventLog: createEventLog(storage.collections),
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
     migrate: () => migrate(db),

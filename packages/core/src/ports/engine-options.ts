@@ -43,6 +43,8 @@ export const EngineOptions = z
     archiveDelayMs: ms.default(60_000),
     /** How long archived events are kept; after that only the message is. @default 30 days */
     eventRetentionMs: ms.default(30 * 24 * 60 * 60 * 1_000),
+    /** Between two writes of the audit's counted rows: what a process that is killed may lose. @default 5_000 */
+    auditStoreMs: ms.default(5_000),
     /** Between two polls for deletions to finish and expired events to remove. @default 60_000, no caller waits for them */
     sweepMs: ms.default(60_000),
   })

@@ -1,4 +1,5 @@
 import type { Agent } from './agent.ts'
+import type { AuditListener, AuditRepository } from './audit.ts'
 import type { Clock } from './clock.ts'
 import type { DeletionRepository } from './deletion-repository.ts'
 import type { EventLog, LogWatcher } from './event-log.ts'
@@ -14,6 +15,7 @@ export interface EnginePorts {
   readonly deletionRepository: DeletionRepository
   /** The keys of sealed content; without it content is stored in clear. */
   readonly contentKeys?: ContentKeys | undefined
+  readonly auditRepository: AuditRepository
   readonly eventLog: EventLog
   /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher
@@ -21,6 +23,11 @@ export interface EnginePorts {
   readonly agents: readonly Agent[]
   /** Resolves when the database answers and is as the engine needs it. */
   readonly checkReady: (signal?: AbortSignal) => Promise<void>
+  /**
+   * Receives each row of the audit after it was stored, to send it elsewhere; a counted row when its minute is over. It must not throw.
+   * A process that dies in between does not send what it stored: `audit.list` has every row.
+   */
+  readonly onAudit?: AuditListener | undefined
   readonly logger?: Logger | undefined
   readonly clock?: Clock | undefined
 }

@@ -1,5 +1,6 @@
 /** What every step of a run works with: made once by create-engine.ts, and the first argument of each step. */
 import type { Agent } from '../ports/agent.ts'
+import type { AuditRecorder } from '../ports/audit.ts'
 import type { EngineOptions } from '../ports/engine-options.ts'
 import type { ResolvedPorts } from '../ports/engine-ports.ts'
 import type { LeaseHolder, PromotedRun } from '../ports/run-repository.ts'
@@ -12,6 +13,7 @@ import type { RunTails } from './log/run-tail.ts'
 export interface EngineContext {
   readonly ports: ResolvedPorts
   readonly options: EngineOptions
+  readonly audit: AuditRecorder
   readonly agents: ReadonlyMap<string, Agent>
   /** Names this process in leases. */
   readonly processId: string

@@ -1,47 +1,75 @@
 /** Sessions and messages as callers use them: what is missing is a typed error, what is new gets its id here. */
+import { auditMissing } from '../audit/audit-missing.ts'
 import { requireFound } from '../contract/errors.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import { requirePromptSize } from '../contract/prompt.ts'
-import type { SessionRepository } from '../ports/session-repository.ts'
+import type { MessageId, SessionId } from '../contract/identifiers.ts'
+import type { Owner } from '../contract/principal.ts'
+import type { Session } from '../contract/session.ts'
+import type { MessagesRequest, SessionRepository } from '../ports/session-repository.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
 import { deleteSession } from './delete-session.ts'
 import type { MessageActions, SessionActions } from '../engine/engine.ts'
 
 export function createSessionActions(context: EngineContext): SessionActions {
-  const repository = context.ports.sessionRepository
+  const { sessionRepository: repository } = context.ports
+  const ofOwn = watchSessionIds(context)
   return {
     create: (owner, { sessionId = crypto.randomUUID(), title = null }) =>
       repository.createSession(owner, { sessionId, title }),
-    get: async (owner, sessionId) => requireFound(await repository.getSession(owner, sessionId), 'SESSION_NOT_FOUND'),
+    get: (owner, sessionId) => ofOwn(owner, sessionId, requireSession(repository.getSession(owner, sessionId))),
     list: (owner, page) => repository.listSessions(owner, page),
-    update: async (owner, { sessionId, title }) =>
-      requireFound(await repository.renameSession(owner, sessionId, title), 'SESSION_NOT_FOUND'),
-    delete: (owner, input) => deleteSession(context, owner, input),
+    update: (owner, { sessionId, title }) =>
+      ofOwn(owner, sessionId, requireSession(repository.renameSession(owner, sessionId, title))),
+    delete: (owner, input) => ofOwn(owner, input.sessionId, deleteSession(context, owner, input)),
   }
 }
 
-export function createMessageActions(repository: SessionRepository): MessageActions {
+/** What `call` about a session answers; the audit takes an id down that is not the caller's. */
+function watchSessionIds({ audit }: EngineContext) {
+  return <TResult>(owner: Owner, id: SessionId, call: Promise<TResult>) =>
+    auditMissing(audit, { owner, kind: 'session', id }, call)
+}
+
+async function requireSession(found: Promise<Session | undefined>): Promise<Session> {
+  return requireFound(await found, 'SESSION_NOT_FOUND')
+}
+
+export function createMessageActions(context: EngineContext): MessageActions {
+  const { sessionRepository: repository } = context.ports
+  const ofOwn = watchSessionIds(context)
   return {
-    async list(owner, sessionId, page) {
-      // A deleted session shows nothing after its tombstone, though its messages may still be stored.
-      const [session, messages] = await Promise.all([
-        repository.getSession(owner, sessionId),
-        repository.listMessages(owner, sessionId, page),
-      ])
-      requireFound(session, 'SESSION_NOT_FOUND')
-      return messages
-    },
-    async get(owner, sessionId, messageId) {
-      const [, message] = await Promise.all([
-        repository.getSession(owner, sessionId),
-        repository.getMessage(owner, sessionId, messageId),
-      ])
-      return requireFound(message, 'MESSAGE_NOT_FOUND')
-    },
+    list: (owner, sessionId, page) => ofOwn(owner, sessionId, listMessages(repository, { owner, sessionId }, page)),
+    get: (owner, sessionId, messageId) =>
+      ofOwn(owner, sessionId, getMessage(repository, { owner, sessionId }, messageId)),
     async append(owner, { content, messageId = crypto.randomUUID(), ...message }) {
       const blocks: readonly ContentBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content
       requirePromptSize(Buffer.byteLength(JSON.stringify(blocks)), 'content')
       return await repository.appendMessage(owner, { ...message, messageId, content: blocks })
     },
   }
+}
+
+interface OwnSession {
+  readonly owner: Owner
+  readonly sessionId: SessionId
+}
+
+// A deleted session shows nothing after its tombstone, though its messages may still be stored: both read the session too.
+
+async function listMessages(repository: SessionRepository, { owner, sessionId }: OwnSession, page: MessagesRequest) {
+  const [session, messages] = await Promise.all([
+    repository.getSession(owner, sessionId),
+    repository.listMessages(owner, sessionId, page),
+  ])
+  requireFound(session, 'SESSION_NOT_FOUND')
+  return messages
+}
+
+async function getMessage(repository: SessionRepository, { owner, sessionId }: OwnSession, messageId: MessageId) {
+  const [, message] = await Promise.all([
+    repository.getSession(owner, sessionId),
+    repository.getMessage(owner, sessionId, messageId),
+  ])
+  return requireFound(message, 'MESSAGE_NOT_FOUND')
 }

@@ -11,10 +11,12 @@ export function toTimeCursor(time: Date, key: string): string {
   return `${time.getTime().toString(36)}.${key}`
 }
 
-/** @throws VerbatimError `INVALID_CURSOR` */
-export function fromTimeCursor(text: string): TimeCursor {
-  const [, time, key] = /^([0-9a-z]{1,10})\.([A-Za-z0-9_-]{32})$/.exec(text) ?? []
-  if (time === undefined || key === undefined) throw invalidCursor()
+const storageKey = /^[A-Za-z0-9_-]{32}$/
+
+/** @throws VerbatimError `INVALID_CURSOR`, also when its key is no `form` */
+export function fromTimeCursor(text: string, form = storageKey): TimeCursor {
+  const [, time, key] = /^([0-9a-z]{1,10})\.(.{1,100})$/.exec(text) ?? []
+  if (time === undefined || key === undefined || !form.test(key)) throw invalidCursor()
   return { time: new Date(Number.parseInt(time, 36)), key }
 }
 

@@ -6,7 +6,8 @@
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import { entriesOf } from '../log/archive-events.ts'
-import type { Collections, DeletedCounts, Purge } from '../schema/collections.ts'
+import { announce } from '../schema/audit-rows.ts'
+import type { AuditDocument, Collections, DeletedCounts, Purge } from '../schema/collections.ts'
 import { isDuplicateKey } from '../driver/map-error.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 
@@ -113,20 +114,25 @@ async function removeMessages({ messages }: Collections, key: SessionKey, { sign
 }
 
 /** Its key is the session's, so that two processes that finish the same purge store one. */
-async function storeReceipt({ collections, clock }: MongoContext, key: SessionKey, purge: CountedPurge): Promise<void> {
+async function storeReceipt(storage: MongoContext, key: SessionKey, purge: CountedPurge): Promise<void> {
+  const { collections, clock, audit } = storage
   const { tenantId, actor, counts } = purge
-  const _id = `session_deleted:${key}`
-  const receipt = {
-    _id,
+  const receipt: AuditDocument = {
+    _id: `session_deleted:${key}`,
     tenantId,
     actor,
+    subject: actor,
     action: 'session_deleted',
     target: key,
-    counts,
+    counts: { ...counts },
     at: clock.now(),
     v: 1,
-  } as const
-  await collections.audit.insertOne(receipt).catch((error: unknown) => {
+  }
+  try {
+    await collections.audit.insertOne(receipt)
+  } catch (error) {
     if (!isDuplicateKey(error)) throw error
-  })
+    return
+  }
+  announce(audit, [receipt])
 }

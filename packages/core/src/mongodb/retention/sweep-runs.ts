@@ -1,6 +1,7 @@
 import type { RunKey } from '../../ports/event-log.ts'
 import { entriesOf } from '../log/archive-events.ts'
-import type { RunDocument } from '../schema/collections.ts'
+import { announce } from '../schema/audit-rows.ts'
+import type { AuditDocument, RunDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { inTransaction } from '../driver/transaction.ts'
 
@@ -42,25 +43,28 @@ function keysOf(runs: readonly DueRun[]): RunKey[] {
 }
 
 /** One transaction, so that a run is in one receipt, however many processes sweep at once and wherever they stop. */
-async function storeExpiry({ client, collections, clock }: MongoContext, tenantId: string, keys: readonly RunKey[]) {
+async function storeExpiry(storage: MongoContext, tenantId: string, keys: readonly RunKey[]): Promise<void> {
+  const { client, collections, clock } = storage
   const { runs, audit } = collections
   const open = { _id: { $in: [...keys] }, status: { $ne: 'deleted' as const }, sweepAt: { $exists: true } }
-  await inTransaction(client, async (session) => {
+  const receipt = await inTransaction(client, async (session): Promise<AuditDocument | undefined> => {
     const swept = await runs.find(open, { session, projection: { lastSeq: 1 } }).toArray()
-    if (swept.length === 0) return
+    if (swept.length === 0) return undefined
     const _id = { $in: swept.map((run) => run._id) }
     await runs.updateMany({ _id }, { $unset: { sweepAt: true } }, { session })
     const events = swept.reduce((sum, run) => sum + (run.lastSeq ?? 0), 0)
-    const counts = { runs: swept.length, events }
-    const receipt = {
+    const expired: AuditDocument = {
+      _id: crypto.randomUUID(),
       tenantId,
       actor: null,
       action: 'events_expired',
       target: null,
-      counts,
+      counts: { runs: swept.length, events },
       at: clock.now(),
       v: 1,
-    } as const
-    await audit.insertOne({ _id: crypto.randomUUID(), ...receipt }, { session })
+    }
+    await audit.insertOne(expired, { session })
+    return expired
   })
+  if (receipt !== undefined) announce(storage.audit, [receipt])
 }

@@ -1,5 +1,6 @@
 /** The shapes of what is stored (an overview is in docs/architecture.md) and the indexes that `migrate` makes. */
 import type { Collection, CreateCollectionOptions, Db, IndexDescription } from 'mongodb'
+import type { AuditAction } from '../../contract/audit.ts'
 import type { WireError } from '../../contract/errors.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
 import type { MessageRole, MessageStatus } from '../../contract/message.ts'
@@ -125,23 +126,26 @@ export interface ArchiveDocument {
   expiresAt: Date
 }
 
-/** A receipt; never changed, and without a word of what was removed. */
-interface AuditDocument {
+/** A row of the audit, without a word of what it is about. A counted row grows for a minute; after that nothing changes but names, see an erasure. */
+export interface AuditDocument {
   _id: string
-  tenantId: string
-  /** Who asked for it; null for what the server does by itself. */
+  /** Whose operators may read it; null for operators of all tenants only. */
+  tenantId: string | null
+  /** Who did it; null for what the server does by itself, and for unknown callers. */
   actor: string | null
-  action: 'session_deleted' | 'events_expired'
-  /** Key of the session, made from its owner and id; null where there are many. */
-  target: SessionKey | null
-  counts: DeletedCounts | ExpiredCounts
+  /** Of an actor of another tenant than `tenantId`. */
+  actorTenantId?: string
+  /** The user whose data it concerns; of a deletion it is the actor. */
+  subject?: string
+  action: AuditAction
+  /** The session's key, made from its owner and id, or an id that was asked for; null where there are many. */
+  target: string | null
+  address?: string
+  /** Once when left out. */
+  count?: number
+  counts: Readonly<Record<string, number>> | null
   at: Date
   v: 1
-}
-
-interface ExpiredCounts {
-  runs: number
-  events: number
 }
 
 export interface Collections {
@@ -176,6 +180,8 @@ export const collectionPlans: readonly CollectionPlan[] = [
     options: {},
     indexes: [
       { name: 'owner_newest', key: { tenantId: 1, ownerId: 1, updatedAt: -1, _id: -1 } },
+      // Finds an id that another owner has, for the audit; a tombstone has none.
+      { name: 'by_id', key: { id: 1 }, partialFilterExpression: { id: { $exists: true } } },
       { name: 'to_purge', key: { deletedAt: 1 }, partialFilterExpression: { purge: { $exists: true } } },
     ],
   },
@@ -189,6 +195,7 @@ export const collectionPlans: readonly CollectionPlan[] = [
     options: {},
     indexes: [
       { name: 'session_newest', key: { s: 1, createdAt: -1, _id: -1 } },
+      { name: 'by_id', key: { id: 1 }, partialFilterExpression: { id: { $exists: true } } },
       {
         name: 'running_by_lease',
         key: { 'lease.renewedAt': 1 },
@@ -212,7 +219,12 @@ export const collectionPlans: readonly CollectionPlan[] = [
   {
     name: 'audit',
     options: {},
-    indexes: [],
+    indexes: [
+      { name: 'newest', key: { at: -1, _id: -1 } },
+      { name: 'tenant_newest', key: { tenantId: 1, at: -1, _id: -1 } },
+      { name: 'of_actor', key: { actor: 1 }, partialFilterExpression: { actor: { $type: 'string' } } },
+      { name: 'of_subject', key: { subject: 1 }, partialFilterExpression: { subject: { $type: 'string' } } },
+    ],
   },
   {
     // Clustered: a run's events lie together on disk, and no second index is written on the hot path.

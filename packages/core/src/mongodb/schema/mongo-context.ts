@@ -1,5 +1,6 @@
 import type { MongoClient } from 'mongodb'
 import type { Clock } from '../../ports/clock.ts'
+import type { AuditListeners } from './audit-rows.ts'
 import type { Collections } from './collections.ts'
 
 /** What the repositories work with. */
@@ -7,4 +8,5 @@ export interface MongoContext {
   readonly client: MongoClient
   readonly collections: Collections
   readonly clock: Clock
+  readonly audit: AuditListeners
 }
