@@ -160,6 +160,6 @@ describe('reading the audit', () => {
     await using reader = openEngine(database, { agents })
     const byAction = (one: AuditEntry, other: AuditEntry) => one.action.localeCompare(other.action)
     expect(heard.toSorted(byAction)).toEqual((await allRows(reader)).toSorted(byAction))
-    expect(heard.map((row) => row.count).toSorted()).toEqual([1, 3])
+    expect(heard.reduce((sum, row) => sum + row.count, 0)).toBe(4)
   })
 })
