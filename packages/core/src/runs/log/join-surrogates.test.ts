@@ -32,3 +32,46 @@ it.each(kinds)('half a character that stays alone in %s is replaced', async (_na
   const seen = await joined(of, ['a\ud83d', 'b', '\ude00c', 'd\ud83d'])
   expect(seen).toEqual(['a', '\ufffdb', '\ufffdc', 'd', '\ufffd'].map(of))
 })
+
+async function textsByBlock(events: readonly AgentEvent[]): Promise<string[]> {
+  const texts: string[] = []
+  for await (const event of joinSurrogates(from(events))) {
+    if (event.type !== 'content_block_delta' || event.delta.type !== 'text_delta') continue
+    texts[event.index] = (texts[event.index] ?? '') + event.delta.text
+  }
+  return texts
+}
+
+async function* from(events: readonly AgentEvent[]): AsyncGenerator<AgentEvent> {
+  yield* events
+}
+
+function textDelta(index: number, text: string): AgentEvent {
+  return { type: 'content_block_delta', index, delta: { type: 'text_delta', text } }
+}
+
+it('blocks that alternate keep each their own characters, however these are cut', async () => {
+  const whole = ['a\u{1F600}b\u{1F680}', '\u{1F680}\u{1F600}cd', 'e\u{20000}f\u{1F600}']
+  const length = Math.max(...whole.map((text) => text.length))
+  const events = Array.from({ length }, (_, at) => whole.map((text, index) => textDelta(index, text[at] ?? ''))).flat()
+  expect(await textsByBlock(events)).toEqual(whole)
+})
+
+it('the end of one block leaves the half character of another block held', async () => {
+  const events: AgentEvent[] = [
+    textDelta(0, 'a\ud83d'),
+    textDelta(1, 'b\ud83d'),
+    { type: 'content_block_stop', index: 1 },
+    textDelta(0, '\ude00'),
+  ]
+  expect(await textsByBlock(events)).toEqual(['a\u{1F600}', 'b\ufffd'])
+})
+
+it('a thousand blocks that each leave half a character hold no more than a few of them', async () => {
+  const halves = Array.from({ length: 1_000 }, (_, index) => textDelta(index, 'a\ud83d'))
+  const late = Array.from({ length: 1_000 }, (_, index) => textDelta(index, '\ude00'))
+  const texts = await textsByBlock([...halves, ...late])
+  const joinedTexts = texts.filter((text) => text === 'a\u{1F600}')
+  expect(joinedTexts).toHaveLength(64)
+  expect(texts.filter((text) => text === 'a\ufffd\ufffd')).toHaveLength(936)
+})

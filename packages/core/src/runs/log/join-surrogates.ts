@@ -3,41 +3,65 @@ import type { AgentPing } from '../../ports/agent.ts'
 
 type DeltaEvent = Extract<AgentEvent, { type: 'content_block_delta' }>
 
+/** Providers open a few blocks at once. What is open beyond this gives up its half character. */
+const maxOpenBlocks = 64
+
+interface Held {
+  readonly event: DeltaEvent
+  readonly half: string
+}
+
 /**
  * A character outside the basic plane may be cut between two deltas of a block. Half of one does not survive storage, so it is
- * held back until its other half comes; a half that stays alone becomes U+FFFD, here and in every other event.
+ * held back until its other half comes, also when other blocks speak between the two. A half that stays alone becomes U+FFFD,
+ * here and in every other event.
  */
 export async function* joinSurrogates(
   events: AsyncIterable<AgentEvent | AgentPing>,
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
-  let held: { readonly event: DeltaEvent; readonly half: string } | undefined
+  const held = new Map<number, Held>()
   for await (const event of events) {
     if (event.type === 'ping') {
       yield event
       continue
     }
-    const text = event.type === 'content_block_delta' ? textOfDelta(event.delta) : undefined
-    if (held !== undefined && !goesOn(held.event, event)) {
-      yield { ...held.event, delta: withText(held.event.delta, replacement) }
-      held = undefined
+    for (const ended of endedBy(event, held)) {
+      held.delete(ended.event.index)
+      yield replaced(ended)
     }
+    const text = event.type === 'content_block_delta' ? textOfDelta(event.delta) : undefined
     if (event.type !== 'content_block_delta' || text === undefined) {
       yield toWellFormed(event)
       continue
     }
-    const joined: string = (held?.half ?? '') + text
-    held = endsInHighSurrogate(joined) ? { event, half: joined.slice(-1) } : undefined
-    const whole = (held === undefined ? joined : joined.slice(0, -1)).toWellFormed()
+    const joined = (held.get(event.index)?.half ?? '') + text
+    const isCut = endsInHighSurrogate(joined)
+    if (isCut) held.set(event.index, { event, half: joined.slice(-1) })
+    else held.delete(event.index)
+    const whole = (isCut ? joined.slice(0, -1) : joined).toWellFormed()
     if (whole !== '') yield { ...event, delta: withText(event.delta, whole) }
   }
-  if (held !== undefined) yield { ...held.event, delta: withText(held.event.delta, replacement) }
+  for (const ended of held.values()) yield replaced(ended)
 }
 
 const replacement = '\ufffd'
 
-/** True when `event` goes on with the text of `held`. */
+/** The halves that `event` leaves alone: it ends their block, begins another kind of text in it, or belongs to no block. */
+function endedBy(event: AgentEvent, held: ReadonlyMap<number, Held>): Held[] {
+  if (held.size === 0) return []
+  if (!('index' in event)) return [...held.values()]
+  const own = held.get(event.index)
+  if (own !== undefined) return goesOn(own.event, event) ? [] : [own]
+  const isCut = event.type === 'content_block_delta' && endsInHighSurrogate(textOfDelta(event.delta) ?? '')
+  return isCut && held.size === maxOpenBlocks ? [...held.values()].slice(0, 1) : []
+}
+
 function goesOn(held: DeltaEvent, event: AgentEvent): boolean {
-  return event.type === held.type && event.index === held.index && event.delta?.type === held.delta.type
+  return event.type === held.type && event.delta?.type === held.delta.type
+}
+
+function replaced({ event }: Held): DeltaEvent {
+  return { ...event, delta: withText(event.delta, replacement) }
 }
 
 /** `event` with every half character in its strings replaced; almost always the same object. */
