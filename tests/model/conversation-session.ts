@@ -27,9 +27,7 @@ export class Session {
   /** Another answer to the newest prompt, in place of one that is not whole. */
   async retry(agent: Agent): Promise<Outcome | undefined> {
     const last = this.messages.at(-1)
-    const isRefused = last?.metrics?.stopReason === 'refusal'
-    if (last?.role !== 'assistant' || last.runId === null || (last.status === 'completed' && !isRefused))
-      return undefined
+    if (last?.role !== 'assistant' || last.runId === null || last.status === 'completed') return undefined
     return await this.#answer(agent, { runId: crypto.randomUUID(), retryOf: last.runId })
   }
 
@@ -42,14 +40,9 @@ export class Session {
     const isLost = stop?.how === 'crash' && outcome.isStopped
     const events = isLost ? [...outcome.events, ...unknownResults(outcome.events)] : outcome.events
     const { content } = reduceEvents(emptyAnswer, { firstSeq: 1, events: [...events] })
-    const status = isLost
-      ? 'interrupted'
-      : outcome.isStopped
-        ? 'cancelled'
-        : outcome.error === undefined
-          ? 'completed'
-          : 'failed'
-    this.#store('assistant', content, { ...ids, status, metrics: metricsOf(events) })
+    const metrics = metricsOf(events)
+    const status = isLost ? 'interrupted' : statusOf(outcome, metrics?.stopReason)
+    this.#store('assistant', content, { ...ids, status, metrics })
     if (!isLost) return outcome
     const next = { runId: crypto.randomUUID(), continuationOf: ids.runId }
     this.#store('user', [{ type: 'text', text: continuationPrompt }], next)
@@ -59,7 +52,7 @@ export class Session {
   async #run(agent: Agent, { runId, retryOf }: { runId: string; retryOf?: string | null }, stop?: Stop) {
     const stopping = new AbortController()
     const events: AgentEvent[] = []
-    const request = { runId, sessionId: 'session-1', messages: this.#windowOf(agent, retryOf) }
+    const request = { runId, sessionId: 'session-1', ...this.#windowOf(agent, retryOf) }
     try {
       for await (const event of agent.stream(request, stopping.signal)) {
         if (event.type === 'ping') continue
@@ -74,12 +67,13 @@ export class Session {
   }
 
   /** As load-history.ts does it. */
-  #windowOf({ maxHistoryMessages = 40 }: Agent, retryOf: string | null | undefined): Message[] {
+  #windowOf({ maxHistoryMessages = 40 }: Agent, retryOf: string | null | undefined) {
     const prompt = this.messages.findLastIndex(({ role }) => role === 'user')
     const all = typeof retryOf === 'string' ? this.messages.slice(0, prompt + 1) : this.messages
     const window = all.slice(-maxHistoryMessages)
     const retried = new Set(window.map((message) => message.retryOf))
-    return window.filter(({ role, runId }) => role === 'user' || runId === null || !retried.has(runId))
+    const kept = window.filter(({ role, runId }) => role === 'user' || runId === null || !retried.has(runId))
+    return { messages: withoutRefused(kept), hasOlder: window.length < all.length }
   }
 
   #store(role: Message['role'], content: readonly ContentBlock[], more: Partial<Message>): void {
@@ -99,6 +93,21 @@ export class Session {
       ...more,
     })
   }
+}
+
+/** As drive-run.ts tells it. */
+function statusOf({ isStopped, error }: { isStopped: boolean; error: unknown }, stopReason?: string | null) {
+  if (isStopped) return 'cancelled'
+  if (error !== undefined) return 'failed'
+  return stopReason === 'refusal' ? 'refused' : 'completed'
+}
+
+/** The messages without the runs of the turns that a model refused. */
+function withoutRefused(messages: readonly Message[]): Message[] {
+  const begins = ({ role, continuationOf }: Message) => role === 'user' && continuationOf === null
+  const turnAt = (at: number) => messages.slice(0, at + 1).filter(begins).length
+  const refused = new Set(messages.flatMap(({ status }, at) => (status === 'refused' ? [turnAt(at)] : [])))
+  return messages.filter(({ runId }, at) => runId === null || !refused.has(turnAt(at)))
 }
 
 function metricsOf(events: readonly AgentEvent[]): Message['metrics'] {

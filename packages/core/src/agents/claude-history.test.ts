@@ -3,7 +3,6 @@ import { blockStop, callEnd, callStart, startProviderOf, textBlock, toolBlock } 
 import type { Provider, ProviderCall, ProviderEvent, ProviderOptions, ProviderReply } from '@verbatim/test-kit/provider'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { noMetrics } from '../contract/metrics.ts'
 import type { Message } from '../contract/message.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
 import type { Agent } from '../ports/agent.ts'
@@ -44,13 +43,12 @@ async function open(reply: ProviderReply = thinking, options: ProviderOptions = 
     async prompt(agent: Agent, text = 'Go on') {
       store({ role: 'user', content: [{ type: 'text', text }] })
       const window = messages.slice(-(agent.maxHistoryMessages ?? 40))
+      const hasOlder = window.length < messages.length
       const { events, error } = await collect(
-        agent.stream({ runId: crypto.randomUUID(), sessionId: 's', messages: window }, never),
+        agent.stream({ runId: crypto.randomUUID(), sessionId: 's', messages: window, hasOlder }, never),
       )
       const { content } = reduceEvents(emptyAnswer, { firstSeq: 1, events })
-      const stopReason =
-        events.flatMap((event) => (event.type === 'message_delta' ? [event.delta.stop_reason] : [])).at(-1) ?? null
-      store({ role: 'assistant', content: [...content], metrics: { ...noMetrics, stopReason } })
+      store({ role: 'assistant', content: [...content] })
       return { events, error, content }
     },
     store,
@@ -211,6 +209,18 @@ describe('a long session', () => {
     expect(session.provider.complaints).toEqual([])
   })
 
+  it('a conversation that is there whole is sent whole, wherever its first message stands', async () => {
+    await using session = await open(yes)
+    session.messages.push(
+      ...messagesOf(
+        Array.from({ length: 20 }, (_, at) => `${at}`),
+        3,
+      ),
+    )
+    await session.prompt(session.agent())
+    expect(session.provider.calls[0]?.body.messages).toHaveLength(21)
+  })
+
   it('a summary takes the place of the turns that are left out, and the session goes on without one that fails', async () => {
     await using session = await open(yes, small)
     const left: number[] = []
@@ -226,20 +236,6 @@ describe('a long session', () => {
     )
     expect(first?.content[0]).toEqual({ type: 'text', text: 'They spoke of letters.' })
     expect(await session.prompt(agent, 'Still there?')).toMatchObject({ error: undefined })
-  })
-
-  it('a refused turn does not reach the model again, neither its prompt nor its answer', async () => {
-    let calls = 0
-    await using session = await open((call) => {
-      call.send(callStart(), ...textBlock('No'), ...callEnd(calls++ === 0 ? 'refusal' : 'end_turn'))
-      call.end()
-    })
-    const agent = session.agent()
-    await session.prompt(agent, 'Something bad')
-    await session.prompt(agent, 'Something good')
-    expect(session.provider.calls[1]?.body.messages.map(({ content }) => content[0]?.['text'])).toEqual([
-      'Something good',
-    ])
   })
 })
 

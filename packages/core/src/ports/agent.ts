@@ -7,6 +7,8 @@ export interface AgentRequest {
   readonly runId: RunId
   readonly sessionId: SessionId
   readonly messages: readonly Message[]
+  /** True when the session has messages before these, which the window leaves out. */
+  readonly hasOlder?: boolean
 }
 
 /** How long a run waits for its agent. Each defaults to the engine's own option. */
@@ -51,6 +53,13 @@ export interface Agent {
   readonly timeouts?: Partial<RunTimeouts>
   /** How many of the newest messages the agent receives, the new prompt included. @default 40 */
   readonly maxHistoryMessages?: number
+  /**
+   * The largest prompt that the agent can answer by itself, in bytes of its content as JSON. A larger one is refused before
+   * anything is stored (`MESSAGE_TOO_LARGE`). Asked at every start and retry, so it may change with what the agent learns.
+   *
+   * @default no limit but the engine's own
+   */
+  maxPromptBytes?(): number
   /** @default "interrupt" */
   readonly onCrash?: CrashPolicy
   /** For `onCrash: "continue"`; every field has a default. */

@@ -1,6 +1,6 @@
 /**
- * Which turns of a session a model gets. Old turns leave whole and oldest first, a refused turn leaves at once, and the newest
- * turn stays: where it alone is too much, the oldest outputs of its tools give way.
+ * Which turns of a session a model gets. Old turns leave whole and oldest first, and the newest turn stays: where it alone is too
+ * much, the oldest outputs of its tools give way.
  */
 import type { ContentBlock } from '../../contract/content-block.ts'
 import type { Message } from '../../contract/message.ts'
@@ -23,15 +23,6 @@ export function groupTurns(messages: readonly Message[]): TurnGroup[] {
     else groups.at(-1)?.messages.push(message)
   }
   return groups
-}
-
-/** A turn that the model refused is not sent again: with it, every later turn is refused too. */
-export function withoutRefused(groups: readonly TurnGroup[]): TurnGroup[] {
-  return groups.filter((group, at) => at === groups.length - 1 || !isRefused(group))
-}
-
-function isRefused({ messages }: TurnGroup): boolean {
-  return messages.findLast(({ role }) => role === 'assistant')?.metrics?.stopReason === 'refusal'
 }
 
 /**

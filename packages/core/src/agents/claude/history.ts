@@ -9,7 +9,7 @@ import type { Message } from '../../contract/message.ts'
 import type { AgentRequest } from '../../ports/agent.ts'
 import type { Turn } from './claude-message.ts'
 import type { ClaudeOptions } from './claude-options.ts'
-import { bytesOf, groupTurns, newestThatFit, withoutOldOutputs, withoutRefused } from './fit-history.ts'
+import { bytesOf, groupTurns, newestThatFit, withoutOldOutputs } from './fit-history.ts'
 import type { TurnGroup } from './fit-history.ts'
 import { providerError } from './map-provider-error.ts'
 
@@ -28,10 +28,11 @@ export interface History {
 }
 
 export function createHistory(options: HistoryOptions, request: AgentRequest, signal: AbortSignal): History {
-  const groups = withoutRefused(groupTurns(steadyWindow(request.messages)))
+  const { messages, hasOlder = false } = request
+  const groups = groupTurns(hasOlder ? steadyWindow(messages) : messages)
   const added: Turn[] = []
   const summarize = createSummarizer(options, request, signal)
-  const fixedBytes = Buffer.byteLength(JSON.stringify([options.system, options.tools]))
+  const fixedBytes = fixedBytesOf(options)
 
   async function turns(maxBytes: number): Promise<Turn[]> {
     const room = maxBytes - fixedBytes
@@ -46,13 +47,17 @@ export function createHistory(options: HistoryOptions, request: AgentRequest, si
   return { add: (turn) => added.push(turn), turns }
 }
 
+/** What every request has besides its conversation. */
+export function fixedBytesOf({ system, tools }: Pick<ClaudeOptions, 'system' | 'tools'>): number {
+  return Buffer.byteLength(JSON.stringify([system, tools]))
+}
+
 /**
  * The window of a long session moves on with every turn, and a conversation whose start changes misses the provider's prompt
  * cache. So its start moves in steps of a quarter of the window: of four turns, three find the start of the one before.
  */
 export function steadyWindow(messages: readonly Message[]): readonly Message[] {
-  const oldestSeq = messages[0]?.seq ?? 1
-  if (oldestSeq === 1) return messages
+  const oldestSeq = messages[0]?.seq ?? 0
   const step = Math.max(1, Math.floor(messages.length / 4))
   const startSeq = Math.ceil(oldestSeq / step) * step
   return messages.filter((message) => message.seq >= startSeq)
@@ -60,7 +65,7 @@ export function steadyWindow(messages: readonly Message[]): readonly Message[] {
 
 /** Asks the hook for what is left out, once for each set of turns. */
 function createSummarizer({ summarize, logger }: HistoryOptions, request: AgentRequest, signal: AbortSignal) {
-  const all = withoutRefused(groupTurns(request.messages))
+  const all = groupTurns(request.messages)
   const { sessionId, runId } = request
   /** A conversation without a summary is better than none. */
   async function textFor(left: readonly Message[]): Promise<string> {

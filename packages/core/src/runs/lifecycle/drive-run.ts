@@ -89,8 +89,8 @@ async function pullAgent(
   const { options } = context
   const { appender, record, elapsedMs, signal } = drive
   signal.throwIfAborted()
-  const messages = await loadHistory(context, owned, { agent, signal })
-  const request = { runId: owned.run.id, sessionId: owned.run.sessionId, messages }
+  const history = await loadHistory(context, owned, { agent, signal })
+  const request = { runId: owned.run.id, sessionId: owned.run.sessionId, ...history }
   const timeouts = { ...options, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
   let asksForTools = false

@@ -2,9 +2,12 @@ import { raceSignal } from '../../async/race-signal.ts'
 import { sleep } from '../../async/sleep.ts'
 import { isUnavailable } from '../../contract/errors.ts'
 import type { Message } from '../../contract/message.ts'
-import type { Agent } from '../../ports/agent.ts'
+import type { Agent, AgentRequest } from '../../ports/agent.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
+
+/** What an agent receives of a session; see `AgentRequest`. */
+type History = Required<Pick<AgentRequest, 'messages' | 'hasOlder'>>
 
 /** Between two attempts, in milliseconds: each waits for the database by itself. */
 const retryMs = 200
@@ -18,7 +21,7 @@ export async function loadHistory(
   context: EngineContext,
   owned: OwnedRun,
   { agent, signal }: { agent: Agent; signal: AbortSignal },
-): Promise<Message[]> {
+): Promise<History> {
   const deadline = AbortSignal.timeout(context.options.selfFenceMs)
   while (true) {
     try {
@@ -32,9 +35,9 @@ export async function loadHistory(
 
 /**
  * The newest messages that a run's agent is given, oldest first, the prompt last: a window, so that a turn costs the same
- * however long the session is (P6). Answers that a retry has replaced are left out.
+ * however long the session is (P6). Answers that a retry has replaced are left out, and turns that a model has refused.
  */
-async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent): Promise<Message[]> {
+async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent): Promise<History> {
   const { owner, run, continuationUsage } = owned
   // An answer in parts is one turn: the parts do not push its question out of the window.
   const limit = (agent.maxHistoryMessages ?? context.options.maxHistoryMessages) + 2 * continuationUsage.continuations
@@ -45,7 +48,8 @@ async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent
   let newest = await list({})
   // An election may come between the prompt's commit and this read. While the run is active, its prompt is the newest message.
   if (newest.items[0]?.id !== run.userMessageId) newest = await list({ isLinearizable: true })
-  return withoutRetried(newest.items).toReversed()
+  const messages = withoutRefused(withoutRetried(newest.items).toReversed())
+  return { messages, hasOlder: newest.nextCursor !== null }
 }
 
 /** The messages after the prompt of a run that is retried are its failed attempts. */
@@ -58,4 +62,22 @@ async function seqOfPrompt({ ports }: EngineContext, { owner, run }: OwnedRun): 
 function withoutRetried(messages: readonly Message[]): Message[] {
   const retried = new Set(messages.map((message) => message.retryOf))
   return messages.filter(({ role, runId }) => role === 'user' || runId === null || !retried.has(runId))
+}
+
+/** A model that gets a refused turn again refuses the next one too. What was appended after the turn stays. */
+function withoutRefused(messages: readonly Message[]): Message[] {
+  return turnsOf(messages).flatMap((turn) =>
+    turn.some(({ status }) => status === 'refused') ? turn.filter(({ runId }) => runId === null) : turn,
+  )
+}
+
+/** A prompt and all that came of it. The prompt of a continuation is the server's, and of the turn that it continues. */
+function turnsOf(messages: readonly Message[]): Message[][] {
+  const turns: Message[][] = []
+  for (const message of messages) {
+    const begins = turns.length === 0 || (message.role === 'user' && message.continuationOf === null)
+    if (begins) turns.push([message])
+    else turns.at(-1)?.push(message)
+  }
+  return turns
 }
