@@ -7,6 +7,7 @@ import type { Agent, RunTimeouts } from '../ports/agent.ts'
 import { answerRequest } from './claude/answer-request.ts'
 import { parseClaudeOptions } from './claude/claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput } from './claude/claude-options.ts'
+import { fixedBytesOf } from './claude/history.ts'
 import { contextTokensOf } from './claude/model-rules.ts'
 import { createTokenBudget } from './claude/token-budget.ts'
 
@@ -26,8 +27,10 @@ export function claude(input: ClaudeOptionsInput = {}): Agent {
   const client = options.client ?? createClient(options)
   const { id, timeouts, maxHistoryMessages, onCrash, continuation, model, maxTokens } = options
   const budget = createTokenBudget({ contextTokens: options.contextTokens ?? contextTokensOf(model), maxTokens })
+  const fixedBytes = fixedBytesOf(options)
   return Object.freeze({
     id,
+    maxPromptBytes: () => Math.max(0, budget.maxBytes() - fixedBytes),
     onCrash,
     ...(continuation === undefined ? {} : { continuation }),
     ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),

@@ -86,10 +86,10 @@ export interface RunActions {
   /** Stores a cancel request and waits (5 s by default) for the run's end. @throws VerbatimError `RUN_NOT_FOUND` */
   cancel(owner: Owner, runId: RunId): Promise<CancelRunResult>
   /**
-   * Starts another run for the prompt of one that was refused, failed, was cancelled or interrupted, while its answer is the session's newest
-   * message. The prompt is not stored again. The replaced answer stays among the messages; agents do not receive it.
+   * Starts another run for the prompt of one that was refused, failed, was cancelled or interrupted, while its answer is the
+   * session's newest message. The prompt is not stored again. The replaced answer stays among the messages; agents do not receive it.
    *
-   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`
+   * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`
    */
   retry(owner: Owner, input: RetryRunInput): Promise<Run>
 }

@@ -5,23 +5,30 @@ import type { RunStartedEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RetryRunInput, Run } from '../../contract/run.ts'
 import type { EngineContext } from '../engine-context.ts'
+import { requireFittingPrompt } from './require-fitting-prompt.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
 import type { Started } from './start-run.ts'
 
 /**
  * Stores the new run; its user message is the retried run's. `existing` when the same retry was made before.
  *
- * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+ * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`,
+ * `UNAVAILABLE`
  */
 export async function retryRun(
-  { ports, options, agents, processId, executor }: EngineContext,
+  context: EngineContext,
   owner: Owner,
   { runId, newRunId }: RetryRunInput,
 ): Promise<Started> {
+  const { ports, options, agents, processId, executor } = context
   const retried = requireFound(await ports.runRepository.getRun(owner, runId), 'RUN_NOT_FOUND')
   requireRetryable(retried)
   const { sessionId, agentId, userMessageId } = retried
   const agent = requireFound(agents.get(agentId), 'AGENT_NOT_FOUND')
+  await requireFittingPrompt(context, { owner, runId: newRunId, agent }, async () => {
+    const prompt = await ports.sessionRepository.getMessage(owner, sessionId, userMessageId)
+    return requireFound(prompt, 'MESSAGE_NOT_FOUND').content
+  })
   const run = { runId: newRunId, sessionId, agentId, userMessageId, messageId: crypto.randomUUID() }
   const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: ports.clock.now().toISOString() }
   const retrying = ports.runRepository.retryRun(owner, {

@@ -8,6 +8,7 @@ import type { StartRunInput } from '../../contract/run.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
+import { requireFittingPrompt } from './require-fitting-prompt.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
 
 export type Started = StartOutcome & { readonly agent: Agent; readonly startedEvent: RunStartedEvent }
@@ -21,6 +22,8 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
   const { ports, options, agents, processId, executor } = context
   requirePromptSize(Buffer.byteLength(input.message), 'message')
   const agent = agentOf(agents, input.agentId)
+  const prompt = [{ type: 'text' as const, text: input.message }]
+  await requireFittingPrompt(context, { owner, runId: input.runId, agent }, () => prompt)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
   const now = ports.clock.now().toISOString()
@@ -28,7 +31,7 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
   const { runId, sessionId, agentId, messageId } = run
   const starting = ports.runRepository.startRun(owner, {
     ...run,
-    prompt: [{ type: 'text', text: input.message }],
+    prompt,
     inputHash: hashOf(input),
     leaseMs: options.leaseMs,
     startedEvent,
