@@ -1,5 +1,6 @@
 import { VerbatimError } from '@verbatim/core'
 import { z } from 'zod'
+import { defaultReauthenticateMs } from './sse/reauthenticator.ts'
 
 const path = z.string().regex(/^(\/[A-Za-z0-9._~-]+)*$/, 'Begins with / and does not end with one')
 const origin = z
@@ -32,6 +33,11 @@ export const ApiOptions = z
     stalledReaderTimeoutMs: ms.default(60_000),
     /** A stream's longest life; its client then reconnects and is authenticated again. */
     maxStreamMs: ms.default(30 * 60_000),
+    /**
+     * How often `authenticate` is called again for each open stream. So a revoked token ends a stream after this time; a lower value
+     * costs more calls.
+     */
+    reauthenticateMs: ms.default(defaultReauthenticateMs),
     /** Which callers may read /metrics: principals with the scope `verbatim:metrics`, all, or none (404). */
     metrics: z.enum(['scoped', 'public', 'off']).default('scoped'),
     /**

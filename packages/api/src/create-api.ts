@@ -8,7 +8,7 @@ import { parseApiOptions } from './api-options.ts'
 import type { ApiOptionsInput } from './api-options.ts'
 import { toPrincipal } from './context.ts'
 import type { ApiContext, Authenticate } from './context.ts'
-import { createAppRouter } from './create-router.ts'
+import { createApiRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
 import { createDispatcher } from './http/dispatch-request.ts'
 import type { ApiParts } from './http/exchange.ts'
@@ -16,6 +16,7 @@ import { FetchExchange } from './http/fetch-exchange.ts'
 import { Metrics } from './http/metrics.ts'
 import { NodeExchange } from './http/node-exchange.ts'
 import type { NodeRequest } from './http/node-exchange.ts'
+import { Reauthenticator } from './sse/reauthenticator.ts'
 import { StreamRegistry } from './sse/stream-registry.ts'
 
 /** What {@link createApi} takes. */
@@ -48,14 +49,15 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   const options = parseApiOptions(rest)
   const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
   const streams = new StreamRegistry(options, metrics)
-  const router = createAppRouter<ApiContext>({ engine, logger, principalOf: ({ principal }) => principal })
+  const router = createApiRouter({ engine, logger, principalOf: ({ principal }) => principal })
   const identify: ApiParts['identify'] = async (request) => {
     const principal = toPrincipal(await authenticate(request))
     const address = options.auditAddresses ? request.remoteAddress : undefined
     if (principal === null) engine.audit.record({ action: 'sign_in_failed', address })
     return principal
   }
-  const parts: ApiParts = { engine, logger, options, router, streams, identify }
+  const reauthenticator = new Reauthenticator({ ...options, logger })
+  const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator }
   const dispatchRequest = createDispatcher(parts, metrics)
 
   return {

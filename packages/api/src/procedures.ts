@@ -5,8 +5,9 @@
 import { ownerOf, VerbatimError } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
-import type { AuthedContext, CallContext, PrincipalInput } from './context.ts'
+import type { AuthedContext, CallContext, PrincipalInput, WatchCredentials } from './context.ts'
 import { operatedTenantOf } from './operator.ts'
+import type { Reauthenticator } from './sse/reauthenticator.ts'
 import { toErrorShape } from './to-error-shape.ts'
 import { reportedErrorOf, toTrpcError } from './to-wire-error.ts'
 import { t } from './trpc.ts'
@@ -17,11 +18,22 @@ export interface RouterOptions<TContext extends object> {
   /** The caller's principal, from the context of the tRPC app that mounts the router; null without one. */
   readonly principalOf: (ctx: TContext) => PrincipalInput | Promise<PrincipalInput>
   readonly logger?: Logger | undefined
+  /**
+   * How often `principalOf` is called again, with the same context, for each open follow. A `principalOf` that only reads what was
+   * stored in the context cannot see that a token was revoked: let it ask again, or give `expiresAt`. @default 60_000
+   */
+  readonly reauthenticateMs?: number | undefined
+}
+
+/** What a router is made from. */
+export interface RouterParts extends RouterOptions<object> {
+  /** Ends follows whose credentials end; undefined when the API does that itself. */
+  readonly reauthenticator: Reauthenticator | undefined
 }
 
 export type Procedures = ReturnType<typeof createProcedures>
 
-export function createProcedures({ engine, principalOf, logger }: RouterOptions<object>) {
+export function createProcedures({ engine, principalOf, logger, reauthenticator }: RouterParts) {
   const callContext: CallContext = { engine, logger }
 
   // `errors` comes first and on each procedure: a team's root has another formatter, and clients still need `data.verbatim`.
@@ -32,9 +44,12 @@ export function createProcedures({ engine, principalOf, logger }: RouterOptions<
   })
 
   const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next, getRawInput }) {
-    const principal = toPrincipal(await principalOf(ctx))
-    if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
-    const authed: AuthedContext = { ...callContext, owner: ownerOf(principal), principal }
+    const identify = async () => toPrincipal(await principalOf(ctx))
+    const caller = await identify()
+    if (caller === null) throw new VerbatimError('UNAUTHENTICATED')
+    const watchCredentials =
+      reauthenticator && (((onEnd) => reauthenticator.watch({ caller, identify, onEnd })) satisfies WatchCredentials)
+    const authed: AuthedContext = { ...callContext, owner: ownerOf(caller), principal: caller, watchCredentials }
     checkInput(await getRawInput()) // after the principal: input without one costs no walk
     return await next({ ctx: authed })
   })

@@ -1,6 +1,7 @@
-/** What /chat/stream and /chat/sse share: the caller's owner, and the run that the body starts. */
+/** What /chat/stream and /chat/sse share: the caller, and the run that the body starts. */
 import { ownerOf, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
+import type { Caller } from '../context.ts'
 import { requireJson } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
@@ -8,27 +9,28 @@ import type { ApiParts, Exchange } from './exchange.ts'
 const ChatInput = StartRunInput.omit({ runId: true })
 
 export interface ChatRun {
+  readonly caller: Caller
   readonly owner: Owner
   readonly runId: RunId
 }
 
 /** @throws VerbatimError `UNAUTHENTICATED` */
-export async function requireOwner({ identify }: ApiParts, { request }: Exchange): Promise<Owner> {
-  const principal = await identify(request)
-  if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
-  return ownerOf(principal)
+export async function requireCaller({ identify }: ApiParts, { request }: Exchange): Promise<Omit<ChatRun, 'runId'>> {
+  const caller = await identify(request)
+  if (caller === null) throw new VerbatimError('UNAUTHENTICATED')
+  return { caller, owner: ownerOf(caller) }
 }
 
 /** Starts the run that the body asks for. It belongs to the server: the caller may leave. */
 export async function startChat(parts: ApiParts, exchange: Exchange): Promise<ChatRun> {
-  const owner = await requireOwner(parts, exchange)
+  const { caller, owner } = await requireCaller(parts, exchange)
   requireJson(exchange.request)
   const body = parseJson(await exchange.readBody(parts.options.maxBodyBytes))
   const input = ChatInput.parse(body)
   const key = exchange.request.headers.get('idempotency-key')
   const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
   await parts.engine.runs.start(owner, { ...input, runId })
-  return { owner, runId }
+  return { caller, owner, runId }
 }
 
 /** @throws VerbatimError `INVALID_INPUT` naming `field` */

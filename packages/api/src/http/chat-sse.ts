@@ -6,9 +6,9 @@ import { lastSeqOf, seqOf, statusOfTerminal, terminalOf, textOfEvent, toCursor, 
 import type { EventBatch, RunId, TerminalEvent } from '@verbatim/core'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
-import { parseRunId, requireOwner, startChat } from './chat-run.ts'
+import { parseRunId, requireCaller, startChat } from './chat-run.ts'
 import type { ChatRun } from './chat-run.ts'
-import { requestQuery } from './exchange.ts'
+import { guardStream, requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 /** Starts a run and streams it. A POST that names a cursor is a reconnect: it resumes that run and starts nothing. */
@@ -27,7 +27,7 @@ export async function resumeChatSse(parts: ApiParts, exchange: Exchange, runIdTe
 }
 
 async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Promise<void> {
-  const owner = await requireOwner(parts, exchange)
+  const { caller, owner } = await requireCaller(parts, exchange)
   const cursor =
     exchange.request.headers.get('last-event-id') ?? requestQuery(exchange.request).get('lastEventId') ?? ''
   const after = cursor === '' ? undefined : cursor
@@ -40,7 +40,7 @@ async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Pro
   }
   // The caller has the last frame. Only 204 makes an EventSource stop.
   if (lastSeq !== null && seq === lastSeq) return exchange.respond({ status: 204, headers: { 'x-run-id': runId } })
-  await streamRun(parts, exchange, { owner, runId, after })
+  await streamRun(parts, exchange, { caller, owner, runId, after })
 }
 
 async function streamRun(
@@ -48,10 +48,11 @@ async function streamRun(
   exchange: Exchange,
   run: ChatRun & { after?: string | undefined },
 ): Promise<void> {
-  const { owner, runId, after } = run
+  const { caller, owner, runId, after } = run
   const framing = sseFraming(parts, runId)
   const sink = exchange.openStream({ ...eventStreamHeaders, 'x-run-id': runId })
   const stream = parts.streams.open(sink, framing)
+  guardStream(parts, stream, { caller, request: exchange.request })
   await stream.pipe((signal) => parts.engine.runs.follow(owner, runId, { after, signal }), framing)
 }
 

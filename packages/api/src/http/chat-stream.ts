@@ -5,10 +5,10 @@
  */
 import { terminalOf, textOfEvent, VerbatimError } from '@verbatim/core'
 import type { EventBatch } from '@verbatim/core'
-import type { ItemFraming } from '../sse/stream-writer.ts'
+import type { ItemFraming, StreamWriter } from '../sse/stream-writer.ts'
 import { reportedErrorOf } from '../to-wire-error.ts'
 import { startChat } from './chat-run.ts'
-import { errorResponse } from './exchange.ts'
+import { errorResponse, watchCaller } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 const textFraming: ItemFraming<string> = {
@@ -22,21 +22,31 @@ const textFraming: ItemFraming<string> = {
 }
 
 export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<void> {
-  const { owner, runId } = await startChat(parts, exchange)
+  const { caller, owner, runId } = await startChat(parts, exchange)
   const follow = new AbortController()
   const leave = () => follow.abort()
   exchange.closed.addEventListener('abort', leave, { once: true })
   const texts = textsOf(parts.engine.runs.follow(owner, runId, { signal: follow.signal }))
+  let stream: StreamWriter | undefined
+  // From now on, since a queued prompt may wait long for its first text.
+  const release = watchCaller(parts, {
+    caller,
+    request: exchange.request,
+    onEnd: (end) =>
+      stream === undefined ? follow.abort(new VerbatimError('UNAUTHENTICATED')) : stream.loseCaller(end),
+  })
   try {
     const first = await texts.next()
     const headers = { 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no', 'x-run-id': runId }
-    const stream = parts.streams.open(exchange.openStream(headers), textFraming)
+    stream = parts.streams.open(exchange.openStream(headers), textFraming)
     stream.signal.addEventListener('abort', leave, { once: true })
     await stream.pipe(() => joined(first, texts), textFraming)
   } catch (error) {
-    if (follow.signal.aborted) return
+    if (exchange.closed.aborted) return
     const known = reportedErrorOf(error, { logger: parts.logger, where: '/chat/stream' })
     exchange.respond(errorResponse(known, { 'x-run-id': runId }))
+  } finally {
+    release()
   }
 }
 

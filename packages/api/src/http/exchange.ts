@@ -1,13 +1,13 @@
 /** What the endpoints are written against: one HTTP call, the same for Node and fetch, and the parts of the API. */
 import type { TRPCError } from '@trpc/server'
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
-import type { Principal } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
-import type { ApiContext, ApiRequest } from '../context.ts'
+import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.ts'
 import type { AppRouter } from '../create-router.ts'
+import type { Reauthenticator } from '../sse/reauthenticator.ts'
 import type { StreamRegistry } from '../sse/stream-registry.ts'
-import type { StreamSink } from '../sse/stream-writer.ts'
+import type { StreamSink, StreamWriter } from '../sse/stream-writer.ts'
 import { corsHeaders } from './cors.ts'
 import type { CorsOptions } from './cors.ts'
 
@@ -18,7 +18,26 @@ export interface ApiParts {
   readonly options: ApiOptions
   readonly router: AppRouter<ApiContext>
   readonly streams: StreamRegistry
-  readonly identify: (request: ApiRequest) => Promise<Principal | null>
+  readonly identify: (request: ApiRequest) => Promise<Caller | null>
+  readonly reauthenticator: Reauthenticator
+}
+
+interface WatchedCaller {
+  readonly caller: Caller
+  readonly request: ApiRequest
+  readonly onEnd: (end: CredentialsEnd) => void
+}
+
+/** Watches the credentials that `caller` came with, until the result is called. */
+export function watchCaller(parts: ApiParts, { request, ...watched }: WatchedCaller): () => void {
+  return parts.reauthenticator.watch({ ...watched, identify: async () => await parts.identify(request) })
+}
+
+/** Ends `stream` when the credentials of its caller end. */
+export function guardStream(parts: ApiParts, stream: StreamWriter, watched: Omit<WatchedCaller, 'onEnd'>): void {
+  if (stream.signal.aborted) return
+  const release = watchCaller(parts, { ...watched, onEnd: (end) => stream.loseCaller(end) })
+  stream.signal.addEventListener('abort', release, { once: true })
 }
 
 export interface Exchange {

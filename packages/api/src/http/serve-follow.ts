@@ -10,11 +10,11 @@ import {
   TRPCError,
 } from '@trpc/server'
 import { VerbatimError } from '@verbatim/core'
-import type { ApiContext } from '../context.ts'
+import type { ApiContext, Caller } from '../context.ts'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
 import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
-import { requestQuery } from './exchange.ts'
+import { guardStream, requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 export const followRoute = 'runs.follow'
@@ -25,8 +25,12 @@ const silentHeartbeats = 3
 export async function serveFollow(parts: ApiParts, exchange: Exchange): Promise<void> {
   const { router } = parts
   const framing = followFraming(parts)
-  await parts.streams.open(exchange.openStream(eventStreamHeaders), framing).pipe(async (signal) => {
-    const ctx = await contextOf(parts, exchange)
+  const caller = callerOf(parts, exchange)
+  await Promise.allSettled([caller]) // first, so that to its client a heartbeat means that the credentials were accepted
+  const stream = parts.streams.open(exchange.openStream(eventStreamHeaders), framing)
+  await stream.pipe(async (signal) => {
+    const ctx: ApiContext = { principal: await caller }
+    if (ctx.principal !== null) guardStream(parts, stream, { caller: ctx.principal, request: exchange.request })
     const items: unknown = await callTRPCProcedure({
       router,
       path: followRoute,
@@ -68,9 +72,9 @@ function trpcFrame(event: string, data: string): string {
   return `event: ${event}\ndata: ${data}\n\n\n`
 }
 
-async function contextOf({ identify, logger }: ApiParts, { request }: Exchange): Promise<ApiContext> {
+async function callerOf({ identify, logger }: ApiParts, { request }: Exchange): Promise<Caller | null> {
   try {
-    return { principal: await identify(request) }
+    return await identify(request)
   } catch (error) {
     throw toSubscriptionError(reportedErrorOf(error, { logger, where: 'authenticate' }))
   }

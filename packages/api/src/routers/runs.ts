@@ -2,6 +2,7 @@ import { tracked } from '@trpc/server'
 import type { TrackedEnvelope } from '@trpc/server'
 import {
   CancelRunResult,
+  childController,
   lastSeqOf,
   PageInput,
   pageOf,
@@ -11,10 +12,11 @@ import {
   SessionId,
   StartRunInput,
   toCursor,
+  VerbatimError,
 } from '@verbatim/core'
 import type { EventBatch } from '@verbatim/core'
 import { z } from 'zod'
-import type { AuthedContext } from '../context.ts'
+import type { AuthedContext, CredentialsEnd } from '../context.ts'
 import type { Procedures } from '../procedures.ts'
 import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
 import { t } from '../trpc.ts'
@@ -65,16 +67,28 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
 const noSignal = new AbortController().signal
 
 async function* trackedBatches(
-  { engine, logger, owner }: AuthedContext,
+  { engine, logger, owner, watchCredentials }: AuthedContext,
   { runId, lastEventId }: FollowRunInput,
-  signal: AbortSignal = noSignal,
+  callSignal: AbortSignal = noSignal,
 ): AsyncGenerator<TrackedEnvelope<EventBatch>, void, void> {
+  const { controller, release } = childController(callSignal)
+  const { signal } = controller
+  const unwatch = watchCredentials?.((end) => controller.abort(credentialsError(end)))
   try {
     for await (const batch of engine.runs.follow(owner, runId, { after: lastEventId ?? undefined, signal })) {
       yield tracked(toCursor(runId, lastSeqOf(batch)), batch)
     }
   } catch (error) {
-    if (signal.aborted) throw error // no reader is left
+    if (callSignal.aborted) throw error // no reader is left
     throw toSubscriptionError(reportedErrorOf(error, { logger, where: 'runs.follow' }))
+  } finally {
+    unwatch?.()
+    release()
   }
+}
+
+/** After expired credentials a client comes back with fresh ones, as after a fault that passes. */
+function credentialsError(end: CredentialsEnd): VerbatimError {
+  if (end === 'refused') return new VerbatimError('UNAUTHENTICATED')
+  return new VerbatimError('UNAVAILABLE', 'The credentials of the stream have ended; come back with fresh ones')
 }

@@ -3,6 +3,8 @@
  * reader than the sink's own buffer. The one timer of `StreamRegistry` calls {@link StreamWriter.tick}, which sends
  * heartbeats and ends old or stalled streams, so an idle stream costs no timer.
  */
+import { VerbatimError } from '@verbatim/core'
+import type { CredentialsEnd } from '../context.ts'
 
 /** Where a stream's text goes: a Node response or a fetch body. It reports back through one listener object, set once. */
 export interface StreamSink {
@@ -24,8 +26,11 @@ export interface StreamSinkListener {
 /** The label of a stream in the metrics. */
 export type StreamKind = 'trpc' | 'chat_sse' | 'chat_stream'
 
-/** Why a stream ended: it is whole, it failed, its reader left or stalled, it was open too long, or the server closes. */
-export type StreamEnd = 'complete' | 'failed' | 'gone' | 'stalled' | 'expired' | 'closed'
+/**
+ * Why a stream ended: it is whole, it failed, its reader left or stalled, it was open too long or its caller's credentials ended,
+ * its caller was refused, or the server closes.
+ */
+export type StreamEnd = 'complete' | 'failed' | 'gone' | 'stalled' | 'expired' | 'refused' | 'closed'
 
 export interface StreamLimits {
   readonly heartbeatMs: number
@@ -40,6 +45,8 @@ export interface StreamFraming {
   readonly ping: string | undefined
   /** Written when the server ends the stream early; undefined when only a cut differs from the end. */
   readonly interrupted: string | undefined
+  /** What a failed stream still says; undefined cuts the connection. */
+  failure(error: unknown): LastWords | undefined
 }
 
 /** How a stream of items reads on the wire. */
@@ -50,8 +57,6 @@ export interface ItemFraming<TItem> extends StreamFraming {
   encode(item: TItem): string
   /** Comes after the last item. */
   readonly ending: string
-  /** What a failed stream still says; undefined cuts the connection. */
-  failure(error: unknown): LastWords | undefined
 }
 
 /** The last text of a failed stream. After a final one the client stays away; otherwise the stream ends early and the client reconnects. */
@@ -118,10 +123,20 @@ export class StreamWriter {
       this.#finish(framing.ending, 'complete')
     } catch (error) {
       if (this.signal.aborted) return // the side that closed the stream knows
-      const last = framing.failure(error)
-      if (last?.isFinal === true) this.#finish(last.text, 'failed')
-      else this.interrupt('failed', last?.text)
+      this.#fail(error, 'failed')
     }
+  }
+
+  /** Ends the stream of a caller whose credentials ended, after the frame that is being written. */
+  loseCaller(end: CredentialsEnd): void {
+    if (end === 'refused') this.#fail(new VerbatimError('UNAUTHENTICATED'), end)
+    else this.interrupt(end)
+  }
+
+  #fail(error: unknown, end: StreamEnd): void {
+    const last = this.#framing.failure(error)
+    if (last?.isFinal === true) this.#finish(last.text, end)
+    else this.interrupt(end, last?.text)
   }
 
   /** Writes `text`. The promise, when there is one, resolves once the reader has caught up; the next write waits for it. */

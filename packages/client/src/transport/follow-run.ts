@@ -70,6 +70,7 @@ async function* readBatches(
   })
   for await (const frame of frames) {
     if (frame.event === 'return') return
+    if (frame.event === 'ping') reconnect.accepted()
     request.onState?.('streaming')
     const fresh = takeBatch(frame, after)
     if (fresh === undefined) continue

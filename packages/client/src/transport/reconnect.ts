@@ -11,6 +11,8 @@ import { pause } from './wait.ts'
 export interface Reconnect {
   /** To be called at every sign of progress: failures count from zero again. */
   progress(): void
+  /** To be called when the server has accepted the token: the next refusal is a first one again. */
+  accepted(): void
   /** The server's wish for the wait, from a `retry:` field; it takes the place of the base delay. */
   hint(retryMs: number): void
   /** True when the next attempt must ask for a new token. */
@@ -38,6 +40,9 @@ export function createReconnect(retry: RetryOptions): Reconnect {
   return {
     progress() {
       failures = 0
+      refreshToken = false
+    },
+    accepted() {
       refreshToken = false
     },
     hint(retryMs) {
