@@ -7,7 +7,7 @@ import { env } from './env.ts'
  * red, never skipped. A test asks for it with `inject('mongoUri')` and makes a database of its own.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const mongo = await resolveMongoUri({ env, setParameters: { enableTestCommands: 1 } })
+  const mongo = await resolveMongoUri({ env, port: 0, setParameters: { enableTestCommands: 1 } })
   project.provide('mongoUri', mongo.uri)
   return async () => {
     await mongo.stop()

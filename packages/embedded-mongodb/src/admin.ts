@@ -1,11 +1,14 @@
 import { MongoClient, MongoServerError, type Db } from 'mongodb'
-import { isListening } from './free-port.ts'
 import { pollUntil } from './poll-until.ts'
+import { isListening, uriOf } from './server-address.ts'
+import type { ServerAddress } from './server-address.ts'
 
-/** Runs `use` on the admin database of the server on this port, whatever the state of its replica set. */
-export async function withAdmin<TResult>(port: number, use: (admin: Db) => Promise<TResult>): Promise<TResult> {
-  const client = new MongoClient(`mongodb://127.0.0.1:${port}/`, {
-    directConnection: true,
+/** Runs `use` on the admin database of the server at this address, whatever the state of its replica set. */
+export async function withAdmin<TResult>(
+  address: ServerAddress,
+  use: (admin: Db) => Promise<TResult>,
+): Promise<TResult> {
+  const client = new MongoClient(uriOf(address), {
     serverSelectionTimeoutMS: 2000,
     connectTimeoutMS: 2000,
     socketTimeoutMS: 20_000,
@@ -18,11 +21,11 @@ export async function withAdmin<TResult>(port: number, use: (admin: Db) => Promi
   }
 }
 
-/** The data folder of the mongod on this port; undefined when none answers. */
-export async function dbPathServedAt(port: number): Promise<string | undefined> {
-  if (!(await isListening(port))) return undefined
+/** The data folder of the mongod at this address; undefined when none answers. */
+export async function dbPathServedAt(address: ServerAddress): Promise<string | undefined> {
+  if (!(await isListening(address))) return undefined
   // Not a mongod, or one with a password: not a server of this package.
-  const options = await withAdmin(port, async (admin) => await admin.command({ getCmdLineOpts: 1 })).catch(
+  const options = await withAdmin(address, async (admin) => await admin.command({ getCmdLineOpts: 1 })).catch(
     () => undefined,
   )
   const path: unknown = options?.['parsed']?.storage?.dbPath
@@ -34,10 +37,9 @@ const notYetInitialized = 94
 const alreadyInitialized = 23
 
 /** Makes the server a replica set of one at this address, and waits until it is primary. */
-export async function becomePrimary(port: number, replicaSet: string, signal: AbortSignal): Promise<void> {
-  const host = `127.0.0.1:${port}`
-  await withAdmin(port, async (admin) => {
-    await pollUntil(async () => await isPrimary(admin, replicaSet, host), { signal })
+export async function becomePrimary(address: ServerAddress, replicaSet: string, signal: AbortSignal): Promise<void> {
+  await withAdmin(address, async (admin) => {
+    await pollUntil(async () => await isPrimary(admin, replicaSet, address), { signal })
   })
 }
 
@@ -49,7 +51,7 @@ async function isPrimary(admin: Db, replicaSet: string, host: string): Promise<t
     return undefined
   }
   if (config.members.length !== 1 || config.members[0]?.host !== host) {
-    // The folder's last server had another port. Forced: a set whose only member has moved has no primary.
+    // The folder's last server had another address. Forced: a set whose only member has moved has no primary.
     await admin.command({ replSetReconfig: { ...config, members, version: config.version + 1 }, force: true })
     return undefined
   }

@@ -1,24 +1,38 @@
-import { readFile, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { dbPathServedAt, withAdmin } from './admin.ts'
-import { isListening } from './free-port.ts'
 import { dbPathOf, type MongodProcess } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
+import { isListening, isSocket, uriOf } from './server-address.ts'
+import type { ServerAddress } from './server-address.ts'
 
 /** The last server of a kept folder, as stored in it. */
-type LastServer = Readonly<{ port: number; pid: number; parentPid: number }>
+type LastServer = Readonly<{ address: ServerAddress; pid: number; parentPid: number }>
 
-/** Stores which server serves the folder, so that the next start finds the port, and an orphan. */
-export async function rememberServer(folder: string, { port, pid }: MongodProcess): Promise<void> {
-  const last: LastServer = { port, pid, parentPid: process.pid }
-  const path = fileOf(folder)
-  await writeFile(`${path}.new`, `${JSON.stringify(last)}\n`)
-  await rename(`${path}.new`, path)
+/** Makes the folder for this user only: it holds the data, the log and the socket. */
+export async function makePrivate(folder: string): Promise<void> {
+  await mkdir(dbPathOf(folder), { recursive: true, mode: 0o700 })
+  await chmod(folder, 0o700)
 }
 
-/** The port of the folder's last server. */
-export async function lastPort(folder: string): Promise<number | undefined> {
-  return (await lastServer(folder))?.port
+/**
+ * Stores which server serves the folder, so that the next start finds an orphan, and its owner the way to connect (`uri`). Removes
+ * the sockets of servers that were killed.
+ */
+export async function rememberServer(folder: string, { address, pid }: MongodProcess): Promise<void> {
+  const before = await lastServer(folder)
+  const last: LastServer = { address, pid, parentPid: process.pid }
+  const path = fileOf(folder)
+  await writeFile(`${path}.new`, `${JSON.stringify({ ...last, uri: uriOf(address) })}\n`, { mode: 0o600 })
+  await rename(`${path}.new`, path)
+  const left = (await readdir(folder)).filter(isSocket).map((name) => join(folder, name))
+  for (const socket of left) if (socket !== address) await rm(socket, { force: true })
+  if (before !== undefined && before.address !== address) await removeSocketFolder(before.address, folder)
+}
+
+/** The folder that was made for a socket whose path in the data folder would have been too long. */
+export async function removeSocketFolder(address: ServerAddress, folder: string): Promise<void> {
+  if (isSocket(address) && dirname(address) !== folder) await rm(dirname(address), { recursive: true, force: true })
 }
 
 /**
@@ -27,21 +41,25 @@ export async function lastPort(folder: string): Promise<number | undefined> {
  */
 export async function releaseFolder(folder: string, signal: AbortSignal): Promise<void> {
   const last = await lastServer(folder)
-  if (last === undefined || (await dbPathServedAt(last.port)) !== dbPathOf(folder)) return
+  if (last === undefined || (await dbPathServedAt(last.address)) !== dbPathOf(folder)) return
   if (isAlive(last.parentPid)) {
     throw new Error(`${folder} is in use by process ${last.parentPid}; stop that one first, or choose another folder`)
   }
   // The server closes the connection instead of answering; only its end proves the shutdown.
-  await withAdmin(last.port, async (admin) => await admin.command({ shutdown: 1, force: true })).catch(() => undefined)
-  await pollUntil(async () => ((await isListening(last.port)) ? undefined : true), { signal })
+  await withAdmin(last.address, async (admin) => await admin.command({ shutdown: 1, force: true })).catch(
+    () => undefined,
+  )
+  await pollUntil(async () => ((await isListening(last.address)) ? undefined : true), { signal })
 }
 
 async function lastServer(folder: string): Promise<LastServer | undefined> {
   try {
-    const { port, pid, parentPid } = JSON.parse(await readFile(fileOf(folder), 'utf8')) as Partial<LastServer>
-    return port === undefined || pid === undefined || parentPid === undefined ? undefined : { port, pid, parentPid }
+    const stored = JSON.parse(await readFile(fileOf(folder), 'utf8')) as Partial<LastServer & { port: number }>
+    // The first version listened on a port.
+    const { pid, parentPid, address = stored.port && `127.0.0.1:${stored.port}` } = stored
+    return !address || pid === undefined || parentPid === undefined ? undefined : { address, pid, parentPid }
   } catch {
-    return undefined // no such file, or edited by hand: the start then picks a new port
+    return undefined // no such file, or edited by hand
   }
 }
 

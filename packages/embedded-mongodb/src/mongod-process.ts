@@ -4,6 +4,8 @@ import { open, readFile, rename, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dbPathServedAt } from './admin.ts'
 import { pollUntil } from './poll-until.ts'
+import { isSocket, portOf } from './server-address.ts'
+import type { ServerAddress } from './server-address.ts'
 import { startWatchdog } from './watchdog.ts'
 
 /** Options of every start. */
@@ -17,7 +19,7 @@ export type MongodOptions = Readonly<{
 }>
 
 export type LaunchOptions = MongodOptions &
-  Readonly<{ binary: string; folder: string; port: number; replicaSet: string; isThrowAway: boolean }>
+  Readonly<{ binary: string; folder: string; address: ServerAddress; replicaSet: string; isThrowAway: boolean }>
 
 /** How a launch ended: a server that accepts connections, or why there is none. */
 export type LaunchResult =
@@ -28,14 +30,14 @@ export type LaunchResult =
 /** One running mongod. Its watchdog ends it when this process dies. */
 export class MongodProcess {
   readonly pid: number
-  readonly port: number
+  readonly address: ServerAddress
   readonly #child: ChildProcess
   readonly #exited: Promise<void>
 
-  constructor(child: ChildProcess, { port, exited }: { port: number; exited: Promise<void> }) {
+  constructor(child: ChildProcess, { address, exited }: { address: ServerAddress; exited: Promise<void> }) {
     if (child.pid === undefined) throw new Error('mongod did not start')
     this.pid = child.pid
-    this.port = port
+    this.address = address
     this.#child = child
     this.#exited = exited
   }
@@ -63,7 +65,7 @@ export async function launchMongod(options: LaunchOptions, signal: AbortSignal):
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   try {
     await once(child, 'spawn', { signal })
-    const server = new MongodProcess(child, { port: options.port, exited })
+    const server = new MongodProcess(child, { address: options.address, exited })
     void exited.then(startWatchdog(server.pid, options.isThrowAway ? options.folder : undefined))
     const isUp = await pollUntil(async () => await isUpOrEnded(server, dbPathOf(options.folder)), { signal })
     child.unref()
@@ -76,10 +78,10 @@ export async function launchMongod(options: LaunchOptions, signal: AbortSignal):
   }
 }
 
-/** Another server may listen on the port; the folder shows which one answers. */
+/** Another server may listen at the address; the folder shows which one answers. */
 async function isUpOrEnded(server: MongodProcess, dbPath: string): Promise<boolean | undefined> {
   if (!server.isRunning) return false
-  return (await dbPathServedAt(server.port)) === dbPath ? true : undefined
+  return (await dbPathServedAt(server.address)) === dbPath ? true : undefined
 }
 
 /** Reads the cause from what mongod logged since `startsAt` (bytes). */
@@ -109,14 +111,15 @@ async function openLog(path: string): Promise<{ file: FileHandle; startsAt: numb
     () => 0,
   )
   if (size > maxBytes) await rename(path, `${path}.1`)
-  return { file: await open(path, 'a'), startsAt: size > maxBytes ? 0 : size }
+  return { file: await open(path, 'a', 0o600), startsAt: size > maxBytes ? 0 : size }
 }
 
 function argumentsOf(options: LaunchOptions): string[] {
+  const { address } = options
+  const listen = isSocket(address) ? { bind_ip: address } : { bind_ip: '127.0.0.1', port: portOf(address) }
   const flags = {
     dbpath: dbPathOf(options.folder),
-    port: options.port,
-    bind_ip: '127.0.0.1',
+    ...listen,
     replSet: options.replicaSet,
     oplogSize: options.oplogSizeMB ?? 256,
     wiredTigerCacheSizeGB: options.cacheSizeGB ?? 0.25,
@@ -124,6 +127,7 @@ function argumentsOf(options: LaunchOptions): string[] {
   const parameters = { diagnosticDataCollectionEnabled: false, ...options.setParameters }
   return [
     '--quiet',
+    // Not the socket that every user finds under /tmp.
     ...(process.platform === 'win32' ? [] : ['--nounixsocket']),
     ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]),
     ...Object.entries(parameters).flatMap(([name, value]) => ['--setParameter', `${name}=${String(value)}`]),

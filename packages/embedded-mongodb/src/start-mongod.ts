@@ -1,17 +1,18 @@
 /**
- * In: a folder for the data, or none. Out: the primary of a one-node replica set on 127.0.0.1.
- * A kept folder survives kills, restarts and moves to another port. A throw-away folder ends with its server.
+ * In: a folder for the data, or none. Out: the primary of a one-node replica set, which only this user can connect to.
+ * A kept folder survives kills, restarts and moves to another address. A throw-away folder ends with its server.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { becomePrimary } from './admin.ts'
-import { lastPort, releaseFolder, rememberServer } from './data-folder.ts'
+import { makePrivate, releaseFolder, rememberServer, removeSocketFolder } from './data-folder.ts'
 import type { Environment } from './fetch-mongod.ts'
 import { findMongod } from './find-mongod.ts'
-import { freePort } from './free-port.ts'
-import { dbPathOf, launchMongod, type LaunchOptions, type MongodOptions, type MongodProcess } from './mongod-process.ts'
+import { launchMongod, type LaunchOptions, type MongodOptions, type MongodProcess } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
+import { isSocket, newSocket, portOf, tcpAddress, uriOf } from './server-address.ts'
+import type { ServerAddress } from './server-address.ts'
 
 export type StartMongodOptions = MongodOptions &
   Readonly<{
@@ -19,7 +20,10 @@ export type StartMongodOptions = MongodOptions &
     env: Environment
     /** Keeps the data. Without it a temporary folder holds them, and `stop()` removes it. */
     dataDir?: string
-    /** Of 127.0.0.1. @default the folder's last port if that is free, else any free one */
+    /**
+     * Listens on this port of 127.0.0.1 instead of a Unix socket; 0 takes any free one. Every user of the machine can then connect:
+     * for tests. @default none, but 0 on Windows, where mongod has no sockets
+     */
     port?: number
     /** @default 'verbatim' */
     replicaSet?: string
@@ -32,9 +36,10 @@ export type StartMongodOptions = MongodOptions &
 /** A running server. Ends with `stop()`, with `await using`, and when the process that started it dies. */
 export type EmbeddedMongod = AsyncDisposable &
   Readonly<{
-    /** Connection string, with the replica set's name. */
+    /** Connection string. */
     uri: string
-    port: number
+    /** The socket's path, or `127.0.0.1:<port>`. */
+    address: string
     pid: number
     /** Where its data and its `mongod.log` are. */
     dataDir: string
@@ -56,13 +61,13 @@ export async function startMongod(options: StartMongodOptions): Promise<Embedded
   const binary = await findMongod({ env, ...(signal && { signal }) })
   const isThrowAway = options.dataDir === undefined
   const folder = isThrowAway ? await mkdtemp(join(tmpdir(), 'verbatim-mongod-')) : resolve(options.dataDir)
-  await mkdir(dbPathOf(folder), { recursive: true })
+  await makePrivate(folder)
   const deadline = AbortSignal.timeout(timeoutMs)
   const startSignal = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
   const attempt = { ...options, binary, folder, replicaSet, isThrowAway }
   try {
-    const server = await launchOnSomePort(attempt, startSignal)
-    await becomePrimary(server.port, replicaSet, startSignal).catch(async (error: unknown) => {
+    const server = await launch(attempt, startSignal)
+    await becomePrimary(server.address, replicaSet, startSignal).catch(async (error: unknown) => {
       await server.kill('SIGKILL')
       throw error
     })
@@ -75,23 +80,23 @@ export async function startMongod(options: StartMongodOptions): Promise<Embedded
   }
 }
 
-type Attempt = Omit<LaunchOptions, 'port'> & Readonly<{ port?: number }>
+type Attempt = Omit<LaunchOptions, 'address'> & Readonly<{ port?: number }>
 
 /** Tries again when a free port is taken a moment later, and while an orphan of the folder ends. */
-async function launchOnSomePort(attempt: Attempt, signal: AbortSignal): Promise<MongodProcess> {
+async function launch(attempt: Attempt, signal: AbortSignal): Promise<MongodProcess> {
   return await pollUntil(
     async () => {
       if (!attempt.isThrowAway) await releaseFolder(attempt.folder, signal)
-      const port = attempt.port ?? (await freePort(await lastPort(attempt.folder)))
-      const result = await launchMongod({ ...attempt, port }, signal)
+      const address = await newAddress(attempt)
+      const result = await launchMongod({ ...attempt, address }, signal)
       switch (result.status) {
         case 'listening':
           return result.process
         case 'failed':
           throw new Error(result.reason)
         case 'port_taken':
-          if (attempt.port === undefined) return undefined
-          throw new Error(`Port ${port} is taken; free it, or start MongoDB on another port`)
+          if (!attempt.port) return undefined
+          throw new Error(`Port ${portOf(address)} is taken; free it, or start MongoDB on another port`)
         case 'folder_taken':
           return undefined
       }
@@ -100,15 +105,21 @@ async function launchOnSomePort(attempt: Attempt, signal: AbortSignal): Promise<
   )
 }
 
+async function newAddress({ folder, port }: Attempt): Promise<ServerAddress> {
+  if (port === undefined && process.platform !== 'win32') return await newSocket(folder)
+  return await tcpAddress(port ?? 0)
+}
+
 function toEmbeddedMongod(server: MongodProcess, { folder, replicaSet, isThrowAway }: Attempt): EmbeddedMongod {
   const stop = async (): Promise<void> => {
     // Throw-away data needs no clean shutdown.
     await server.kill(isThrowAway ? 'SIGKILL' : 'SIGTERM')
     if (isThrowAway) await rm(folder, { recursive: true, force: true })
+    await removeSocketFolder(server.address, folder)
   }
   return {
-    uri: `mongodb://127.0.0.1:${server.port}/?replicaSet=${replicaSet}`,
-    port: server.port,
+    uri: isSocket(server.address) ? uriOf(server.address) : `mongodb://${server.address}/?replicaSet=${replicaSet}`,
+    address: server.address,
     pid: server.pid,
     dataDir: folder,
     stop,

@@ -5,9 +5,9 @@ import { MongoNetworkError } from 'mongodb'
 import { withAdmin } from './admin.ts'
 import type { Environment } from './fetch-mongod.ts'
 import { findMongod } from './find-mongod.ts'
-import { freePort } from './free-port.ts'
 import { dbPathOf, launchMongod, type LaunchOptions, type MongodOptions, type MongodProcess } from './mongod-process.ts'
 import { pollUntil } from './poll-until.ts'
+import { portOf, tcpAddress } from './server-address.ts'
 
 export type StartReplicaSetOptions = MongodOptions &
   Readonly<{
@@ -23,7 +23,10 @@ export type StartReplicaSetOptions = MongodOptions &
     signal?: AbortSignal
   }>
 
-/** Starts a real replica set on 127.0.0.1 and waits for its primary and its secondaries. For fault tests. */
+/**
+ * Starts a real replica set on 127.0.0.1 and waits for its primary and its secondaries. For fault tests: every user of the machine can
+ * connect to it.
+ */
 export async function startReplicaSet(options: StartReplicaSetOptions): Promise<EmbeddedReplicaSet> {
   const { env, signal, nodes = 3, replicaSet = 'verbatim', timeoutMs = 60_000, electionTimeoutMillis = 2000 } = options
   const binary = await findMongod({ env, ...(signal && { signal }) })
@@ -112,17 +115,20 @@ class ReplicaSetMember {
   #process: MongodProcess
 
   constructor(options: LaunchOptions, process: MongodProcess) {
-    this.port = options.port
-    this.host = `127.0.0.1:${options.port}`
+    this.port = portOf(options.address) ?? 0
+    this.host = options.address
     this.dataDir = options.folder
     this.#options = options
     this.#process = process
   }
 
-  static async start(options: Omit<LaunchOptions, 'port' | 'folder'>, signal: AbortSignal): Promise<ReplicaSetMember> {
+  static async start(
+    options: Omit<LaunchOptions, 'address' | 'folder'>,
+    signal: AbortSignal,
+  ): Promise<ReplicaSetMember> {
     const folder = await mkdtemp(join(tmpdir(), 'verbatim-mongod-'))
     await mkdir(dbPathOf(folder))
-    const launch = { ...options, folder, port: await freePort() }
+    const launch = { ...options, folder, address: await tcpAddress(0) }
     return new ReplicaSetMember(launch, await listening(launch, signal))
   }
 
@@ -146,7 +152,7 @@ class ReplicaSetMember {
 
   /** Waits until the member is primary or secondary. */
   async settled(signal: AbortSignal): Promise<void> {
-    await withAdmin(this.port, async (admin) => {
+    await withAdmin(this.host, async (admin) => {
       await pollUntil(
         async () => {
           // A member that changes its state closes its connections, so this one may break too.
@@ -161,7 +167,7 @@ class ReplicaSetMember {
   async isPrimary(): Promise<boolean> {
     if (!this.isRunning()) return false
     // A paused or stopping member does not answer, so it is no primary.
-    return await withAdmin(this.port, async (admin) => await admin.command({ hello: 1 })).then(
+    return await withAdmin(this.host, async (admin) => await admin.command({ hello: 1 })).then(
       (hello) => hello['isWritablePrimary'] === true,
       () => false,
     )
@@ -192,5 +198,5 @@ async function initiate(
     members: members.map(({ host }, _id) => ({ _id, host })),
     settings: { electionTimeoutMillis, heartbeatIntervalMillis },
   }
-  await withAdmin(first.port, async (admin) => await admin.command({ replSetInitiate: config }))
+  await withAdmin(first.host, async (admin) => await admin.command({ replSetInitiate: config }))
 }
