@@ -1,4 +1,5 @@
 /** The API answers a bad request with a typed 4xx; nothing of the request reaches the engine. Prompts: tests/system/bad-input. */
+import { inputBounds } from '@verbatim/core'
 import { json, query } from '@verbatim/test-kit/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readOutcome } from './testing/read-outcome.ts'
@@ -87,7 +88,32 @@ describe('bad input', () => {
   it('an error about bad input names the field', async () => {
     const response = await app.fetch(query('messages.list', { sessionId: 's', order: 'sideways' }))
     expect(await response.json()).toMatchObject({ error: { data: { verbatim: { data: { field: 'order' } } } } })
-    const unknown = await app.fetch(query('messages.list', { sessionId: 's', $where: '1' }))
-    expect(await unknown.json()).toMatchObject({ error: { data: { verbatim: { data: { field: '$where' } } } } })
+  })
+
+  it('an error about an unknown field names the place, and nothing that the caller sent', async () => {
+    const unknown = await (await app.fetch(query('messages.list', { sessionId: 's', $where: '1' }))).text()
+    expect(JSON.parse(unknown)).toMatchObject({ error: { data: { verbatim: { data: { field: '' } } } } })
+    expect(unknown).not.toContain('$where')
+    const block = await (await app.fetch(append, toolUse('1,"$where":1'))).text()
+    expect(JSON.parse(block)).toMatchObject({ error: { data: { verbatim: { data: { field: 'content.0' } } } } })
+    expect(block).not.toContain('$where')
+    const procedure = await (await app.fetch('/trpc/sessions.secret')).text()
+    expect(procedure).not.toContain('secret')
+  })
+
+  it.each([
+    ['more values', `[${'1,'.repeat(inputBounds.maxNodes)}1]`],
+    ['deeper nesting', '['.repeat(inputBounds.maxDepth) + ']'.repeat(inputBounds.maxDepth)],
+    ['a longer key', `{"${'k'.repeat(inputBounds.maxKeyLength + 1)}":1}`],
+    ['a number out of range', '1e400'],
+  ])('the API refuses %s than an input may have', async (_what, input) => {
+    const { status, code } = await readOutcome(await app.fetch(append, toolUse(input)))
+    expect(`${status} ${code}`).toBe('400 INVALID_INPUT')
+  })
+
+  it('an input with as many values as it may have is stored as it came', async () => {
+    const input = JSON.parse(`[${'[],'.repeat(inputBounds.maxNodes / 2 - 20)}[]]`) as unknown
+    const stored = await (await app.fetch(append, toolUse(JSON.stringify(input)))).json()
+    expect(stored).toMatchObject({ result: { data: { content: [{ input }] } } })
   })
 })

@@ -1,8 +1,8 @@
 /**
  * Procedure builders. In: tRPC's context, of this API or of a team's app. Out: `ctx.engine`, and `ctx.owner` for a principal.
- * Every input of a principal is checked here for JSON that storage could not give back unchanged.
+ * The size of every input is checked here, before its schema: how many values, how deep, how long its keys.
  */
-import { ownerOf, VerbatimError } from '@verbatim/core'
+import { excessOfValue, ownerOf, refuseExcess, VerbatimError } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
 import type { AuthedContext, CallContext, PrincipalInput, WatchCredentials } from './context.ts'
@@ -50,7 +50,7 @@ export function createProcedures({ engine, principalOf, logger, reauthenticator 
     const watchCredentials =
       reauthenticator && (((onEnd) => reauthenticator.watch({ caller, identify, onEnd })) satisfies WatchCredentials)
     const authed: AuthedContext = { ...callContext, owner: ownerOf(caller), principal: caller, watchCredentials }
-    checkInput(await getRawInput()) // after the principal: input without one costs no walk
+    refuseExcess(excessOfValue(await getRawInput())) // after the principal: input without one costs no walk
     return await next({ ctx: authed })
   })
 
@@ -59,44 +59,4 @@ export function createProcedures({ engine, principalOf, logger, reauthenticator 
   })
 
   return { publicProcedure, authedProcedure, operatorProcedure }
-}
-
-/** Deeper than any valid input, and shallow enough for every later parser. */
-const maxDepth = 48
-
-interface InputPart {
-  readonly value: unknown
-  readonly field: string
-  readonly depth: number
-}
-
-/**
- * Walks `input` without recursion, so that no depth can exhaust the stack.
- *
- * @throws VerbatimError `INVALID_INPUT` naming the field: nested too deep, a lone surrogate, a NUL, or the key `__proto__`
- */
-function checkInput(input: unknown): void {
-  const open: InputPart[] = [{ value: input, field: '', depth: 0 }]
-  for (let part = open.pop(); part !== undefined; part = open.pop()) {
-    const { value, field, depth } = part
-    if (typeof value === 'string') checkText(value, field)
-    if (typeof value !== 'object' || value === null) continue
-    if (depth === maxDepth) throw invalidField(field, 'is nested too deep')
-    for (const [key, inner] of Object.entries(value)) {
-      const path = depth > 3 ? field : `${field}${field === '' ? '' : '.'}${key}`.slice(0, 128)
-      checkText(key, path)
-      if (key === '__proto__') throw invalidField(path, 'is not a key')
-      open.push({ value: inner, field: path, depth: depth + 1 })
-    }
-  }
-}
-
-function checkText(text: string, field: string): void {
-  if (!text.isWellFormed()) throw invalidField(field, 'holds a lone surrogate, so it is not Unicode text')
-  if (text.includes('\0')) throw invalidField(field, 'holds a NUL character')
-}
-
-function invalidField(field: string, reason: string): VerbatimError {
-  const shown = field.toWellFormed().replaceAll('\0', '')
-  return new VerbatimError('INVALID_INPUT', `${shown}: ${reason}`, { data: { field: shown } })
 }

@@ -6,6 +6,7 @@ import type {
   TRPCError,
   TRPCErrorShape,
 } from '@trpc/server'
+import { isVerbatimError } from '@verbatim/core'
 import type { WireError } from '@verbatim/core'
 import { verbatimErrorOf } from './to-wire-error.ts'
 
@@ -28,7 +29,9 @@ export interface AppErrorShape extends TRPCErrorShape<AppErrorData> {
 /** The router's `errorFormatter`. A team that mounts the router may use it for its own root too. */
 export function toErrorShape({ error, shape }: { error: TRPCError; shape: TRPCDefaultErrorShape }): AppErrorShape {
   const known = verbatimErrorOf(error)
-  const { code, path } = shape.data
+  const { code } = shape.data
+  // Without a procedure the path is the caller's own text.
+  const path = code === 'NOT_FOUND' && !isVerbatimError(error.cause) ? undefined : shape.data.path
   return {
     message: known.message,
     code: shape.code,

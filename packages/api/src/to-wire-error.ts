@@ -3,7 +3,7 @@
  * In: a thrown value. Out: a `VerbatimError` that is safe to show. Each failure is masked and logged once.
  */
 import { TRPCError } from '@trpc/server'
-import { errorTable, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
+import { describeIssue, errorTable, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ErrorCode } from '@verbatim/core'
 import type { Logger } from '@verbatim/core/server'
 import { ZodError } from 'zod'
@@ -77,13 +77,8 @@ const codeOfTrpc: Partial<Record<TRPCError['code'], ErrorCode>> = {
   SERVICE_UNAVAILABLE: 'UNAVAILABLE',
 }
 
-const maxMessageLength = 300
-
 function invalidInput(error: ZodError): VerbatimError {
-  const [issue] = error.issues
-  const path = issue?.code === 'unrecognized_keys' ? [...issue.path, ...issue.keys] : (issue?.path ?? [])
-  const field = path.map(String).join('.').slice(0, 128)
-  const reason = (issue?.message ?? 'Malformed').slice(0, maxMessageLength)
+  const { field, reason } = describeIssue(error.issues[0])
   return new VerbatimError('INVALID_INPUT', field === '' ? reason : `${field}: ${reason}`, { data: { field } })
 }
 

@@ -20,6 +20,9 @@ export {
   ToolResultBlock,
   ToolUseBlock,
 } from './contract/content-block.ts'
+export { ContentInput } from './contract/content-input.ts'
+export { describeIssue } from './contract/describe-issue.ts'
+export { excessOfText, excessOfValue, inputBounds, refuseExcess } from './contract/input-bounds.ts'
 export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
 export { Message, MessageRole, MessageStatus } from './contract/message.ts'
 export { maxPromptBytes, Prompt } from './contract/prompt.ts'

@@ -1,8 +1,8 @@
 /** What /chat/stream and /chat/sse share: the caller, and the run that the body starts. */
-import { ownerOf, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
+import { excessOfValue, ownerOf, refuseExcess, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
 import type { Caller } from '../context.ts'
-import { requireJson } from './exchange.ts'
+import { readBoundedBody } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 /** The input of `runs.start` without the run's id, which is a header here. */
@@ -24,8 +24,8 @@ export async function requireCaller({ identify }: ApiParts, { request }: Exchang
 /** Starts the run that the body asks for. It belongs to the server: the caller may leave. */
 export async function startChat(parts: ApiParts, exchange: Exchange): Promise<ChatRun> {
   const { caller, owner } = await requireCaller(parts, exchange)
-  requireJson(exchange.request)
-  const body = parseJson(await exchange.readBody(parts.options.maxBodyBytes))
+  const body = parseJson(await readBoundedBody(exchange, parts.options))
+  refuseExcess(excessOfValue(body))
   const input = ChatInput.parse(body)
   const key = exchange.request.headers.get('idempotency-key')
   const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')

@@ -8,7 +8,7 @@ import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
 import { preflightHeaders } from './cors.ts'
-import { errorResponse, jsonResponse, requestPath, requireJson } from './exchange.ts'
+import { errorResponse, jsonResponse, readBoundedBody, requestPath } from './exchange.ts'
 import type { ApiParts, Exchange, HttpResponse, TrpcCall } from './exchange.ts'
 import { createReadiness } from './health.ts'
 import { serveMetrics } from './metrics.ts'
@@ -81,16 +81,15 @@ async function serveMethod(methods: Methods, exchange: Exchange): Promise<void> 
 
 /** Makes the checks that tRPC's adapters leave out, then passes the call on. */
 async function serveTrpcCall(parts: ApiParts, exchange: Exchange): Promise<void> {
-  const { basePath, trpcPath, maxBodyBytes } = parts.options
+  const { basePath, trpcPath } = parts.options
   const { request } = exchange
   let body: string | undefined
   try {
     if (request.method !== 'GET' && request.method !== 'POST') throw new VerbatimError('METHOD_NOT_ALLOWED')
     if (request.method === 'POST') {
-      // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies.
-      requireJson(request)
-      // tRPC replaces bytes that are not UTF-8 with U+FFFD, and so would store text that the caller did not send.
-      body = await exchange.readBody(maxBodyBytes)
+      // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies. It replaces bytes that are not
+      // UTF-8 with U+FFFD, and so would store text that the caller did not send.
+      body = await readBoundedBody(exchange, parts.options)
     }
   } catch (error) {
     if (!isVerbatimError(error)) throw error
@@ -112,7 +111,8 @@ function adapterOptions({ router, options, logger, identify }: ApiParts, exchang
     },
     responseMeta: () => ({ headers: new Headers(exchange.sharedHeaders) }),
     onError({ error, path }) {
-      reportedErrorOf(error, { logger, where: path ?? 'trpc' })
+      const isProcedure = path !== undefined && Object.hasOwn(router._def.procedures, path)
+      reportedErrorOf(error, { logger, where: isProcedure ? path : 'trpc' })
     },
   }
 }

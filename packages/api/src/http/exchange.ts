@@ -1,6 +1,6 @@
 /** What the endpoints are written against: one HTTP call, the same for Node and fetch, and the parts of the API. */
 import type { TRPCError } from '@trpc/server'
-import { isVerbatimError, VerbatimError } from '@verbatim/core'
+import { excessOfText, isVerbatimError, refuseExcess, VerbatimError } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
 import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.ts'
@@ -109,8 +109,16 @@ export function requestQuery(request: ApiRequest): URLSearchParams {
   return new URLSearchParams(request.url.slice(requestPath(request).length))
 }
 
+/** The body's text, with no more values than one call may have. @throws VerbatimError */
+export async function readBoundedBody(exchange: Exchange, { maxBodyBytes }: ApiOptions): Promise<string> {
+  requireJson(exchange.request)
+  const text = await exchange.readBody(maxBodyBytes)
+  refuseExcess(excessOfText(text))
+  return text
+}
+
 /** @throws VerbatimError `UNSUPPORTED_MEDIA_TYPE` unless the body's type is JSON, which a form of a foreign page cannot set */
-export function requireJson({ headers }: ApiRequest): void {
+function requireJson({ headers }: ApiRequest): void {
   const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
   if (type !== 'application/json') throw new VerbatimError('UNSUPPORTED_MEDIA_TYPE')
 }

@@ -1,4 +1,4 @@
-import { ContentBlock, Message, MessageId, MessageRole, PageInput, pageOf, Prompt, SessionId } from '@verbatim/core'
+import { ContentInput, Message, MessageId, MessageRole, PageInput, pageOf, SessionId } from '@verbatim/core'
 import { z } from 'zod'
 import type { Procedures } from '../procedures.ts'
 import { t } from '../trpc.ts'
@@ -11,7 +11,7 @@ const MessageInput = z.strictObject({ sessionId: SessionId, messageId: MessageId
 const AppendMessageInput = z.strictObject({
   sessionId: SessionId,
   role: MessageRole,
-  content: z.union([Prompt, z.array(ContentBlock).min(1)]),
+  content: ContentInput,
   /** Makes the append repeatable: the same id and content again is the same message. */
   messageId: MessageId.optional(),
   /** Append only when the session has exactly this many messages. */

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 /** JSON of any keys and any order. Deeper than this it is refused: what walks or prints JSON is recursive. */
-const maxJsonDepth = 256
+export const maxJsonDepth = 256
 
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
 
@@ -12,10 +12,15 @@ export const JsonValue = z.custom<JsonValue>((value) => isJson(value), 'Must be 
 /** @internal */
 export function isJson(value: unknown, depthLeft = maxJsonDepth): value is JsonValue {
   if (typeof value === 'number') return Number.isFinite(value) // 1e400 parses, and is no JSON any more
-  if (typeof value !== 'object' || value === null) return ['string', 'boolean', 'object'].includes(typeof value)
+  if (typeof value !== 'object' || value === null) return value === null || isScalar(value)
   if (depthLeft === 0) return false
   if (!Array.isArray(value) && !isPlainObject(value)) return false
-  return Object.values(value).every((inner) => isJson(inner, depthLeft - 1))
+  for (const inner of Object.values(value)) if (!isJson(inner, depthLeft - 1)) return false
+  return true
+}
+
+function isScalar(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'boolean'
 }
 
 function isPlainObject(value: object): boolean {

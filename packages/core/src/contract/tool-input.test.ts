@@ -55,6 +55,22 @@ describe('the input of a tool call', () => {
     )
   })
 
+  it.each([
+    ['quotes of a string without an end', `"${String.raw`\"`.repeat(250_000)}`],
+    ['zeros between two digits', `1${'0'.repeat(500_000)}1`],
+    ['a fraction of zeros', `0.${'0'.repeat(500_000)}1`],
+    ['backslashes', `"${String.raw`\\`.repeat(250_000)}"`],
+    ['small numbers', `[${'1,'.repeat(250_000)}1]`],
+    ['halves of characters', `"${String.raw`\ud83d`.repeat(80_000)}"`],
+  ])('half a megabyte of %s is read in one walk', (_what, text) => {
+    // A walk that begins again at each character would take minutes.
+    expect(toolInputOf(readToolInput(text))).toBeDefined()
+  })
+
+  it('a number with a leading zero is no JSON, however many digits follow', () => {
+    expect(readToolInput('{"a":0123456789012345678901}').input).toEqual({ malformed: '{"a":0123456789012345678901}' })
+  })
+
   it('blocks that are streamed side by side each get their own input', () => {
     const start = (index: number) => ({
       type: 'content_block_start' as const,

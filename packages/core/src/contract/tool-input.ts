@@ -2,8 +2,9 @@
  * The input of a tool call, from the JSON that a model wrote to what a program can hold, and without loss.
  * JavaScript rounds large numbers, sorts keys that look like numbers and keeps one of two equal keys.
  */
-import { isJson } from './content-block.ts'
+import { isJson, maxJsonDepth } from './content-block.ts'
 import type { JsonValue, ToolUseBlock } from './content-block.ts'
+import { endOfString } from './input-bounds.ts'
 
 /** `input` for programs, and `inputJson` where it does not say all that the model wrote. */
 export type ToolInput = Pick<ToolUseBlock, 'input' | 'inputJson'>
@@ -29,23 +30,74 @@ export function toolInputOf({ input, inputJson }: ToolInput): JsonValue {
   return (inputJson === undefined ? undefined : parseInput(inputJson)) ?? input
 }
 
-const token = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\s+/g
-
 function parseInput(text: string): JsonValue | undefined {
   try {
-    const exact = text.replace(token, (found) => (isNumber(found) && !canHold(found) ? `"${found}"` : found))
-    return JSON.parse(exact, storable) as JsonValue // JSON.parse yields nothing but JSON
+    const input = JSON.parse(mapTokens(text, toHeldNumber)) as JsonValue // JSON.parse yields nothing but JSON
+    return text.includes('\\u') || !text.isWellFormed() ? toWellFormed(input, maxJsonDepth) : input
   } catch {
     return undefined
   }
 }
 
 function withoutSpace(text: string): string {
-  return text.replace(token, (found) => (found.trim() === '' ? '' : found))
+  return mapTokens(text, (found) => (isSpace(found.charCodeAt(0)) ? '' : found))
 }
 
-function isNumber(found: string): boolean {
-  return /^[-\d]/.test(found)
+/**
+ * Replaces the numbers and the white space of JSON text. One walk, whatever the text holds: a regular expression starts again at
+ * each quote of a string that does not end.
+ */
+function mapTokens(text: string, map: (found: string) => string): string {
+  let mapped = ''
+  let from = 0
+  for (let at = 0; at < text.length;) {
+    const end = endOfToken(text, at)
+    const code = text.charCodeAt(at)
+    if (isSpace(code) || isNumeric(code)) {
+      const found = text.slice(at, end)
+      const next = map(found)
+      if (next !== found) {
+        mapped += text.slice(from, at) + next
+        from = end
+      }
+    }
+    at = end
+  }
+  return from === 0 ? text : mapped + text.slice(from)
+}
+
+const quote = 34
+
+/** Past the string, the number or the white space that begins at `at`, or past one other character. */
+function endOfToken(text: string, at: number): number {
+  const code = text.charCodeAt(at)
+  if (code === quote) return endOfString(text, at) + 1
+  const isPart = isSpace(code) ? isSpace : isNumeric(code) ? isNumeric : undefined
+  let end = at + 1
+  while (isPart?.(text.charCodeAt(end)) === true) end++
+  return end
+}
+
+/** The white space of JSON: a blank, a tab, the ends of lines. */
+function isSpace(code: number): boolean {
+  return code === 32 || code === 10 || code === 13 || code === 9
+}
+
+/** A character of a number: digits, sign, point, exponent. Letters of `true` and `false` are among them, and change nothing. */
+function isNumeric(code: number): boolean {
+  return (code >= 48 && code <= 57) || code === 45 || code === 46 || code === 43 || code === 101 || code === 69
+}
+
+const numberPattern = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
+/** JavaScript holds each number of so few characters, unless it has an exponent or is a zero with a sign. */
+const heldLength = 15
+
+/** A number as JavaScript and storage hold it: in quotes when they cannot, and no zero with a sign. */
+function toHeldNumber(found: string): string {
+  if (found.length <= heldLength && !/[-eE]/.test(found)) return found
+  if (!numberPattern.test(found)) return found
+  if (Number(found) === 0 && canHold(found)) return '0'
+  return canHold(found) ? found : `"${found}"`
 }
 
 /** A fraction may be rounded, as everywhere in JavaScript; an integer is often a name, and one digit off is another one. */
@@ -63,14 +115,26 @@ export function isExactNumber(literal: string): boolean {
 function decimalOf(literal: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(literal) ?? []
-  const digits = (whole + fraction).replace(/^0+/, '')
-  const significant = digits.replace(/0+$/, '')
-  const place = Number(exponent) - fraction.length + (digits.length - significant.length)
-  return significant === '' ? '0' : `${sign}${significant}e${place}`
+  const digits = whole + fraction
+  let first = 0
+  while (digits[first] === '0') first++
+  let end = digits.length
+  while (end > first && digits[end - 1] === '0') end--
+  const place = Number(exponent) - fraction.length + (digits.length - end)
+  return first === end ? '0' : `${sign}${digits.slice(first, end)}e${place}`
 }
 
-/** What storage gives back as it was: no half of a character, and no zero with a sign. */
-function storable(_key: string, value: unknown): unknown {
+/** In place: no half of a character, as storage gives text back. Deeper than JSON may nest, it stops: what it leaves is refused. */
+function toWellFormed(value: JsonValue, depthLeft: number): JsonValue {
   if (typeof value === 'string') return value.toWellFormed()
-  return value === 0 ? 0 : value
+  if (typeof value !== 'object' || value === null || depthLeft === 0) return value
+  const holder = value as Record<string, JsonValue> // an array's indexes are keys too
+  for (const key of Object.keys(holder)) {
+    const before = holder[key] ?? null
+    const after = toWellFormed(before, depthLeft - 1)
+    // By definition, not by assignment: `__proto__` is a key like any other in JSON.
+    if (after !== before)
+      Object.defineProperty(holder, key, { value: after, enumerable: true, configurable: true, writable: true })
+  }
+  return value
 }
