@@ -1,38 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { createClient } from '@verbatim/client'
 import { textOf } from '@verbatim/core'
-import { openTestDatabase } from '@verbatim/core/testing'
-import { startServerProgram } from '@verbatim/test-kit/process'
-import { chromium } from 'playwright-core'
 import type { Page } from 'playwright-core'
-import { expect, inject, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { beginning, startProvider, textDelta } from '@verbatim/test-kit/provider'
-import { ensureChromium } from '../support/chromium.ts'
-import { env } from '../support/env.ts'
-
-const root = fileURLToPath(new URL('../../', import.meta.url))
-
-/** The page as `npm start` serves it; built here when it has not been. */
-async function buildPage(): Promise<void> {
-  if (existsSync(`${root}apps/web/dist/index.html`)) return
-  const build = spawn('pnpm', ['exec', 'turbo', 'run', 'build', '--filter=@verbatim/web'], {
-    cwd: root,
-    stdio: 'inherit',
-  })
-  const [code] = await once(build, 'close')
-  if (code !== 0) throw new Error('The page could not be built; see above')
-}
-
-/** The program of `npm start` over the tests' MongoDB, with a model that the test holds. */
-async function startProgram({ databaseName, modelUrl }: { databaseName: string; modelUrl: string }) {
-  const settings = { PORT: '0', MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: databaseName }
-  return await startServerProgram(new URL('../../apps/server/src/main.ts', import.meta.url), {
-    env: { PATH: env['PATH'], ...settings, ANTHROPIC_BASE_URL: modelUrl },
-  })
-}
+import { openBrowserPage } from '../support/browser-page.ts'
 
 /** The words of a text, without Markdown's marks and the page's copy buttons: what must be there, each once and in order. */
 function wordsOf(text: string): string[] {
@@ -67,71 +38,52 @@ it(
   'after a reload in mid-answer the page shows every word once and the rest of the answer',
   { timeout: 180_000 },
   async () => {
-    await buildPage()
-    await using database = await openTestDatabase(inject('mongoUri'))
     await using provider = await startProvider(async (call) => {
       await beginning()(call)
       call.send(...deltasOf(firstHalf))
     })
-    const program = await startProgram({ databaseName: database.databaseName, modelUrl: provider.url })
-    const browser = await chromium.launch({
-      executablePath: await ensureChromium(),
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
+    await using opened = await openBrowserPage(provider.url)
+    const { page } = opened
+    const starts: string[] = []
+    page.on('request', (request) => {
+      if (request.url().includes('runs.start')) starts.push(request.url())
     })
-    try {
-      const page = await browser.newPage()
-      const starts: string[] = []
-      page.on('request', (request) => {
-        if (request.url().includes('runs.start')) starts.push(request.url())
-      })
-      await page.goto(program.url)
-      await page.getByTestId('composer').fill('Tell me how this works, please')
-      await page.getByTestId('send').click()
-      const wordsShown = async () => wordsOf(await answerText(page))
-      await expect.poll(wordsShown).toEqual(wordsOf(firstHalf))
+    await page.goto(opened.url)
+    await page.getByTestId('composer').fill('Tell me how this works, please')
+    await page.getByTestId('send').click()
+    const wordsShown = async () => wordsOf(await answerText(page))
+    await expect.poll(wordsShown).toEqual(wordsOf(firstHalf))
 
-      await page.reload()
-      await expect.poll(wordsShown).toEqual(wordsOf(firstHalf))
-      // Still being made: this is the middle, not the end.
-      expect(await page.getByTestId('stop').count()).toBe(1)
-      expect(await page.getByTestId('metrics').count()).toBe(0)
+    await page.reload()
+    await expect.poll(wordsShown).toEqual(wordsOf(firstHalf))
+    // Still being made: this is the middle, not the end.
+    expect(await page.getByTestId('stop').count()).toBe(1)
+    expect(await page.getByTestId('metrics').count()).toBe(0)
 
-      const [call] = provider.calls
-      call!.send(...deltasOf(secondHalf))
-      await expect.poll(wordsShown).toEqual(wordsOf(firstHalf + secondHalf))
-      call!.finish()
-      await page.getByTestId('metrics').waitFor({ timeout: 60_000 })
-      expect(starts).toHaveLength(1)
-      expect(provider.calls).toHaveLength(1)
-      const roles = await page
-        .getByTestId('message')
-        .evaluateAll((all) => all.map((one) => one.getAttribute('data-role')))
-      expect(roles).toEqual(['user', 'assistant'])
-      const shown = await answerText(page)
+    const [call] = provider.calls
+    call!.send(...deltasOf(secondHalf))
+    await expect.poll(wordsShown).toEqual(wordsOf(firstHalf + secondHalf))
+    call!.finish()
+    await page.getByTestId('metrics').waitFor({ timeout: 60_000 })
+    expect(starts).toHaveLength(1)
+    expect(provider.calls).toHaveLength(1)
+    const roles = await page
+      .getByTestId('message')
+      .evaluateAll((all) => all.map((one) => one.getAttribute('data-role')))
+    expect(roles).toEqual(['user', 'assistant'])
+    const shown = await answerText(page)
 
-      // What is shown is the stored message: a page that loads it afterwards shows the same.
-      const sessionId = new URL(page.url()).hash.split('/').at(-1) ?? ''
-      await using client = createClient({ url: program.url })
-      const { items } = await client.messages.list(sessionId)
-      expect(items.map((message) => message.status)).toEqual(['completed', 'completed'])
-      expect(textOf(items[1]?.content ?? [])).toBe(firstHalf + secondHalf)
-      const stored = wordsOf(firstHalf + secondHalf)
-      const figures = wordsOf(await page.getByTestId('metrics').innerText())
-      expect(wordsOf(shown).slice(0, stored.length + figures.length)).toEqual([...stored, ...figures])
-      await page.reload()
-      await page.getByTestId('metrics').waitFor()
-      expect(await answerText(page)).toBe(shown)
-    } finally {
-      await browser.close()
-      program.kill('SIGKILL')
-    }
+    // What is shown is the stored message: a page that loads it afterwards shows the same.
+    const sessionId = new URL(page.url()).hash.split('/').at(-1) ?? ''
+    await using client = createClient({ url: opened.url })
+    const { items } = await client.messages.list(sessionId)
+    expect(items.map((message) => message.status)).toEqual(['completed', 'completed'])
+    expect(textOf(items[1]?.content ?? [])).toBe(firstHalf + secondHalf)
+    const stored = wordsOf(firstHalf + secondHalf)
+    const figures = wordsOf(await page.getByTestId('metrics').innerText())
+    expect(wordsOf(shown).slice(0, stored.length + figures.length)).toEqual([...stored, ...figures])
+    await page.reload()
+    await page.getByTestId('metrics').waitFor()
+    expect(await answerText(page)).toBe(shown)
   },
 )

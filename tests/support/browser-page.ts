@@ -1,0 +1,60 @@
+/** The chat page in a real browser, as `npm start` serves it, over the tests' MongoDB. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { openTestDatabase } from '@verbatim/core/testing'
+import { startServerProgram } from '@verbatim/test-kit/process'
+import { chromium } from 'playwright-core'
+import type { Page } from 'playwright-core'
+import { inject } from 'vitest'
+import { ensureChromium } from './chromium.ts'
+import { env } from './env.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** The page as `npm start` serves it; built here when it has not been. */
+async function buildPage(): Promise<void> {
+  if (existsSync(`${root}apps/web/dist/index.html`)) return
+  const build = spawn('pnpm', ['exec', 'turbo', 'run', 'build', '--filter=@verbatim/web'], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  const [code] = await once(build, 'close')
+  if (code !== 0) throw new Error('The page could not be built; see above')
+}
+
+/** A page that nothing has opened yet, and the server that serves it. */
+export interface BrowserPage extends AsyncDisposable {
+  readonly page: Page
+  readonly url: string
+}
+
+/** @param modelUrl the provider of the server's agent */
+export async function openBrowserPage(modelUrl: string): Promise<BrowserPage> {
+  await buildPage()
+  await using started = new AsyncDisposableStack()
+  const database = started.use(await openTestDatabase(inject('mongoUri')))
+  const settings = { PORT: '0', MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: database.databaseName }
+  const program = started.use(
+    await startServerProgram(new URL('../../apps/server/src/main.ts', import.meta.url), {
+      env: { PATH: env['PATH'], ...settings, ANTHROPIC_BASE_URL: modelUrl },
+    }),
+  )
+  const browser = await chromium.launch({
+    executablePath: await ensureChromium(),
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
+  started.defer(async () => await browser.close())
+  const page = await browser.newPage()
+  const opened = started.move()
+  return { page, url: program.url, [Symbol.asyncDispose]: async () => await opened.disposeAsync() }
+}
