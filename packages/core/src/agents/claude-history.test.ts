@@ -1,4 +1,6 @@
 /** What of a session reaches the model: each request here is judged by the strict provider of the test kit. */
+import { Anthropic } from '@anthropic-ai/sdk'
+import type { Middleware } from '@anthropic-ai/sdk/core/middleware'
 import { blockStop, callEnd, callStart, startProviderOf, textBlock, toolBlock } from '@verbatim/test-kit/provider'
 import type { Provider, ProviderCall, ProviderEvent, ProviderOptions, ProviderReply } from '@verbatim/test-kit/provider'
 import { describe, expect, it } from 'vitest'
@@ -6,7 +8,7 @@ import { z } from 'zod'
 import type { Message } from '../contract/message.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
 import type { Agent } from '../ports/agent.ts'
-import { tool } from './claude.ts'
+import { claude, tool } from './claude.ts'
 import type { ClaudeOptionsInput } from './claude.ts'
 import { claudeAt, collect, messagesOf, never } from './testing/ask-agent.ts'
 
@@ -239,27 +241,75 @@ describe('a long session', () => {
   })
 })
 
-describe('large numbers in the input of a tool', () => {
-  it('large numbers in the input of a tool go back to the model digit for digit', async () => {
-    const find = tool({
-      name: 'find',
-      description: 'Finds',
-      input: z.object({ id: z.union([z.int(), z.string()]) }),
-      run: ({ id }) => `found ${id}`,
-    })
+describe('the input of a tool', () => {
+  const written = '{"10": 2512292042121000001, "2": 1.50}'
+  const find = tool({
+    name: 'find',
+    description: 'Finds',
+    input: z.looseObject({ '10': z.union([z.int(), z.string()]) }),
+    run: ({ 10: id }) => `found ${id}`,
+  })
+  const textOf = ({ body }: { body?: unknown }) => (typeof body === 'string' ? body : '')
+  /** Asks for the tool in the first call that it answers. */
+  const finding = () => {
     let calls = 0
-    await using session = await open((call) => {
+    return (call: ProviderCall) => {
       const asks = calls++ === 0
-      const words = asks
-        ? toolBlock(0, { id: 't', name: 'find', json: '{"id": 2512292042121000001}' })
-        : textBlock('Done.')
+      const words = asks ? toolBlock(0, { id: 't', name: 'find', json: written }) : textBlock('Done.')
       call.send(callStart(), ...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
       call.end()
-    })
+    }
+  }
+
+  it('the input of a tool goes back to the model as it wrote it, and to the tool with every digit', async () => {
+    await using session = await open(finding())
     const agent = session.agent({ tools: [find] })
     expect((await session.prompt(agent)).content[1]).toMatchObject({ content: 'found 2512292042121000001' })
     await session.prompt(agent)
-    for (const { json } of session.provider.calls.slice(1)) expect(json).toContain('"input":{"id":2512292042121000001}')
+    for (const { json } of session.provider.calls.slice(1)) expect(json).toContain(`"input":${written}`)
+  })
+
+  it('the input of a tool goes as strings and not rounded through a client that writes the JSON anew', async () => {
+    await using session = await open(finding())
+    class OtherPlatform extends Anthropic {
+      protected override backendMiddleware(): readonly Middleware[] {
+        return [async (request, next) => await next({ ...request, body: JSON.stringify(JSON.parse(textOf(request))) })]
+      }
+    }
+    const client = new OtherPlatform({ apiKey: 'k', baseURL: session.provider.url, logLevel: 'off' })
+    const agent = claude({ client, tools: [find], maxRetries: 0 })
+    await session.prompt(agent)
+    expect(session.provider.calls[1]?.json).toContain('"input":{"2":1.5,"10":"2512292042121000001"}')
+  })
+
+  it('middleware of a client reads and changes the request as before', async () => {
+    await using session = await open(finding())
+    const seen: unknown[] = []
+    const client = new Anthropic({
+      apiKey: 'k',
+      baseURL: session.provider.url,
+      logLevel: 'off',
+      middleware: [
+        async (request, next) => {
+          seen.push(JSON.parse(textOf(request)))
+          return await next({ ...request, body: textOf(request).replace('{"stream"', '{"metadata":{},"stream"') })
+        },
+      ],
+    })
+    await session.prompt(claude({ client, tools: [find], maxRetries: 0 }))
+    expect(seen).toHaveLength(2)
+    expect(session.provider.calls[1]?.body).toMatchObject({ metadata: {} })
+  })
+
+  it('the input of a tool goes as strings to a provider that refuses it as the model wrote it', async () => {
+    const answer = finding()
+    await using session = await open((call) => {
+      if (call.json.includes(written)) call.refuseAs('invalid_request_error', 'The request body is not valid JSON')
+      else answer(call)
+    })
+    const agent = session.agent({ tools: [find] })
+    expect(await session.prompt(agent)).toMatchObject({ error: undefined })
+    expect(await session.prompt(agent)).toMatchObject({ error: undefined })
   })
 })
 

@@ -56,7 +56,7 @@ export const ToolUseBlock = z.strictObject({
   id: z.string(),
   name: z.string(),
   input: JsonValue,
-  /** The input as the model wrote it, where `input` cannot say the same: see `readToolInput`. */
+  /** The input as the model wrote it, where that is not the JSON of `input`: see `readToolInput`. */
   inputJson: z.string().optional(),
 })
 /** What the tool of the call `tool_use_id` answered. */

@@ -6,7 +6,7 @@ import { isJson, maxJsonDepth } from './content-block.ts'
 import type { JsonValue, ToolUseBlock } from './content-block.ts'
 import { endOfString } from './input-bounds.ts'
 
-/** `input` for programs, and `inputJson` where it does not say all that the model wrote. */
+/** `input` for programs, and `inputJson` where the model did not write the very text that `input` has as JSON. */
 export type ToolInput = Pick<ToolUseBlock, 'input' | 'inputJson'>
 
 /**
@@ -17,7 +17,7 @@ export function readToolInput(text: string): ToolInput {
   const input = parseInput(text)
   if (input === undefined) return { input: { malformed: text }, inputJson: text }
   if (!isJson(input)) return { input: { json: text }, inputJson: text }
-  return JSON.stringify(input) === withoutSpace(text) ? { input } : { input, inputJson: text }
+  return JSON.stringify(input) === text ? { input } : { input, inputJson: text }
 }
 
 /** False for input that the model did not finish or wrote wrongly: no tool may run on it. */
@@ -32,28 +32,24 @@ export function toolInputOf({ input, inputJson }: ToolInput): JsonValue {
 
 function parseInput(text: string): JsonValue | undefined {
   try {
-    const input = JSON.parse(mapTokens(text, toHeldNumber)) as JsonValue // JSON.parse yields nothing but JSON
+    JSON.parse(text) // with its numbers in quotes, text may be JSON that was none before
+    const input = JSON.parse(mapNumbers(text, toHeldNumber)) as JsonValue // JSON.parse yields nothing but JSON
     return text.includes('\\u') || !text.isWellFormed() ? toWellFormed(input, maxJsonDepth) : input
   } catch {
     return undefined
   }
 }
 
-function withoutSpace(text: string): string {
-  return mapTokens(text, (found) => (isSpace(found.charCodeAt(0)) ? '' : found))
-}
-
 /**
- * Replaces the numbers and the white space of JSON text. One walk, whatever the text holds: a regular expression starts again at
- * each quote of a string that does not end.
+ * Replaces the numbers of JSON text. One walk, whatever the text holds: a regular expression starts again at each quote of a
+ * string that does not end.
  */
-function mapTokens(text: string, map: (found: string) => string): string {
+function mapNumbers(text: string, map: (found: string) => string): string {
   let mapped = ''
   let from = 0
   for (let at = 0; at < text.length;) {
     const end = endOfToken(text, at)
-    const code = text.charCodeAt(at)
-    if (isSpace(code) || isNumeric(code)) {
+    if (isNumeric(text.charCodeAt(at))) {
       const found = text.slice(at, end)
       const next = map(found)
       if (next !== found) {
@@ -68,19 +64,13 @@ function mapTokens(text: string, map: (found: string) => string): string {
 
 const quote = 34
 
-/** Past the string, the number or the white space that begins at `at`, or past one other character. */
+/** Past the string or the number that begins at `at`, or past one other character. */
 function endOfToken(text: string, at: number): number {
   const code = text.charCodeAt(at)
   if (code === quote) return endOfString(text, at) + 1
-  const isPart = isSpace(code) ? isSpace : isNumeric(code) ? isNumeric : undefined
   let end = at + 1
-  while (isPart?.(text.charCodeAt(end)) === true) end++
+  while (isNumeric(code) && isNumeric(text.charCodeAt(end))) end++
   return end
-}
-
-/** The white space of JSON: a blank, a tab, the ends of lines. */
-function isSpace(code: number): boolean {
-  return code === 32 || code === 10 || code === 13 || code === 9
 }
 
 /** A character of a number: digits, sign, point, exponent. Letters of `true` and `false` are among them, and change nothing. */
@@ -107,7 +97,7 @@ function canHold(literal: string): boolean {
 }
 
 /** Tells whether JavaScript holds the very number that `literal` writes. */
-export function isExactNumber(literal: string): boolean {
+function isExactNumber(literal: string): boolean {
   return decimalOf(literal) === decimalOf(String(Number(literal)))
 }
 

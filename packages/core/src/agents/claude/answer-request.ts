@@ -17,6 +17,7 @@ import type { ToolResultEvent } from './run-tools.ts'
 import { streamCycle } from './stream-cycle.ts'
 import type { CycleEnd } from './stream-cycle.ts'
 import { toClaudeRequest } from './to-claude-request.ts'
+import type { ClaudeRequest, RequestRules } from './to-claude-request.ts'
 import type { TokenBudget } from './token-budget.ts'
 
 /** A paused answer goes on by a user message: a conversation that ends with the answer would be a prefill. */
@@ -40,7 +41,7 @@ export async function* answerRequest(
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   const history = createHistory(agent, request, signal)
-  const call = { agent, history, rules: { keepsThinking: true }, runId: request.runId }
+  const call = { agent, history, rules: { keepsThinking: true, keepsExactInput: true }, runId: request.runId }
   // The rest of an answer may be nothing at all.
   let hasAnswered = (request.messages.at(-1)?.continuationOf ?? null) !== null
   for (let cycle = 1; cycle <= agent.maxCycles; cycle++) {
@@ -62,7 +63,7 @@ export async function* answerRequest(
 interface ModelCall {
   readonly agent: ClaudeAgent
   readonly history: History
-  readonly rules: { keepsThinking: boolean }
+  readonly rules: { -readonly [TName in keyof RequestRules]: RequestRules[TName] }
   readonly runId: string
 }
 
@@ -75,7 +76,7 @@ async function* callModel(
   let refused: { readonly error: unknown; readonly json: string } | undefined
   for (let attempt = 1; ; attempt++) {
     const request = toClaudeRequest(agent, await history.turns(agent.budget.maxBytes()), rules)
-    const json = JSON.stringify(request.body)
+    const { json } = request
     if (refused?.json === json) throw refused.error // there is nothing to leave out
     const bytes = Buffer.byteLength(json)
     const progress = { hasBegun: false }
@@ -84,26 +85,46 @@ async function* callModel(
       agent.budget.learn(bytes, end.usage)
       return end
     } catch (error) {
-      if (!learnFrom(error, call, bytes) || progress.hasBegun || attempt > maxSmallerTries) throw error
+      if (!learnFrom(error, call, request) || progress.hasBegun || attempt > maxSmallerTries) throw error
       refused = { error, json }
     }
   }
 }
 
 /** Tells whether there is another way to ask, after what the provider refused. */
-function learnFrom(error: unknown, { agent, rules, runId }: ModelCall, bytes: number): boolean {
+function learnFrom(
+  error: unknown,
+  { agent, rules, runId }: ModelCall,
+  { json, hasExactInput }: ClaudeRequest,
+): boolean {
+  const { logger, budget } = agent
   if (error instanceof TooLongError) {
-    agent.budget.learnTooLong(bytes, error)
-    agent.logger.warn({ runId, bytes }, 'A request was too long for the provider; asking with less of the conversation')
+    const bytes = Buffer.byteLength(json)
+    budget.learnTooLong(bytes, error)
+    logger.warn({ runId, bytes }, 'A request was too long for the provider; asking with less of the conversation')
     return true
   }
-  if (isVerbatimError(error) && error.data.kind === 'malformed') {
-    agent.logger.warn({ runId, field: error.data.field }, 'The provider sent something that is not its protocol')
+  if (!isVerbatimError(error)) return false
+  switch (error.data.kind) {
+    case 'malformed':
+      logger.warn({ runId, field: error.data.field }, 'The provider sent something that is not its protocol')
+      return false
+    case 'thinking':
+      if (!rules.keepsThinking) return false
+      rules.keepsThinking = false
+      logger.warn({ runId }, 'The provider refused the thinking of an earlier answer; asking without it')
+      return true
+    case 'invalid_request':
+      if (!hasExactInput || !rules.keepsExactInput) return false
+      rules.keepsExactInput = false
+      logger.warn(
+        { runId },
+        'The provider refused a request with the input of a tool as the model wrote it; asking again without',
+      )
+      return true
+    default:
+      return false
   }
-  if (!isVerbatimError(error) || error.data.kind !== 'thinking' || !rules.keepsThinking) return false
-  rules.keepsThinking = false
-  agent.logger.warn({ runId }, 'The provider refused the thinking of an earlier answer; asking without it')
-  return true
 }
 
 /** Thinking alone is no answer. */

@@ -6,32 +6,41 @@
  */
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
-import { isThinking } from './claude-message.ts'
-import type { ClaudeBlock, ClaudeMessage, DraftBlock, DraftMessage } from './claude-message.ts'
+import { isThinking, toMessageText } from './claude-message.ts'
+import type { ClaudeMessage, DraftBlock, DraftMessage } from './claude-message.ts'
 
 export interface BoundMessages {
   readonly messages: ClaudeMessage[]
+  /** The JSON of each message: other than that of `messages` where a model wrote what JavaScript cannot hold. */
+  readonly texts: string[]
+  readonly hasExactInput: boolean
   /** What the thinking of the next answer is bound to. */
   readonly boundTo: string
 }
 
 export function bindThinking(drafts: readonly DraftMessage[], seed: string): BoundMessages {
   const hash = createHash('sha256').update(seed)
-  const messages = drafts.map(({ role, blocks }): ClaudeMessage => {
-    const content = role === 'assistant' ? keepBound(blocks, fingerprintOf(hash)) : blocks.map(({ param }) => param)
-    hash.update(JSON.stringify([role, content]))
-    return { role, content }
-  })
-  return { messages, boundTo: fingerprintOf(hash) }
+  const messages: ClaudeMessage[] = []
+  const texts: string[] = []
+  let hasExactInput = false
+  for (const { role, blocks: all } of drafts) {
+    const blocks = role === 'assistant' ? keepBound(all, fingerprintOf(hash)) : all
+    const text = toMessageText({ role, blocks })
+    hash.update(text)
+    messages.push({ role, content: blocks.map(({ param }) => param) })
+    texts.push(text)
+    hasExactInput ||= blocks.some(({ inputText }) => inputText !== undefined)
+  }
+  return { messages, texts, hasExactInput, boundTo: fingerprintOf(hash) }
 }
 
 /** Each thinking block remembers the one before it, so none may go from between two others. */
-function keepBound(blocks: readonly DraftBlock[], prefix: string): ClaudeBlock[] {
+function keepBound(blocks: readonly DraftBlock[], prefix: string): DraftBlock[] {
   let holds = true
-  return blocks.flatMap(({ param, isExact, boundTo }) => {
-    if (!isThinking(param)) return [param]
+  return blocks.filter(({ param, isExact, boundTo }) => {
+    if (!isThinking(param)) return true
     holds &&= isExact && boundTo === prefix
-    return holds ? [param] : []
+    return holds
   })
 }
 

@@ -30,6 +30,8 @@ export interface DraftBlock {
   readonly isExact: boolean
   /** On thinking: the fingerprint of what it was thought from. */
   readonly boundTo?: string | undefined
+  /** On a call: its input as the model wrote it, where `param` cannot say the same. */
+  readonly inputText?: string | undefined
 }
 
 export interface DraftMessage {
@@ -39,4 +41,15 @@ export interface DraftMessage {
 
 export function isThinking({ type }: ClaudeBlock): boolean {
   return type === 'thinking' || type === 'redacted_thinking'
+}
+
+/** The JSON of a message, with the input of each call as the model wrote it. */
+export function toMessageText({ role, blocks }: DraftMessage): string {
+  return `{"role":"${role}","content":[${blocks.map(toBlockText).join(',')}]}`
+}
+
+function toBlockText({ param, inputText }: DraftBlock): string {
+  if (param.type !== 'tool_use' || inputText === undefined) return JSON.stringify(param)
+  const { input: _input, ...rest } = param
+  return `${JSON.stringify(rest).slice(0, -1)},"input":${inputText}}`
 }

@@ -1,22 +1,30 @@
+import { isJson } from '../../contract/content-block.ts'
 import type { JsonValue, ToolUseBlock } from '../../contract/content-block.ts'
-import { isExactNumber, isWholeInput, toolInputOf } from '../../contract/tool-input.ts'
+import { isWholeInput, toolInputOf } from '../../contract/tool-input.ts'
 
-type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown
-/** What Node 22 and later can do, and TypeScript's library does not yet say. */
-type RawJson = typeof JSON & {
-  parse(text: string, reviver: Reviver): unknown
-  rawJSON?(text: string): JsonValue
+type JsonObject = { [key: string]: JsonValue }
+
+/** The input of a stored call for the API, which takes objects only. */
+export interface ExactInput {
+  /** What JavaScript cannot hold is a string in it. */
+  readonly value: JsonObject
+  /** The JSON that the model wrote, where it is not that of `value`. */
+  readonly text?: string
 }
 
-/** The input of a stored call for the API, its numbers digit for digit. Node 20 sends the large ones as strings. */
-export function toExactInput(block: ToolUseBlock): JsonValue {
-  const { inputJson } = block
-  const json: RawJson = JSON
-  if (inputJson === undefined || !isWholeInput(block)) return block.input
-  if (json.rawJSON === undefined) return toolInputOf(block)
-  const revive: Reviver = (_key, value, context) =>
-    typeof value === 'number' && context?.source !== undefined && !isExactNumber(context.source)
-      ? json.rawJSON?.(context.source)
-      : value
-  return json.parse(inputJson, revive) as JsonValue // JSON, with some numbers in another box
+export function toExactInput(block: ToolUseBlock): ExactInput {
+  const { input, inputJson } = block
+  if (inputJson === undefined || !isWholeInput(block)) return { value: toObject(input) }
+  const whole = toolInputOf(block)
+  // JSON that is nested so deep is more than the parser of a provider may take: `input` holds it as a string.
+  if (!isJson(whole)) return { value: toObject(input) }
+  return { value: toObject(whole), text: isObject(whole) ? inputJson : `{"input":${inputJson}}` }
+}
+
+function toObject(input: JsonValue): JsonObject {
+  return isObject(input) ? input : { input }
+}
+
+function isObject(input: JsonValue): input is JsonObject {
+  return typeof input === 'object' && input !== null && !Array.isArray(input)
 }

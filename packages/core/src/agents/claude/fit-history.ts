@@ -51,7 +51,12 @@ function roundnessOf(seq: number): number {
 }
 
 export function bytesOf(turns: readonly Pick<Turn, 'content'>[]): number {
-  return turns.reduce((sum, { content }) => sum + Buffer.byteLength(JSON.stringify(content)), 0)
+  return turns.reduce((sum, { content }) => sum + Buffer.byteLength(JSON.stringify(content.map(asSent))), 0)
+}
+
+/** The input of a call goes to the model in one spelling. */
+function asSent(block: ContentBlock): ContentBlock {
+  return block.type === 'tool_use' && block.inputJson !== undefined ? { ...block, input: null } : block
 }
 
 /** Outputs shorter than this are not worth leaving out. */

@@ -66,7 +66,7 @@ function withAnsweredCalls({ blocks }: DraftMessage, next: DraftMessage | undefi
     calls.push(call)
     const param = { ...block.param, id: call.newId, name: toName(name) }
     isExact &&= param.id === id && param.name === name
-    return [{ param, isExact: block.isExact && isExact }]
+    return [{ ...block, param, isExact: block.isExact && isExact }]
   })
   return { blocks: kept, calls }
 }

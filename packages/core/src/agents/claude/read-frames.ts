@@ -4,10 +4,11 @@
  * In: a request. Out: the provider's events as it sent them, not yet checked. What is no stream of events is a typed error.
  */
 import { Stream } from '@anthropic-ai/sdk/streaming'
-import type { MessageCreateParamsStreaming } from '@anthropic-ai/sdk/resources/messages'
 import type { Clock } from '../../ports/clock.ts'
 import type { ClaudeClient } from './claude-options.ts'
 import { malformed, mapErrorBody, mapRequestError, mapStreamError } from './map-provider-error.ts'
+import { sendExactly } from './send-exactly.ts'
+import type { ClaudeRequest } from './to-claude-request.ts'
 
 export interface FrameReader {
   readonly client: ClaudeClient
@@ -17,16 +18,16 @@ export interface FrameReader {
 /** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`; the signal's reason when it aborts */
 export async function* readFrames(
   { client, clock }: FrameReader,
-  body: MessageCreateParamsStreaming,
+  request: ClaudeRequest,
   signal: AbortSignal,
 ): AsyncGenerator<unknown, void, void> {
   signal.throwIfAborted()
   // The SDK listens to the signal of a request until its own stream has ended, which is not read here: it gets one of its own.
-  const request = new AbortController()
-  const stop = () => request.abort(signal.reason)
+  const stopping = new AbortController()
+  const stop = () => stopping.abort(signal.reason)
   signal.addEventListener('abort', stop)
   try {
-    for await (const frame of framesOf(await open({ client, clock }, body, request.signal))) {
+    for await (const frame of framesOf(await open({ client, clock }, request, stopping.signal))) {
       signal.throwIfAborted()
       yield frame
     }
@@ -45,14 +46,10 @@ interface Opened {
   readonly response: Response | undefined
 }
 
-async function open(
-  { client, clock }: FrameReader,
-  body: MessageCreateParamsStreaming,
-  signal: AbortSignal,
-): Promise<Opened> {
+async function open({ client, clock }: FrameReader, request: ClaudeRequest, signal: AbortSignal): Promise<Opened> {
   try {
     // Our own retries, not the SDK's: a follower must see them.
-    const created = client.messages.create(body, { signal, maxRetries: 0 })
+    const created = client.messages.create(request.body, { signal, maxRetries: 0, ...sendExactly(client, request) })
     // A caller's client may be no SDK of Anthropic's, and answer the stream alone.
     if (!('withResponse' in created)) {
       return { stream: await Promise.resolve<AsyncIterable<unknown>>(created), response: undefined }

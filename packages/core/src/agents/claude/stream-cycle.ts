@@ -88,12 +88,12 @@ async function* readCycle(
 
 async function* eventsOf(
   caller: ModelCaller,
-  { body, boundTo }: ClaudeRequest,
+  request: ClaudeRequest,
   { mapper, signal }: { mapper: EventMapper; signal: AbortSignal },
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   try {
-    for await (const frame of readFrames(caller, body, signal)) {
-      yield* isPing(frame) ? [ping] : mapper.map(frame).map((event) => withBinding(event, boundTo))
+    for await (const frame of readFrames(caller, request, signal)) {
+      yield* isPing(frame) ? [ping] : mapper.map(frame).map((event) => withBinding(event, request.boundTo))
     }
   } catch (error) {
     // Cut after the stop reason: all was said.

@@ -4,11 +4,11 @@
  * turn, beginning and ending with a user message, every tool_use answered by the next message, thinking only where it holds.
  */
 import { isBlank } from '../../contract/blank.ts'
-import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
+import type { ContentBlock } from '../../contract/content-block.ts'
 import type { MessageRole } from '../../contract/message.ts'
 import { bindThinking } from './bind-thinking.ts'
 import { isThinking } from './claude-message.ts'
-import type { ClaudeBlock, DraftBlock, DraftMessage, Turn } from './claude-message.ts'
+import type { DraftBlock, DraftMessage, Turn } from './claude-message.ts'
 import { toExactInput } from './exact-input.ts'
 import { pairTools } from './pair-tools.ts'
 
@@ -17,6 +17,8 @@ export interface HistoryRules {
   readonly keepsTools?: boolean
   /** False drops thinking: the API refuses it where thinking is disabled. @default true */
   readonly keepsThinking?: boolean
+  /** False sends the inputs of tools as JavaScript holds them: a provider refused them as they were written. @default true */
+  readonly keepsExactInput?: boolean
   /** What else thinking is bound to: the model, the system prompt and the tools. */
   readonly seed?: string
 }
@@ -45,13 +47,12 @@ function splitTurn(turn: Turn, rules: HistoryRules): DraftMessage[] {
     // Two model calls whose results are left out become one message, which is none of what the model said.
     if (role !== current) isExact = parts.at(-1)?.role !== role
     current = role
-    const param = toParam(block, rules)
-    isExact &&= param !== undefined
-    if (param === undefined) continue
+    const draft = toDraft(block, rules)
+    isExact &&= draft !== undefined
+    if (draft === undefined) continue
     const last = parts.at(-1)
-    const draft = { param, isExact, ...('boundTo' in block ? { boundTo: block.boundTo } : {}) }
-    if (last?.role === role) last.blocks.push(draft)
-    else parts.push({ role, blocks: [draft] })
+    if (last?.role === role) last.blocks.push({ ...draft, isExact })
+    else parts.push({ role, blocks: [{ ...draft, isExact }] })
   }
   return parts
 }
@@ -63,31 +64,29 @@ function roleOf(block: ContentBlock, turnRole: MessageRole): MessageRole | undef
 }
 
 /** The block for the API; undefined when the API would refuse it. */
-function toParam(
-  block: ContentBlock,
-  { keepsTools = true, keepsThinking = true }: HistoryRules,
-): ClaudeBlock | undefined {
+function toDraft(block: ContentBlock, rules: HistoryRules): Omit<DraftBlock, 'isExact'> | undefined {
+  const { keepsTools = true, keepsThinking = true, keepsExactInput = true } = rules
   switch (block.type) {
     case 'text':
-      return isBlank(block.text) ? undefined : { type: 'text', text: block.text }
+      return isBlank(block.text) ? undefined : { param: { type: 'text', text: block.text } }
     case 'thinking': {
-      const { type, thinking, signature } = block
+      const { type, thinking, signature, boundTo } = block
       // Thinking that was cut has no signature yet.
-      return keepsThinking && signature !== '' ? { type, thinking, signature } : undefined
+      return keepsThinking && signature !== '' ? { param: { type, thinking, signature }, boundTo } : undefined
     }
-    case 'redacted_thinking':
-      return keepsThinking && block.data !== '' ? { type: block.type, data: block.data } : undefined
+    case 'redacted_thinking': {
+      const { type, data, boundTo } = block
+      return keepsThinking && data !== '' ? { param: { type, data }, boundTo } : undefined
+    }
     case 'tool_use': {
       const { type, id, name } = block
-      return keepsTools ? { type, id, name, input: toInputObject(toExactInput(block)) } : undefined
+      const { value, text } = toExactInput(block)
+      const exact = keepsExactInput ? { inputText: text } : {}
+      return keepsTools ? { param: { type, id, name, input: value }, ...exact } : undefined
     }
     case 'tool_result':
-      return keepsTools ? { ...block, content: toResultText(block) } : undefined
+      return keepsTools ? { param: { ...block, content: toResultText(block) } } : undefined
   }
-}
-
-function toInputObject(input: JsonValue): JsonValue {
-  return typeof input === 'object' && input !== null && !Array.isArray(input) ? input : { input }
 }
 
 /** The API takes an empty result, but not an empty error. */

@@ -9,6 +9,10 @@ const cacheControl = { type: 'ephemeral' } as const
 
 export interface ClaudeRequest {
   readonly body: MessageCreateParamsStreaming
+  /** The JSON of `body`, with the input of each call as the model wrote it. */
+  readonly json: string
+  /** True when `json` says more than `body` can. */
+  readonly hasExactInput: boolean
   /** What the thinking of the answer is bound to: a fingerprint of the model, the system prompt, the tools and the messages. */
   readonly boundTo: string
 }
@@ -16,6 +20,8 @@ export interface ClaudeRequest {
 export interface RequestRules {
   /** False for a provider that refused the thinking which this conversation holds. */
   readonly keepsThinking: boolean
+  /** False for a provider that refused the inputs of tools as the model wrote them. */
+  readonly keepsExactInput: boolean
 }
 
 /**
@@ -26,29 +32,40 @@ export interface RequestRules {
 export function toClaudeRequest(
   options: ClaudeOptions & { readonly client: ClaudeClient },
   turns: readonly Turn[],
-  { keepsThinking }: RequestRules = { keepsThinking: true },
+  { keepsThinking, keepsExactInput }: RequestRules = { keepsThinking: true, keepsExactInput: true },
 ): ClaudeRequest {
   const { model, maxTokens, system, tools, cache } = options
   const thinking = options.thinking ?? defaultThinking(model)
   const toolParams = tools.map(toToolParam)
-  const { messages, boundTo } = toClaudeMessages(turns, {
+  const { messages, texts, hasExactInput, boundTo } = toClaudeMessages(turns, {
     keepsTools: tools.length > 0,
+    keepsExactInput,
     keepsThinking: keepsThinking && thinking?.type !== 'disabled',
     seed: JSON.stringify([addressOf(options.client), model, system ?? null, toolParams]),
   })
-  if (messages.length === 0) {
+  const end = messages.at(-1)
+  if (end === undefined) {
     throw new VerbatimError('INVALID_INPUT', 'There is no user message to answer', { data: { field: 'message' } })
   }
+  const last = cache ? withCachedEnd(end) : end
   const body: MessageCreateParamsStreaming = {
     stream: true,
     model,
     max_tokens: maxTokens,
-    messages: cache ? withCachedEnd(messages) : messages,
+    messages: [...messages.slice(0, -1), last],
     ...(system === undefined ? {} : { system: [toSystemBlock(system, cache)] }),
     ...(toolParams.length === 0 ? {} : { tools: toolParams }),
     ...(thinking === undefined ? {} : { thinking }),
   }
-  return { body, boundTo }
+  return { body, json: toJson(body, [...texts.slice(0, -1), JSON.stringify(last)]), hasExactInput, boundTo }
+}
+
+/** As JSON.stringify writes it, but for the messages. The last one is a user's, which has no inputs of tools. */
+function toJson(body: MessageCreateParamsStreaming, messages: readonly string[]): string {
+  const fields = Object.entries(body).map(([key, value]) => {
+    return `${JSON.stringify(key)}:${key === 'messages' ? `[${messages.join(',')}]` : JSON.stringify(value)}`
+  })
+  return `{${fields.join(',')}}`
 }
 
 /** Who signs the thinking: another provider does not take it. */
@@ -65,11 +82,7 @@ function toToolParam({ name, description, inputSchema }: ClaudeOptions['tools'][
 }
 
 /** Marks the last block, so that the next call pays for what is new only. */
-function withCachedEnd(messages: readonly ClaudeMessage[]): ClaudeMessage[] {
-  return messages.map((message, at) => (at === messages.length - 1 ? withCachedLastBlock(message) : message))
-}
-
-function withCachedLastBlock({ role, content }: ClaudeMessage): ClaudeMessage {
+function withCachedEnd({ role, content }: ClaudeMessage): ClaudeMessage {
   const last = content.at(-1)
   if (last?.type !== 'text' && last?.type !== 'tool_result') return { role, content }
   return { role, content: [...content.slice(0, -1), { ...last, cache_control: cacheControl }] }

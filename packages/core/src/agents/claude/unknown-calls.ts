@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ToolUseBlock } from '../../contract/content-block.ts'
 import { unknownOutcome } from '../../contract/interruption.ts'
 import type { Message } from '../../contract/message.ts'
+import { toolInputOf } from '../../contract/tool-input.ts'
 
 /**
  * In a continuation: whether the lost run made `call`, which then may have taken effect. The prompt asks the model not to make it
@@ -26,7 +27,7 @@ function callsWithoutOutcome({ content }: Message): ToolUseBlock[] {
   })
 }
 
-/** Tells whether two calls ask the same tool for the same thing. */
+/** Tells whether two calls ask the same tool for the same thing, however they spell it. */
 export function isSameCall(one: ToolUseBlock, other: ToolUseBlock): boolean {
-  return one.name === other.name && one.inputJson === other.inputJson && isDeepStrictEqual(one.input, other.input)
+  return one.name === other.name && isDeepStrictEqual(toolInputOf(one), toolInputOf(other))
 }
