@@ -29,7 +29,9 @@ export function toVerbatimError(error: unknown): VerbatimError {
 
 /** True when `error` is worth another attempt: a fault of the server or of the way to it that passes, not of the request. */
 export function isPassing(error: VerbatimError): boolean {
-  return error.code === 'RATE_LIMITED' || isTransient(error)
+  // A crowd in front of a session passes soon; a run that is active there may take minutes.
+  const isCrowd = error.code === 'SESSION_BUSY' && error.data.kind === 'contention'
+  return error.code === 'RATE_LIMITED' || isCrowd || isTransient(error)
 }
 
 const codeOfStatus: Readonly<Record<number, ErrorCode>> = {

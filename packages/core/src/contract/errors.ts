@@ -57,7 +57,7 @@ export const errorTable = {
   METHOD_NOT_ALLOWED: final(405, 'The endpoint does not take this HTTP method. Use the one it names'),
   SESSION_BUSY: passing(
     409,
-    'A run is active in the session; data.activeRunId names it. Follow, cancel or wait for it, or queue the prompt',
+    'A run is active in the session (data.activeRunId), or too many calls write to it (data.kind). Wait, queue or cancel',
   ),
   RUN_ID_REUSED: final(409, 'The run id was used for another prompt. Make a new id for a new prompt'),
   RUN_NOT_RETRYABLE: final(409, 'The run completed, or the session has gone on after it. Start a new run'),

@@ -3,10 +3,8 @@
  * Holds P4 (message, metrics, run state and terminal event commit together) and P5 (one writer a session).
  */
 import type { ClientSession } from 'mongodb'
-import { createSerializer } from '../async/serialize.ts'
 import type { RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { RunKey } from '../ports/event-log.ts'
 import type { ClaimedRun, LeaseHolder, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
@@ -19,31 +17,31 @@ import { finishRun } from './transitions/finish-run.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
-import { retryRequest, retryUntil, tryOnce } from './driver/retry.ts'
+import { retryRequest, tryOnce } from './driver/retry.ts'
+import { createEndTurns } from './driver/take-turn.ts'
+import type { TakeTurn } from './driver/take-turn.ts'
 import { retryRun } from './transitions/retry-run.ts'
 import { startRun } from './transitions/start-run.ts'
 
-export function createRunRepository(storage: MongoContext): RunRepository {
+export function createRunRepository(storage: MongoContext, takeTurn: TakeTurn): RunRepository {
   const { runs } = storage.collections
-  // Starts of one session are made one after another: transactions that conflict on its document only cost retries.
-  const serialize = createSerializer<SessionKey>()
+  const takeEndTurn = createEndTurns()
   return {
     startRun(owner, run) {
       const start = { ...run, startId: crypto.randomUUID() }
-      const attempt = () => startRun(storage, owner, start)
-      return retryRequest((signal) => serialize(sessionKeyOf(owner, run.sessionId), attempt, signal))
+      return takeTurn({ owner, sessionId: run.sessionId }, () => startRun(storage, owner, start))
     },
     finishRun(owned, end, { holder, signal }) {
       const now = storage.clock.now()
-      return retryUntil(signal, () => finishRun(storage, { owned, end, holder, now }))
+      return takeEndTurn(signal, () => finishRun(storage, { owned, end, holder, now }))
     },
     continueRun(owned, end, { next, signal }) {
       const now = storage.clock.now()
-      return retryUntil(signal, () => continueRun(storage, owned, { end, next, now }))
+      return takeEndTurn(signal, () => continueRun(storage, owned, { end, next, now }))
     },
     retryRun(owner, run) {
-      const startId = crypto.randomUUID()
-      return retryRequest(() => retryRun(storage, owner, { ...run, startId }))
+      const start = { ...run, startId: crypto.randomUUID() }
+      return takeTurn({ owner, sessionId: run.sessionId }, () => retryRun(storage, owner, start))
     },
     cancelQueuedRun(owner, runId) {
       const batchId = crypto.randomUUID()

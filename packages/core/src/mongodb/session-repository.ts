@@ -14,10 +14,11 @@ import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import { retryRequest } from './driver/retry.ts'
+import type { TakeTurn } from './driver/take-turn.ts'
 import { admit, newSession, notDeleted, toError } from './transitions/admit-run.ts'
 import { AbortTransition, tryTransition } from './driver/transaction.ts'
 
-export function createSessionRepository(storage: MongoContext): SessionRepository {
+export function createSessionRepository(storage: MongoContext, takeTurn: TakeTurn): SessionRepository {
   const { sessions, messages } = storage.collections
   return {
     createSession: (owner, session) => retryRequest(() => createSession(storage, owner, session)),
@@ -36,7 +37,8 @@ export function createSessionRepository(storage: MongoContext): SessionRepositor
       const found = renamed ?? (await retryRequest(() => sessions.findOne({ _id })))
       return found === null ? undefined : toSession(found)
     },
-    appendMessage: (owner, message) => retryRequest(() => appendMessage(storage, owner, message)),
+    appendMessage: (owner, message) =>
+      takeTurn({ owner, sessionId: message.sessionId }, () => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
       const filter = { _id: messageKeyOf(owner, sessionId, messageId) }
       const found = await retryRequest(() => findLinearizable(storage.collections, () => messages.findOne(filter)))

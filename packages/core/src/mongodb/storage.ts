@@ -15,6 +15,7 @@ import { migrate } from './schema/migrate.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { requireSchema } from './schema/require-schema.ts'
 import { retryRequest } from './driver/retry.ts'
+import { createTurns } from './driver/take-turn.ts'
 import { createRunRepository } from './run-repository.ts'
 import { createSessionRepository } from './session-repository.ts'
 
@@ -51,9 +52,10 @@ export function createMongoStorage({
 }: MongoStorageInput): MongoStorage {
   const db = client.db(databaseName, databaseSettings)
   const storage: MongoContext = { client, clock, collections: collectionsOf(db), audit: new Set() }
+  const takeTurn = createTurns()
   return {
-    sessionRepository: createSessionRepository(storage),
-    runRepository: createRunRepository(storage),
+    sessionRepository: createSessionRepository(storage, takeTurn),
+    runRepository: createRunRepository(storage, takeTurn),
     deletionRepository: createDeletionRepository(storage),
     auditRepository: createAuditRepository(storage),
     eventLog: createEventLog(storage.collections),

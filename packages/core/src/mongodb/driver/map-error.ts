@@ -4,6 +4,7 @@ import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 
 const duplicateKey = 11_000
 const missingNamespace = 26
+const writeConflict = 112
 
 /** Server codes after which the same write may succeed: elections, shutdowns, unreachable majorities, lost cursors. */
 const transientCodes = new Set([
@@ -33,6 +34,11 @@ export class NotCommittedYetError extends Error {
 
 export function isDuplicateKey(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === duplicateKey
+}
+
+/** The transaction met another one, and is undone: nothing of it is stored. */
+export function isWriteConflict(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === writeConflict
 }
 
 export function isMissingCollection(error: unknown): boolean {
@@ -102,5 +108,20 @@ export function unavailable(cause: unknown): VerbatimError {
   return new VerbatimError('UNAVAILABLE', 'The database cannot be reached just now; try again', {
     data: { retryAfterMs: 1_000 },
     cause,
+  })
+}
+
+/** What a caller receives whose session has more writers than it can take: the database is well, and nothing is stored. */
+export function contended(cause?: unknown): VerbatimError {
+  return new VerbatimError('SESSION_BUSY', 'Too many calls write to this session at once; wait, then call again', {
+    data: { kind: 'contention', retryAfterMs: 1_000 },
+    cause,
+  })
+}
+
+/** What a caller receives whose process has more to store than it can just now. Nothing is stored. */
+export function overloaded(): VerbatimError {
+  return new VerbatimError('RATE_LIMITED', 'The server has too much to store just now; wait, then call again', {
+    data: { kind: 'overloaded', retryAfterMs: 1_000 },
   })
 }

@@ -1,9 +1,11 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { sleep } from '../../async/sleep.ts'
-import { isTransient, toVerbatimError, unavailable } from './map-error.ts'
+import { contended, isTransient, isWriteConflict, toVerbatimError, unavailable } from './map-error.ts'
 
 const firstDelayMs = 20
 const maxDelayMs = 500
+/** After a write conflict: the transaction that won it is over within one commit. */
+const maxConflictDelayMs = 100
 
 /**
  * How long one attempt may take, in milliseconds. The driver can wait for an answer for ever: it waits for a socket to drain that
@@ -23,7 +25,8 @@ const requestDeadlineMs = 4_500
  * primary, so `attempt` must be safe to repeat: deterministic `_id`s, reads, or a transaction that recognises itself.
  *
  * @param attempt receives a signal that aborts when this attempt takes too long
- * @throws VerbatimError `UNAVAILABLE` when the signal aborts before the database answered.
+ * @throws VerbatimError when the signal aborts before the database answered: `SESSION_BUSY` when other transactions have won every
+ * attempt, so that nothing is stored; `UNAVAILABLE` otherwise
  */
 export async function retryUntil<TResult>(
   signal: AbortSignal,
@@ -31,6 +34,7 @@ export async function retryUntil<TResult>(
   { attemptMs = usualAttemptMs }: { attemptMs?: number } = {},
 ): Promise<TResult> {
   let lastError: unknown = signal.reason
+  let mayHaveLanded = false
   for (let tries = 0; !signal.aborted; tries++) {
     const tooLong = AbortSignal.timeout(attemptMs)
     const either = AbortSignal.any([signal, tooLong])
@@ -42,17 +46,30 @@ export async function retryUntil<TResult>(
       if (error !== tooLong.reason && !isTransient(error)) throw error
       lastError = error
     }
-    await sleep(jitter(tries), signal).catch(() => {}) // an abort ends the loop, with the database's own error as the cause
+    const isConflict = isWriteConflict(lastError)
+    mayHaveLanded ||= !isConflict
+    const delayMs = jitter(tries, isConflict ? maxConflictDelayMs : maxDelayMs)
+    await sleep(delayMs, signal).catch(() => {}) // an abort ends the loop, with the database's own error as the cause
   }
-  throw unavailable(lastError)
+  throw isWriteConflict(lastError) && !mayHaveLanded ? contended(lastError) : unavailable(lastError)
+}
+
+/** Aborts when a caller has waited as long as one waits for the database. */
+export function requestDeadline(): AbortSignal {
+  return AbortSignal.timeout(requestDeadlineMs)
+}
+
+/** Aborts when no attempt of usual length fits the deadline of a request that began together with it. */
+export function lastTimeToBegin(): AbortSignal {
+  return AbortSignal.timeout(requestDeadlineMs - usualAttemptMs)
 }
 
 /** {@link retryUntil} for a caller that waits: answers or throws `UNAVAILABLE` within 5 s. */
 export async function retryRequest<TResult>(
   attempt: (signal: AbortSignal) => Promise<TResult>,
   signal?: AbortSignal,
+  deadline = requestDeadline(),
 ): Promise<TResult> {
-  const deadline = AbortSignal.timeout(requestDeadlineMs)
   try {
     return await retryUntil(signal === undefined ? deadline : AbortSignal.any([signal, deadline]), attempt)
   } catch (error) {
@@ -80,8 +97,8 @@ export async function tryOnce<TResult>(
 }
 
 /** Full jitter, see "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). */
-function jitter(tries: number): number {
-  const ceiling = Math.min(maxDelayMs, firstDelayMs * 2 ** tries)
+function jitter(tries: number, atMostMs: number): number {
+  const ceiling = Math.min(atMostMs, firstDelayMs * 2 ** tries)
   return ceiling * randomFraction()
 }
 
