@@ -1,7 +1,7 @@
 /**
- * `npm start`, `npm test`, `npm run bench` and `npm run torture` run this file: it fetches Node 24 and pnpm, installs, builds and runs. It
- * is plain JavaScript without a package, since it runs on any Node and before the installation. All steps before the last one are silent
- * unless they fail.
+ * `npm start`, `npm test`, `npm run bench`, `npm run hostile` and `npm run torture` run this file: it fetches Node 24 and pnpm,
+ * installs, builds and runs. It is plain JavaScript without a package, since it runs on any Node and before the installation. All steps
+ * before the last one are silent unless they fail.
  */
 import { execSync, spawn, spawnSync } from 'node:child_process'
 
@@ -22,6 +22,7 @@ const programs = {
   torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
   mutants: ['node', '--conditions=verbatim-source', 'torture/mutants/main.ts'],
   bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],
+  hostile: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'hostile'],
 }
 
 // pnpm is a .cmd file on Windows, which only a shell can run.

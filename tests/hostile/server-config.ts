@@ -1,0 +1,27 @@
+import type { ApiOptionsInput } from '@verbatim/api'
+import type { EngineOptionsInput } from '@verbatim/core/server'
+
+/** The server under attack: its one argument, as JSON. */
+export interface HostileServerConfig {
+  readonly uri: string
+  readonly databaseName: string
+  readonly options?: EngineOptionsInput
+  readonly api?: ApiOptionsInput
+}
+
+/** Any message to the server asks for this; every figure is of the time since the question before. */
+export interface ServerStrain {
+  /** The most resident memory that was seen. */
+  readonly rssBytes: number
+  /** The longest time for which the event loop was held, in milliseconds. */
+  readonly heldMs: number
+}
+
+/** What the users' agent says: `tokens` words, one each `everyMs`, each with the time when it was made. */
+export interface AnswerPlan {
+  readonly tokens: number
+  readonly everyMs: number
+}
+
+/** The answer to a prompt that is no {@link AnswerPlan}. */
+export const defaultAnswer: AnswerPlan = { tokens: 20, everyMs: 20 }
