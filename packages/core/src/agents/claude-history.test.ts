@@ -182,6 +182,66 @@ describe('a long session', () => {
     }
   })
 
+  it('one smaller request suffices where the turns that stay have more tokens a byte than those that leave', async () => {
+    let largest = 0
+    // The provider counts four tokens for each character that is not of the Latin alphabet.
+    const count = (json: string) => Math.ceil(json.length * 0.25 + (json.match(/文/g)?.length ?? 0) * 2)
+    await using session = await open((call) => {
+      const tokens = count(call.json)
+      if (tokens > 60_000) {
+        largest++
+        call.refuseAs('invalid_request_error', `prompt is too long: ${tokens} tokens > 60000 maximum`)
+        return
+      }
+      call.send(callStart({ input: tokens }), ...textBlock('Yes.'), ...callEnd())
+      call.end()
+    })
+    const agent = session.agent(small)
+    for (const text of ['x'.repeat(70_000), '文'.repeat(16_000), 'x'.repeat(5_000), '文'.repeat(10_000)]) {
+      expect(await session.prompt(agent, text)).toMatchObject({ error: undefined })
+    }
+    expect(largest).toBeLessThanOrEqual(2)
+  })
+
+  it.each([
+    ['no counts', 'Request exceeds the maximum size', 'request_too_large'],
+    ['no counts in its words', 'The input is too long for the context window', 'invalid_request_error'],
+  ] as const)(
+    'a provider that refuses the smaller request too and tells %s ends the run, and the next prompt is answered',
+    async (_what, words, type) => {
+      const limit = 60_000
+      let requests = 0
+      await using session = await open((call) => {
+        requests++
+        if (call.json.length > limit) call.refuseAs(type, words)
+        else void yes(call)
+      })
+      const agent = session.agent()
+      for (let turn = 0; turn < 8; turn++) {
+        session.store({ role: 'user', content: [{ type: 'text', text: 'x'.repeat(20_000) }] })
+        session.store({ role: 'assistant', content: [{ type: 'text', text: 'Yes.' }] })
+      }
+      expect(await session.prompt(agent)).toMatchObject({
+        error: { code: 'PROVIDER_REFUSED', data: { kind: 'too_large' } },
+      })
+      expect(requests).toBe(2)
+      expect(await session.prompt(agent)).toMatchObject({ error: undefined })
+    },
+  )
+
+  it('the counts of a refusal that adds the answer to the request are learned', async () => {
+    await using session = await open((call) => {
+      const tokens = Math.ceil(call.json.length / 2)
+      const words = `input length and \`max_tokens\` exceed context limit: ${tokens} + 1000 > 60000, decrease input length`
+      if (tokens + 1_000 > 60_000) call.refuseAs('invalid_request_error', words)
+      else void yes(call)
+    })
+    const agent = session.agent({ ...small, contextTokens: 200_000 })
+    for (let prompt = 0; prompt < 5; prompt++) {
+      expect(await session.prompt(agent, 'x'.repeat(45_000))).toMatchObject({ error: undefined })
+    }
+  })
+
   it('outputs of tools that are too much together give way, the oldest first, and the session goes on', async () => {
     const read = tool({ name: 'read', description: 'Reads', input: z.object({}), run: () => 'x'.repeat(50_000) })
     let calls = 0

@@ -26,9 +26,6 @@ const pausePrompt: Turn = { role: 'user', content: [{ type: 'text', text: 'Conti
 /** What a model without tools hears that calls one: a request without tools may have no results either. */
 const noTools: Turn = { role: 'user', content: [{ type: 'text', text: 'There are no tools. Answer without them.' }] }
 
-/** How often one model call is made again with less of the conversation. */
-const maxSmallerTries = 3
-
 export interface ClaudeAgent extends ClaudeOptions {
   readonly client: ClaudeClient
   readonly budget: TokenBudget
@@ -67,17 +64,17 @@ interface ModelCall {
   readonly runId: string
 }
 
-/** One call of the model. A request that the provider finds too long is made again with less of the conversation. */
+/** One call of the model. A request that the provider finds too long is made once more, with less of the conversation. */
 async function* callModel(
   call: ModelCall,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, CycleEnd, void> {
   const { agent, history, rules } = call
-  let refused: { readonly error: unknown; readonly json: string } | undefined
-  for (let attempt = 1; ; attempt++) {
+  let tooLong: { readonly error: unknown; readonly json: string } | undefined
+  while (true) {
     const request = toClaudeRequest(agent, await history.turns(agent.budget.maxBytes()), rules)
     const { json } = request
-    if (refused?.json === json) throw refused.error // there is nothing to leave out
+    if (tooLong?.json === json) throw tooLong.error // there is nothing to leave out
     const bytes = Buffer.byteLength(json)
     const progress = { hasBegun: false }
     try {
@@ -85,23 +82,25 @@ async function* callModel(
       agent.budget.learn(bytes, end.usage)
       return end
     } catch (error) {
-      if (!learnFrom(error, call, request) || progress.hasBegun || attempt > maxSmallerTries) throw error
-      refused = { error, json }
+      const isTooLong = error instanceof TooLongError
+      const mayAskAgain = learnFrom(error, call, request) && !progress.hasBegun
+      if (!mayAskAgain || (isTooLong && tooLong !== undefined)) throw error
+      if (isTooLong) tooLong = { error, json }
     }
   }
 }
 
-/** Tells whether there is another way to ask, after what the provider refused. */
+/** Tells whether there is another way to ask, after what the provider refused. Each is there once: in a call, or in a run. */
 function learnFrom(
   error: unknown,
   { agent, rules, runId }: ModelCall,
   { json, hasExactInput }: ClaudeRequest,
 ): boolean {
-  const { logger, budget } = agent
+  const { budget, logger } = agent
   if (error instanceof TooLongError) {
     const bytes = Buffer.byteLength(json)
     budget.learnTooLong(bytes, error)
-    logger.warn({ runId, bytes }, 'A request was too long for the provider; asking with less of the conversation')
+    logger.warn({ runId, bytes }, 'A request was too long for the provider')
     return true
   }
   if (!isVerbatimError(error)) return false
@@ -117,10 +116,7 @@ function learnFrom(
     case 'invalid_request':
       if (!hasExactInput || !rules.keepsExactInput) return false
       rules.keepsExactInput = false
-      logger.warn(
-        { runId },
-        'The provider refused a request with the input of a tool as the model wrote it; asking again without',
-      )
+      logger.warn({ runId }, 'The provider refused the inputs of tools as the model wrote them; asking with strings')
       return true
     default:
       return false

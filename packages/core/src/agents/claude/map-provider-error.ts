@@ -69,7 +69,7 @@ export class TooLongError extends VerbatimError {
 
   constructor(providerStatus: number, message: string) {
     super('PROVIDER_REFUSED', kinds.too_large.message, { data: { kind: 'too_large', providerStatus } })
-    const [, tokens, maxTokens] = /(\d+) tokens? > (\d+)/.exec(message) ?? []
+    const [, tokens, maxTokens] = /(\d+) tokens? > (\d+)/.exec(message) ?? /(\d+) \+ \d+ > (\d+)/.exec(message) ?? []
     this.tokens = tokens === undefined ? undefined : Number(tokens)
     this.maxTokens = maxTokens === undefined ? undefined : Number(maxTokens)
   }

@@ -19,6 +19,8 @@ const maxTokensPerByte = 2
 const minTokensPerByte = 0.1
 /** A part of the window is left free: the estimate is one. */
 const usablePart = 0.95
+/** After a refusal more is left free: the turns that stay may have more tokens a byte than those that leave. */
+const sparePart = 0.75
 
 /** One for each agent: what it talks about decides how many tokens a byte has. */
 export interface TokenBudget {
@@ -40,11 +42,9 @@ export function createTokenBudget({
   let tokensPerByte = firstTokensPerByte
   let windowTokens = contextTokens
   let limitBytes = maxRequestBytes
+  const usableTokens = () => Math.max(windowTokens - maxTokens, windowTokens / 2) * usablePart
   return {
-    maxBytes: () => {
-      const forInput = Math.max(windowTokens - maxTokens, windowTokens / 2)
-      return Math.min(limitBytes, Math.floor((forInput * usablePart) / tokensPerByte))
-    },
+    maxBytes: () => Math.min(limitBytes, Math.floor(usableTokens() / tokensPerByte)),
     learn(bytes, usage) {
       const tokens = inputTokensOf(usage)
       limitBytes = Math.min(maxRequestBytes, limitBytes * 1.25)
@@ -57,7 +57,8 @@ export function createTokenBudget({
       if (limit !== undefined) windowTokens = Math.min(windowTokens, Math.max(minWindowTokens, limit))
       if (tokens !== undefined) tokensPerByte = Math.min(maxTokensPerByte, Math.max(tokensPerByte, tokens / bytes))
       // Without the provider's counts all that is known is that half of it may fit.
-      else limitBytes = Math.max(minLimitBytes, Math.floor(bytes / 2))
+      const fitting = tokens === undefined ? bytes / 2 : ((bytes * usableTokens()) / tokens) * sparePart
+      limitBytes = Math.max(minLimitBytes, Math.floor(fitting))
     },
   }
 }
