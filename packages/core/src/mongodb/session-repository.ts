@@ -4,12 +4,15 @@ import { VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
+import type { Session } from '../contract/session.ts'
+import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
 import { majorityBarrier, findLinearizable } from './schema/read-barrier.ts'
-import type { MessageDocument } from './schema/collections.ts'
+import type { MessageDocument, SessionDocument } from './schema/collections.ts'
 import { toMessage, toSession } from './schema/documents.ts'
 import { fromStoredContent, toStoredContent } from './schema/stored-json.ts'
-import { NotCommittedYetError } from './driver/map-error.ts'
+import { insertDocument } from './driver/insert.ts'
+import { isDuplicateKey, NotCommittedYetError } from './driver/map-error.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
@@ -28,15 +31,8 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
       return found === null ? undefined : toSession(found)
     },
     listSessions: (owner, page) => listSessions(storage, owner, page),
-    async renameSession(owner, sessionId, title) {
-      const _id = sessionKeyOf(owner, sessionId)
-      const update = { $set: { title, updatedAt: storage.clock.now() } }
-      const renamed = await retryRequest(() =>
-        sessions.findOneAndUpdate({ _id, ...notDeleted }, update, { returnDocument: 'after' }),
-      )
-      const found = renamed ?? (await retryRequest(() => sessions.findOne({ _id })))
-      return found === null ? undefined : toSession(found)
-    },
+    renameSession: (owner, sessionId, title) =>
+      takeTurn({ owner, sessionId }, () => renameSession(storage, sessionKeyOf(owner, sessionId), title)),
     appendMessage: (owner, message) =>
       takeTurn({ owner, sessionId: message.sessionId }, () => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
@@ -52,23 +48,49 @@ async function createSession(
   { collections, clock }: MongoContext,
   owner: Owner,
   session: { sessionId: SessionId; title: string | null },
-) {
+): Promise<Session> {
   const now = clock.now()
-  const created = await collections.sessions.findOneAndUpdate(
-    { _id: sessionKeyOf(owner, session.sessionId) },
-    {
-      $setOnInsert: {
-        ...newSession(owner, session.sessionId, session.title),
-        head: 0,
-        activeRunId: null,
-        createdAt: now,
-        updatedAt: now,
-      },
-    },
-    { upsert: true, returnDocument: 'after' },
-  )
-  if (created === null) throw new Error('An upsert answered no document')
-  return toSession(created)
+  const created: SessionDocument = {
+    _id: sessionKeyOf(owner, session.sessionId),
+    ...newSession(owner, session.sessionId, session.title),
+    head: 0,
+    activeRunId: null,
+    createdAt: now,
+    updatedAt: now,
+  }
+  try {
+    await insertDocument(collections.sessions, created)
+    return toSession(created)
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error
+    const found = await collections.sessions.findOne({ _id: created._id })
+    if (found === null) throw new NotCommittedYetError()
+    return toSession(found)
+  }
+}
+
+/**
+ * One attempt. The document is taken out and inserted again: an update would hold the title, and so might the log of mongod (see
+ * insert.ts).
+ */
+async function renameSession(
+  { client, collections, clock }: MongoContext,
+  _id: SessionKey,
+  title: string | null,
+): Promise<Session | undefined> {
+  const { sessions } = collections
+  const renamed = await tryTransition(client, async (session) => {
+    const taken = await sessions.findOneAndDelete({ _id, ...notDeleted }, { session })
+    if (taken === null) throw new AbortTransition()
+    const document = { ...taken, title, updatedAt: clock.now() }
+    await insertDocument(sessions, document, { session })
+    return document
+  })
+  if (renamed !== undefined) return toSession(renamed)
+  const found = await findLinearizable(collections, () => sessions.findOne({ _id }))
+  if (found === null) return undefined
+  if (found.deletedAt === undefined) throw new NotCommittedYetError()
+  return toSession(found)
 }
 
 async function listSessions({ collections }: MongoContext, owner: Owner, page: PageRequest) {
@@ -121,7 +143,7 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
       moved = headMoved(seq - 1)
       throw new AbortTransition()
     }
-    await messages.insertOne({ ...document, seq }, { session })
+    await insertDocument(messages, { ...document, seq }, { session })
     return toMessage({ ...document, seq })
   })
   if (tried !== undefined && !(tried instanceof Error)) return tried

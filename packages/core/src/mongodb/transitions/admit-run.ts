@@ -1,13 +1,14 @@
 /**
  * Admission: one statement on the session document decides what becomes of a run or a message, and writes the decision (P5).
  * The session's `queue` is the order, so admission is first come, first served by the order of commits, whatever the clocks say.
- * The statement holds no text of the caller's: MongoDB logs a statement that meets another transaction.
+ * The statement holds no text of the caller's: MongoDB logs a statement that meets another transaction (see insert.ts).
  */
 import type { ClientSession } from 'mongodb'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { WhenBusy } from '../../contract/run.ts'
+import { insertDocument } from '../driver/insert.ts'
 import type { Collections, SessionDocument } from '../schema/collections.ts'
 import { sessionKeyOf } from '../schema/owner-keys.ts'
 
@@ -62,7 +63,7 @@ export async function admit(
   if (before !== null) return admissionOf(before, request)
   const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
   const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
-  await sessions.insertOne({ _id, ...made }, { session })
+  await insertDocument(sessions, { _id, ...made }, { session })
   return { type: 'idle', head }
 }
 

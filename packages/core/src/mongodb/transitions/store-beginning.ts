@@ -4,6 +4,7 @@ import type { Owner } from '../../contract/principal.ts'
 import { firstFence } from '../../ports/run-repository.ts'
 import type { RunEvent } from '../../contract/event.ts'
 import type { LinkedRun, NewRun, RepeatedRun } from '../../ports/run-repository.ts'
+import { insertDocument } from '../driver/insert.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { toEventsDocument } from '../schema/documents.ts'
@@ -36,7 +37,7 @@ export async function storeBeginning(
   await insertRun(collections.runs, { run, lease }, session)
   if (message !== undefined) {
     const document = userMessageOf(owner, run, { ...message, createdAt: run.createdAt })
-    await collections.messages.insertOne(document, { session })
+    await insertDocument(collections.messages, document, { session })
   }
   await collections.runEvents.insertOne(
     toEventsDocument({ key: run._id, firstSeq: 1, batchId: run.startId, events: [event] }),
@@ -80,19 +81,18 @@ export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunD
   }
 }
 
-/** An upsert only because its `$currentDate` is the database's clock, which leases are measured by. */
+/** With a lease an upsert, because `$currentDate` is the database's clock, which leases are measured by; such a run has no prompt. */
 async function insertRun(
   runs: Collections['runs'],
-  { run: { _id, startId, ...rest }, lease }: { run: NewRunDocument; lease: Beginning['lease'] },
+  { run, lease }: { run: NewRunDocument; lease: Beginning['lease'] },
   session: ClientSession,
 ): Promise<void> {
-  const update =
-    lease === undefined
-      ? { $setOnInsert: rest }
-      : {
-          $setOnInsert: { ...rest, 'lease.processId': lease.processId, 'lease.ms': lease.ms },
-          $currentDate: { 'lease.renewedAt': true as const },
-        }
+  if (lease === undefined) return void (await insertDocument(runs, run, { session }))
+  const { _id, startId, ...rest } = run
+  const update = {
+    $setOnInsert: { ...rest, 'lease.processId': lease.processId, 'lease.ms': lease.ms },
+    $currentDate: { 'lease.renewedAt': true as const },
+  }
   await runs.updateOne({ _id, startId }, update, { upsert: true, session })
 }
 
