@@ -1,6 +1,7 @@
 import { useChat } from '@verbatim/client/react'
-import { useEffect } from 'react'
+import { useCallback, useEffect } from 'react'
 import { DownIcon, Mark } from '../page/icons.tsx'
+import { useEscape } from '../page/shortcuts.ts'
 import { ChatNotices } from './chat-notices.tsx'
 import { Composer } from './composer.tsx'
 import { MessageList } from './message-list.tsx'
@@ -9,22 +10,29 @@ import { useStickToEnd } from './use-stick-to-end.ts'
 
 interface ChatViewProps {
   readonly sessionId: string
+  readonly title: string | null
   /** Called when the session was loaded and when an answer has begun or ended: its entry in the list may be another now. */
   readonly onChange: () => void
 }
 
 /** One session: its messages, and the field to talk in. */
-export function ChatView({ sessionId, onChange }: ChatViewProps) {
+export function ChatView({ sessionId, title, onChange }: ChatViewProps) {
   const chat = useChat(sessionId)
   const { messages, status } = chat
   const { scroller, content, isAtEnd, goToEnd } = useStickToEnd()
-  const prompt = usePrompt(chat, goToEnd)
+  const prompt = usePrompt(chat, { sessionId, onSent: goToEnd })
   const isLoading = status === 'loading'
   const isListedAsActive = status === 'streaming' || status === 'reconnecting'
+  const { stop } = chat
+  useEscape(
+    prompt.isBusy,
+    useCallback(() => void stop(), [stop]),
+  )
   useEffect(onChange, [onChange, isLoading, isListedAsActive])
 
   return (
     <main className="chat">
+      <h1 className="visually-hidden">{title ?? 'New chat'}</h1>
       <div className="scroller" ref={scroller}>
         <div className="column" ref={content}>
           {messages.length > 0 && <MessageList chat={chat} onRegenerate={prompt.regenerate} />}

@@ -2,7 +2,7 @@ import { useRef } from 'react'
 import type { KeyboardEvent } from 'react'
 import { SendIcon } from '../page/icons.tsx'
 import { StopButton } from './stop-button.tsx'
-import { useFittingHeight, useFocusAtFirst } from './text-field.ts'
+import { isTouch, useFittingHeight, useFocusAtFirst } from './text-field.ts'
 import type { Prompt } from './use-prompt.ts'
 
 interface ComposerProps {
@@ -10,9 +10,9 @@ interface ComposerProps {
   readonly onStop: () => Promise<void>
 }
 
-/** The field to write in. Enter sends, Shift+Enter begins a line; while an answer is made one can write but not send. */
+/** The field to write in. Enter sends, also while an answer is made: the prompt then waits for its turn. Shift+Enter begins a line. */
 export function Composer({ prompt, onStop }: ComposerProps) {
-  const { text, setText, send, isBusy } = prompt
+  const { text, setText, send, isBusy, canSend } = prompt
   const field = useRef<HTMLTextAreaElement>(null)
   useFittingHeight(field, text)
   useFocusAtFirst(field)
@@ -31,10 +31,11 @@ export function Composer({ prompt, onStop }: ComposerProps) {
       <textarea
         ref={field}
         rows={1}
+        dir="auto"
         value={text}
         onChange={(event) => setText(event.target.value)}
-        onKeyDown={(event) => sendOnEnter(event, send)}
-        placeholder="Write a message"
+        onKeyDown={(event) => onKey(event, prompt)}
+        placeholder={isBusy ? 'Write the next message' : 'Write a message'}
         aria-label="Message"
         data-testid="composer"
       />
@@ -42,8 +43,8 @@ export function Composer({ prompt, onStop }: ComposerProps) {
       <button
         type="submit"
         className="round-button"
-        disabled={isBusy || text.trim() === ''}
-        aria-label="Send"
+        disabled={!canSend}
+        aria-label={isBusy ? 'Send after this answer' : 'Send'}
         data-testid="send"
       >
         <SendIcon />
@@ -52,9 +53,22 @@ export function Composer({ prompt, onStop }: ComposerProps) {
   )
 }
 
-/** Not while an input method composes a character: its Enter picks one. */
-function sendOnEnter(event: KeyboardEvent, send: () => void): void {
-  if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return
+function onKey(event: KeyboardEvent, { text, send, recall }: Prompt): void {
+  if (isComposing(event)) return
+  if (event.key === 'ArrowUp' && text === '') {
+    event.preventDefault()
+    recall()
+  }
+  // On a touch keyboard Enter is the only way to begin a line; the button sends.
+  if (event.key !== 'Enter' || event.shiftKey || isTouch()) return
   event.preventDefault()
   send()
+}
+
+/**
+ * True while an input method composes a character: its Enter picks one. Safari ends the composition before it reports that
+ * Enter, which then has the key code of an input method (UI Events, section 7.3.1).
+ */
+function isComposing({ nativeEvent, keyCode }: KeyboardEvent): boolean {
+  return nativeEvent.isComposing || keyCode === 229
 }

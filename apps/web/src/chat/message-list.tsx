@@ -27,7 +27,7 @@ export function MessageList({ chat, onRegenerate }: MessageListProps) {
               onRegenerate={isIdle && message === last && message.role === 'assistant' ? onRegenerate : undefined}
             />
           ))}
-          {last?.role === 'user' && !isIdle && (
+          {last?.role === 'user' && last.status !== 'queued' && !isIdle && (
             <li className="message" aria-hidden="true">
               <span className="dots" />
             </li>

@@ -1,10 +1,15 @@
 import { useEffect, useLayoutEffect } from 'react'
 import type { RefObject } from 'react'
 
+/** True where fingers are the first way to point: the keyboard is on the screen. */
+export function isTouch(): boolean {
+  return globalThis.matchMedia('(pointer: coarse)').matches
+}
+
 /** Gives the field the focus when the page comes up. Not on touch screens, where it would bring up the keyboard. */
 export function useFocusAtFirst(field: RefObject<HTMLTextAreaElement | null>): void {
   useEffect(() => {
-    if (globalThis.matchMedia('(pointer: fine)').matches) field.current?.focus({ preventScroll: true })
+    if (!isTouch()) field.current?.focus({ preventScroll: true })
   }, [field])
 }
 

@@ -1,32 +1,51 @@
+import { textOf } from '@verbatim/client'
 import type { UseChatResult } from '@verbatim/client/react'
 import { useCallback, useState } from 'react'
+import { useDraft } from './draft.ts'
 
 /** The prompt that is being written, and what can be done with it. */
 export interface Prompt {
   readonly text: string
   readonly setText: (text: string) => void
+  /** Sends; while an answer is made, the prompt waits for its turn. */
   readonly send: () => void
-  /** True while the server makes an answer: the user can stop it, and cannot send. */
+  /** True while the server makes an answer: the user can stop it. */
   readonly isBusy: boolean
+  /** False for a moment after a prompt was sent, until it is safe with the server: the next one must not overtake it. */
+  readonly canSend: boolean
+  /** Brings the newest prompt back into the field. */
+  readonly recall: () => void
   /** Does again what failed last. */
   readonly retry: () => void
   readonly regenerate: () => void
 }
 
 /** Keeps the text until its prompt is safe with the server: a refused one comes back into the field. */
-export function usePrompt(chat: UseChatResult, onSent: () => void): Prompt {
-  const [text, setText] = useState('')
-  const { send: sendPrompt, regenerate: askAgain, refresh, status } = chat
+export function usePrompt(
+  chat: UseChatResult,
+  { sessionId, onSent }: { sessionId: string; onSent: () => void },
+): Prompt {
+  const [text, setText] = useDraft(sessionId)
+  const [isSending, setSending] = useState(false)
+  const { send: sendPrompt, regenerate: askAgain, refresh, status, messages } = chat
   const isBusy = status === 'starting' || status === 'streaming' || status === 'reconnecting'
+  const canSend = !isSending && text.trim() !== ''
 
   const send = useCallback(() => {
-    if (text.trim() === '' || isBusy) return
+    if (!canSend) return
     setText('')
+    setSending(true)
     onSent()
-    void sendPrompt(text).then((isTaken) => {
+    void sendPrompt(text, { whenBusy: 'queue' }).then((isTaken) => {
+      setSending(false)
       if (!isTaken) setText((newer) => (newer === '' ? text : `${text}\n\n${newer}`))
     })
-  }, [text, isBusy, onSent, sendPrompt])
+  }, [text, canSend, onSent, sendPrompt, setText])
+
+  const recall = useCallback(() => {
+    const last = messages.findLast(({ role, continuationOf }) => role === 'user' && continuationOf === null)
+    if (last !== undefined) setText(textOf(last.content))
+  }, [messages, setText])
 
   const regenerate = useCallback(() => {
     onSent()
@@ -39,5 +58,5 @@ export function usePrompt(chat: UseChatResult, onSent: () => void): Prompt {
     else regenerate()
   }, [status, refresh, text, send, regenerate])
 
-  return { text, setText, send, isBusy, retry, regenerate }
+  return { text, setText, send, isBusy, canSend, recall, retry, regenerate }
 }

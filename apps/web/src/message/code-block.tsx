@@ -13,7 +13,7 @@ export function CodeBlock({ children }: { children?: ReactNode }) {
         <CopyButton textOf={textOf} what="code" />
       </figcaption>
       {/* In the tab order, because what scrolls must be reachable by keyboard. */}
-      <pre ref={code} tabIndex={0}>
+      <pre ref={code} tabIndex={0} dir="ltr">
         {children}
       </pre>
     </figure>

@@ -28,6 +28,17 @@ export function CopyButton({ textOf, what }: { textOf: () => string; what: strin
   )
 }
 
+/** A page over plain HTTP has no clipboard of its own, but may copy what is selected. @throws when the browser forbids both */
 async function copyText(text: string): Promise<void> {
-  await navigator.clipboard.writeText(text)
+  if (globalThis.isSecureContext) return await navigator.clipboard.writeText(text)
+  const field = document.createElement('textarea')
+  field.value = text
+  field.className = 'visually-hidden'
+  document.body.append(field)
+  const { activeElement } = document
+  field.select()
+  const isCopied = document.execCommand('copy')
+  field.remove()
+  if (activeElement instanceof HTMLElement) activeElement.focus()
+  if (!isCopied) throw new Error('The browser copies nothing here')
 }

@@ -1,16 +1,19 @@
 import { memo } from 'react'
 import type { ComponentProps } from 'react'
 import ReactMarkdown from 'react-markdown'
-import type { Components } from 'react-markdown'
+import type { Components, Options } from 'react-markdown'
+import remarkBreaks from 'remark-breaks'
+import remarkCjkFriendly from 'remark-cjk-friendly'
 import remarkGfm from 'remark-gfm'
 import { CodeBlock } from './code-block.tsx'
+import { endLinks } from './end-links.ts'
 import { splitMarkdown } from './split-markdown.ts'
 
 /** Markdown as it comes. HTML in it is shown as text, never run. */
 export function Markdown({ source }: { source: string }) {
   // A part's place is its identity: new parts come after the others, and only the last one grows.
   return (
-    <div className="markdown">
+    <div className="markdown" dir="auto">
       {splitMarkdown(source).map((part, at) => (
         <MarkdownPart key={at} source={part} />
       ))}
@@ -18,7 +21,13 @@ export function Markdown({ source }: { source: string }) {
   )
 }
 
-const plugins = [remarkGfm]
+/** One tilde is a range in Chinese and Japanese (100~200), so only two strike out; a single newline is shown as it was written. */
+const plugins: Options['remarkPlugins'] = [
+  [remarkGfm, { singleTilde: false }],
+  remarkCjkFriendly,
+  remarkBreaks,
+  endLinks,
+]
 
 const MarkdownPart = memo(function MarkdownPart({ source }: { source: string }) {
   return (

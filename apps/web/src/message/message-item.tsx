@@ -3,6 +3,7 @@ import { memo } from 'react'
 import type { ChatMessage } from './chat-message.ts'
 import { AnswerFooter } from './answer-footer.tsx'
 import { MessageContent } from './message-content.tsx'
+import { PromptText } from './prompt-text.tsx'
 
 interface MessageItemProps {
   readonly message: ChatMessage
@@ -23,11 +24,7 @@ export const MessageItem = memo(function MessageItem({ message, onRegenerate }: 
       aria-busy={status === 'streaming'}
     >
       <span className="visually-hidden">{role === 'user' ? 'You said:' : 'The answer:'}</span>
-      {role === 'user' ? (
-        <p className="prompt">{textOf(content)}</p>
-      ) : (
-        <Answer message={message} onRegenerate={onRegenerate} />
-      )}
+      {role === 'user' ? <PromptText message={message} /> : <Answer message={message} onRegenerate={onRegenerate} />}
     </li>
   )
 })

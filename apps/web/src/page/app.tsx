@@ -1,9 +1,14 @@
-import { useCallback, useEffect, useState } from 'react'
+import { useCallback, useEffect, useRef, useState } from 'react'
+import type { RefObject } from 'react'
 import { ChatView } from '../chat/chat-view.tsx'
 import { SessionList } from '../session/session-list.tsx'
 import { openNewSession, useSessionId } from '../session/session-route.ts'
 import { useSessionList } from '../session/use-session-list.ts'
+import type { UseSessionListResult } from '../session/use-session-list.ts'
 import { DemoBanner } from './demo-banner.tsx'
+import { ShortcutList } from './shortcut-list.tsx'
+import { useShortcuts } from './shortcuts.ts'
+import { SidebarFooter } from './sidebar-footer.tsx'
 import { Sidebar } from './sidebar.tsx'
 import { TopBar } from './top-bar.tsx'
 import { useServerConfig } from './server-config.ts'
@@ -15,15 +20,18 @@ export function App() {
   const config = useServerConfig(list.status === 'ready')
   const [isMenuOpen, setMenuOpen] = useState(false)
   const closeMenu = useCallback(() => setMenuOpen(false), [])
-  const title = list.sessions.find((session) => session.id === sessionId)?.title ?? null
-  useEffect(() => {
-    document.title = title === null ? 'Verbatim' : `${title} · Verbatim`
-  }, [title])
+  const title = useTitle(list, sessionId)
 
   const startNew = useCallback(() => {
     openNewSession()
     setMenuOpen(false)
   }, [])
+
+  const searchField = useRef<HTMLInputElement>(null)
+  const [areShortcutsShown, setShortcutsShown] = useState(false)
+  const showShortcuts = () => setShortcutsShown(true)
+  const onSearch = () => focusSearch(searchField, () => setMenuOpen(true))
+  useShortcuts({ onNew: startNew, onSearch, onShowShortcuts: showShortcuts })
 
   const { remove } = list
   const deleteSession = useCallback(
@@ -38,13 +46,36 @@ export function App() {
   return (
     <div className="app">
       <Sidebar isOpen={isMenuOpen} onClose={closeMenu} onNew={startNew}>
-        <SessionList list={list} currentId={sessionId} onPick={closeMenu} onDelete={deleteSession} />
+        <SessionList
+          list={list}
+          currentId={sessionId}
+          searchField={searchField}
+          onPick={closeMenu}
+          onDelete={deleteSession}
+        />
+        <SidebarFooter onShowShortcuts={showShortcuts} />
       </Sidebar>
       <div className="stage">
         <TopBar title={title} isMenuOpen={isMenuOpen} onMenu={() => setMenuOpen(true)} onNew={startNew} />
         {config?.isDemo === true && <DemoBanner switchCommand={config.switchCommand} />}
-        <ChatView key={sessionId} sessionId={sessionId} onChange={list.refresh} />
+        <ChatView key={sessionId} sessionId={sessionId} title={title} onChange={list.refresh} />
       </div>
+      <ShortcutList isOpen={areShortcutsShown} onClose={() => setShortcutsShown(false)} />
     </div>
   )
+}
+
+/** The title of a session, which is the page's too; null until it has one. */
+function useTitle({ sessions }: UseSessionListResult, sessionId: string): string | null {
+  const title = sessions.find((session) => session.id === sessionId)?.title ?? null
+  useEffect(() => {
+    document.title = title === null ? 'Verbatim' : `${title} · Verbatim`
+  }, [title])
+  return title
+}
+
+/** On narrow screens the field is in the menu, which must be there before it can have the focus. */
+function focusSearch(field: RefObject<HTMLInputElement | null>, openMenu: () => void): void {
+  if (globalThis.matchMedia('(max-width: 48rem)').matches) openMenu()
+  requestAnimationFrame(() => field.current?.focus())
 }

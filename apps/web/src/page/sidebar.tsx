@@ -1,6 +1,6 @@
-import { useEffect } from 'react'
 import type { ReactNode } from 'react'
 import { CloseIcon, Mark, PlusIcon } from './icons.tsx'
+import { useEscape } from './shortcuts.ts'
 
 interface SidebarProps {
   /** Matters on narrow screens only, where the sidebar lies over the page. */
@@ -33,15 +33,4 @@ export function Sidebar({ isOpen, onClose, onNew, children }: SidebarProps) {
       <div className="backdrop" data-open={isOpen} onClick={onClose} aria-hidden="true" />
     </>
   )
-}
-
-function useEscape(isActive: boolean, onEscape: () => void): void {
-  useEffect(() => {
-    if (!isActive) return
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key === 'Escape') onEscape()
-    }
-    document.addEventListener('keydown', onKey)
-    return () => document.removeEventListener('keydown', onKey)
-  }, [isActive, onEscape])
 }

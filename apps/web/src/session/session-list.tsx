@@ -1,30 +1,73 @@
+import type { RefObject } from 'react'
+import { groupSessions } from './group-sessions.ts'
 import { SessionItem } from './session-item.tsx'
+import type { Session } from './session-list-state.ts'
+import { useSessionSearch } from './session-search.ts'
 import type { UseSessionListResult } from './use-session-list.ts'
 
 interface SessionListProps {
   readonly list: UseSessionListResult
   readonly currentId: string
+  readonly searchField: RefObject<HTMLInputElement | null>
   readonly onPick: () => void
   readonly onDelete: (sessionId: string) => void
 }
 
-/** The caller's sessions, newest first. */
-export function SessionList({ list, currentId, onPick, onDelete }: SessionListProps) {
-  const { sessions, status, nextCursor, refresh, showMore, rename } = list
+/** The caller's sessions, newest first, under their dates; a search over their titles. */
+export function SessionList(props: SessionListProps) {
+  const { list, searchField } = props
+  const { query, setQuery, found } = useSessionSearch(list)
   return (
-    <div className="session-list">
+    <>
+      <input
+        ref={searchField}
+        type="search"
+        className="search-field"
+        dir="auto"
+        placeholder="Search titles"
+        aria-label="Search the titles of the sessions"
+        value={query}
+        onChange={(event) => setQuery(event.target.value)}
+        data-testid="search"
+      />
+      <div className="session-list">
+        <SessionGroups {...props} sessions={found} />
+        <ListNotes list={list} isFound={found.length > 0} />
+      </div>
+    </>
+  )
+}
+
+function SessionGroups({
+  list,
+  sessions,
+  currentId,
+  onPick,
+  onDelete,
+}: SessionListProps & { sessions: readonly Session[] }) {
+  return groupSessions(sessions).map((group) => (
+    <section key={group.name} aria-label={group.name}>
+      <h2 className="session-time">{group.name}</h2>
       <ul>
-        {sessions.map((session) => (
+        {group.sessions.map((session) => (
           <SessionItem
             key={session.id}
             session={session}
             isCurrent={session.id === currentId}
             onPick={onPick}
-            onRename={rename}
+            onRename={list.rename}
             onDelete={onDelete}
           />
         ))}
       </ul>
+    </section>
+  ))
+}
+
+function ListNotes({ list, isFound }: { list: UseSessionListResult; isFound: boolean }) {
+  const { sessions, status, nextCursor, refresh, showMore } = list
+  return (
+    <>
       {status === 'failed' && (
         <p className="session-note">
           The sessions could not be loaded.{' '}
@@ -33,14 +76,16 @@ export function SessionList({ list, currentId, onPick, onDelete }: SessionListPr
           </button>
         </p>
       )}
-      {status === 'ready' && sessions.length === 0 && (
-        <p className="session-note">Your sessions will be listed here.</p>
+      {status === 'ready' && !isFound && (
+        <p className="session-note" role="status">
+          {sessions.length === 0 ? 'Your sessions will be listed here.' : 'No title has these words.'}
+        </p>
       )}
       {nextCursor !== null && (
         <button type="button" className="link-button session-note" onClick={showMore}>
           Show more
         </button>
       )}
-    </div>
+    </>
   )
 }

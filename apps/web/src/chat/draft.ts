@@ -1,0 +1,37 @@
+/** What was typed and not sent, per session. It outlives a reload of the tab and goes with it: another user of the browser never sees it. */
+import { useCallback, useState } from 'react'
+
+const keyOf = (sessionId: string): string => `verbatim:draft:${sessionId}`
+
+/** As `useState('')`, kept over reloads. */
+export function useDraft(sessionId: string): [string, (next: string | ((text: string) => string)) => void] {
+  const [text, setText] = useState(() => read(sessionId))
+  const setDraft = useCallback(
+    (next: string | ((text: string) => string)) => {
+      setText((before) => {
+        const after = typeof next === 'string' ? next : next(before)
+        write(sessionId, after)
+        return after
+      })
+    },
+    [sessionId],
+  )
+  return [text, setDraft]
+}
+
+function read(sessionId: string): string {
+  try {
+    return sessionStorage.getItem(keyOf(sessionId)) ?? ''
+  } catch {
+    return '' // a browser that keeps nothing: the draft lives as long as the page
+  }
+}
+
+function write(sessionId: string, text: string): void {
+  try {
+    if (text === '') sessionStorage.removeItem(keyOf(sessionId))
+    else sessionStorage.setItem(keyOf(sessionId), text)
+  } catch {
+    // As above; also when the text is more than the browser keeps.
+  }
+}

@@ -1,0 +1,28 @@
+import { themes, useTheme } from './theme.ts'
+import type { Theme } from './theme.ts'
+
+const names: Readonly<Record<Theme, string>> = { system: 'Automatic', light: 'Light', dark: 'Dark' }
+
+/** Below the sessions: how the page looks, and which keys it knows. */
+export function SidebarFooter({ onShowShortcuts }: { onShowShortcuts: () => void }) {
+  const [theme, setTheme] = useTheme()
+  return (
+    <footer className="sidebar-foot">
+      <select
+        className="theme-field"
+        aria-label="Theme"
+        value={theme}
+        onChange={({ target }) => setTheme(themes.find((name) => name === target.value) ?? 'system')}
+      >
+        {themes.map((name) => (
+          <option key={name} value={name}>
+            {names[name]}
+          </option>
+        ))}
+      </select>
+      <button type="button" className="quiet-button" onClick={onShowShortcuts}>
+        Shortcuts
+      </button>
+    </footer>
+  )
+}

@@ -1,0 +1,36 @@
+import { useEffect, useState } from 'react'
+import type { Session } from './session-list-state.ts'
+import type { UseSessionListResult } from './use-session-list.ts'
+
+/** How many sessions a search loads by itself; past them the user asks for more. */
+const maxLoaded = 500
+
+/** A search over titles. */
+export interface SessionSearch {
+  readonly query: string
+  readonly setQuery: (query: string) => void
+  readonly found: readonly Session[]
+}
+
+/** The sessions whose title holds every word of the query. While there is one, the pages that are not here yet are loaded. */
+export function useSessionSearch({ sessions, status, nextCursor, showMore }: UseSessionListResult): SessionSearch {
+  const [query, setQuery] = useState('')
+  const isSearching = query.trim() !== ''
+  const canLoad = status === 'ready' && nextCursor !== null && sessions.length < maxLoaded
+  useEffect(() => {
+    if (isSearching && canLoad) showMore()
+  }, [isSearching, canLoad, showMore])
+  return { query, setQuery, found: isSearching ? findSessions(sessions, query) : sessions }
+}
+
+/** Case and accents do not matter: `cafe` finds `Café`. */
+export function findSessions(sessions: readonly Session[], query: string): Session[] {
+  const words = plain(query)
+    .split(/\s+/)
+    .filter((word) => word !== '')
+  return sessions.filter(({ title }) => words.every((word) => plain(title ?? 'Untitled').includes(word)))
+}
+
+function plain(text: string): string {
+  return text.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase()
+}
