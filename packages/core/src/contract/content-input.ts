@@ -5,7 +5,7 @@ import { describeIssue } from './describe-issue.ts'
 import { excessOfText } from './input-bounds.ts'
 import { Prompt } from './prompt.ts'
 
-/** Blocks of one appended message. */
+/** Blocks of one appended message, and citations of one block. */
 export const maxContentBlocks = 1_000
 
 type ContentInputValue = string | ContentBlock[]
@@ -20,9 +20,7 @@ export const ContentInput = z
       return
     }
     for (const [index, block] of content.entries()) {
-      const parsed = ContentBlock.safeParse(block)
-      const [issue] = parsed.error?.issues ?? []
-      const { field, reason } = parsed.success ? { field: '', reason: wrongOf(parsed.data) } : describeIssue(issue)
+      const { field, reason } = faultOf(block)
       if (reason === undefined) continue
       context.addIssue({ code: 'custom', message: reason, path: field === '' ? [index] : [index, field] })
       return
@@ -30,6 +28,17 @@ export const ContentInput = z
   })
   .pipe(z.union([Prompt, z.array(ContentBlock).min(1).max(maxContentBlocks)]))
 export type ContentInput = z.infer<typeof ContentInput>
+
+function faultOf(block: unknown): { readonly field: string; readonly reason: string | undefined } {
+  if (hasManyCitations(block)) return { field: 'citations', reason: `Must be at most ${maxContentBlocks}` }
+  const parsed = ContentBlock.safeParse(block)
+  return parsed.success ? { field: '', reason: wrongOf(parsed.data) } : describeIssue(parsed.error.issues[0])
+}
+
+function hasManyCitations(block: unknown): boolean {
+  if (typeof block !== 'object' || block === null || !('citations' in block)) return false
+  return Array.isArray(block.citations) && block.citations.length > maxContentBlocks
+}
 
 /** Why a well-formed block cannot be stored or used; undefined when it can. */
 function wrongOf(block: ContentBlock): string | undefined {

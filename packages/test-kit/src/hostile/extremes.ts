@@ -65,6 +65,42 @@ export const extremes: readonly Extreme[] = [
   { name: 'an array of deep arrays', make: list(`${'['.repeat(40)}${']'.repeat(40)}`) },
 ]
 
+/** What a server may well take: as large as a message's content, and with as many values as an input. */
+const allowedBytes = 500 * 1024
+const allowedValues = 49_000
+const allowedKeys = 19_900
+const within = (make: (bytes: number) => string) => (bytes: number) => make(Math.min(bytes, allowedBytes))
+const spread = (bytes: number, most: number) => Math.ceil(Math.min(bytes, allowedBytes) / most)
+
+export const allowed: readonly Extreme[] = [
+  { name: 'half a megabyte of text', make: within((bytes) => `"${times(marker, bytes)}"`) },
+  { name: 'half a megabyte of quotes', make: within((bytes) => `"${times('\\"', bytes)}"`) },
+  { name: 'half a megabyte of two-byte characters', make: within((bytes) => `"${'ß'.repeat(bytes / 2)}"`) },
+  { name: 'half a megabyte of pictures', make: within((bytes) => `"${'\u{1f600}'.repeat(bytes / 4)}"`) },
+  {
+    name: 'as many texts as are allowed',
+    make: (bytes) => within(list(`"${'x'.repeat(Math.max(1, spread(bytes, allowedValues) - 3))}"`))(bytes),
+  },
+  {
+    name: 'as many fractions as are allowed',
+    make: (bytes) =>
+      within(list(`0.${'123'.repeat(10).slice(0, Math.max(1, spread(bytes, allowedValues) - 3))}`))(bytes),
+  },
+  {
+    name: 'as many objects of other keys as are allowed',
+    make: within(
+      (bytes) =>
+        `[${members(bytes, (key) => `{"${key.padEnd(Math.max(1, spread(bytes, allowedKeys) - 7), '.')}":1}`)}]`,
+    ),
+  },
+  {
+    name: 'as many keys as are allowed',
+    make: within(
+      (bytes) => `{${members(bytes, (key) => `"${key.padEnd(Math.max(1, spread(bytes, allowedKeys) - 5), '.')}":1`)}}`,
+    ),
+  },
+]
+
 /** Bodies that are no JSON. */
 export const broken: readonly Extreme[] = [
   { name: 'nothing', make: () => '' },

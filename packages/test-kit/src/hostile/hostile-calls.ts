@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { broken, extremes, marker } from './extremes.ts'
+import { allowed, broken, extremes, marker } from './extremes.ts'
 import type { Extreme } from './extremes.ts'
 import { hole, placesOf, sampleOf } from './sample-input.ts'
 import type { JsonSchema } from './sample-input.ts'
@@ -94,7 +94,7 @@ function* inputsOf(schema: JsonSchema, maxBytes: number): Generator<HostileInput
     const around = JSON.stringify(place.input)
     const cut = around.indexOf(`"${hole}"`)
     const [before, after] = [around.slice(0, cut), around.slice(cut + hole.length + 2)]
-    for (const { name, make } of extremes) {
+    for (const { name, make } of [...extremes, ...allowed]) {
       yield {
         name: ` ${place.name === '' ? 'as a whole' : place.name}: ${name}`,
         text: (bytes) => before + make(Math.max(1, bytes - before.length - after.length - 64)) + after,
