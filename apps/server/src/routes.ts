@@ -21,8 +21,17 @@ export function createRoutes({
   }
 }
 
+/** The refused page learns nothing from the answer, and the rest of its request stays unread. */
+const refusalHeaders = {
+  'content-type': 'application/json',
+  'cache-control': 'no-store',
+  'cross-origin-resource-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+  connection: 'close',
+} as const
+
 function refuse(response: ServerResponse, reason: string): void {
   const error = new VerbatimError('FORBIDDEN', reason)
   const body = JSON.stringify({ error: error.toWire() })
-  response.writeHead(error.httpStatus, { 'content-type': 'application/json', connection: 'close' }).end(body)
+  response.writeHead(error.httpStatus, refusalHeaders).end(body)
 }

@@ -12,6 +12,19 @@ const allowedHeaders = 'authorization, content-type, idempotency-key, last-event
 const exposedHeaders = 'x-run-id, retry-after'
 const preflightSeconds = '600'
 
+/**
+ * Tells whether a page of another origin makes the request and may not. A browser says so in `Sec-Fetch-Site`, which no page can set,
+ * and also for what sends no `Origin`: an image, an `<object>`, a prefetch, a link. The answer's status alone would tell such a page
+ * what exists. `same-site` counts as foreign: another port of this host is one. `none` is a person's own: an address or a bookmark.
+ * Programs send no such header.
+ */
+export function isForeignPage(cors: CorsOptions | undefined, { headers }: ApiRequest): boolean {
+  const site = headers.get('sec-fetch-site')
+  if (site === null || site === 'same-origin' || site === 'none') return false
+  const origin = headers.get('origin')
+  return origin === null || cors?.origins.includes(origin) !== true
+}
+
 /** The headers that let the calling page read the response. A page that is not listed gets none of them. */
 export function corsHeaders(cors: CorsOptions | undefined, { headers }: ApiRequest): Record<string, string> {
   if (cors === undefined) return {}

@@ -7,7 +7,7 @@ import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
-import { preflightHeaders } from './cors.ts'
+import { isForeignPage, preflightHeaders } from './cors.ts'
 import { errorResponse, jsonResponse, readBoundedBody, requestPath } from './exchange.ts'
 import type { ApiParts, Exchange, HttpResponse, TrpcCall } from './exchange.ts'
 import { createReadiness } from './health.ts'
@@ -36,6 +36,12 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
   }
 
   return function dispatchRequest(exchange: Exchange): string {
+    if (isForeignPage(options.cors, exchange.request)) {
+      exchange.respond(
+        errorResponse(new VerbatimError('FORBIDDEN', 'Pages of another origin may not call this server')),
+      )
+      return '(foreign page)'
+    }
     const preflight = preflightHeaders(options.cors, exchange.request)
     if (preflight !== undefined) {
       exchange.respond({ status: 204, headers: preflight })

@@ -78,8 +78,12 @@ export interface HttpResponse {
   readonly body?: string
 }
 
-/** On every response: no cache keeps it, and no browser guesses another content type. */
-const baseHeaders = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
+/** On every response: no cache keeps it, no browser guesses another content type, and no page of another origin embeds it. */
+const baseHeaders = {
+  'cache-control': 'no-store',
+  'cross-origin-resource-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+} as const
 
 export function sharedHeadersFor(request: ApiRequest, cors: CorsOptions | undefined): Readonly<Record<string, string>> {
   return { ...baseHeaders, ...corsHeaders(cors, request) }

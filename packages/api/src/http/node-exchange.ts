@@ -64,6 +64,8 @@ export class NodeExchange implements Exchange {
   }
 
   async callTrpc({ endpoint, body, options }: TrpcCall): Promise<void> {
+    // tRPC answers a target that is no URL by itself, without the headers of this call.
+    for (const [name, value] of Object.entries(this.sharedHeaders)) this.#res.setHeader(name, value)
     if (body !== undefined) Object.assign(this.#req, { body }) // where tRPC finds a body that was read
     const path = requestPath(this.request).slice(endpoint.length + 1)
     await nodeHTTPRequestHandler({ ...options, req: this.#req, res: this.#res, path })
