@@ -5,6 +5,7 @@ import type { Engine } from '@verbatim/core/server'
 import { describe, expect, it, vi } from 'vitest'
 import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openOne } from '../support/engine.ts'
+import { documentsOf, eraseNow, exportOf } from '../support/principals.ts'
 import { ada, answerFrom, eve, followAll, waitOptions, startRun } from '../support/follow.ts'
 
 interface Target {
@@ -37,6 +38,9 @@ const calls: Record<string, Call> = {
   'audit.list': async (engine, owner) => await engine.audit.list({ ...page, tenantId: owner.tenantId }),
   'runs.follow from a cursor': async (engine, owner, { runId }) => await followAll(engine, runId, { owner, after: 1 }),
 }
+
+/** Methods that take all of one owner; they name nothing of another, and have tests of their own. */
+const ofOneOwner = ['principals.export', 'principals.erase']
 
 /** Methods that make things: a foreign id is free to use, and makes one of the caller's own. */
 const makers = ['sessions.create', 'messages.append', 'runs.start', 'audit.record']
@@ -109,6 +113,25 @@ describe('another principal', () => {
     }
   })
 
+  it('an export and an erasure of another principal take nothing of what Ada has', async () => {
+    await using test = await openOne({ agents: [pacedAgent(answerOf(['Her secret answer']))] })
+    const { engine, database } = test
+    await followAll(engine, await startRun(engine, { message: 'My secret' }))
+    const before = await documentsOf(database, ada)
+    const sameUser = ownerOf({ userId: 'ada', tenantId: 'another', scopes: [] })
+    const sameText = ownerOf({ userId: 'lt","ada', tenantId: 'defau', scopes: [] })
+    for (const owner of [eve, sameUser, sameText]) {
+      const lines = await exportOf(engine, owner)
+      expect(lines.map((line) => line.type)).toEqual(['header', 'audit', 'trailer'])
+      expect(JSON.stringify(lines)).not.toContain('secret')
+      expect(await eraseNow(database.storage.principalRepository, owner)).toMatchObject({
+        status: 'erased',
+        counts: {},
+      })
+    }
+    expect(await documentsOf(database, ada)).toEqual(before)
+  })
+
   it('two principals stay apart even when their ids concatenate to the same text', async () => {
     await using test = await openOne({ agents: [pacedAgent([])] })
     const { engine } = test
@@ -121,11 +144,11 @@ describe('another principal', () => {
 
   it('the isolation test covers every method of the engine', async () => {
     await using test = await openOne({ agents: [pacedAgent([])] })
-    const { sessions, messages, runs, audit } = test.engine
-    const paths = Object.entries({ sessions, messages, runs, audit }).flatMap(([noun, methods]) =>
+    const { sessions, messages, runs, audit, principals } = test.engine
+    const paths = Object.entries({ sessions, messages, runs, audit, principals }).flatMap(([noun, methods]) =>
       Object.keys(methods).map((verb) => `${noun}.${verb}`),
     )
-    const tried = [...Object.keys(calls), ...makers]
+    const tried = [...Object.keys(calls), ...makers, ...ofOneOwner]
     expect(paths.filter((path) => !tried.includes(path))).toEqual([])
   })
 })

@@ -18,6 +18,7 @@ const intercepted = new Set([
   'updateMany',
   'deleteMany',
   'findOneAndUpdate',
+  'findOneAndDelete',
 ])
 
 /** The same client, but every write, and every count, goes through `intercept`. */

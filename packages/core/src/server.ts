@@ -11,7 +11,15 @@ export {
   type SessionManagerInput,
 } from './session-manager-factory.ts'
 export type { EngineOptionsInput } from './ports/engine-options.ts'
-export type { AuditActions, EngineStats, MessageActions, RunActions, Engine, SessionActions } from './engine/engine.ts'
+export type {
+  AuditActions,
+  EngineStats,
+  MessageActions,
+  PrincipalActions,
+  RunActions,
+  Engine,
+  SessionActions,
+} from './engine/engine.ts'
 export type { Agent, AgentRequest, ContinuationBudget, CrashPolicy, RunTimeouts, TokenPrices } from './ports/agent.ts'
 export type {
   AuditListener,
@@ -43,6 +51,7 @@ export type {
   RunRepository,
   StartOutcome,
 } from './ports/run-repository.ts'
+export type { ErasureStep, NewErasure, PrincipalKey, PrincipalRepository } from './ports/principal-repository.ts'
 export type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from './ports/session-repository.ts'
 export { systemClock } from './engine/system-clock.ts'
 export { SessionManager, type MessageInput } from './sessions/session-manager.ts'

@@ -63,6 +63,10 @@ export const errorTable = {
   RUN_NOT_RETRYABLE: final(409, 'The run completed, or the session has gone on after it. Start a new run'),
   MESSAGE_ID_REUSED: final(409, 'The message id was used for another message of the session. Make a new id'),
   HEAD_MOVED: final(409, 'Another message was appended first. Load the history again, then append'),
+  PRINCIPAL_ERASING: passing(
+    409,
+    "All of the caller's data is being erased. Wait data.retryAfterMs, then call again: the caller begins anew",
+  ),
   CURSOR_EXPIRED: final(410, 'The events past the cursor are no longer kept. Read the stored message'),
   SESSION_DELETED: final(410, 'The session was deleted, with its messages and runs. Make a new one with another id'),
   PAYLOAD_TOO_LARGE: final(413, 'The request body is over data.maxBytes. Send less'),

@@ -17,6 +17,7 @@ import { AwaitedRuns } from '../runs/log/awaited-runs.ts'
 import { RunTails } from '../runs/log/run-tail.ts'
 import { RemoteWatch } from '../runs/log/watch-log.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
+import { createPrincipalActions } from '../principals/principal-actions.ts'
 import { purgeSessions } from '../sessions/purge-sessions.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
 import type { Engine } from './engine.ts'
@@ -49,6 +50,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     sessions: createSessionActions(context),
     messages: createMessageActions(context),
     runs: createRunActions(executor, gauges),
+    principals: createPrincipalActions(context),
     audit: {
       record: (access) => audit.record(access),
       list: (request) => resolved.auditRepository.list(request),

@@ -5,6 +5,7 @@ import type { EventBatch } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message, MessageRole } from '../contract/message.ts'
 import type { Page } from '../contract/page.ts'
+import type { Erasure, ExportLine } from '../contract/principal-data.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult, RetryRunInput, Run, StartRunInput, TerminalStatus } from '../contract/run.ts'
 import type { FollowOptions } from '../contract/run-handle.ts'
@@ -102,6 +103,33 @@ export interface AuditActions {
   list(request: AuditRequest): Promise<Page<AuditEntry>>
 }
 
+/** All of one user. */
+export interface PrincipalActions {
+  /**
+   * Everything that is stored of `owner`, as lines: header, data, trailer. It reads as its reader does. Each document comes as it is when it
+   * is read; what is made meanwhile may come or not. The audit takes down who asked (`requestedBy`, the owner by default) before the first line.
+   *
+   * @throws VerbatimError `RATE_LIMITED` when 4 exports go on in this process, `UNAVAILABLE`; the signal's reason when it aborts
+   */
+  export(
+    owner: Owner,
+    options?: { requestedBy?: Owner | undefined; signal?: AbortSignal | undefined },
+  ): AsyncGenerator<ExportLine, void, void>
+  /**
+   * Removes everything of `owner`, for good: sessions, messages, runs, events, and the name in the audit. Its runs are cancelled. Until it
+   * is done, calls that make a session throw `PRINCIPAL_ERASING`; after that the owner begins anew, with other ids. Waits 5 s by default;
+   * any process continues, also after a crash, for at least one lease, after which late writes cannot land any more. Call again with
+   * the same `erasureId` for the receipt.
+   *
+   * @param input.signal ends the wait
+   * @throws VerbatimError `UNAVAILABLE` when the erasure could not be stored
+   */
+  erase(
+    owner: Owner,
+    input?: { erasureId?: string | undefined; requestedBy?: Owner | undefined; signal?: AbortSignal | undefined },
+  ): Promise<Erasure>
+}
+
 /** Counters and gauges for an operator. */
 export interface EngineStats {
   readonly runsStarted: number
@@ -119,6 +147,7 @@ export interface Engine extends AsyncDisposable {
   readonly sessions: SessionActions
   readonly messages: MessageActions
   readonly runs: RunActions
+  readonly principals: PrincipalActions
   readonly audit: AuditActions
   /** Ids of the agents that can answer, the default first. */
   readonly agentIds: readonly AgentId[]

@@ -3,7 +3,7 @@ import type { AuditEntry } from '../contract/audit.ts'
 import { ownerOf } from '../contract/principal.ts'
 import type { AuditRepository, AuditRequest, ForeignId, MissingId } from '../ports/audit.ts'
 import type { AuditDocument, Collections } from './schema/collections.ts'
-import { toAuditDocument, toAuditEntry } from './schema/audit-rows.ts'
+import { announce, toAuditDocument, toAuditEntry } from './schema/audit-rows.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import { retryRequest, retryUntil } from './driver/retry.ts'
@@ -11,6 +11,12 @@ import { retryRequest, retryUntil } from './driver/retry.ts'
 export function createAuditRepository({ collections, audit: listeners }: MongoContext): AuditRepository {
   const { audit } = collections
   return {
+    async store(entry) {
+      const row = toAuditDocument(entry)
+      // An earlier attempt may have stored it.
+      await retryRequest(() => audit.replaceOne({ _id: row._id }, row, { upsert: true }))
+      announce(listeners, [row])
+    },
     async storeCounted(entries) {
       const rows = entries.map(toAuditDocument).map(({ _id, ...row }) => {
         return { replaceOne: { filter: { _id }, replacement: row, upsert: true } }

@@ -12,12 +12,13 @@ export function createDeletionRepository(storage: MongoContext): DeletionReposit
   const { sessions } = storage.collections
   const attemptMs = longAttemptMs
   return {
-    storeTombstone: (owner, sessionId) => retryRequest(() => storeTombstone(storage, owner, sessionId)),
+    storeTombstone: (owner, sessionId) => retryRequest(() => storeTombstone(storage, owner, { sessionId })),
     purgeSession: (key, { signal, ...options }) =>
       // One attempt's own signal: two that were at it at once would be harmless, and twice the work.
       retryUntil(signal, (attempt) => purgeSession(storage, key, { ...options, signal: attempt }), { attemptMs }),
     async findSessionsToPurge() {
-      const marked = { purge: { $exists: true } }
+      // An erasure purges its own.
+      const marked = { purge: { $exists: true }, 'purge.erasure': { $exists: false } }
       const found = await retryRequest(() =>
         sessions
           .find(marked, { projection: { _id: 1 } })

@@ -18,7 +18,7 @@ import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import { retryRequest } from './driver/retry.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
-import { admit, newSession, notDeleted, toError } from './transitions/admit-run.ts'
+import { admit, newSession, notDeleted, requireNotErasing, toError } from './transitions/admit-run.ts'
 import { AbortTransition, tryTransition } from './driver/transaction.ts'
 
 export function createSessionRepository(storage: MongoContext, takeTurn: TakeTurn): SessionRepository {
@@ -49,6 +49,7 @@ async function createSession(
   owner: Owner,
   session: { sessionId: SessionId; title: string | null },
 ): Promise<Session> {
+  await requireNotErasing(collections.erasures, owner)
   const now = clock.now()
   const created: SessionDocument = {
     _id: sessionKeyOf(owner, session.sessionId),
@@ -131,12 +132,12 @@ async function listMessages(
 
 /** One attempt; a repeated one finds the message that an earlier one stored. */
 async function appendMessage(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Message> {
-  const { sessions, messages } = storage.collections
+  const { messages } = storage.collections
   const document = newMessageDocument(owner, message, storage.clock.now())
   let moved: VerbatimError | undefined
   const tried = await tryTransition(storage.client, async (session) => {
     const request = { owner, sessionId: message.sessionId, runId: null, ...ofMessage, now: document.createdAt }
-    const admission = await admit(sessions, request, session)
+    const admission = await admit(storage.collections, request, session)
     if (admission.type !== 'idle') return toError(admission)
     const { head: seq } = admission
     if (message.expectedHead !== undefined && seq !== message.expectedHead + 1) {

@@ -3,6 +3,7 @@ import type { AuditRepository } from '../ports/audit.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { DeletionRepository } from '../ports/deletion-repository.ts'
 import type { EventLog, LogWatcher } from '../ports/event-log.ts'
+import type { PrincipalRepository } from '../ports/principal-repository.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import { createAuditRepository } from './audit-repository.ts'
@@ -13,6 +14,7 @@ import { createEventLog } from './log/event-log.ts'
 import { createLogWatcher } from './log/log-watcher.ts'
 import { migrate } from './schema/migrate.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
+import { createPrincipalRepository } from './principal-repository.ts'
 import { requireSchema } from './schema/require-schema.ts'
 import { retryRequest } from './driver/retry.ts'
 import { createTurns } from './driver/take-turn.ts'
@@ -25,6 +27,7 @@ export interface MongoStorage {
   readonly runRepository: RunRepository
   readonly deletionRepository: DeletionRepository
   readonly auditRepository: AuditRepository
+  readonly principalRepository: PrincipalRepository
   readonly eventLog: EventLog
   readonly logWatcher: LogWatcher
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
@@ -53,12 +56,14 @@ export function createMongoStorage({
   const db = client.db(databaseName, databaseSettings)
   const storage: MongoContext = { client, clock, collections: collectionsOf(db), audit: new Set() }
   const takeTurn = createTurns()
+  const eventLog = createEventLog(storage.collections)
   return {
     sessionRepository: createSessionRepository(storage, takeTurn),
     runRepository: createRunRepository(storage, takeTurn),
     deletionRepository: createDeletionRepository(storage),
     auditRepository: createAuditRepository(storage),
-    eventLog: createEventLog(storage.collections),
+    principalRepository: createPrincipalRepository(storage, eventLog),
+    eventLog,
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
     migrate: () => migrate(db),
     checkReady: (signal) => retryRequest(() => requireSchema(db), signal),

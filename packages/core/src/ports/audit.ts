@@ -43,6 +43,8 @@ export interface AuditRequest extends PageRequest {
 
 /** The rows of the audit. */
 export interface AuditRepository {
+  /** Stores a row for good. Safe to repeat. @throws VerbatimError `UNAVAILABLE` */
+  store(entry: AuditEntry): Promise<void>
   /** Stores rows whose `count` may still grow, or replaces earlier states of them. Safe to repeat. @throws VerbatimError `UNAVAILABLE` */
   storeCounted(entries: readonly AuditEntry[]): Promise<void>
   /** Those of the ids that exactly one other owner has: an id that several owners use names nothing. */

@@ -5,6 +5,7 @@ import type { DeletionRepository } from './deletion-repository.ts'
 import type { EventLog, LogWatcher } from './event-log.ts'
 import type { ContentKeys } from './key-service.ts'
 import type { Logger } from './logger.ts'
+import type { PrincipalRepository } from './principal-repository.ts'
 import type { RunRepository } from './run-repository.ts'
 import type { SessionRepository } from './session-repository.ts'
 
@@ -16,6 +17,7 @@ export interface EnginePorts {
   /** The keys of sealed content; without it content is stored in clear. */
   readonly contentKeys?: ContentKeys | undefined
   readonly auditRepository: AuditRepository
+  readonly principalRepository: PrincipalRepository
   readonly eventLog: EventLog
   /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher

@@ -1,6 +1,7 @@
 /** The sweeper: finishes deletions that were left half done, and removes what is left of expired events. */
 import { attempt, poll } from '../async/poll.ts'
 import { raceSignal } from '../async/race-signal.ts'
+import { erasePrincipals } from '../principals/erase-principals.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
 
 const maxRunsPerSweep = 100
@@ -24,7 +25,9 @@ export async function purgeSessions(context: EngineContext, signal: AbortSignal)
   }
   const step = async () => {
     await attempt(purgeDeleted, options)
+    const nextMs = await attempt(() => erasePrincipals(context, options), options)
     await sweepExpired()
+    return nextMs
   }
   await poll(step, { pauseMs: sweepMs, ...options })
 }

@@ -21,21 +21,36 @@ export interface PurgeOptions {
 
 /** One attempt. False while a run goes on. */
 export async function purgeSession(storage: MongoContext, key: SessionKey, options: PurgeOptions): Promise<boolean> {
-  const { runs, sessions } = storage.collections
-  if (!(await sessions.findOne({ _id: key, purge: { $exists: true } }))) return true
-  if (await runs.findOne({ s: key, status: { $in: ['running', 'queued'] } })) return false
-  const purge = await withCounts(storage.collections, key)
-  if (purge === undefined) return true
-  await removeRuns(storage.collections, key, options)
-  await removeMessages(storage.collections, key, options)
-  await storeReceipt(storage, key, purge)
-  await sessions.updateOne({ _id: key, purge: { $exists: true } }, [
-    { $replaceWith: { _id: '$_id', deletedAt: '$deletedAt', v: '$v' } },
-  ])
+  const removed = await removeContent(storage.collections, key, options)
+  if (removed === 'active') return false
+  if (removed === 'purged') return true
+  // The erasure that the session goes with closes it, and counts it.
+  if (removed.erasure !== undefined) return true
+  await storeReceipt(storage, key, removed)
+  await storage.collections.sessions.updateOne({ _id: key, purge: { $exists: true } }, closed)
   return true
 }
 
-type CountedPurge = Purge & { readonly counts: DeletedCounts }
+/** What a purged session is: its key, which refuses a used id. */
+export const closed = [{ $replaceWith: { _id: '$_id', deletedAt: '$deletedAt', v: '$v' } }]
+
+/** Removes all but the session's own document. `active` while a run goes on: then it removes nothing. */
+export async function removeContent(
+  collections: Collections,
+  key: SessionKey,
+  options: PurgeOptions,
+): Promise<CountedPurge | 'active' | 'purged'> {
+  const { runs, sessions } = collections
+  if (!(await sessions.findOne({ _id: key, purge: { $exists: true } }))) return 'purged'
+  if (await runs.findOne({ s: key, status: { $in: ['running', 'queued'] } })) return 'active'
+  const purge = await withCounts(collections, key)
+  if (purge === undefined) return 'purged'
+  await removeRuns(collections, key, options)
+  await removeMessages(collections, key, options)
+  return purge
+}
+
+export type CountedPurge = Purge & { readonly counts: DeletedCounts }
 
 /** Nothing is added any more, and nothing is removed before the counts are stored: the first process to count has counted all. */
 async function withCounts(
@@ -121,7 +136,7 @@ async function storeReceipt(storage: MongoContext, key: SessionKey, purge: Count
     _id: `session_deleted:${key}`,
     tenantId,
     actor,
-    subject: actor,
+    ...(actor === null ? {} : { subject: actor }),
     action: 'session_deleted',
     target: key,
     counts: { ...counts },

@@ -8,6 +8,7 @@ import type { RunMetrics } from '../../contract/metrics.ts'
 import type { RunStatus } from '../../contract/run.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
+import type { PrincipalKey } from '../../ports/principal-repository.ts'
 import type { ContinuationUsage } from '../../ports/run-repository.ts'
 import type { MessageKey } from './owner-keys.ts'
 import type { StoredBlock, StoredEvent } from './stored-json.ts'
@@ -36,7 +37,10 @@ export interface SessionDocument {
 /** What a deletion needs for its receipt. */
 export interface Purge {
   tenantId: string
-  actor: string
+  /** Who deleted the session; null when its retention was over. */
+  actor: string | null
+  /** The erasure that the session goes with: its receipt counts this session too, and there is none for the session alone. */
+  erasure?: PrincipalKey
   /** Taken once, before anything is removed, so that a removal that is interrupted and goes on counts nothing twice. */
   counts?: DeletedCounts
 }
@@ -145,6 +149,26 @@ export interface AuditDocument {
   count?: number
   counts: Readonly<Record<string, number>> | null
   at: Date
+  /** Of an erasure, which ended at `at`. */
+  requestedAt?: Date
+  v: 1
+}
+
+/** An erasure that goes on. While it is there, no session of the owner can be made. It goes when the receipt is stored. */
+export interface ErasureDocument {
+  _id: PrincipalKey
+  id: string
+  tenantId: string
+  ownerId: string
+  /** Null when the owner asked for it. */
+  requestedBy: string | null
+  /** Of one of another tenant. */
+  requestedByTenantId?: string
+  requestedAt: Date
+  /** When no late write can land any more; set after everything was removed once. */
+  settleAt?: Date
+  /** What is removed, by kind; each part is counted in the transaction that removes it, or closes it. */
+  counts: Record<string, number>
   v: 1
 }
 
@@ -155,6 +179,7 @@ export interface Collections {
   readonly runEvents: Collection<EventsDocument>
   readonly runArchives: Collection<ArchiveDocument>
   readonly audit: Collection<AuditDocument>
+  readonly erasures: Collection<ErasureDocument>
 }
 
 export function collectionsOf(db: Db): Collections {
@@ -165,6 +190,7 @@ export function collectionsOf(db: Db): Collections {
     runEvents: db.collection('run_events'),
     runArchives: db.collection('run_archives'),
     audit: db.collection('audit'),
+    erasures: db.collection('erasures'),
   }
 }
 
@@ -180,6 +206,13 @@ export const collectionPlans: readonly CollectionPlan[] = [
     options: {},
     indexes: [
       { name: 'owner_newest', key: { tenantId: 1, ownerId: 1, updatedAt: -1, _id: -1 } },
+      // The order of an export: it never changes, as that of the lists does.
+      { name: 'owner_all', key: { tenantId: 1, ownerId: 1, _id: 1 } },
+      {
+        name: 'of_erasure',
+        key: { 'purge.erasure': 1, _id: 1 },
+        partialFilterExpression: { 'purge.erasure': { $exists: true } },
+      },
       // Finds an id that another owner has, for the audit; a tombstone has none.
       { name: 'by_id', key: { id: 1 }, partialFilterExpression: { id: { $exists: true } } },
       { name: 'to_purge', key: { deletedAt: 1 }, partialFilterExpression: { purge: { $exists: true } } },
@@ -225,6 +258,11 @@ export const collectionPlans: readonly CollectionPlan[] = [
       { name: 'of_actor', key: { actor: 1 }, partialFilterExpression: { actor: { $type: 'string' } } },
       { name: 'of_subject', key: { subject: 1 }, partialFilterExpression: { subject: { $type: 'string' } } },
     ],
+  },
+  {
+    name: 'erasures',
+    options: {},
+    indexes: [],
   },
   {
     // Clustered: a run's events lie together on disk, and no second index is written on the hot path.

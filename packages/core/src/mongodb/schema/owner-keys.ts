@@ -7,10 +7,15 @@ import type { MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
+import type { PrincipalKey } from '../../ports/principal-repository.ts'
 
 declare const messageKeyBrand: unique symbol
 
 export type MessageKey = string & { readonly [messageKeyBrand]: true }
+
+export function principalKeyOf(owner: Owner): PrincipalKey {
+  return digest('principal', owner) as PrincipalKey // branded here only
+}
 
 export function sessionKeyOf(owner: Owner, sessionId: SessionId): SessionKey {
   return digest('session', owner, sessionId) as SessionKey // branded here only

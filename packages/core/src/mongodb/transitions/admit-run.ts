@@ -10,7 +10,7 @@ import type { Owner } from '../../contract/principal.ts'
 import type { WhenBusy } from '../../contract/run.ts'
 import { insertDocument } from '../driver/insert.ts'
 import type { Collections, SessionDocument } from '../schema/collections.ts'
-import { sessionKeyOf } from '../schema/owner-keys.ts'
+import { principalKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 
 /** A filter that a deleted session does not match. */
 export const notDeleted = { deletedAt: { $exists: false } } as const
@@ -50,7 +50,7 @@ export type Refusal = Extract<Admission, { type: 'busy' | 'full' | 'present' | '
 
 /** Admits the request to its session, making the session when it is new. */
 export async function admit(
-  sessions: Collections['sessions'],
+  { sessions, erasures }: Pick<Collections, 'sessions' | 'erasures'>,
   request: AdmissionRequest,
   session: ClientSession,
 ): Promise<Admission> {
@@ -61,10 +61,31 @@ export async function admit(
     projection: { head: 1, activeRunId: 1, queue: 1, deletedAt: 1 },
   })
   if (before !== null) return admissionOf(before, request)
+  await requireNotErasing(erasures, request.owner, session)
   const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
   const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
   await insertDocument(sessions, { _id, ...made }, { session })
   return { type: 'idle', head }
+}
+
+/** How long a caller waits before it asks again, in milliseconds: an erasure takes a lease or longer. */
+const erasingRetryMs = 10_000
+
+/**
+ * A session that is made meets an erasure of its owner here. One that is made at the same moment, by a transaction that does not see the
+ * erasure yet, is erased with the others: the erasure looks once more when that transaction is long over.
+ *
+ * @throws VerbatimError `PRINCIPAL_ERASING`
+ */
+export async function requireNotErasing(
+  erasures: Collections['erasures'],
+  owner: Owner,
+  session?: ClientSession,
+): Promise<void> {
+  const options = session === undefined ? {} : { session }
+  const erasure = await erasures.findOne({ _id: principalKeyOf(owner) }, { ...options, projection: { _id: 1 } })
+  if (erasure === null) return
+  throw new VerbatimError('PRINCIPAL_ERASING', undefined, { data: { retryAfterMs: erasingRetryMs } })
 }
 
 /** {@link admissionOf} for the database: the same decision, written. */

@@ -2,6 +2,7 @@ import type { ClientSession } from 'mongodb'
 import type { SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { Tombstone, SessionKey } from '../../ports/deletion-repository.ts'
+import type { Purge } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import { notDeleted } from './admit-run.ts'
@@ -11,22 +12,23 @@ import { inTransaction } from '../driver/transaction.ts'
 interface Marking {
   readonly owner: Owner
   readonly key: SessionKey
+  readonly purge: Pick<Purge, 'actor' | 'erasure'>
 }
 
 /** One attempt; a tombstone is answered as it is. */
 export async function storeTombstone(
   storage: MongoContext,
   owner: Owner,
-  sessionId: SessionId,
+  { sessionId, purge = { actor: owner.ownerId } }: { sessionId: SessionId; purge?: Marking['purge'] },
 ): Promise<Tombstone | undefined> {
-  const marking = { owner, key: sessionKeyOf(owner, sessionId) }
+  const marking = { owner, key: sessionKeyOf(owner, sessionId), purge }
   const marked = await inTransaction(storage.client, (session) => mark(storage, marking, session))
   return marked ?? (await findMarked(storage, marking))
 }
 
 async function mark(
   storage: MongoContext,
-  { owner, key }: Marking,
+  { owner, key, purge }: Marking,
   session: ClientSession,
 ): Promise<Tombstone | undefined> {
   const { sessions } = storage.collections
@@ -37,7 +39,7 @@ async function mark(
     activeRunId: '$activeRunId',
     queue: [],
     deletedAt: '$$NOW',
-    purge: { tenantId: '$tenantId', actor: { $literal: owner.ownerId } },
+    purge: { $literal: { tenantId: owner.tenantId, ...purge } },
     v: '$v',
   }
   const before = await sessions.findOneAndUpdate({ _id: key, ...notDeleted }, [{ $replaceWith: left }], {
@@ -49,7 +51,10 @@ async function mark(
   return { key, stopped, active: before.activeRunId === null ? undefined : stopped[0], isPurged: false }
 }
 
-async function findMarked({ collections }: MongoContext, { owner, key }: Marking): Promise<Tombstone | undefined> {
+async function findMarked(
+  { collections }: MongoContext,
+  { owner, key }: Omit<Marking, 'purge'>,
+): Promise<Tombstone | undefined> {
   const found = await collections.sessions.findOne({ _id: key })
   if (found?.deletedAt === undefined) return undefined
   const active = found.activeRunId ? runKeyOf(owner, found.activeRunId) : undefined

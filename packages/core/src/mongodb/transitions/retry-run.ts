@@ -38,7 +38,7 @@ async function storeRetry(
   { owner, retry, run }: { owner: Owner; retry: Retry; run: NewRunDocument },
   session: ClientSession,
 ): Promise<StartOutcome | Refused> {
-  const { sessions, runs, messages } = storage.collections
+  const { runs, messages } = storage.collections
   const { sessionId, runId, processId, leaseMs } = retry
   const request = {
     owner,
@@ -49,7 +49,7 @@ async function storeRetry(
     newMessages: 0,
     title: null,
   } as const
-  const admission = await admit(sessions, { ...request, now: run.createdAt }, session)
+  const admission = await admit(storage.collections, { ...request, now: run.createdAt }, session)
   if (isRefusal(admission)) {
     return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
   }

@@ -44,10 +44,10 @@ async function admitAndStore(
   { owner, start, run }: Starting,
   session: ClientSession,
 ): Promise<StartOutcome | Refused> {
-  const { sessions, runs } = storage.collections
+  const { runs } = storage.collections
   const { sessionId, runId, whenBusy, maxQueuedRuns } = start
   const request = { owner, sessionId, runId, whenBusy, maxQueuedRuns, newMessages: 1, title: titleOf(start) } as const
-  const admission = await admit(sessions, { ...request, now: run.createdAt }, session)
+  const admission = await admit(storage.collections, { ...request, now: run.createdAt }, session)
   if (isRefusal(admission)) {
     return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
   }
