@@ -34,6 +34,10 @@ export function promptText({ seed, runId, tokens, paceMs, fault }: PromptSpec): 
   return `torture seed=${seed} run=${runId} tokens=${tokens} pace=${paceMs} fault=${fault}`
 }
 
+export function isTorturePrompt(text: string): boolean {
+  return text.startsWith('torture ')
+}
+
 export function parsePrompt(text: string): PromptSpec {
   const match = /torture seed=(\d+) run=(\S+) tokens=(\d+) pace=(\d+) fault=([\w-]+)/.exec(text)
   if (match === null) throw new Error('Not a prompt of the torture')

@@ -1,4 +1,4 @@
-/** F13, F17 to F19, F22, P5: faults between clients and servers. */
+/** F13, F17 to F19, F22, F27, P5: faults between clients and servers. */
 import { cancelOnce, startOnce, untilAnswered } from '../clients/raw-calls.ts'
 import { promptText } from '../prompt.ts'
 import type { FaultPlan } from '../plan/plan.ts'
@@ -115,6 +115,15 @@ export const clientFaults: readonly Scenario[] = [
     },
   ),
   { name: 'late-cancel', covers: 'F22', what: 'a cancel after the end changes nothing and says so', run: cancelLate },
+  planned(
+    {
+      name: 'hostile-caller',
+      covers: 'F27',
+      what: 'another caller sends the worst bodies and floods, at both servers',
+    },
+    { ...patient, sessions: 4, turns: 3, prompt: { tokens: 60, paceMs: 15 }, hostileCalls: 8 },
+    allComplete,
+  ),
   planned(
     { name: 'busy-session', covers: 'P5', what: 'overlapping prompts in one session, at both servers' },
     { ...patient, sessions: 2, turns: 4, overlaps: true, turn: { start: 'duplicate' }, prompt: { tokens: 20 } },

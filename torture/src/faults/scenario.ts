@@ -16,7 +16,7 @@ export interface Outcome {
 
 export interface Scenario {
   readonly name: string
-  /** The faults of the list, F1 to F26, separated by spaces. */
+  /** The faults of the list, F1 to F27, separated by spaces. */
   readonly covers: string
   readonly what: string
   /** Of the replica set. @default the command's option */
@@ -42,6 +42,8 @@ export interface PlanSketch {
   /** @default 'streaming' */
   readonly faultsFrom?: Plan['faultsFrom']
   readonly faults?: readonly FaultPlan[]
+  /** @default 0 */
+  readonly hostileCalls?: number
 }
 
 /** What a scenario expects beyond the checker; returns what is wrong. */
@@ -66,8 +68,8 @@ const usualReaders: readonly Partial<ReaderPlan>[] = [{ via: 0 }, { via: 1 }, { 
 export function sketchPlan(name: string, seed: number, sketch: PlanSketch): Plan {
   const random = createRandom(`${name}/${seed}`)
   const sessions = Array.from({ length: sketch.sessions ?? 3 }, () => sketchSession(seed, random, sketch))
-  const { profile = 'short', graceMs = 300, faultsFrom = 'streaming', faults = [] } = sketch
-  return { name, seed, profile, graceMs, sessions, faultsFrom, faults }
+  const { profile = 'short', graceMs = 300, faultsFrom = 'streaming', faults = [], hostileCalls = 0 } = sketch
+  return { name, seed, profile, graceMs, sessions, faultsFrom, faults, hostileCalls }
 }
 
 function sketchSession(seed: number, random: Random, sketch: PlanSketch): SessionPlan {

@@ -28,7 +28,13 @@ export function makePlan({ seed, nodes }: PlanOptions): Plan {
     sessions,
     faultsFrom: 'start',
     faults,
+    hostileCalls: makeHostile(random.fork('hostile')),
   }
+}
+
+/** One plan in five has a hostile caller. */
+function makeHostile(random: Random): number {
+  return random.chance(0.2) ? random.int(1, 4) : 0
 }
 
 function pickProfile(random: Random, faults: readonly FaultPlan[]): ProfileName {

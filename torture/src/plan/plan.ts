@@ -119,6 +119,8 @@ export interface Plan {
   /** The plan's start, or the time when every session's first answer streams, or has called its tool. */
   readonly faultsFrom: 'start' | 'streaming' | 'tools'
   readonly faults: readonly FaultPlan[]
+  /** How many calls at once a hostile caller makes beside all this; 0 for none. */
+  readonly hostileCalls: number
 }
 
 /** Whether another process continues a lost run of this agent. */

@@ -1,5 +1,7 @@
 /** Runs a plan on a world: prompts and faults at the same time, then the healing, then the wait for the ends. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { attack } from '../clients/hostile-caller.ts'
+import { createRandom } from '../random.ts'
 import type { World } from '../world/world.ts'
 import { ClientPaths } from './client-paths.ts'
 import { newEvidence } from './evidence.ts'
@@ -38,6 +40,7 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   }))
   const talking = Promise.all(sessions.map(async ({ session, runs }) => await talk(context, session, runs)))
   talking.catch(() => {}) // awaited below, after the faults
+  const hostile = startHostile(context, plan)
   const first = sessions.flatMap(({ runs }) => runs.slice(0, 1))
   if (plan.faultsFrom === 'streaming') await untilStreaming(first)
   if (plan.faultsFrom === 'tools') await untilToolsCalled(world, first)
@@ -50,6 +53,8 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
     if (performance.now() - healedAt > slackMs + world.leases.leaseMs + givenMs) over.abort()
   }, 100)
   await talking
+  violations.push(...(await hostile.stop()))
+  if (plan.hostileCalls > 0) injected.set('hostile-caller', 1)
   if (over.signal.aborted) violations.push('hanging: not everything ended in time after the healing')
   clearInterval(deadline)
   over.abort()
@@ -59,6 +64,26 @@ export async function runPlan(world: World, plan: Plan): Promise<PlanRun> {
   const { slowMs } = pulse
   const wasSlow = slowMs > world.leases.selfFenceMs / 2
   return { evidence: { plan, runs, wasSlow, slowMs, violations }, injected }
+}
+
+/** The plan's hostile caller, if it has one; `stop` resolves to what was wrong with its answers. */
+function startHostile({ world, signal }: TurnContext, plan: Plan): { stop(): Promise<readonly string[]> } {
+  const { hostileCalls: callers, sessions, seed } = plan
+  const stopping = new AbortController()
+  const attacking = attack({
+    callers,
+    endpoints: world.servers.map(({ front }) => front),
+    random: createRandom(`${seed}/hostile-calls`),
+    sessionIds: sessions.map(({ sessionId }) => sessionId),
+    runIds: sessions.flatMap(({ turns }) => turns.map(({ prompt }) => prompt.runId)),
+    signal: AbortSignal.any([signal, stopping.signal]),
+  })
+  return {
+    async stop() {
+      stopping.abort()
+      return (await attacking).map((text) => `hostile caller: ${text}`)
+    },
+  }
 }
 
 /** The turns of a session, one after the other or overlapping. */

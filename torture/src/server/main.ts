@@ -8,6 +8,8 @@ import { createMongoClient, createMongoStorage, createWatchClient } from '@verba
 import { createEngine, systemClock } from '@verbatim/core/server'
 import type { Clock, LogFields, Logger } from '@verbatim/core/server'
 import { createApi } from '@verbatim/api'
+import type { ApiInput } from '@verbatim/api'
+import { hostileToken } from '../hostile-token.ts'
 import { crashAt } from './crash-at.ts'
 import { continuingAgent, seededAgent } from './seeded-agent.ts'
 import type { FromServer, ServerConfig, ToServer } from './server-config.ts'
@@ -41,7 +43,9 @@ async function start(config: ServerConfig): Promise<void> {
   const agents = [seededAgent, continuingAgent, claude(provider), tooling, slowTooling]
   const options = { ...leases, archiveDelayMs, startWaitMs: 1_500, cancelWaitMs: 2_000 }
   const engine = createEngine({ ...crashAt(storage, config.crashAt), agents, clock, logger }, options)
-  const authenticate = () => ({ userId: 'torture' })
+  const authenticate: ApiInput['authenticate'] = ({ headers }) => {
+    return { userId: headers.get('authorization') === `Bearer ${hostileToken}` ? 'hostile' : 'torture' }
+  }
   const api = createApi({
     engine,
     authenticate,

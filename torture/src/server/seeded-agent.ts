@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentEvent, Message } from '@verbatim/core'
 import { textOf } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
-import { expectedText, parsePrompt, scriptLeft } from '../prompt.ts'
+import { expectedText, isTorturePrompt, parsePrompt, scriptLeft } from '../prompt.ts'
 import type { Script } from '../prompt.ts'
 
 /** Streams the script of its prompt. */
@@ -17,7 +17,10 @@ export const continuingAgent: Agent = { ...seededAgent, id: 'continuing', onCras
 /** The rest of the script, from the history alone: the newest prompt of a person, and what its parts have said. */
 function scriptFor(messages: readonly Message[]): Script {
   const at = messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)
-  const spec = parsePrompt(textOf(messages[at]?.content ?? []))
+  const prompt = textOf(messages[at]?.content ?? [])
+  // Of the hostile caller: a failed agent would be an error that it did not make.
+  if (!isTorturePrompt(prompt)) return { thinking: [], tokens: ['What?'], pausesMs: [], inputTokens: 1 }
+  const spec = parsePrompt(prompt)
   const parts = messages.slice(at + 1).filter(({ role }) => role === 'assistant')
   const said = parts.map(({ content }) => textOf(content)).join('')
   if (!expectedText(spec).startsWith(said)) throw new Error('The history holds another answer')
