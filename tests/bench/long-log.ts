@@ -14,10 +14,12 @@ export async function writeLongLog(
   log: EventLog,
   { runId, events, perBatch }: { runId: string; events: number; perBatch: number },
 ): Promise<RunKey> {
-  const key = log.keyOf(ownerOf({ userId: 'bench', tenantId: 'default', scopes: [] }), runId)
+  const owner = ownerOf({ userId: 'bench', tenantId: 'default', scopes: [] })
+  const key = log.keyOf(owner, runId)
   const { signal } = new AbortController()
   const batchOf = (firstSeq: number, batch: readonly RunEvent[]): LogEntry => ({
     key,
+    owner,
     firstSeq,
     batchId: crypto.randomUUID(),
     events: batch,

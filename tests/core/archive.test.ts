@@ -87,6 +87,7 @@ it('a zombie cannot write to an archived run', async () => {
   // To a process that slept through the takeover, the log ends where the terminal event is.
   const late = {
     key,
+    owner,
     firstSeq: streamed.length,
     batchId: crypto.randomUUID(),
     events: [{ type: 'message_stop' } as const],

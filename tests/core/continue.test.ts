@@ -312,7 +312,7 @@ describe('a takeover that is lost itself', () => {
       async continueRun(owned, end, given) {
         const batchId = crypto.randomUUID()
         const text: AgentEvent = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'late' } }
-        const entry = { key: owned.key, firstSeq: end.seq, batchId, events: [text] }
+        const entry = { key: owned.key, owner: owned.owner, firstSeq: end.seq, batchId, events: [text] }
         if (end.seq === 5) await eventLog.append([entry], { signal: AbortSignal.timeout(20_000) })
         return await runRepository.continueRun(owned, end, given)
       },

@@ -162,6 +162,7 @@ it('a purge shuts the log to a zombie, and what the zombie repeats is swept and 
   await engine.sessions.delete(ada, { sessionId: 'session-1' })
   const next = {
     key,
+    owner: ada,
     firstSeq: events.length,
     batchId: crypto.randomUUID(),
     events: [{ type: 'message_stop' as const }],
@@ -171,7 +172,7 @@ it('a purge shuts the log to a zombie, and what the zombie repeats is swept and 
   // A write that had landed long ago, whose answer the zombie never got.
   const old = entries.at(-2)
   if (old === undefined) throw new Error('The log has more than one entry')
-  const again = { key, firstSeq: old._id.n, batchId: old.b, events: old.e }
+  const again = { key, owner: ada, firstSeq: old._id.n, batchId: old.b, events: old.e }
   await database.storage.eventLog.append([again], { signal })
   for (const after of [0, 1, old._id.n - 1, old._id.n, events.length]) {
     await expect(followAll(engine, runId, { after })).rejects.toMatchObject({ code: 'SESSION_DELETED' })

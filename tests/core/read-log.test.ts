@@ -23,9 +23,10 @@ const end: RunEvent = { type: 'run_cancelled', messageId: null, metrics: noMetri
 async function openLog(sizes: readonly number[]) {
   const database = await openDatabase()
   const { eventLog } = database.storage
-  const key = eventLog.keyOf(ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] }), crypto.randomUUID())
+  const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
+  const key = eventLog.keyOf(owner, crypto.randomUUID())
   const events = [...sizes.map(say), end]
-  const entries = events.map((event, at) => ({ key, firstSeq: at + 1, batchId: `batch ${at}`, events: [event] }))
+  const entries = events.map((event, at) => ({ key, owner, firstSeq: at + 1, batchId: `batch ${at}`, events: [event] }))
   await eventLog.append(entries, { signal })
   return { database, eventLog, key, events }
 }

@@ -107,7 +107,7 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
     async store({ after, count }: { after: number; count: number }) {
       const entries = Array.from({ length: count }, (_, at) => {
         const firstSeq = after + 1 + at
-        return { key, firstSeq, batchId: crypto.randomUUID(), events: [textDelta(`${firstSeq} `)] }
+        return { key, owner, firstSeq, batchId: crypto.randomUUID(), events: [textDelta(`${firstSeq} `)] }
       })
       await eventLog.append(entries, { signal: AbortSignal.timeout(20_000) })
     },

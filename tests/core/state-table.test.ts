@@ -81,7 +81,7 @@ function startOf(storage: TestDatabase['storage'], run: NewRun): Step {
 
 function textEntry(owned: OwnedRun, firstSeq: number) {
   const event = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'a' } } as const
-  return { key: owned.key, firstSeq, batchId: crypto.randomUUID(), events: [event] }
+  return { key: owned.key, owner: owned.owner, firstSeq, batchId: crypto.randomUUID(), events: [event] }
 }
 
 async function claimed(storage: TestDatabase['storage'], database: TestDatabase): Promise<OwnedRun> {
@@ -189,7 +189,7 @@ const drivers: Record<string, Arrange> = {
   async resume(storage, database) {
     const { key, run } = await claimed(storage, database)
     const event = { type: 'run_resumed', attempt: 1, resumedAt: at } as const
-    const entry = { key, firstSeq: 2, batchId: crypto.randomUUID(), events: [event] }
+    const entry = { key, owner, firstSeq: 2, batchId: crypto.randomUUID(), events: [event] }
     return { runId: run.id, make: async () => await storage.eventLog.append([entry], { signal }) }
   },
   async interrupt(storage, database) {

@@ -88,7 +88,7 @@ async function store({ entries, before, where, left }: LogShape): Promise<Stored
   const { key } = owned
   const events: RunEvent[] = [{ type: 'run_started', ...ids, ...messages, startedAt }]
   const appended = entries.map((count) => {
-    const entry = { key, firstSeq: events.length + 1, batchId: crypto.randomUUID(), events: newEvents(count) }
+    const entry = { key, owner, firstSeq: events.length + 1, batchId: crypto.randomUUID(), events: newEvents(count) }
     events.push(...entry.events)
     return entry
   })
@@ -204,12 +204,12 @@ async function storeBig(entries: readonly number[]) {
     const firstSeq = texts.length + 1
     const own = Array.from({ length: count }, (_, at) => `${firstSeq + at} ${bigText}`)
     texts.push(...own)
-    await eventLog.append([{ key, firstSeq, batchId: crypto.randomUUID(), events: own.map(textDelta) }], {
+    await eventLog.append([{ key, owner, firstSeq, batchId: crypto.randomUUID(), events: own.map(textDelta) }], {
       signal: anySignal(),
     })
   }
   const terminal = terminalEvent('completed', crypto.randomUUID())
-  await eventLog.append([{ key, firstSeq: texts.length + 1, batchId: 'end', events: [terminal] }], {
+  await eventLog.append([{ key, owner, firstSeq: texts.length + 1, batchId: 'end', events: [terminal] }], {
     signal: anySignal(),
   })
   await eventLog.archive(key, { expiresAt: new Date('2100-01-01') })

@@ -7,7 +7,7 @@ import * as rules from './log-model.ts'
 import type { ModelRun } from './log-model.ts'
 import { aim, codeOf, count, heldRuns, holdersOf, nth, pick, processIds, target, usually } from './log-step.ts'
 import type { Step, Target } from './log-step.ts'
-import { agentId, anySignal, longMs, textDelta } from './log-world.ts'
+import { agentId, anySignal, longMs, owner, textDelta } from './log-world.ts'
 import type { World } from './log-world.ts'
 
 interface AppendInput {
@@ -49,6 +49,7 @@ export const append: Step<AppendInput> = {
 function newEntry(world: World, run: ModelRun, events: number): LogEntry {
   return {
     key: run.key,
+    owner,
     firstSeq: run.writer?.nextSeq ?? 0,
     batchId: crypto.randomUUID(),
     events: Array.from({ length: events }, () => textDelta(world.word())),
@@ -163,7 +164,7 @@ export const resume: Step<{ run: number }> = {
     const run = pick(open.length > 0 ? open : taken, at)
     const by = pick(run.takers.slice(-1), 0)
     const event: RunEvent = { type: 'run_resumed', attempt: run.takers.length, resumedAt: new Date(0).toISOString() }
-    const entry = { key: run.key, firstSeq: by.nextSeq, batchId: crypto.randomUUID(), events: [event] }
+    const entry = { key: run.key, owner, firstSeq: by.nextSeq, batchId: crypto.randomUUID(), events: [event] }
     const [outcome] = await world.storage.eventLog.append([entry], { signal: anySignal() })
     expect(outcome).toBe(rules.appendOutcome(run, entry))
     count(`resume: ${outcome}`)

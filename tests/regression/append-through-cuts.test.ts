@@ -21,7 +21,13 @@ test.each(faults)('an append survives %s', async (_name, fault) => {
   await using database = await openTestDatabase(String(uri))
   const { eventLog } = database.storage
   const key = eventLog.keyOf(ada, crypto.randomUUID())
-  const entry = { key, firstSeq: 1, batchId: crypto.randomUUID(), events: [{ type: 'message_stop' as const }] }
+  const entry = {
+    key,
+    owner: ada,
+    firstSeq: 1,
+    batchId: crypto.randomUUID(),
+    events: [{ type: 'message_stop' as const }],
+  }
   await using failPoint = await holdFailPoint()
   // More often than the driver tries by itself.
   await failPoint.set(5, { failCommands: ['insert'], appName, ...fault })

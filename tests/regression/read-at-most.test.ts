@@ -11,7 +11,13 @@ it('a read of the log returns at most as many batches as it was asked for, from 
   await using database = await openTestDatabase(inject('mongoUri'))
   const { eventLog } = database.storage
   const key = eventLog.keyOf(ada, crypto.randomUUID())
-  const entryAt = (firstSeq: number, events: RunEvent[]) => ({ key, firstSeq, batchId: crypto.randomUUID(), events })
+  const entryAt = (firstSeq: number, events: RunEvent[]) => ({
+    key,
+    owner: ada,
+    firstSeq,
+    batchId: crypto.randomUUID(),
+    events,
+  })
   const entries = [entryAt(1, [event, event]), entryAt(3, [event]), entryAt(4, [event])]
   await eventLog.append(entries, { signal: AbortSignal.timeout(25_000) })
 

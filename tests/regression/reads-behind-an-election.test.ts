@@ -30,7 +30,7 @@ describe('a read that must not miss anything', () => {
     const { eventLog, runRepository, sessionRepository } = storage
     const runId = crypto.randomUUID()
     const key = eventLog.keyOf(owner, runId)
-    const entry = { key, firstSeq: 1, batchId: 'b', events: [{ type: 'message_stop' as const }] }
+    const entry = { key, owner, firstSeq: 1, batchId: 'b', events: [{ type: 'message_stop' as const }] }
     const range = { after: 0, maxBatches: 8 }
     // Written and taken back: below it is put there by the driver, which has no limit of ours.
     await sessionRepository.createSession(owner, { sessionId: 's', title: null })

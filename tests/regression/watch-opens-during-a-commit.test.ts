@@ -20,7 +20,7 @@ it('the watch reports an entry that was written but not confirmed when the watch
   const watching = new AbortController()
   const grownKeys: RunKey[] = []
   await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGSTOP')))
-  const entry = { key, firstSeq: 1, batchId: 'b', events: [{ type: 'message_stop' as const }] }
+  const entry = { key, owner, firstSeq: 1, batchId: 'b', events: [{ type: 'message_stop' as const }] }
   const appending = storage.eventLog.append([entry], { signal: AbortSignal.timeout(20_000) })
   await vi.waitFor(async () => expect(await localCount(client)).toBe(1), waitOptions)
   const opened = Promise.withResolvers<void>()

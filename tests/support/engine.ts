@@ -1,6 +1,6 @@
 /** Engines over one real database, as several processes would have them, with any port wrapped. */
 import { createEngine } from '@verbatim/core/server'
-import type { Agent, Engine, EngineOptionsInput, EnginePorts } from '@verbatim/core/server'
+import type { Agent, ContentEncryption, Engine, EngineOptionsInput, EnginePorts } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { inject } from 'vitest'
@@ -32,9 +32,12 @@ export const expiringLeases = {
   leaseMs: 6_000,
 } as const satisfies EngineOptionsInput
 
-export async function openDatabase(): Promise<TestDatabase> {
-  return await openTestDatabase(inject('mongoUri'))
+export async function openDatabase(encryption = usual.encryption): Promise<TestDatabase> {
+  return await openTestDatabase(inject('mongoUri'), { encryption })
 }
+
+/** How every database of a test file is opened; see seal-everything.ts. */
+export const usual: { encryption: ContentEncryption | undefined } = { encryption: undefined }
 
 /** One more engine ("process") over `database`. */
 export function openEngine(database: TestDatabase, { agents, options, wrap }: EngineInput): Engine {

@@ -39,7 +39,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'no-fence',
     what: 'a writer takes the entry of another writer at the same seq for its own',
-    edits: [{ file: log, from: "stored.b === entry.batchId ? 'stored' : 'fenced'", to: "'stored'" }],
+    edits: [{ file: log, from: "stored.b === entry.b ? 'stored' : 'fenced'", to: "'stored'" }],
     fault: 'zombie',
   },
   {
@@ -116,8 +116,8 @@ export const mutants: readonly Mutant[] = [
         from: '  if (stored === null) throw new NotCommittedYetError()\n',
         to:
           '  if (stored === null) throw new NotCommittedYetError()\n' +
-          '  const again = { ...toDocument(entry), _id: { r: entry.key, n: entry.firstSeq + entry.events.length } }\n' +
-          '  if (stored.b === entry.batchId) await runEvents.insertOne(again)\n',
+          '  const _id = { ...entry._id, n: entry._id.n + countOf(entry.e) }\n' +
+          '  if (stored.b === entry.b) await runEvents.insertOne({ ...entry, _id })\n',
       },
     ],
     fault: 'server-codes',

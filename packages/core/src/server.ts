@@ -53,5 +53,15 @@ export type {
 } from './ports/run-repository.ts'
 export type { ErasureStep, NewErasure, PrincipalKey, PrincipalRepository } from './ports/principal-repository.ts'
 export type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from './ports/session-repository.ts'
+export { openKeyDirectory } from './keys/key-directory.ts'
+export { readKeyFile } from './keys/key-file.ts'
+export { openLocalKeys } from './keys/local-keys.ts'
+export {
+  createWrappedKeys,
+  type KeyStore,
+  type KeyWrapper,
+  type WrappedKey,
+  type WrappedKeys,
+} from './keys/wrapped-keys.ts'
 export { systemClock } from './engine/system-clock.ts'
 export { SessionManager, type MessageInput } from './sessions/session-manager.ts'

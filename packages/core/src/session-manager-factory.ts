@@ -7,6 +7,7 @@ import { createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb
 import { createMongoStorage } from './mongodb/storage.ts'
 import type { Agent } from './ports/agent.ts'
 import type { AuditListener } from './ports/audit.ts'
+import type { ContentEncryption } from './ports/key-service.ts'
 import type { Logger } from './ports/logger.ts'
 import { createEngine } from './engine/create-engine.ts'
 import type { Engine } from './engine/engine.ts'
@@ -27,6 +28,8 @@ export interface SessionManagerFactoryOptions {
   /** Receives each row of the audit after it was stored, see `EnginePorts`. */
   readonly onAudit?: AuditListener
   readonly options?: EngineOptionsInput
+  /** Seals content with a key of its owner before it is stored. @default content is stored in clear */
+  readonly encryption?: ContentEncryption | undefined
 }
 
 /** Which session, and whose; a program with one user omits `principal`. */
@@ -63,6 +66,7 @@ export class SessionManagerFactory implements AsyncDisposable {
         watchClient,
         databaseName: options.databaseName ?? 'verbatim',
         clock: systemClock,
+        encryption: options.encryption,
       })
       await storage.migrate()
       if (options.uri !== undefined) {

@@ -69,6 +69,10 @@ export const errorTable = {
   ),
   CURSOR_EXPIRED: final(410, 'The events past the cursor are no longer kept. Read the stored message'),
   SESSION_DELETED: final(410, 'The session was deleted, with its messages and runs. Make a new one with another id'),
+  CONTENT_UNREADABLE: final(
+    410,
+    'The stored content cannot be decrypted any more; data.kind tells why. Delete the session and make a new one',
+  ),
   PAYLOAD_TOO_LARGE: final(413, 'The request body is over data.maxBytes. Send less'),
   MESSAGE_TOO_LARGE: final(413, 'A prompt or answer is over data.maxBytes. Shorten or split it'),
   UNSUPPORTED_MEDIA_TYPE: final(415, 'Bodies are JSON only. Send content-type: application/json'),

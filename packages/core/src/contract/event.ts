@@ -132,6 +132,9 @@ export const RunEvent = z.discriminatedUnion('type', [
 ])
 export type RunEvent = z.infer<typeof RunEvent>
 
+/** What the engine says of a run: its states and figures, nothing that a person or a model said. */
+export type EngineEvent = Exclude<RunEvent, AgentEvent>
+
 /** The event with which a run's log goes on when the run begins. */
 export type RunStartedEvent = z.infer<typeof runStarted>
 

@@ -9,6 +9,7 @@ import type { RunKey } from '../ports/event-log.ts'
 import type { ClaimedRun, LeaseHolder, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 import { cancelQueuedRun } from './transitions/cancel-queued-run.ts'
+import { clearWriter } from './schema/content-cipher.ts'
 import { findLinearizable, readCaughtUp } from './schema/read-barrier.ts'
 import type { Collections, RunDocument } from './schema/collections.ts'
 import { continueRun } from './transitions/continue-run.ts'
@@ -25,28 +26,8 @@ import { startRun } from './transitions/start-run.ts'
 
 export function createRunRepository(storage: MongoContext, takeTurn: TakeTurn): RunRepository {
   const { runs } = storage.collections
-  const takeEndTurn = createEndTurns()
   return {
-    startRun(owner, run) {
-      const start = { ...run, startId: crypto.randomUUID() }
-      return takeTurn({ owner, sessionId: run.sessionId }, () => startRun(storage, owner, start))
-    },
-    finishRun(owned, end, { holder, signal }) {
-      const now = storage.clock.now()
-      return takeEndTurn(signal, () => finishRun(storage, { owned, end, holder, now }))
-    },
-    continueRun(owned, end, { next, signal }) {
-      const now = storage.clock.now()
-      return takeEndTurn(signal, () => continueRun(storage, owned, { end, next, now }))
-    },
-    retryRun(owner, run) {
-      const start = { ...run, startId: crypto.randomUUID() }
-      return takeTurn({ owner, sessionId: run.sessionId }, () => retryRun(storage, owner, start))
-    },
-    cancelQueuedRun(owner, runId) {
-      const batchId = crypto.randomUUID()
-      return retryRequest(() => cancelQueuedRun(storage, owner, { runId, batchId }))
-    },
+    ...createTransitions(storage, takeTurn),
     async getRun(owner, runId) {
       const found = await retryRequest(() => findRun(storage, runKeyOf(owner, runId)))
       return found === null ? undefined : toRun(found)
@@ -67,6 +48,41 @@ export function createRunRepository(storage: MongoContext, takeTurn: TakeTurn): 
   }
 }
 
+/** The transactions of a run; the rest of the repository are single statements. */
+function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
+  const { cipher } = storage
+  const takeEndTurn = createEndTurns()
+  return {
+    async startRun(owner, run) {
+      const start = { ...run, startId: crypto.randomUUID() }
+      // Before anything is stored: without a key there is no start.
+      const writer = await cipher.writerFor(owner)
+      return await takeTurn({ owner, sessionId: run.sessionId }, () => startRun(storage, owner, { start, writer }))
+    },
+    async finishRun(owned, end, { holder, signal }) {
+      const now = storage.clock.now()
+      // An end without content needs no key: a run can always end.
+      const hasContent = end.content.length > 0 || (end.before ?? []).length > 0
+      const writer = hasContent ? await cipher.writerForRun(owned.owner) : clearWriter
+      return await takeEndTurn(signal, () => finishRun(storage, { owned, end, holder, now, writer }))
+    },
+    async continueRun(owned, end, { next, signal }) {
+      const now = storage.clock.now()
+      const writer = await cipher.writerForRun(owned.owner)
+      return await takeEndTurn(signal, () => continueRun(storage, owned, { end, next, now, writer }))
+    },
+    async retryRun(owner, run) {
+      const start = { ...run, startId: crypto.randomUUID() }
+      await cipher.writerFor(owner) // its answer will need the key
+      return await takeTurn({ owner, sessionId: run.sessionId }, () => retryRun(storage, owner, start))
+    },
+    cancelQueuedRun(owner, runId) {
+      const batchId = crypto.randomUUID()
+      return retryRequest(() => cancelQueuedRun(storage, owner, { runId, batchId }))
+    },
+  } satisfies Partial<RunRepository>
+}
+
 type Runs = Collections['runs']
 
 async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessionId: SessionId }, page: PageRequest) {
@@ -81,7 +97,7 @@ async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessio
       .limit(page.limit + 1)
       .toArray(),
   )
-  return toPage(found, page.limit, {
+  return await toPage(found, page.limit, {
     toItem: toRun,
     toCursor: (document) => toTimeCursor(document.createdAt, document._id),
   })

@@ -5,7 +5,6 @@ import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Session } from '../contract/session.ts'
-import type { SessionKey } from '../ports/deletion-repository.ts'
 import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
 import { majorityBarrier, findLinearizable } from './schema/read-barrier.ts'
 import type { MessageDocument, SessionDocument } from './schema/collections.ts'
@@ -13,6 +12,7 @@ import { toMessage, toSession } from './schema/documents.ts'
 import { fromStoredContent, toStoredContent } from './schema/stored-json.ts'
 import { insertDocument } from './driver/insert.ts'
 import { isDuplicateKey, NotCommittedYetError } from './driver/map-error.ts'
+import type { ContentWriter } from './schema/content-cipher.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
@@ -22,38 +22,44 @@ import { admit, newSession, notDeleted, requireNotErasing, toError } from './tra
 import { AbortTransition, tryTransition } from './driver/transaction.ts'
 
 export function createSessionRepository(storage: MongoContext, takeTurn: TakeTurn): SessionRepository {
-  const { sessions, messages } = storage.collections
+  const {
+    collections: { sessions, messages },
+    cipher,
+  } = storage
   return {
     createSession: (owner, session) => retryRequest(() => createSession(storage, owner, session)),
     async getSession(owner, sessionId) {
       const _id = sessionKeyOf(owner, sessionId)
       const found = await retryRequest(() => findLinearizable(storage.collections, () => sessions.findOne({ _id })))
-      return found === null ? undefined : toSession(found)
+      return found === null ? undefined : await toSession(cipher, found)
     },
     listSessions: (owner, page) => listSessions(storage, owner, page),
     renameSession: (owner, sessionId, title) =>
-      takeTurn({ owner, sessionId }, () => renameSession(storage, sessionKeyOf(owner, sessionId), title)),
+      takeTurn({ owner, sessionId }, () => renameSession(storage, owner, { sessionId, title })),
     appendMessage: (owner, message) =>
       takeTurn({ owner, sessionId: message.sessionId }, () => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
       const filter = { _id: messageKeyOf(owner, sessionId, messageId) }
       const found = await retryRequest(() => findLinearizable(storage.collections, () => messages.findOne(filter)))
-      return found === null ? undefined : toMessage(found)
+      return found === null ? undefined : await toMessage(cipher, found)
     },
     listMessages: (owner, sessionId, page) => listMessages(storage, { owner, sessionId }, page),
   }
 }
 
 async function createSession(
-  { collections, clock }: MongoContext,
+  { collections, clock, cipher }: MongoContext,
   owner: Owner,
   session: { sessionId: SessionId; title: string | null },
 ): Promise<Session> {
   await requireNotErasing(collections.erasures, owner)
   const now = clock.now()
+  const _id = sessionKeyOf(owner, session.sessionId)
+  // A title is content, and only content needs a key.
+  const title = session.title === null ? null : (await cipher.writerFor(owner)).title(_id, session.title)
   const created: SessionDocument = {
-    _id: sessionKeyOf(owner, session.sessionId),
-    ...newSession(owner, session.sessionId, session.title),
+    _id,
+    ...newSession(owner, session.sessionId, title),
     head: 0,
     activeRunId: null,
     createdAt: now,
@@ -61,12 +67,12 @@ async function createSession(
   }
   try {
     await insertDocument(collections.sessions, created)
-    return toSession(created)
+    return await toSession(cipher, created)
   } catch (error) {
     if (!isDuplicateKey(error)) throw error
     const found = await collections.sessions.findOne({ _id: created._id })
     if (found === null) throw new NotCommittedYetError()
-    return toSession(found)
+    return await toSession(cipher, found)
   }
 }
 
@@ -75,26 +81,28 @@ async function createSession(
  * insert.ts).
  */
 async function renameSession(
-  { client, collections, clock }: MongoContext,
-  _id: SessionKey,
-  title: string | null,
+  { client, collections, clock, cipher }: MongoContext,
+  owner: Owner,
+  session: { sessionId: SessionId; title: string | null },
 ): Promise<Session | undefined> {
   const { sessions } = collections
-  const renamed = await tryTransition(client, async (session) => {
-    const taken = await sessions.findOneAndDelete({ _id, ...notDeleted }, { session })
+  const _id = sessionKeyOf(owner, session.sessionId)
+  const title = (await cipher.writerFor(owner)).title(_id, session.title)
+  const renamed = await tryTransition(client, async (transaction) => {
+    const taken = await sessions.findOneAndDelete({ _id, ...notDeleted }, { session: transaction })
     if (taken === null) throw new AbortTransition()
     const document = { ...taken, title, updatedAt: clock.now() }
-    await insertDocument(sessions, document, { session })
+    await insertDocument(sessions, document, { session: transaction })
     return document
   })
-  if (renamed !== undefined) return toSession(renamed)
+  if (renamed !== undefined) return await toSession(cipher, renamed)
   const found = await findLinearizable(collections, () => sessions.findOne({ _id }))
   if (found === null) return undefined
   if (found.deletedAt === undefined) throw new NotCommittedYetError()
-  return toSession(found)
+  return await toSession(cipher, found)
 }
 
-async function listSessions({ collections }: MongoContext, owner: Owner, page: PageRequest) {
+async function listSessions({ collections, cipher }: MongoContext, owner: Owner, page: PageRequest) {
   const after = page.cursor ? fromTimeCursor(page.cursor) : undefined
   const past = after && {
     $or: [{ updatedAt: { $lt: after.time } }, { updatedAt: after.time, _id: { $lt: after.key as never } }],
@@ -106,14 +114,14 @@ async function listSessions({ collections }: MongoContext, owner: Owner, page: P
       .limit(page.limit + 1)
       .toArray(),
   )
-  return toPage(found, page.limit, {
-    toItem: toSession,
+  return await toPage(found, page.limit, {
+    toItem: (document) => toSession(cipher, document),
     toCursor: (document) => toTimeCursor(document.updatedAt, document._id),
   })
 }
 
 async function listMessages(
-  { collections }: MongoContext,
+  { collections, cipher }: MongoContext,
   { owner, sessionId }: { owner: Owner; sessionId: SessionId },
   { upToSeq = Number.MAX_SAFE_INTEGER, isLinearizable = false, ...page }: MessagesRequest,
 ) {
@@ -127,13 +135,17 @@ async function listMessages(
       .limit(page.limit + 1)
       .toArray()
   })
-  return toPage(found, page.limit, { toItem: toMessage, toCursor: (document) => String(document.seq) })
+  return await toPage(found, page.limit, {
+    toItem: (document) => toMessage(cipher, document),
+    toCursor: (document) => String(document.seq),
+  })
 }
 
 /** One attempt; a repeated one finds the message that an earlier one stored. */
 async function appendMessage(storage: MongoContext, owner: Owner, message: NewMessage): Promise<Message> {
   const { messages } = storage.collections
-  const document = newMessageDocument(owner, message, storage.clock.now())
+  const writer = await storage.cipher.writerFor(owner)
+  const document = newMessageDocument(owner, message, { writer, now: storage.clock.now() })
   let moved: VerbatimError | undefined
   const tried = await tryTransition(storage.client, async (session) => {
     const request = { owner, sessionId: message.sessionId, runId: null, ...ofMessage, now: document.createdAt }
@@ -145,11 +157,11 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
       throw new AbortTransition()
     }
     await insertDocument(messages, { ...document, seq }, { session })
-    return toMessage({ ...document, seq })
+    return seq
   })
-  if (tried !== undefined && !(tried instanceof Error)) return tried
+  if (typeof tried === 'number') return await toMessage(storage.cipher, { ...document, seq: tried })
   // The head may have moved by this very message: an earlier attempt or an earlier call.
-  const same = await findSameMessage(storage, document)
+  const same = await findSameMessage(storage, document, message)
   if (same !== undefined) return same
   // Without a reason, the transaction met one that a majority does not have yet.
   throw tried ?? moved ?? new NotCommittedYetError()
@@ -158,15 +170,20 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
 /** A message asks a session as a run does that will not wait. */
 const ofMessage = { whenBusy: 'reject', maxQueuedRuns: 0, newMessages: 1, title: null } as const
 
-function newMessageDocument(owner: Owner, message: NewMessage, now: Date): Omit<MessageDocument, 'seq'> {
+function newMessageDocument(
+  owner: Owner,
+  message: NewMessage,
+  { writer, now }: { writer: ContentWriter; now: Date },
+): Omit<MessageDocument, 'seq'> {
+  const _id = messageKeyOf(owner, message.sessionId, message.messageId)
   return {
-    _id: messageKeyOf(owner, message.sessionId, message.messageId),
+    _id,
     s: sessionKeyOf(owner, message.sessionId),
     b: 'main',
     id: message.messageId,
     sessionId: message.sessionId,
     role: message.role,
-    content: toStoredContent(message.content),
+    content: writer.content(_id, message.content),
     status: 'completed',
     agentId: null,
     runId: null,
@@ -177,18 +194,20 @@ function newMessageDocument(owner: Owner, message: NewMessage, now: Date): Omit<
 }
 
 async function findSameMessage(
-  { collections }: MongoContext,
-  document: Omit<MessageDocument, 'seq'>,
+  { collections, cipher }: MongoContext,
+  { _id, role }: Omit<MessageDocument, 'seq'>,
+  { content }: NewMessage,
 ): Promise<Message | undefined> {
-  const found = await findLinearizable(collections, () => collections.messages.findOne({ _id: document._id }))
+  const found = await findLinearizable(collections, () => collections.messages.findOne({ _id }))
   if (found === null) return undefined
-  const isSame =
-    found.role === document.role && isDeepStrictEqual(toMessage(found).content, fromStoredContent(document.content))
+  const stored = await toMessage(cipher, found)
+  // As it would be read: JSON does not keep every number as it was given.
+  const isSame = stored.role === role && isDeepStrictEqual(stored.content, fromStoredContent(toStoredContent(content)))
   if (!isSame)
     throw new VerbatimError('MESSAGE_ID_REUSED', 'This message id holds another message; make a new id', {
       data: { field: 'messageId' },
     })
-  return toMessage(found)
+  return stored
 }
 
 function headMoved(head: number): VerbatimError {

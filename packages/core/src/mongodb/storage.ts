@@ -3,11 +3,13 @@ import type { AuditRepository } from '../ports/audit.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { DeletionRepository } from '../ports/deletion-repository.ts'
 import type { EventLog, LogWatcher } from '../ports/event-log.ts'
+import type { ContentEncryption, ContentKeys } from '../ports/key-service.ts'
 import type { PrincipalRepository } from '../ports/principal-repository.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import { createAuditRepository } from './audit-repository.ts'
 import { collectionsOf } from './schema/collections.ts'
+import { createContentCipher } from './schema/content-cipher.ts'
 import { databaseSettings } from './driver/connect.ts'
 import { createDeletionRepository } from './deletion-repository.ts'
 import { createEventLog } from './log/event-log.ts'
@@ -30,6 +32,7 @@ export interface MongoStorage {
   readonly principalRepository: PrincipalRepository
   readonly eventLog: EventLog
   readonly logWatcher: LogWatcher
+  readonly contentKeys: ContentKeys
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
   migrate(): Promise<void>
   /** Resolves when the database answers and has all collections and indexes. @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` */
@@ -44,6 +47,8 @@ export interface MongoStorageInput {
   readonly watchClient?: MongoClient
   readonly databaseName: string
   readonly clock: Clock
+  /** Seals content with a key of its owner. @default content is stored in clear */
+  readonly encryption?: ContentEncryption | undefined
 }
 
 /** The engine's storage. Write and read concern majority are set here, whatever the clients were made with. */
@@ -52,11 +57,13 @@ export function createMongoStorage({
   watchClient = client,
   databaseName,
   clock,
+  encryption,
 }: MongoStorageInput): MongoStorage {
   const db = client.db(databaseName, databaseSettings)
-  const storage: MongoContext = { client, clock, collections: collectionsOf(db), audit: new Set() }
+  const cipher = createContentCipher(encryption, clock)
+  const storage: MongoContext = { client, clock, collections: collectionsOf(db), cipher, audit: new Set() }
   const takeTurn = createTurns()
-  const eventLog = createEventLog(storage.collections)
+  const eventLog = createEventLog(storage)
   return {
     sessionRepository: createSessionRepository(storage, takeTurn),
     runRepository: createRunRepository(storage, takeTurn),
@@ -65,6 +72,7 @@ export function createMongoStorage({
     principalRepository: createPrincipalRepository(storage, eventLog),
     eventLog,
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
+    contentKeys: { erase: (owner) => cipher.eraseKeys(owner) },
     migrate: () => migrate(db),
     checkReady: (signal) => retryRequest(() => requireSchema(db), signal),
   }

@@ -10,6 +10,8 @@ export type RunKey = string & { readonly [runKeyBrand]: true }
 /** One commit's events of one run. */
 export interface LogEntry {
   readonly key: RunKey
+  /** Whose run it is. */
+  readonly owner: Owner
   readonly firstSeq: number
   /** Distinguishes the entry from another writer's at the same seq: the same id means "my earlier attempt was stored". */
   readonly batchId: string
@@ -37,7 +39,7 @@ export interface EventLog {
    * was confirmed before the call, also right after an election; that costs one more round trip.
    *
    * @throws VerbatimError `CURSOR_EXPIRED` when the run has ended and nothing of it is kept where `after` points;
-   * `SESSION_DELETED` when the run went with its session
+   * `SESSION_DELETED` when the run went with its session; `CONTENT_UNREADABLE`
    */
   read(
     key: RunKey,
@@ -48,6 +50,8 @@ export interface EventLog {
    * readers. Safe to call again, also by two processes at once.
    */
   archive(key: RunKey, options: { expiresAt: Date }): Promise<void>
+  /** Seq of the newest committed event, 0 when there is none; needs no key of sealed content. @throws VerbatimError `SESSION_DELETED` */
+  lastSeq(key: RunKey, options: { signal?: AbortSignal }): Promise<number>
 }
 
 /** Tells which runs' logs have grown in any process. A hint may be late, doubled or lost, so a follower that waits also polls. */

@@ -1,6 +1,6 @@
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { WireError } from '../contract/errors.ts'
-import type { RunEvent, RunStartedEvent, TerminalEvent } from '../contract/event.ts'
+import type { EngineEvent, RunEvent, RunStartedEvent, TerminalEvent } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
@@ -25,7 +25,7 @@ export interface NewRun {
   /** The event at seq 1 when the run begins at once. */
   readonly startedEvent: RunStartedEvent
   /** The event at seq 1 when it has to wait. */
-  readonly queuedEvent: RunEvent
+  readonly queuedEvent: EngineEvent
   readonly whenBusy: WhenBusy
   /** How many runs may wait in one session. */
   readonly maxQueuedRuns: number

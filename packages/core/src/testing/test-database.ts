@@ -3,6 +3,7 @@ import { createMongoClient } from '../mongodb/driver/connect.ts'
 import { createMongoStorage } from '../mongodb/storage.ts'
 import type { MongoStorage } from '../mongodb/storage.ts'
 import { systemClock } from '../engine/system-clock.ts'
+import type { ContentEncryption } from '../ports/key-service.ts'
 
 /** A database of its own on a real MongoDB, dropped when it is disposed of. */
 export interface TestDatabase extends AsyncDisposable {
@@ -13,10 +14,13 @@ export interface TestDatabase extends AsyncDisposable {
 }
 
 /** Opens a database with a random name on the server at `uri`, with collections and indexes made. */
-export async function openTestDatabase(uri: string): Promise<TestDatabase> {
+export async function openTestDatabase(
+  uri: string,
+  { encryption }: { encryption?: ContentEncryption | undefined } = {},
+): Promise<TestDatabase> {
   const databaseName = `verbatim-test-${crypto.randomUUID().slice(0, 13)}`
   const client = createMongoClient(uri)
-  const storage = createMongoStorage({ client, databaseName, clock: systemClock })
+  const storage = createMongoStorage({ client, databaseName, clock: systemClock, encryption })
   await storage.migrate()
   return {
     uri,

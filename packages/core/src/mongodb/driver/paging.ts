@@ -27,15 +27,15 @@ export function fromSeqCursor(text: string): number {
 }
 
 /** The page of the first `limit` of `found` (which holds one more when there is a next page). */
-export function toPage<TDocument, TItem>(
+export async function toPage<TDocument, TItem>(
   found: readonly TDocument[],
   limit: number,
-  translate: { toItem: (document: TDocument) => TItem; toCursor: (document: TDocument) => string },
-): Page<TItem> {
+  translate: { toItem: (document: TDocument) => TItem | Promise<TItem>; toCursor: (document: TDocument) => string },
+): Promise<Page<TItem>> {
   const shown = found.slice(0, limit)
   const last = shown.at(-1)
   return {
-    items: shown.map(translate.toItem),
+    items: await Promise.all(shown.map(translate.toItem)),
     nextCursor: found.length > limit && last !== undefined ? translate.toCursor(last) : null,
   }
 }

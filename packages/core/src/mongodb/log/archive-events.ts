@@ -1,7 +1,8 @@
 import { isTerminalEvent } from '../../contract/event.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ArchiveDocument, Collections } from '../schema/collections.ts'
-import type { StoredEvent } from '../schema/stored-json.ts'
+import { countOf, isSealed } from '../schema/stored-json.ts'
+import type { StoredItem } from '../schema/stored-json.ts'
 import { isOnlyDuplicates } from '../driver/map-error.ts'
 
 /**
@@ -12,7 +13,7 @@ const maxPartBytes = 256 * 1024
 
 /**
  * One attempt. The archive is whole before the log is emptied, so a reader that misses an entry finds it there. Two attempts
- * at once make the same parts, because the log of an ended run does not change.
+ * at once make the same parts, because the log of an ended run does not change. Sealed events move as they are: no key is needed.
  */
 export async function archiveEvents(
   { runEvents, runArchives }: Collections,
@@ -46,23 +47,28 @@ export function entriesOf(key: RunKey, before: number = Number.MAX_SAFE_INTEGER)
 function createPartBuilder(parts: ArchiveDocument[], newPart: (firstSeq: number) => ArchiveDocument) {
   let nextSeq = 1
   let bytes = 0
-  return (firstSeq: number, events: readonly StoredEvent[]): boolean => {
+  return (firstSeq: number, items: readonly StoredItem[]): boolean => {
     if (firstSeq !== nextSeq) return false
-    const added = JSON.stringify(events).length
+    const added = items.reduce((sum, item) => sum + sizeOf(item), 0)
     if (parts.length === 0 || bytes + added > maxPartBytes) {
       parts.push(newPart(firstSeq))
       bytes = 0
     }
-    parts.at(-1)?.e.push(...events)
+    parts.at(-1)?.e.push(...items)
     bytes += added
-    nextSeq += events.length
+    nextSeq += countOf(items)
     return true
   }
 }
 
+function sizeOf(item: StoredItem): number {
+  if (!isSealed(item)) return JSON.stringify(item).length
+  return item.data instanceof Uint8Array ? item.data.byteLength : item.data.length()
+}
+
 function endsTerminal(part: ArchiveDocument | undefined): boolean {
   const last = part?.e.at(-1)
-  return last !== undefined && isTerminalEvent(last)
+  return last !== undefined && !isSealed(last) && isTerminalEvent(last)
 }
 
 function ignoreDuplicates(error: unknown): void {

@@ -8,20 +8,28 @@ import { batchAfter, lastSeqOf } from '../../contract/event.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
 import { isTerminalStatus } from '../../contract/run.ts'
 import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
-import { archiveEvents } from './archive-events.ts'
+import { archiveEvents, entriesOf } from './archive-events.ts'
 import { majorityBarrier } from '../schema/read-barrier.ts'
 import type { Collections, EventsDocument } from '../schema/collections.ts'
 import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from '../driver/map-error.ts'
-import { toEventsDocument } from '../schema/documents.ts'
+import type { ContentCipher } from '../schema/content-cipher.ts'
+import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
-import { fromStoredEvents } from '../schema/stored-json.ts'
+import { countOf } from '../schema/stored-json.ts'
 import { longAttemptMs, retryRequest, retryUntil } from '../driver/retry.ts'
 
-export function createEventLog(collections: Collections): EventLog {
+type LogContext = Pick<MongoContext, 'collections' | 'cipher'>
+
+export function createEventLog(context: LogContext): EventLog {
+  const { collections, cipher } = context
   return {
     keyOf: runKeyOf,
-    append: (entries, { signal }) => retryUntil(signal, () => appendOnce(collections.runEvents, entries)),
-    read: (key, { signal, ...range }) => retryRequest(() => readBatches(collections, key, range), signal),
+    async append(entries, { signal }) {
+      const documents = await Promise.all(entries.map((entry) => toDocument(cipher, entry)))
+      return await retryUntil(signal, () => appendOnce(collections.runEvents, documents))
+    },
+    read: (key, { signal, ...range }) => retryRequest(() => readBatches(context, key, range), signal),
+    lastSeq: (key, { signal }) => retryRequest(() => lastSeq(context, key), signal),
     archive(key, options) {
       const attemptMs = longAttemptMs
       return retryUntil(AbortSignal.timeout(attemptMs), () => archiveEvents(collections, key, options), { attemptMs })
@@ -31,9 +39,14 @@ export function createEventLog(collections: Collections): EventLog {
 
 type Events = Collections['runEvents']
 
-async function appendOnce(runEvents: Events, entries: readonly LogEntry[]): Promise<AppendOutcome[]> {
+async function toDocument(cipher: ContentCipher, { owner, ...entry }: LogEntry): Promise<EventsDocument> {
+  const writer = await cipher.writerForRun(owner)
+  return { _id: { r: entry.key, n: entry.firstSeq }, b: entry.batchId, e: writer.events(entry) }
+}
+
+async function appendOnce(runEvents: Events, entries: readonly EventsDocument[]): Promise<AppendOutcome[]> {
   try {
-    await runEvents.insertMany(entries.map(toEventsDocument), { ordered: false })
+    await runEvents.insertMany([...entries], { ordered: false })
     return entries.map(() => 'stored')
   } catch (error) {
     if (!isOnlyDuplicates(error)) throw error
@@ -45,10 +58,10 @@ async function appendOnce(runEvents: Events, entries: readonly LogEntry[]): Prom
 }
 
 /** Tells "my earlier attempt landed" from "another writer has this seq". */
-async function whoseEntry(runEvents: Events, entry: LogEntry): Promise<AppendOutcome> {
-  const stored = await runEvents.findOne({ _id: { r: entry.key, n: entry.firstSeq } }, { projection: { b: 1 } })
+async function whoseEntry(runEvents: Events, entry: EventsDocument): Promise<AppendOutcome> {
+  const stored = await runEvents.findOne({ _id: entry._id }, { projection: { b: 1 } })
   if (stored === null) throw new NotCommittedYetError()
-  return stored.b === entry.batchId ? 'stored' : 'fenced'
+  return stored.b === entry.b ? 'stored' : 'fenced'
 }
 
 interface ReadRange {
@@ -58,33 +71,34 @@ interface ReadRange {
   readonly isLinearizable?: boolean
 }
 
-async function readBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
+async function readBatches(context: LogContext, key: RunKey, range: ReadRange): Promise<EventBatch[]> {
+  const { collections } = context
   if (range.isLinearizable === true) await majorityBarrier(collections)
-  const found = await findBatches(collections, key, range)
+  const found = await findBatches(context, key, range)
   if (found !== undefined) return found
   const run = await collections.runs.findOne({ _id: key }, { projection: { status: 1 } })
   if (run?.status === 'deleted') throw new VerbatimError('SESSION_DELETED')
   if (run === null || !isTerminalStatus(run.status)) return []
   // The run has ended: what a second look does not find is not kept any more, and was not only stored in between.
-  const again = await findBatches(collections, key, range)
+  const again = await findBatches(context, key, range)
   if (again === undefined) throw new VerbatimError('CURSOR_EXPIRED')
   return again
 }
 
 /** Undefined when nothing is where the cursor points: neither what it names nor what comes next. */
-async function findBatches(collections: Collections, key: RunKey, range: ReadRange): Promise<EventBatch[] | undefined> {
-  const found = await readEntries(collections.runEvents, key, range)
+async function findBatches(context: LogContext, key: RunKey, range: ReadRange): Promise<EventBatch[] | undefined> {
+  const found = await readEntries(context, key, range)
   found.forEach(requireKept)
   const batches = contiguous(found, range.after)
   if (batches.length > 0) return batches
   // The cursor lies inside an entry, or at the end of the log: the entry before tells which.
-  const before = await readEntryAt(collections.runEvents, key, range.after)
+  const before = await readEntryAt(context, key, range.after)
   if (before !== undefined) requireKept(before)
   const rest = before && batchAfter(before, range.after)
   if (rest !== undefined) return [rest, ...contiguous(found, lastSeqOf(rest))].slice(0, range.maxBatches)
   if (before !== undefined && found.length === 0) return []
   // The log should have it and does not: the archive is written before the log is emptied.
-  const archived = await readArchive(collections.runArchives, key, range)
+  const archived = await readArchive(context, key, range)
   return archived.length > 0 ? archived : undefined
 }
 
@@ -94,7 +108,7 @@ function requireKept({ events }: EventBatch): void {
 }
 
 async function readEntries(
-  runEvents: Events,
+  { collections: { runEvents }, cipher }: LogContext,
   key: RunKey,
   { after, maxBatches, maxBytes = Number.POSITIVE_INFINITY }: ReadRange,
 ): Promise<EventBatch[]> {
@@ -107,7 +121,7 @@ async function readEntries(
     .toArray()
   let total = 0
   const over = found.findIndex(({ bytes }, at) => (total += bytes) > maxBytes && at > 0)
-  return found.slice(0, over === -1 ? found.length : over).map(toBatch)
+  return await Promise.all(found.slice(0, over === -1 ? found.length : over).map((entry) => toBatch(cipher, entry)))
 }
 
 interface SizedDocument extends Pick<EventsDocument, '_id' | 'e'> {
@@ -115,13 +129,17 @@ interface SizedDocument extends Pick<EventsDocument, '_id' | 'e'> {
 }
 
 /** The entry that holds `seq`, or the last one before it. */
-async function readEntryAt(runEvents: Events, key: RunKey, seq: number): Promise<EventBatch | undefined> {
+async function readEntryAt(
+  { collections: { runEvents }, cipher }: LogContext,
+  key: RunKey,
+  seq: number,
+): Promise<EventBatch | undefined> {
   const [before] = await runEvents
     .find({ _id: { $gt: { r: key, n: 0 }, $lte: { r: key, n: seq } } })
     .sort({ _id: -1 })
     .limit(1)
     .toArray()
-  return before && toBatch(before)
+  return before && (await toBatch(cipher, before))
 }
 
 /** The batches that join on to `after` without a hole. */
@@ -140,7 +158,7 @@ const eventsPerBatch = 128
 
 /** A part is no longer than one read, so bytes are not counted again. */
 async function readArchive(
-  archives: Collections['runArchives'],
+  { collections: { runArchives: archives }, cipher }: LogContext,
   key: RunKey,
   { after, maxBatches }: ReadRange,
 ): Promise<EventBatch[]> {
@@ -150,7 +168,7 @@ async function readArchive(
     .limit(1)
     .toArray()
   if (part === undefined) return []
-  const rest = batchAfter({ firstSeq: part._id.n, events: fromStoredEvents(part.e) }, after)
+  const rest = batchAfter(await toBatch(cipher, part), after)
   return rest === undefined ? [] : sliced(rest, maxBatches)
 }
 
@@ -163,6 +181,15 @@ function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatc
   return slices
 }
 
-function toBatch(document: Pick<EventsDocument, '_id' | 'e'>): EventBatch {
-  return { firstSeq: document._id.n, events: fromStoredEvents(document.e) }
+async function toBatch(cipher: ContentCipher, { _id, e }: Pick<EventsDocument, '_id' | 'e'>): Promise<EventBatch> {
+  return { firstSeq: _id.n, events: await cipher.readEvents(_id.r, e) }
+}
+
+/** After its end a run's last entry stays in the log for as long as its archive. */
+async function lastSeq({ collections }: LogContext, key: RunKey): Promise<number> {
+  await majorityBarrier(collections)
+  const [last] = await collections.runEvents.find(entriesOf(key)).sort({ _id: -1 }).limit(1).toArray()
+  if (last === undefined) return 0
+  if (last.e.length === 0) throw new VerbatimError('SESSION_DELETED')
+  return last._id.n + countOf(last.e) - 1
 }

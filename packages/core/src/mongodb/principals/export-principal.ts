@@ -11,7 +11,7 @@ import type { EventLog } from '../../ports/event-log.ts'
 import type { RunDocument, SessionDocument } from '../schema/collections.ts'
 import { toMessage, toRun, toSession } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { fromStoredContent } from '../schema/stored-json.ts'
+import { messageKeyOf } from '../schema/owner-keys.ts'
 import { retryUntil } from '../driver/retry.ts'
 import { rowHoldings } from './holdings.ts'
 import type { Row } from './holdings.ts'
@@ -51,13 +51,15 @@ export async function* exportPrincipal(input: Export): AsyncGenerator<ExportItem
 
 /** A session as it was when its line was read: its messages up to the head of then. What is deleted meanwhile is not there any more. */
 async function* exportSession(input: Export, session: SessionDocument): AsyncGenerator<ExportItem, void, void> {
-  const { messages, runs } = input.storage.collections
+  const { owner, storage } = input
+  const { collections, cipher } = storage
+  const { messages, runs } = collections
   const s = session._id
-  yield { type: 'session', session: toSession(session) }
+  yield { type: 'session', session: await toSession(cipher, session) }
   const stored = pages(input.signal, (last: { seq: number } | undefined) =>
     messages.find({ s, b: 'main', seq: { $gt: last?.seq ?? 0, $lte: session.head } }).sort({ seq: 1 }),
   )
-  for await (const message of stored) yield { type: 'message', message: toMessage(message) }
+  for await (const message of stored) yield { type: 'message', message: await toMessage(cipher, message) }
   const made = pages<RunDocument>(input.signal, (last) => {
     const past = last && {
       $or: [{ createdAt: { $gt: last.createdAt } }, { createdAt: last.createdAt, _id: { $gt: last._id } }],
@@ -66,7 +68,9 @@ async function* exportSession(input: Export, session: SessionDocument): AsyncGen
   })
   for await (const run of made) {
     if (run.status === 'deleted') continue
-    yield { type: 'run', run: toRun(run), prompt: run.prompt === undefined ? null : fromStoredContent(run.prompt) }
+    const key = messageKeyOf(owner, run.sessionId, run.userMessageId)
+    const prompt = run.prompt === undefined ? null : await cipher.readContent(key, run.prompt)
+    yield { type: 'run', run: toRun(run), prompt }
     yield* exportEvents(input, run)
   }
 }

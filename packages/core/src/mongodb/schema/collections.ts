@@ -11,14 +11,14 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
 import type { ContinuationUsage } from '../../ports/run-repository.ts'
 import type { MessageKey } from './owner-keys.ts'
-import type { StoredBlock, StoredEvent } from './stored-json.ts'
+import type { StoredContent, StoredItem, StoredTitle } from './stored-json.ts'
 
 export interface SessionDocument {
   _id: SessionKey
   tenantId: string
   ownerId: string
   id: SessionId
-  title: string | null
+  title: StoredTitle
   /** Seq of the newest message; 0 when there is none. */
   head: number
   /** The run that is being made. Null only when none waits either. */
@@ -60,7 +60,7 @@ export interface MessageDocument {
   id: MessageId
   sessionId: SessionId
   role: MessageRole
-  content: StoredBlock[]
+  content: StoredContent
   status: MessageStatus
   agentId: AgentId | null
   runId: RunId | null
@@ -88,7 +88,7 @@ export interface RunDocument {
   userMessageId: MessageId
   messageId: MessageId
   /** While the run is queued; then the user message has it. */
-  prompt?: StoredBlock[]
+  prompt?: StoredContent
   /**
    * The process that writes the run; absent while the run waits. Written by the database's clock only; expired when it was not
    * renewed for `ms`.
@@ -120,13 +120,13 @@ export interface EventsDocument {
   /** Id of the batch, see `LogEntry`. */
   b: string
   /** Empty once the run is deleted: then only the key is kept, which no zombie may take. */
-  e: StoredEvent[]
+  e: StoredItem[]
 }
 
 /** Events of an ended run, as many as fit; `n` is the first one's seq. The same events under the same seqs as in the log. */
 export interface ArchiveDocument {
   _id: { r: RunKey; n: number }
-  e: StoredEvent[]
+  e: StoredItem[]
   expiresAt: Date
 }
 

@@ -4,17 +4,19 @@ import { VerbatimError } from '../../contract/errors.ts'
 import { ownerOf } from '../../contract/principal.ts'
 import type { Run } from '../../contract/run.ts'
 import type { Session } from '../../contract/session.ts'
-import type { LogEntry } from '../../ports/event-log.ts'
+import type { EngineEvent } from '../../contract/event.ts'
+import type { RunKey } from '../../ports/event-log.ts'
 import type { ContinuationUsage, OwnedRun } from '../../ports/run-repository.ts'
 import type { EventsDocument, MessageDocument, RunDocument, SessionDocument } from './collections.ts'
-import { fromStoredContent, toStoredEvents } from './stored-json.ts'
+import type { ContentCipher } from './content-cipher.ts'
+import { toStoredEvents } from './stored-json.ts'
 
 /** @throws VerbatimError `SESSION_DELETED` */
-export function toSession(document: SessionDocument): Session {
+export async function toSession(cipher: ContentCipher, document: SessionDocument): Promise<Session> {
   if (document.deletedAt !== undefined) throw new VerbatimError('SESSION_DELETED')
   return {
     id: document.id,
-    title: document.title,
+    title: await cipher.readTitle(document._id, document.title),
     activeRunId: document.activeRunId,
     messageCount: document.head,
     createdAt: document.createdAt.toISOString(),
@@ -22,18 +24,27 @@ export function toSession(document: SessionDocument): Session {
   }
 }
 
-/** One commit's events of one run, as they are stored. */
-export function toEventsDocument({ key, firstSeq, batchId, events }: LogEntry): EventsDocument {
+/** An entry of the log without a word of a person or a model. */
+export interface EngineEntry {
+  readonly key: RunKey
+  readonly firstSeq: number
+  readonly batchId: string
+  readonly events: readonly EngineEvent[]
+}
+
+/** As it is stored: never sealed. */
+export function toEventsDocument({ key, firstSeq, batchId, events }: EngineEntry): EventsDocument {
   return { _id: { r: key, n: firstSeq }, b: batchId, e: toStoredEvents(events) }
 }
 
-export function toMessage(document: MessageDocument): Message {
+/** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE` */
+export async function toMessage(cipher: ContentCipher, document: MessageDocument): Promise<Message> {
   return {
     id: document.id,
     sessionId: document.sessionId,
     seq: document.seq,
     role: document.role,
-    content: fromStoredContent(document.content),
+    content: await cipher.readContent(document._id, document.content),
     status: document.status,
     agentId: document.agentId,
     runId: document.runId,

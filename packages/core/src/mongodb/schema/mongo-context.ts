@@ -2,6 +2,7 @@ import type { MongoClient } from 'mongodb'
 import type { Clock } from '../../ports/clock.ts'
 import type { AuditListeners } from './audit-rows.ts'
 import type { Collections } from './collections.ts'
+import type { ContentCipher } from './content-cipher.ts'
 
 /** What the repositories work with. */
 export interface MongoContext {
@@ -9,4 +10,5 @@ export interface MongoContext {
   readonly collections: Collections
   readonly clock: Clock
   readonly audit: AuditListeners
+  readonly cipher: ContentCipher
 }

@@ -1,7 +1,8 @@
 /**
- * JSON of the model and of callers is stored as its text. As BSON, some of it could not be stored, or would come back changed: keys that
+ * Content as documents hold it. JSON of the model and of callers is stored as its text. As BSON, some of it could not be stored, or would come back changed: keys that
  * the driver takes for a type (`_bsontype`), keys with a NUL character, `__proto__`, nesting over 100 levels.
  */
+import type { Binary } from 'mongodb'
 import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
 import type { RunEvent } from '../../contract/event.ts'
 
@@ -11,6 +12,31 @@ declare const storedBrand: unique symbol
 export type StoredBlock = ContentBlock & { readonly [storedBrand]: true }
 /** An event as a document holds it: its JSON is text. */
 export type StoredEvent = RunEvent & { readonly [storedBrand]: true }
+
+/** Bytes that only content-cipher.ts makes and reads; the driver answers its own class for what was stored. */
+export type Sealed = Uint8Array | Binary
+export type StoredContent = StoredBlock[] | Sealed
+export type StoredTitle = (string & { readonly [storedBrand]: true }) | Sealed | null
+
+/** Events of an agent, in one sealed text. Archiving moves it as it is. */
+export interface SealedEvents {
+  readonly type: 'sealed'
+  /** Seq of the first event. */
+  readonly n: number
+  readonly count: number
+  readonly data: Sealed
+}
+/** What an entry of the log holds: the engine's own events are never sealed. */
+export type StoredItem = StoredEvent | SealedEvents
+
+export function isSealed(item: StoredItem): item is SealedEvents {
+  return item.type === 'sealed'
+}
+
+/** How many events the items are. */
+export function countOf(items: readonly StoredItem[]): number {
+  return items.reduce((sum, item) => sum + (isSealed(item) ? item.count : 1), 0)
+}
 
 export function toStoredContent(content: readonly ContentBlock[]): StoredBlock[] {
   return content.map((block) => mapBlock(block, toText) as StoredBlock)

@@ -11,6 +11,7 @@ import type { WhenBusy } from '../../contract/run.ts'
 import { insertDocument } from '../driver/insert.ts'
 import type { Collections, SessionDocument } from '../schema/collections.ts'
 import { principalKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import type { StoredTitle } from '../schema/stored-json.ts'
 
 /** A filter that a deleted session does not match. */
 export const notDeleted = { deletedAt: { $exists: false } } as const
@@ -26,7 +27,7 @@ export interface AdmissionRequest {
   /** How many messages the transaction inserts when the session is idle. */
   readonly newMessages: 0 | 1
   /** The title of a session that the admission makes. */
-  readonly title: string | null
+  readonly title: StoredTitle
   readonly now: Date
 }
 
@@ -124,7 +125,7 @@ function admissionOf(before: Admitting, { runId, whenBusy, maxQueuedRuns, newMes
 }
 
 /** The fields of a session that never change, and its first title. */
-export function newSession(owner: Owner, sessionId: SessionId, title: string | null) {
+export function newSession(owner: Owner, sessionId: SessionId, title: StoredTitle) {
   return {
     tenantId: owner.tenantId,
     ownerId: owner.ownerId,

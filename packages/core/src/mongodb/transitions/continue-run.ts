@@ -2,7 +2,8 @@ import type { LinkedRun, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
 import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 import { toOwnedRun } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { sessionKeyOf } from '../schema/owner-keys.ts'
+import type { ContentWriter } from '../schema/content-cipher.ts'
+import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import { notDeleted } from './admit-run.ts'
 import { hasLanded, markEnded, storeEnding } from './finish-run.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
@@ -15,7 +16,7 @@ import { newRunDocument, storeBeginning } from './store-beginning.ts'
 export async function continueRun(
   storage: MongoContext,
   owned: OwnedRun,
-  { end, next, now }: { end: RunEnd; next: LinkedRun; now: Date },
+  { end, next, now, writer }: { end: RunEnd; next: LinkedRun; now: Date; writer: ContentWriter },
 ): Promise<OwnedRun | 'fenced'> {
   const { owner, run: ended } = owned
   const { collections } = storage
@@ -29,9 +30,10 @@ export async function continueRun(
       { session, returnDocument: 'after', projection: { head: 1 } },
     )
     if (kept === null) throw new AbortTransition()
-    await storeEnding(collections, { owned, end, now, seq: kept.head - 1 }, session)
+    await storeEnding(collections, { owned, end, now, writer, seq: kept.head - 1 }, session)
     const lease = { processId: next.processId, ms: next.leaseMs }
-    const message = { prompt: next.prompt, seq: kept.head }
+    const key = messageKeyOf(owner, next.sessionId, next.userMessageId)
+    const message = { prompt: writer.content(key, next.prompt), seq: kept.head }
     await storeBeginning(storage, { owner, run, lease, message, event: next.startedEvent }, session)
     return true
   })

@@ -2,11 +2,11 @@ import type { ClientSession } from 'mongodb'
 import type { FinishOutcome, LeaseHolder, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
 import { AbortTransition, tryTransition } from '../driver/transaction.ts'
-import type { Collections, MessageDocument } from '../schema/collections.ts'
+import type { Collections, EventsDocument, MessageDocument } from '../schema/collections.ts'
+import type { ContentWriter } from '../schema/content-cipher.ts'
 import { toEventsDocument } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
-import { toStoredContent } from '../schema/stored-json.ts'
 import { findPromoted, releaseSession } from './promote-run.ts'
 import type { Promoted, Release } from './promote-run.ts'
 
@@ -15,13 +15,17 @@ interface Finish {
   readonly end: RunEnd
   readonly holder: LeaseHolder
   readonly now: Date
+  readonly writer: ContentWriter
 }
 
 /**
  * One attempt of the last transaction of a turn, which is the first of the next turn when a run waits. Safe to repeat with the
  * same end.
  */
-export async function finishRun(storage: MongoContext, { owned, end, holder, now }: Finish): Promise<FinishOutcome> {
+export async function finishRun(
+  storage: MongoContext,
+  { owned, end, holder, now, writer }: Finish,
+): Promise<FinishOutcome> {
   const { owner, run } = owned
   const release: Release = {
     owner,
@@ -34,7 +38,7 @@ export async function finishRun(storage: MongoContext, { owned, end, holder, now
   const stored = await tryTransition(storage.client, async (session) => {
     await markEnded(storage.collections, { owned, end, now }, session)
     const { head, promoted } = await releaseSession(storage.collections, release, session)
-    await storeEnding(storage.collections, { owned, end, seq: head, now, promoted }, session)
+    await storeEnding(storage.collections, { owned, end, seq: head, now, writer, promoted }, session)
     return { promoted: promoted?.started }
   })
   if (stored !== undefined) return { type: 'stored', promoted: stored.promoted }
@@ -63,7 +67,7 @@ export async function markEnded(
   if (ended.matchedCount === 0) throw new AbortTransition()
 }
 
-interface Ending extends Pick<Finish, 'owned' | 'end' | 'now'> {
+interface Ending extends Pick<Finish, 'owned' | 'end' | 'now' | 'writer'> {
   /** Place of the assistant message in the session. */
   readonly seq: number
   /** What the beginning of the next run adds. */
@@ -73,15 +77,17 @@ interface Ending extends Pick<Finish, 'owned' | 'end' | 'now'> {
 /** Inserts the assistant message and the terminal event, and with them what begins the next run. */
 export async function storeEnding(
   { messages, runEvents }: Collections,
-  { owned, end, now, seq, promoted }: Ending,
+  { owned, end, now, seq, writer, promoted }: Ending,
   session: ClientSession,
 ): Promise<void> {
-  const answer = assistantMessage(owned, end, { seq, createdAt: now })
+  const key = messageKeyOf(owned.owner, owned.run.sessionId, owned.run.messageId)
+  const content = writer.content(key, end.content)
+  const answer = assistantMessage(owned, end, { _id: key, content, seq, createdAt: now })
   await messages.insertMany([answer, ...(promoted ? [promoted.message] : [])], { session })
-  const events = [...(end.before ?? []), end.event]
-  const ending = { key: owned.key, firstSeq: firstSeqOf(end), batchId: end.batchId, events }
-  const entries = [ending, ...(promoted ? [promoted.entry] : [])]
-  await runEvents.insertMany(entries.map(toEventsDocument), { session })
+  const firstSeq = firstSeqOf(end)
+  const e = writer.events({ key: owned.key, firstSeq, events: [...(end.before ?? []), end.event] })
+  const ending: EventsDocument = { _id: { r: owned.key, n: firstSeq }, b: end.batchId, e }
+  await runEvents.insertMany([ending, ...(promoted ? [toEventsDocument(promoted.entry)] : [])], { session })
 }
 
 function firstSeqOf({ seq, before = [] }: RunEnd): number {
@@ -116,17 +122,17 @@ export async function hasLanded(
 function assistantMessage(
   { owner, run }: OwnedRun,
   end: RunEnd,
-  at: { seq: number; createdAt: Date },
+  at: Pick<MessageDocument, '_id' | 'content' | 'seq' | 'createdAt'>,
 ): MessageDocument {
   return {
-    _id: messageKeyOf(owner, run.sessionId, run.messageId),
+    _id: at._id,
     s: sessionKeyOf(owner, run.sessionId),
     b: 'main',
     seq: at.seq,
     id: run.messageId,
     sessionId: run.sessionId,
     role: 'assistant',
-    content: toStoredContent(end.content),
+    content: at.content,
     status: end.status,
     agentId: run.agentId,
     runId: run.id,

@@ -3,18 +3,17 @@
  * and is idle only when no run waits. So a start that finds it idle overtakes none (P5).
  */
 import type { ClientSession } from 'mongodb'
-import type { RunEvent, RunStartedEvent } from '../../contract/event.ts'
+import type { EngineEvent, RunStartedEvent } from '../../contract/event.ts'
 import type { RunId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
-import type { LogEntry } from '../../ports/event-log.ts'
 import { firstFence } from '../../ports/run-repository.ts'
 import type { LeaseHolder, PromotedRun } from '../../ports/run-repository.ts'
 import { AbortTransition } from '../driver/transaction.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
 import { toOwnedRun } from '../schema/documents.ts'
+import type { EngineEntry } from '../schema/documents.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
-import { fromStoredContent } from '../schema/stored-json.ts'
 import { userMessageOf } from './store-beginning.ts'
 
 export interface Release {
@@ -37,7 +36,7 @@ interface Released {
 export interface Promoted {
   /** To be inserted by the same transaction. */
   readonly message: MessageDocument
-  readonly entry: LogEntry
+  readonly entry: EngineEntry
   /** Undefined when another process is to drive it. */
   readonly started: PromotedRun | undefined
 }
@@ -116,14 +115,14 @@ function toPromoted(waiting: RunDocument, { owner, holder, batchId, now, seq }: 
   const events = eventsOf(waiting, now)
   const owned = toOwnedRun({ ...waiting, status: 'running', fence: promotedFence })
   return {
-    message: userMessageOf(owner, waiting, { prompt: fromStoredContent(waiting.prompt ?? []), seq, createdAt: now }),
+    message: userMessageOf(owner, waiting, { prompt: waiting.prompt ?? [], seq, createdAt: now }),
     entry: { key: waiting._id, firstSeq: events.length, batchId, events: events.slice(-1) },
     started: holder.agentIds.includes(waiting.agentId) ? { owned, events } : undefined,
   }
 }
 
 /** What the log of a promoted run begins with. */
-function eventsOf(run: Omit<RunDocument, 'lease'>, startedAt: Date): RunEvent[] {
+function eventsOf(run: Omit<RunDocument, 'lease'>, startedAt: Date): EngineEvent[] {
   const { id: runId, sessionId, agentId, userMessageId, messageId } = run
   const ids = { runId, sessionId, agentId }
   const started: RunStartedEvent = {

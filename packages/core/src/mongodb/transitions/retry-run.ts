@@ -30,7 +30,7 @@ export async function retryRun(storage: MongoContext, owner: Owner, retry: Retry
   const run = newRunDocument(owner, seed, storage.clock.now())
   const tried = await tryTransition(storage.client, (session) => storeRetry(storage, { owner, retry, run }, session))
   if (tried === undefined) return await outcomeOfAborted(storage, run, retry)
-  return tried.type === 'refused' ? outcomeOfRefused(tried, retry) : tried
+  return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, retry) : tried
 }
 
 async function storeRetry(
@@ -62,12 +62,12 @@ async function storeRetry(
 
 /** What the transaction has met may not be majority-committed yet, and so not be seen here: then it is tried again. */
 async function outcomeOfAborted(
-  { collections: { runs, messages } }: MongoContext,
+  { collections: { runs, messages }, cipher }: MongoContext,
   run: NewRunDocument,
   retry: Retry,
 ): Promise<StartOutcome> {
   const found = await runs.findOne({ _id: run._id })
-  if (found !== null) return outcomeOfFound(found, retry)
+  if (found !== null) return await outcomeOfFound(cipher, found, retry)
   const newest = await newestMessage(messages, run.s)
   throw newest?.runId === retry.retryOf ? new NotCommittedYetError() : new VerbatimError('RUN_NOT_RETRYABLE')
 }

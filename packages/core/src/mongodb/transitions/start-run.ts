@@ -9,7 +9,9 @@ import { tryTransition } from '../driver/transaction.ts'
 import type { RunDocument } from '../schema/collections.ts'
 import { toOwnedRun, toRun } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
-import { toStoredContent } from '../schema/stored-json.ts'
+import type { ContentCipher, ContentWriter } from '../schema/content-cipher.ts'
+import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import type { StoredContent, StoredTitle } from '../schema/stored-json.ts'
 import { admit, isRefusal, toError } from './admit-run.ts'
 import type { Refusal } from './admit-run.ts'
 import { stopRuns } from './stop-runs.ts'
@@ -22,14 +24,23 @@ interface Starting {
   readonly owner: Owner
   readonly start: Start
   readonly run: NewRunDocument
+  readonly prompt: StoredContent
+  readonly title: StoredTitle
 }
 
 /** One attempt of the first transaction of a turn; safe to repeat with the same `startId`. */
-export async function startRun(storage: MongoContext, owner: Owner, start: Start): Promise<StartOutcome> {
-  const run = newRunDocument(owner, start, storage.clock.now())
-  const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, { owner, start, run }, session))
+export async function startRun(
+  storage: MongoContext,
+  owner: Owner,
+  { start, writer }: { start: Start; writer: ContentWriter },
+): Promise<StartOutcome> {
+  const run = newRunDocument(owner, { ...start, inputHash: writer.hash(start.inputHash) }, storage.clock.now())
+  const prompt = writer.content(messageKeyOf(owner, start.sessionId, start.userMessageId), start.prompt)
+  const title = writer.title(sessionKeyOf(owner, start.sessionId), titleOf(start))
+  const starting = { owner, start, run, prompt, title }
+  const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, starting, session))
   if (tried === undefined) return await outcomeOfStored(storage, run._id, start)
-  return tried.type === 'refused' ? outcomeOfRefused(tried, start) : tried
+  return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, start) : tried
 }
 
 /** A session that takes nothing in, and what there is of the run. Both are committed, so no caller learns of what is not durable. */
@@ -41,12 +52,12 @@ export interface Refused {
 
 async function admitAndStore(
   storage: MongoContext,
-  { owner, start, run }: Starting,
+  { owner, start, run, prompt, title }: Starting,
   session: ClientSession,
 ): Promise<StartOutcome | Refused> {
   const { runs } = storage.collections
   const { sessionId, runId, whenBusy, maxQueuedRuns } = start
-  const request = { owner, sessionId, runId, whenBusy, maxQueuedRuns, newMessages: 1, title: titleOf(start) } as const
+  const request = { owner, sessionId, runId, whenBusy, maxQueuedRuns, newMessages: 1, title } as const
   const admission = await admit(storage.collections, { ...request, now: run.createdAt }, session)
   if (isRefusal(admission)) {
     return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
@@ -54,7 +65,7 @@ async function admitAndStore(
   switch (admission.type) {
     case 'idle': {
       const lease = { processId: start.processId, ms: start.leaseMs }
-      const message = { prompt: start.prompt, seq: admission.head }
+      const message = { prompt, seq: admission.head }
       await storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, session)
       return { type: 'started', owned: toOwnedRun(run) }
     }
@@ -62,7 +73,7 @@ async function admitAndStore(
     case 'replaced': {
       const isReplacing = admission.type === 'replaced'
       const replaced = isReplacing ? await stopRuns(storage, owner, { before: admission.before, session }) : []
-      const waiting: NewRunDocument = { ...run, status: 'queued', prompt: toStoredContent(start.prompt) }
+      const waiting: NewRunDocument = { ...run, status: 'queued', prompt }
       await storeBeginning(storage, { owner, run: waiting, event: start.queuedEvent }, session)
       return { type: 'queued', key: run._id, run: toRun(waiting), replaced }
     }
@@ -70,31 +81,36 @@ async function admitAndStore(
 }
 
 /** @throws VerbatimError `SESSION_DELETED`, `SESSION_BUSY`, `RUN_ID_REUSED` */
-export function outcomeOfRefused(
+export async function outcomeOfRefused(
+  cipher: ContentCipher,
   { refusal, found }: Refused,
   start: Pick<Start, 'inputHash' | 'startId'>,
-): StartOutcome {
+): Promise<StartOutcome> {
   // A deleted session says so, whatever is left in it; but the run of an earlier attempt of this start is to be driven to its end.
   if (found !== null && (refusal.type !== 'deleted' || found.startId === start.startId)) {
-    return outcomeOfFound(found, start)
+    return await outcomeOfFound(cipher, found, start)
   }
   throw toError(refusal)
 }
 
 /** The run whose keys the transaction met. @throws NotCommittedYetError when a majority does not have it yet */
 async function outcomeOfStored(
-  { collections }: MongoContext,
+  { collections, cipher }: MongoContext,
   key: RunKey,
   start: Pick<Start, 'inputHash' | 'startId'>,
 ): Promise<StartOutcome> {
   const found = await collections.runs.findOne({ _id: key })
   if (found === null) throw new NotCommittedYetError()
-  return outcomeOfFound(found, start)
+  return await outcomeOfFound(cipher, found, start)
 }
 
 /** The run of this id, made by an earlier attempt or an earlier call. @throws VerbatimError `RUN_ID_REUSED` */
-export function outcomeOfFound(found: RunDocument, start: Pick<Start, 'inputHash' | 'startId'>): StartOutcome {
-  if (found.inputHash !== start.inputHash) {
+export async function outcomeOfFound(
+  cipher: ContentCipher,
+  found: RunDocument,
+  start: Pick<Start, 'inputHash' | 'startId'>,
+): Promise<StartOutcome> {
+  if (found.status === 'deleted' || !(await cipher.isHashOf(found.inputHash, start.inputHash))) {
     throw new VerbatimError('RUN_ID_REUSED', 'This run id was used for another prompt; make a new id', {
       data: { field: 'runId' },
     })

@@ -1,15 +1,14 @@
 import type { ClientSession } from 'mongodb'
-import type { ContentBlock } from '../../contract/content-block.ts'
 import type { Owner } from '../../contract/principal.ts'
 import { firstFence } from '../../ports/run-repository.ts'
-import type { RunEvent } from '../../contract/event.ts'
+import type { EngineEvent } from '../../contract/event.ts'
 import type { LinkedRun, NewRun, RepeatedRun } from '../../ports/run-repository.ts'
 import { insertDocument } from '../driver/insert.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { toEventsDocument } from '../schema/documents.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
-import { toStoredContent } from '../schema/stored-json.ts'
+import type { StoredContent } from '../schema/stored-json.ts'
 
 /** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has stored the run. */
 export type Start = NewRun & { readonly startId: string }
@@ -23,9 +22,9 @@ export interface Beginning {
   /** Absent while the run waits; the database writes when it was renewed. */
   readonly lease?: { readonly processId: string; readonly ms: number }
   /** The user message, when the transaction inserts it. */
-  readonly message?: { readonly prompt: readonly ContentBlock[]; readonly seq: number }
+  readonly message?: { readonly prompt: StoredContent; readonly seq: number }
   /** The event at seq 1. */
-  readonly event: RunEvent
+  readonly event: EngineEvent
 }
 
 /** Stores a run that begins or waits: its document, its user message, its first event. The keys of all three refuse a second beginning. */
@@ -100,7 +99,7 @@ async function insertRun(
 export function userMessageOf(
   owner: Owner,
   run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId' | 'continuationOf'>,
-  at: { prompt: readonly ContentBlock[]; seq: number; createdAt: Date },
+  at: { prompt: StoredContent; seq: number; createdAt: Date },
 ): MessageDocument {
   return {
     _id: messageKeyOf(owner, run.sessionId, run.userMessageId),
@@ -110,7 +109,7 @@ export function userMessageOf(
     id: run.userMessageId,
     sessionId: run.sessionId,
     role: 'user',
-    content: toStoredContent(at.prompt),
+    content: at.prompt,
     status: 'completed',
     agentId: null,
     runId: run.id,

@@ -44,7 +44,7 @@ export async function driveRun(context: EngineContext, driven: DrivenRun): Promi
   const lost = new AbortController()
   const record = startRecord(driven.events)
   const { clock } = context.ports
-  const appender = context.writer.open(driven.owned.key, driven.events.length, {
+  const appender = context.writer.open(driven.owned, driven.events.length, {
     onCommitted(batch, bytes) {
       record.answer = reduceEvents(record.answer, batch)
       driven.onCommitted(batch, bytes)

@@ -6,7 +6,8 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
-import type { EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
+import type { EventLog, LogEntry } from '../../ports/event-log.ts'
+import type { OwnedRun } from '../../ports/run-repository.ts'
 
 export interface WriterOptions {
   readonly eventLog: EventLog
@@ -44,10 +45,10 @@ export class EventWriter {
   }
 
   /** The appender of a run whose log ends at `lastSeq`. */
-  open(key: RunKey, lastSeq: number, events: AppenderEvents): RunAppender {
+  open(run: AppendedRun, lastSeq: number, events: AppenderEvents): RunAppender {
     const schedule = (appender: RunAppender) => this.#schedule(appender)
     return new RunAppender({
-      key,
+      run,
       lastSeq,
       events,
       schedule,
@@ -108,8 +109,10 @@ export class EventWriter {
   }
 }
 
+type AppendedRun = Pick<OwnedRun, 'key' | 'owner'>
+
 interface AppenderOptions {
-  readonly key: RunKey
+  readonly run: AppendedRun
   readonly lastSeq: number
   readonly events: AppenderEvents
   readonly schedule: (appender: RunAppender) => void
@@ -177,7 +180,8 @@ export class RunAppender {
     this.#nextSeq += events.length
     this.#pendingBytes -= bytes
     this.#inFlightBytes = bytes
-    return { key: this.#options.key, firstSeq, batchId: crypto.randomUUID(), events }
+    const { key, owner } = this.#options.run
+    return { key, owner, firstSeq, batchId: crypto.randomUUID(), events }
   }
 
   /** @internal The outcome of an entry. */

@@ -8,6 +8,7 @@ import { raceSignal } from '../../async/race-signal.ts'
 import { isUnavailable, isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import type { RunEvent, TerminalEvent } from '../../contract/event.ts'
+import { noMetrics } from '../../contract/metrics.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { ClaimedRun, RenewedLease, RunEnd } from '../../ports/run-repository.ts'
 import { releaseTimeoutMs } from '../engine-context.ts'
@@ -101,7 +102,8 @@ async function recoverLostRun(
   claimed: ClaimedRun,
   signal: AbortSignal,
 ): Promise<'done' | 'fenced'> {
-  const replayed = await replayRun(context, claimed, signal)
+  const replayed = await replayRun(context, claimed, signal).catch(toUnreadable)
+  if (isVerbatimError(replayed)) return await endUnreadable(context, { claimed, error: replayed }, signal)
   const { beginning } = replayed
   const attempt = 1 + (beginning ?? []).filter((event) => event.type === 'run_resumed').length
   if (beginning !== undefined && !claimed.cancelRequested && attempt <= maxResumptions) {
@@ -114,6 +116,34 @@ async function recoverLostRun(
   return await endLostRun(context, claimed, { replayed, signal })
 }
 
+function toUnreadable(error: unknown): VerbatimError {
+  if (isVerbatimError(error) && error.code === 'CONTENT_UNREADABLE') return error
+  throw error
+}
+
+/** A run whose log cannot be decrypted any more ends too, without content. */
+async function endUnreadable(
+  context: EngineContext,
+  { claimed, error }: { claimed: ClaimedRun; error: VerbatimError },
+  signal: AbortSignal,
+): Promise<'done' | 'fenced'> {
+  const lastSeq = await context.ports.eventLog.lastSeq(claimed.key, { signal })
+  const { messageId } = claimed.run
+  const ending = claimed.cancelRequested
+    ? ({ status: 'cancelled', error: null } as const)
+    : ({ status: 'failed', error: error.toWire() } as const)
+  const end: RunEnd = {
+    ...ending,
+    seq: lastSeq + 1,
+    batchId: crypto.randomUUID(),
+    event: terminalEvent(ending, { messageId, metrics: noMetrics }),
+    content: [],
+    metrics: noMetrics,
+  }
+  context.ports.logger.warn({ runId: claimed.run.id, kind: error.data.kind }, 'A lost run ends without content')
+  return await endLost(context, { claimed, end }, signal)
+}
+
 /**
  * Drives a run of which only the beginning is stored: its agent is asked again. `run_resumed` takes the seq that the lost process
  * would write next, so a process that is only slow stops there.
@@ -124,13 +154,13 @@ async function resumeRun(
   { beginning, attempt, signal }: { beginning: readonly RunEvent[]; attempt: number; signal: AbortSignal },
 ): Promise<'done' | 'fenced'> {
   const { ports, agents, liveRuns, executor } = context
-  const { key, run } = claimed
+  const { key, owner, run } = claimed
   // This process may drive the run still, without its lease.
   const live = liveRuns.get(key)
   live?.stop.abort(new VerbatimError('RUN_FENCED'))
   await live?.done
   const event: RunEvent = { type: 'run_resumed', attempt, resumedAt: ports.clock.now().toISOString() }
-  const entry = { key, firstSeq: beginning.length + 1, batchId: crypto.randomUUID(), events: [event] }
+  const entry = { key, owner, firstSeq: beginning.length + 1, batchId: crypto.randomUUID(), events: [event] }
   const [outcome] = await ports.eventLog.append([entry], { signal })
   if (outcome !== 'stored') return 'fenced'
   const agent = agents.get(run.agentId) ?? missingAgent(run.agentId)
