@@ -52,7 +52,7 @@ async function listAudit(audit: Audit, { tenantId, cursor, limit }: AuditRequest
       .limit(limit + 1)
       .toArray(),
   )
-  return toPage<AuditDocument, AuditEntry>(found, limit, {
+  return await toPage<AuditDocument, AuditEntry>(found, limit, {
     toItem: toAuditEntry,
     toCursor: ({ at, _id }) => toTimeCursor(at, _id),
   })
