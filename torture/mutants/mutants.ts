@@ -77,8 +77,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: end,
-        from: 'const entries = [ending, ...',
-        to: 'const entries = [...',
+        from: 'insertMany([ending, ...',
+        to: 'insertMany([...',
       },
     ],
     fault: 'late-cancel',
@@ -101,8 +101,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: log,
-        from: '() => appendOnce(collections.runEvents, entries)',
-        to: '() => appendOnce(collections.runEvents, entries.map((entry) => ({ ...entry, batchId: crypto.randomUUID() })))',
+        from: '() => appendOnce(collections.runEvents, documents)',
+        to: '() => appendOnce(collections.runEvents, documents.map((entry) => ({ ...entry, b: crypto.randomUUID() })))',
       },
     ],
     fault: 'server-codes',
@@ -189,8 +189,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: end,
-        from: 'content: toStoredContent(end.content)',
-        to: 'content: toStoredContent(end.content.slice(0, -1))',
+        from: 'writer.content(key, end.content)',
+        to: 'writer.content(key, end.content.slice(0, -1))',
       },
     ],
     fault: 'late-cancel',
