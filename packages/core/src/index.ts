@@ -54,7 +54,7 @@ export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
 export { AuditAction, AuditEntry } from './contract/audit.ts'
 export { EraseInput, Erasure, exportFormat, ExportLine, type ExportItem } from './contract/principal-data.ts'
-export { PageInput, pageOf, type Page } from './contract/page.ts'
+export { maxPageBytes, PageInput, pageOf, type Page } from './contract/page.ts'
 export { emptyAnswer, EventGapError, reduceEvents, statusOfTerminal, type Answer } from './contract/reduce-events.ts'
 export {
   eventsOf,

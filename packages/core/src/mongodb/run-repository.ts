@@ -92,7 +92,7 @@ async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessio
   }
   const found = await retryRequest(() =>
     runs
-      .find({ s: sessionKeyOf(owner, sessionId), ...past })
+      .find({ s: sessionKeyOf(owner, sessionId), ...past }, { projection: { prompt: 0 } }) // a queued run holds its prompt
       .sort({ createdAt: -1, _id: -1 })
       .limit(page.limit + 1)
       .toArray(),

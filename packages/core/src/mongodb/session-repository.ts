@@ -3,6 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
+import { maxPageBytes } from '../contract/page.ts'
+import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Session } from '../contract/session.ts'
 import type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from '../ports/session-repository.ts'
@@ -16,6 +18,7 @@ import type { ContentWriter } from './schema/content-cipher.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
+import { readBounded } from './driver/read-bounded.ts'
 import { retryRequest } from './driver/retry.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
 import { admit, newSession, notDeleted, requireNotErasing, toError } from './transitions/admit-run.ts'
@@ -123,22 +126,22 @@ async function listSessions({ collections, cipher }: MongoContext, owner: Owner,
 async function listMessages(
   { collections, cipher }: MongoContext,
   { owner, sessionId }: { owner: Owner; sessionId: SessionId },
-  { upToSeq = Number.MAX_SAFE_INTEGER, isLinearizable = false, ...page }: MessagesRequest,
-) {
+  { upToSeq = Number.MAX_SAFE_INTEGER, isLinearizable = false, maxBytes = maxPageBytes, ...page }: MessagesRequest,
+): Promise<Page<Message>> {
   const after = page.cursor ? fromSeqCursor(page.cursor) : undefined
   const past = after === undefined ? {} : page.order === 'oldest' ? { $gt: after } : { $lt: after }
-  const found = await retryRequest(async () => {
+  const { documents, last, isMore } = await retryRequest(async () => {
     if (isLinearizable) await majorityBarrier(collections)
-    return await collections.messages
-      .find({ s: sessionKeyOf(owner, sessionId), b: 'main', seq: { $lte: upToSeq, ...past } })
-      .sort({ seq: page.order === 'oldest' ? 1 : -1 })
-      .limit(page.limit + 1)
-      .toArray()
+    return await readBounded(collections.messages, {
+      filter: { s: sessionKeyOf(owner, sessionId), b: 'main', seq: { $lte: upToSeq, ...past } },
+      sort: { seq: page.order === 'oldest' ? 1 : -1 },
+      limit: page.limit,
+      maxBytes,
+      bulk: 'content',
+    })
   })
-  return await toPage(found, page.limit, {
-    toItem: (document) => toMessage(cipher, document),
-    toCursor: (document) => String(document.seq),
-  })
+  const items = await Promise.all(documents.map((document) => toMessage(cipher, document)))
+  return { items, nextCursor: isMore && last !== undefined ? String(last.seq) : null }
 }
 
 /** One attempt; a repeated one finds the message that an earlier one stored. */

@@ -15,6 +15,8 @@ export const EngineOptions = z
     totalMs: ms.default(600_000),
     /** How many of the newest messages an agent receives. @default 40, so that a turn costs the same however long the session is */
     maxHistoryMessages: z.int().min(1).max(1_000).default(40),
+    /** Bytes of the newest messages that an agent receives; the prompt comes whole. @default 4 MiB, more than a window of a million tokens */
+    maxHistoryBytes: bytes.default(4 * 1024 * 1024),
     /** Bytes that one answer may have. @default 8 MiB, half of what a document can hold */
     maxAnswerBytes: bytes.max(12 * 1024 * 1024).default(8 * 1024 * 1024),
     /** Bytes of one run that may wait for their commit before the engine stops pulling its agent. @default 256 KiB */

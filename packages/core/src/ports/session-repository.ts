@@ -15,6 +15,8 @@ export interface PageRequest {
 export interface MessagesRequest extends PageRequest {
   readonly order: 'oldest' | 'newest'
   readonly upToSeq?: number
+  /** The page ends before the message that takes it past so many bytes; it holds one at least. @default `maxPageBytes` of the contract */
+  readonly maxBytes?: number
   /** The read sees all that was confirmed before the call, also right after an election; costs one more round trip. */
   readonly isLinearizable?: boolean
 }

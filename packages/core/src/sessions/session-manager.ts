@@ -5,6 +5,7 @@ import type { RunSource, RunStart } from '../contract/run-source.ts'
 import { toCursor } from '../contract/cursor.ts'
 import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
 import { PageInput } from '../contract/page.ts'
+import type { Page } from '../contract/page.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message, MessageRole } from '../contract/message.ts'
@@ -118,9 +119,20 @@ export class SessionManager implements AsyncDisposable {
    */
   async history({ maxMessages = 40 }: { maxMessages?: number } = {}): Promise<Message[]> {
     const limit = pageLimitOf(maxMessages)
+    const newest: Message[] = []
     try {
-      const newest = await this.#engine.messages.list(this.#owner, this.sessionId, { order: 'newest', limit })
-      return newest.items.toReversed()
+      // A page may be shorter than its limit.
+      let cursor: string | null = null
+      do {
+        const page: Page<Message> = await this.#engine.messages.list(this.#owner, this.sessionId, {
+          order: 'newest',
+          limit: limit - newest.length,
+          cursor,
+        })
+        newest.push(...page.items)
+        cursor = page.nextCursor
+      } while (cursor !== null && newest.length < limit)
+      return newest.toReversed()
     } catch (error) {
       if (isVerbatimError(error) && error.code === 'SESSION_NOT_FOUND') return []
       throw error

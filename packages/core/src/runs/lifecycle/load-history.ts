@@ -42,7 +42,7 @@ async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent
   // An answer in parts is one turn: the parts do not push its question out of the window.
   const limit = (agent.maxHistoryMessages ?? context.options.maxHistoryMessages) + 2 * continuationUsage.continuations
   const upTo = run.retryOf === null ? {} : { upToSeq: await seqOfPrompt(context, owned) }
-  const request = { order: 'newest', limit, ...upTo } as const
+  const request = { order: 'newest', limit, maxBytes: context.options.maxHistoryBytes, ...upTo } as const
   const list = async (more: { isLinearizable?: true }) =>
     await context.ports.sessionRepository.listMessages(owner, run.sessionId, { ...request, ...more })
   let newest = await list({})

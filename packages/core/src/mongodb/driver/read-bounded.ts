@@ -1,0 +1,81 @@
+/** A list of documents whose bytes have a bound, also while they are read. In: a filter and an order. Out: the first of them. */
+import type { Collection, Document, Filter, Sort } from 'mongodb'
+
+export interface BoundedRead<TDocument> {
+  readonly filter: Filter<TDocument>
+  readonly sort: Sort
+  readonly limit: number
+  /** A first document may be larger: a list that could not pass it would never end. */
+  readonly maxBytes: number
+  /** The field that makes a document large. */
+  readonly bulk: string
+}
+
+export interface BoundedResult<TDocument> {
+  readonly documents: readonly TDocument[]
+  /** The last document that the list reached, perhaps without its bulk; undefined for an empty list. */
+  readonly last: TDocument | undefined
+  readonly isMore: boolean
+}
+
+/** Smaller than this a second read costs more than it saves. */
+const minWholeBytes = 1_024
+
+/**
+ * One read brings the documents with their sizes, the large ones without their bulk. Only when some are large and still fit, a second
+ * read brings those. So a list of small documents costs one command, and no list brings more than about twice `maxBytes`.
+ */
+export async function readBounded<TDocument extends Document>(
+  collection: Collection<TDocument>,
+  read: BoundedRead<TDocument>,
+): Promise<BoundedResult<TDocument>> {
+  const { filter, sort, limit, maxBytes, bulk } = read
+  const size = { $bsonSize: '$$ROOT' }
+  const wholeBytes = Math.max(minWholeBytes, Math.floor(maxBytes / (limit + 1)))
+  const found = await collection
+    .aggregate<Sized<TDocument>>([
+      { $match: filter },
+      { $sort: sort },
+      { $limit: limit + 1 },
+      { $project: { bytes: size, document: { $cond: [{ $lte: [size, wholeBytes] }, '$$ROOT', withoutField(bulk)] } } },
+    ])
+    .toArray()
+  const shown = found.slice(0, Math.min(limit, countWithin(found, maxBytes)))
+  const large = await readWhole(
+    collection,
+    shown.filter(({ bytes }) => bytes > wholeBytes),
+  )
+  return {
+    documents: shown.flatMap(({ _id, document, bytes }) => (bytes > wholeBytes ? (large.get(_id) ?? []) : [document])),
+    last: shown.at(-1)?.document,
+    isMore: found.length > shown.length,
+  }
+}
+
+interface Sized<TDocument> {
+  readonly _id: unknown
+  readonly bytes: number
+  /** Without its bulk where it is large. */
+  readonly document: TDocument
+}
+
+function withoutField(field: string): Document {
+  return { $unsetField: { field, input: '$$ROOT' } }
+}
+
+/** How many of the first documents fit; one at least. */
+function countWithin(found: readonly { readonly bytes: number }[], maxBytes: number): number {
+  let total = 0
+  const over = found.findIndex(({ bytes }, at) => (total += bytes) > maxBytes && at > 0)
+  return over === -1 ? found.length : over
+}
+
+async function readWhole<TDocument extends Document>(
+  collection: Collection<TDocument>,
+  large: readonly Sized<TDocument>[],
+): Promise<Map<unknown, TDocument>> {
+  if (large.length === 0) return new Map()
+  const filter = { _id: { $in: large.map(({ _id }) => _id) } } as Filter<TDocument> // ids of this very collection
+  const whole = await collection.find(filter).toArray()
+  return new Map(whole.map((document) => [document._id, document as TDocument])) // with its id, as it is stored
+}
