@@ -1,11 +1,12 @@
 /**
- * Packs the public packages and checks them as users get them: publint and attw on the tarballs, then a consumer outside the
+ * Packs the public packages and checks them as users get them: their files, publint and attw on the tarballs, then a consumer outside the
  * workspace that installs them and type-checks tests/types/consumer.ts together with its libraries.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { faultsOf } from './packed-files.ts'
 
 const root = join(import.meta.dirname, '..')
 const publicPackages = ['core', 'api', 'client'] as const
@@ -29,6 +30,8 @@ function pack(name: string): string {
 }
 
 function inspect(name: string, tarball: string): void {
+  const faults = faultsOf(tarball)
+  if (faults.length > 0) throw new Error(`The packed ${name} is wrong: ${faults.join('; ')}`)
   run({ title: `publint of ${name}` }, 'pnpm', ['exec', 'publint', 'run', '--strict', tarball])
   run({ title: `attw of ${name}` }, 'pnpm', ['exec', 'attw', '--profile', 'esm-only', '--no-emoji', tarball])
 }
