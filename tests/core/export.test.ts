@@ -216,12 +216,17 @@ describe('the export of a principal', () => {
     expect(JSON.stringify((await exportOf(engine, ada)).slice(1))).not.toContain('eve')
   })
 
-  it('a fifth export of a process is refused until another one ends, also one whose reader leaves', async () => {
+  it('a second export of a caller and a fifth of a process are refused until another one ends, also one whose reader leaves', async () => {
     await using test = await openOne({ agents, options: still })
     const { engine } = test
-    const open = Array.from({ length: 4 }, () => engine.principals.export(ada))
-    await Promise.all(open.map((lines) => lines.next()))
-    await expect(engine.principals.export(ada).next()).rejects.toMatchObject({ code: 'RATE_LIMITED' })
+    const callers = ['a', 'b', 'c', 'd'].map((userId) => ownerOf({ userId, tenantId: 'default', scopes: [] }))
+    const open = callers.map((requestedBy) => engine.principals.export(ada, { requestedBy }))
+    const [first, ...others] = open
+    const limited = { code: 'RATE_LIMITED' }
+    await first?.next()
+    await expect(engine.principals.export(eve, { requestedBy: callers[0] }).next()).rejects.toMatchObject(limited)
+    await Promise.all(others.map((lines) => lines.next()))
+    await expect(engine.principals.export(ada).next()).rejects.toMatchObject(limited)
     await open[0]?.return()
     expect(await exportOf(engine, ada)).not.toEqual([])
     for (const lines of open) await lines.return()

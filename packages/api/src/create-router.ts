@@ -9,6 +9,7 @@ import { createProcedures } from './procedures.ts'
 import type { RouterOptions, RouterParts } from './procedures.ts'
 import { createAuditRouter } from './routers/audit.ts'
 import { createMessagesRouter } from './routers/messages.ts'
+import { createPrincipalsRouter } from './routers/principals.ts'
 import { createRunsRouter } from './routers/runs.ts'
 import { createSessionsRouter } from './routers/sessions.ts'
 import { defaultReauthenticateMs, Reauthenticator } from './sse/reauthenticator.ts'
@@ -50,6 +51,7 @@ function createRoutes(parts: object) {
     sessions: createSessionsRouter(procedures),
     messages: createMessagesRouter(procedures),
     runs: createRunsRouter(procedures),
+    principals: createPrincipalsRouter(procedures),
     audit: createAuditRouter(procedures),
   })
 }

@@ -1,7 +1,7 @@
 import { childController, closedError, followRunHandle, startRunHandle, toRunId, VerbatimError } from '@verbatim/core'
 import type { FollowRunOptions, HandleOptions, RunHandle, RunSource, RunStart, SendOptions } from '@verbatim/core'
 import { createCalls } from './resources.ts'
-import type { Audit, Calls, Messages, RunCalls, Sessions } from './resources.ts'
+import type { Audit, Calls, Messages, Principals, RunCalls, Sessions } from './resources.ts'
 import { createConnection } from './transport/connection.ts'
 import type { Connection, RetryOptions, TokenSource } from './transport/connection.ts'
 import { followRun } from './transport/follow-run.ts'
@@ -81,6 +81,7 @@ export interface VerbatimClient extends AsyncDisposable {
   readonly runs: Runs
   readonly sessions: Sessions
   readonly messages: Messages
+  readonly principals: Principals
   readonly audit: Audit
   /** The raw typed tRPC client, for what the rest does not offer. */
   readonly trpc: VerbatimTrpcClient
@@ -115,7 +116,7 @@ export function createClient(options: ClientOptions): VerbatimClient {
     controller.abort(closedError('The client'))
   }
   const trpc = createTrpcClient(connection, controller.signal)
-  const { sessions, messages, runs, audit } = createCalls(trpc, connection, controller.signal)
+  const { sessions, messages, runs, principals, audit } = createCalls(trpc, connection, controller.signal)
   const source = createSource({ runs, messages, connection, closed: controller.signal, maxBufferedChars })
   const { retry } = connection
   return {
@@ -140,6 +141,7 @@ export function createClient(options: ClientOptions): VerbatimClient {
     },
     sessions,
     messages,
+    principals,
     audit,
     trpc,
     close,
@@ -159,7 +161,7 @@ function connect(options: ClientOptions): Connection {
   // Not the bare reference: a browser's fetch must be called on its window, and tests replace the global one.
   const fetch = options.fetch ?? (async (input, init) => await globalThis.fetch(input, init))
   const retry = { ...defaultRetry, ...options.retry }
-  return createConnection({ url: baseUrl(options), mountedAs, token, headers, fetch, retry, idleTimeoutMs })
+  return createConnection({ ...urlsOf(options), mountedAs, token, headers, fetch, retry, idleTimeoutMs })
 }
 
 type SourceParts = Pick<Calls, 'runs' | 'messages'> &
@@ -180,8 +182,9 @@ function createSource({ runs, messages, connection, closed, maxBufferedChars }: 
   }
 }
 
-function baseUrl({ url, trpcPath = '/trpc' }: ClientOptions): string {
+function urlsOf({ url, trpcPath = '/trpc' }: ClientOptions): { url: string; rootUrl: string } {
   const base = String(url).replace(/\/+$/, '')
   const path = `/${trpcPath.replace(/^\/+|\/+$/g, '')}`
-  return base.endsWith(path) ? base : base + path
+  const rootUrl = base.endsWith(path) ? base.slice(0, -path.length) : base
+  return { url: rootUrl + path, rootUrl }
 }

@@ -9,6 +9,10 @@ export {
 } from './create-client.ts'
 export { randomUuid, textOf } from '@verbatim/core'
 export type {
+  AuditEntry,
+  EraseInput,
+  Erasure,
+  ExportLine,
   FollowedBatch,
   FollowRunOptions,
   HandleOptions,
@@ -20,9 +24,11 @@ export type {
 export {
   type Audit,
   type CallOptions,
+  type ExportOptions,
   type ListMessagesOptions,
   type ListOptions,
   type Messages,
+  type Principals,
   type RunCalls,
   type Sessions,
 } from './resources.ts'

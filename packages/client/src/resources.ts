@@ -1,7 +1,20 @@
 /** The plain calls, hand-typed from the contract so that their declarations name nothing else, and with one class of error. */
-import { childController } from '@verbatim/core'
-import type { AuditEntry, CancelRunResult, DeleteSessionResult, Message, Page, Run, Session } from '@verbatim/core'
+import { childController, randomUuid } from '@verbatim/core'
+import type {
+  AuditEntry,
+  CancelRunResult,
+  DeleteSessionResult,
+  EraseInput,
+  Erasure,
+  ExportLine,
+  Message,
+  Page,
+  Run,
+  Session,
+} from '@verbatim/core'
 import type { Connection } from './transport/connection.ts'
+import { readExport } from './transport/read-export.ts'
+import type { ExportRequest } from './transport/read-export.ts'
 import { retryCall } from './transport/reconnect.ts'
 import { toVerbatimError } from './transport/to-error.ts'
 import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
@@ -73,6 +86,27 @@ export interface RunCalls {
   cancel(runId: string, options?: CallOptions): Promise<CancelRunResult>
 }
 
+/** Whose data, and how the call is made. */
+export interface ExportOptions extends ExportRequest, CallOptions {}
+
+/** All of one user: the caller's own data, and for operators (scope `verbatim:operator`) that of any user of their tenant. */
+export interface Principals {
+  /**
+   * Everything that is stored of a user (the caller when `userId` is left out), line by line; the last is the trailer. Read as fast as
+   * it is taken.
+   *
+   * @throws VerbatimError `FORBIDDEN`, `RATE_LIMITED`; `UNAVAILABLE` when it was cut, and then the whole export is asked for again
+   */
+  export(options?: ExportOptions): AsyncGenerator<ExportLine, void, void>
+  /**
+   * Removes everything of a user for good, for operators. Repeated with backoff while the server cannot be reached. It takes about
+   * half a minute: call again with the `id` of the answer as `erasureId` until its `status` is `erased`.
+   *
+   * @throws VerbatimError `FORBIDDEN`
+   */
+  erase(user: EraseInput, options?: CallOptions): Promise<Erasure>
+}
+
 /** The audit of access, for operators: principals with the scope `verbatim:operator`. Every call throws `VerbatimError`. */
 export interface Audit {
   /** The rows of the operator's tenant (with `verbatim:operator:all` of all), newest first. @throws VerbatimError `FORBIDDEN`, `INVALID_CURSOR` */
@@ -81,6 +115,7 @@ export interface Audit {
 
 /** The plain calls of one client. */
 export interface Calls {
+  readonly principals: Principals
   readonly audit: Audit
   readonly sessions: Sessions
   readonly messages: Messages
@@ -92,6 +127,7 @@ export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, cl
   const { retry } = connection
   const call = createCaller(closed)
   return {
+    principals: createPrincipals(trpc, connection, closed),
     audit: {
       list: async (options) => await call(options, async (init) => await trpc.audit.list.query(pageOf(options), init)),
     },
@@ -122,6 +158,30 @@ function createSessions({ sessions }: VerbatimTrpcClient, { retry }: Connection,
       await call(options, async (init) => {
         return await retryCall(async () => await sessions.delete.mutate({ sessionId }, init), { retry, ...init })
       }),
+  }
+}
+
+function createPrincipals({ principals }: VerbatimTrpcClient, connection: Connection, closed: AbortSignal): Principals {
+  const call = createCaller(closed)
+  const { retry } = connection
+  return {
+    async *export({ signal: given, ...request } = {}) {
+      const { controller, release } = childController(closed, given)
+      try {
+        yield* readExport(connection, request, controller.signal)
+      } catch (error) {
+        controller.signal.throwIfAborted()
+        throw toVerbatimError(error)
+      } finally {
+        release()
+      }
+    },
+    erase: async (user, options) => {
+      const input = { erasureId: randomUuid(), ...user }
+      return await call(options, async (init) => {
+        return await retryCall(async () => await principals.erase.mutate(input, init), { retry, ...init })
+      })
+    },
   }
 }
 

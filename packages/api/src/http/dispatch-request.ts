@@ -10,6 +10,7 @@ import { chatStream } from './chat-stream.ts'
 import { isForeignPage, preflightHeaders } from './cors.ts'
 import { errorResponse, jsonResponse, readBoundedBody, requestPath } from './exchange.ts'
 import type { ApiParts, Exchange, HttpResponse, TrpcCall } from './exchange.ts'
+import { exportPrincipal, exportRoute } from './export-principal.ts'
 import { createReadiness } from './health.ts'
 import { serveMetrics } from './metrics.ts'
 import type { Metrics } from './metrics.ts'
@@ -64,6 +65,7 @@ function createEndpoints(parts: ApiParts, metrics: Metrics) {
   const fixed = new Map<string, Methods>([
     ['/chat/stream', { POST: (exchange) => chatStream(parts, exchange) }],
     ['/chat/sse', { POST: (exchange) => startChatSse(parts, exchange) }],
+    [exportRoute, { GET: (exchange) => exportPrincipal(parts, exchange) }],
     ['/health/live', { GET: live, HEAD: live }],
     ['/health/ready', { GET: ready, HEAD: ready }],
     ['/metrics', { GET: (exchange) => serveMetrics(parts, exchange, metrics) }],

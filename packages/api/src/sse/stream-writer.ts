@@ -24,7 +24,7 @@ export interface StreamSinkListener {
 }
 
 /** The label of a stream in the metrics. */
-export type StreamKind = 'trpc' | 'chat_sse' | 'chat_stream'
+export type StreamKind = 'trpc' | 'chat_sse' | 'chat_stream' | 'export'
 
 /**
  * Why a stream ended: it is whole, it failed, its reader left or stalled, it was open too long or its caller's credentials ended,
@@ -45,6 +45,8 @@ export interface StreamFraming {
   readonly ping: string | undefined
   /** Written when the server ends the stream early; undefined when only a cut differs from the end. */
   readonly interrupted: string | undefined
+  /** Exempt from `maxStreamMs`: a stream that ends by itself, and whose client cannot resume it. */
+  readonly hasNoAge?: true
   /** What a failed stream still says; undefined cuts the connection. */
   failure(error: unknown): LastWords | undefined
 }
@@ -171,7 +173,7 @@ export class StreamWriter {
       if (now - waitsSince > limits.stalledReaderTimeoutMs) this.destroy('stalled')
       return
     }
-    if (now - this.#openedAt > limits.maxStreamMs) return this.interrupt('expired')
+    if (this.#framing.hasNoAge !== true && now - this.#openedAt > limits.maxStreamMs) return this.interrupt('expired')
     const { ping } = this.#framing
     // Early, since the next tick comes a quarter of the time later.
     const isDue = now - this.#lastWriteAt > limits.heartbeatMs * 0.75

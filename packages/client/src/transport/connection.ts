@@ -32,6 +32,7 @@ type AuthorizedFetch = (url: string, init: RequestInit, token: TokenRequest) => 
 /** What a connection is made of. */
 export interface ConnectionOptions extends AuthorizeOptions {
   readonly url: string
+  readonly rootUrl: string
   readonly mountedAs: string | undefined
   readonly retry: RetryOptions
   readonly idleTimeoutMs: number
@@ -41,6 +42,8 @@ export interface ConnectionOptions extends AuthorizeOptions {
 export interface Connection {
   /** Where the procedures are, without a slash at the end. */
   readonly url: string
+  /** Where the plain endpoints are, without a slash at the end. */
+  readonly rootUrl: string
   /** The full name of one of our procedures on this server. */
   readonly pathOf: (procedure: string) => string
   readonly fetch: AuthorizedFetch
@@ -50,9 +53,9 @@ export interface Connection {
 }
 
 export function createConnection(options: ConnectionOptions): Connection {
-  const { url, mountedAs, retry, idleTimeoutMs } = options
+  const { url, rootUrl, mountedAs, retry, idleTimeoutMs } = options
   const pathOf = (procedure: string) => (mountedAs === undefined ? procedure : `${mountedAs}.${procedure}`)
-  return { url, pathOf, retry, idleTimeoutMs, fetch: authorizedFetch(options) }
+  return { url, rootUrl, pathOf, retry, idleTimeoutMs, fetch: authorizedFetch(options) }
 }
 
 function authorizedFetch(options: AuthorizeOptions): AuthorizedFetch {

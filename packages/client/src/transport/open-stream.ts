@@ -76,7 +76,8 @@ interface Watchdog {
   stop(): void
 }
 
-function createWatchdog(idleTimeoutMs: number, abort: (reason: VerbatimError) => void): Watchdog {
+/** Calls `abort` when the server is silent for too long. */
+export function createWatchdog(idleTimeoutMs: number, abort: (reason: VerbatimError) => void): Watchdog {
   let waitingSince: number | undefined
   const expire = () => abort(new VerbatimError('UNAVAILABLE', `The server was silent for ${idleTimeoutMs} ms`))
   // Timers sleep with the page and a changed network leaves dead sockets behind, so a wake-up decides at once.

@@ -13,7 +13,9 @@ export async function errorOfResponse(response: Response): Promise<VerbatimError
   const { status } = response
   const retryAfterMs = retryAfterOf(response.headers.get('retry-after'))
   const body = await response.text().then(parseJson, () => undefined) // the status alone says enough when the body breaks
-  const wire = fromWire(fieldOf(fieldOf(fieldOf(body, 'error'), 'data'), 'verbatim'))
+  const error = fieldOf(body, 'error')
+  // Of a procedure, or of a plain endpoint.
+  const wire = fromWire(fieldOf(fieldOf(error, 'data'), 'verbatim')) ?? fromWire(error)
   return wire ?? errorOfStatus(status, { retryAfterMs, cause: { status } })
 }
 

@@ -109,7 +109,7 @@ export interface PrincipalActions {
    * Everything that is stored of `owner`, as lines: header, data, trailer. It reads as its reader does. Each document comes as it is when it
    * is read; what is made meanwhile may come or not. The audit takes down who asked (`requestedBy`, the owner by default) before the first line.
    *
-   * @throws VerbatimError `RATE_LIMITED` when 4 exports go on in this process, `UNAVAILABLE`; the signal's reason when it aborts
+   * @throws VerbatimError `RATE_LIMITED` when one of the caller goes on, or 4 in this process, `UNAVAILABLE`; the signal's reason when it aborts
    */
   export(
     owner: Owner,

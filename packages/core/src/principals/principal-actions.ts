@@ -14,24 +14,30 @@ const maxExports = 4
 const exportRetryMs = 10_000
 
 export function createPrincipalActions(context: EngineContext): PrincipalActions {
-  let exports = 0
+  const exporting = new Set<string>()
   return {
     async *export(owner, { requestedBy = owner, signal } = {}) {
-      if (exports >= maxExports) {
-        throw new VerbatimError('RATE_LIMITED', 'As many exports go on as one process writes; ask again later', {
-          data: { retryAfterMs: exportRetryMs },
-        })
-      }
-      exports++
+      const caller = JSON.stringify([requestedBy.tenantId, requestedBy.ownerId])
+      // One a caller, or a caller who reads slowly would take every place.
+      if (exporting.size >= maxExports || exporting.has(caller)) throw tooManyExports()
+      exporting.add(caller)
       try {
         yield* writeExport(context, { owner, requestedBy, signal })
       } finally {
-        exports--
+        exporting.delete(caller)
       }
     },
     erase: (owner, input = {}) => erasePrincipal(context, owner, input),
   }
 }
+
+function tooManyExports(): VerbatimError {
+  return new VerbatimError('RATE_LIMITED', 'An export of this caller goes on, or as many as one process writes', {
+    data: { retryAfterMs: exportRetryMs },
+  })
+}
+
+type EraseInput = NonNullable<Parameters<PrincipalActions['erase']>[1]>
 
 interface ExportRequest {
   readonly owner: Owner
@@ -77,16 +83,14 @@ function sizeOf(item: ExportItem): number {
 async function erasePrincipal(
   context: EngineContext,
   owner: Owner,
-  {
-    erasureId = crypto.randomUUID(),
-    requestedBy = owner,
-    signal = context.stopping,
-  }: Parameters<PrincipalActions['erase']>[1] & object,
+  { erasureId = crypto.randomUUID(), requestedBy = owner, signal = context.stopping }: EraseInput,
 ): Promise<Erasure> {
-  const { principalRepository } = context.ports
+  const { ports, options, stopping } = context
+  const { principalRepository, clock } = ports
   const begun = await principalRepository.beginErasure(owner, { id: erasureId, requestedBy })
   let { erasure } = begun
-  const wait = AbortSignal.any([signal, context.stopping, AbortSignal.timeout(context.options.cancelWaitMs)])
+  const endsAt = clock.monotonicMs() + options.cancelWaitMs
+  const wait = AbortSignal.any([signal, stopping, AbortSignal.timeout(options.cancelWaitMs)])
   while (erasure.status !== 'erased' && !wait.aborted) {
     // The erasure is stored, as the caller asked: any process continues it, and reports what prevents it.
     const step = await eraseStep(context, begun.key, wait).catch(() => null)
@@ -95,7 +99,9 @@ async function erasePrincipal(
       return (await principalRepository.beginErasure(owner, { id: erasure.id, requestedBy })).erasure
     }
     erasure = step.erasure
-    if (step.nextMs !== undefined) await sleep(step.nextMs, wait).catch(() => {}) // the wait is over
+    const { nextMs = 0 } = step
+    if (clock.monotonicMs() + nextMs > endsAt) break // the caller's time is over before there is more to do
+    await sleep(nextMs, wait).catch(() => {}) // the wait is over
   }
   return erasure
 }
