@@ -89,6 +89,10 @@ export const errorTable = {
   ),
   PROVIDER_ERROR: passing(502, "The model's provider refused or broke off. Start a new run"),
   UNAVAILABLE: passing(503, 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again'),
+  UNSUPPORTED_VERSION: passing(
+    503,
+    'A newer server has stored this, and this server leaves it alone. Call again; the operator upgrades this server',
+  ),
   RUN_FENCED: passing(503, 'Another process took the run over. Follow it: it ends there'),
   RUN_TIMEOUT: passing(
     504,

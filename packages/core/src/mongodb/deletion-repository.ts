@@ -1,6 +1,7 @@
 import type { DeletionRepository } from '../ports/deletion-repository.ts'
 import { storeTombstone } from './transitions/delete-session.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
+import { known } from './schema/version.ts'
 import { purgeSession } from './retention/purge-session.ts'
 import { longAttemptMs, retryRequest, retryUntil } from './driver/retry.ts'
 import { sweepRuns } from './retention/sweep-runs.ts'
@@ -18,7 +19,7 @@ export function createDeletionRepository(storage: MongoContext): DeletionReposit
       retryUntil(signal, (attempt) => purgeSession(storage, key, { ...options, signal: attempt }), { attemptMs }),
     async findSessionsToPurge() {
       // An erasure purges its own.
-      const marked = { purge: { $exists: true }, 'purge.erasure': { $exists: false } }
+      const marked = { purge: { $exists: true }, 'purge.erasure': { $exists: false }, ...known }
       const found = await retryRequest(() =>
         sessions
           .find(marked, { projection: { _id: 1 } })

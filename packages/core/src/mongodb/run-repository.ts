@@ -17,6 +17,7 @@ import { toOwnedRun, toRun } from './schema/documents.ts'
 import { finishRun } from './transitions/finish-run.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
+import { known } from './schema/version.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import { retryRequest, tryOnce } from './driver/retry.ts'
 import { createEndTurns } from './driver/take-turn.ts'
@@ -131,7 +132,7 @@ async function requestCancel(collections: Collections, owner: Owner, runId: RunI
   const { runs } = collections
   const _id = runKeyOf(owner, runId)
   const requested = await runs.findOneAndUpdate(
-    { _id, status: 'running' },
+    { _id, status: 'running', ...known },
     [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
     { returnDocument: 'after' },
   )
@@ -152,7 +153,7 @@ async function renewLeases(
   const fences = new Map(owned.map((one) => [one.key, one.fence]))
   const ofThisProcess = { status: 'running', 'lease.processId': lease.processId } as const
   // A lease of 0 ms is released: a late heartbeat does not take it back.
-  const mine = { _id: { $in: [...fences.keys()] }, ...ofThisProcess, 'lease.ms': { $gt: 0 } }
+  const mine = { _id: { $in: [...fences.keys()] }, ...ofThisProcess, ...known, 'lease.ms': { $gt: 0 } }
   await runs.updateMany(mine, { $set: { 'lease.ms': lease.leaseMs }, $currentDate: { 'lease.renewedAt': true } })
   const renewed = await runs.find(mine, { projection: { fence: 1, cancelRequestedAt: 1 } }).toArray()
   return renewed
@@ -174,7 +175,7 @@ async function claimExpiredLease(
     return { $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', heldMs] }] } }
   }
   const claimed = await runs.findOneAndUpdate(
-    { status: 'running', $or: [{ agentId: { $in: [...agentIds] }, ...expiredFor(0) }, expiredFor(leaseMs)] },
+    { status: 'running', ...known, $or: [{ agentId: { $in: [...agentIds] }, ...expiredFor(0) }, expiredFor(leaseMs)] },
     {
       $set: { 'lease.processId': processId, 'lease.ms': leaseMs },
       $currentDate: { 'lease.renewedAt': true },
@@ -188,7 +189,7 @@ async function claimExpiredLease(
 
 async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey | undefined> {
   const found = await runs.findOne(
-    { toArchive: true, $expr: { $lte: ['$endedAt', { $subtract: ['$$NOW', endedForMs] }] } },
+    { toArchive: true, ...known, $expr: { $lte: ['$endedAt', { $subtract: ['$$NOW', endedForMs] }] } },
     { sort: { endedAt: 1 }, projection: { _id: 1 } },
   )
   return found?._id
@@ -196,6 +197,6 @@ async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey 
 
 async function markArchived(runs: Runs, key: RunKey, expiresAt: Date): Promise<void> {
   // Once only: another process may have marked it before, and the sweeper may have been there since.
-  const unmarked = { _id: key, toArchive: true, status: { $ne: 'deleted' } } as const
+  const unmarked = { _id: key, ...known, toArchive: true, status: { $ne: 'deleted' } } as const
   await runs.updateOne(unmarked, { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } })
 }

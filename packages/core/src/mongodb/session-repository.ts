@@ -17,6 +17,7 @@ import { isDuplicateKey, NotCommittedYetError } from './driver/map-error.ts'
 import type { ContentWriter } from './schema/content-cipher.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
+import { known, requireKnown } from './schema/version.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import { readBounded } from './driver/read-bounded.ts'
 import { retryRequest } from './driver/retry.ts'
@@ -92,7 +93,7 @@ async function renameSession(
   const _id = sessionKeyOf(owner, session.sessionId)
   const title = (await cipher.writerFor(owner)).title(_id, session.title)
   const renamed = await tryTransition(client, async (transaction) => {
-    const taken = await sessions.findOneAndDelete({ _id, ...notDeleted }, { session: transaction })
+    const taken = await sessions.findOneAndDelete({ _id, ...notDeleted, ...known }, { session: transaction })
     if (taken === null) throw new AbortTransition()
     const document = { ...taken, title, updatedAt: clock.now() }
     await insertDocument(sessions, document, { session: transaction })
@@ -101,6 +102,7 @@ async function renameSession(
   if (renamed !== undefined) return await toSession(cipher, renamed)
   const found = await findLinearizable(collections, () => sessions.findOne({ _id }))
   if (found === null) return undefined
+  requireKnown(found)
   if (found.deletedAt === undefined) throw new NotCommittedYetError()
   return await toSession(cipher, found)
 }

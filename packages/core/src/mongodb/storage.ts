@@ -33,7 +33,7 @@ export interface MongoStorage {
   readonly eventLog: EventLog
   readonly logWatcher: LogWatcher
   readonly contentKeys: ContentKeys
-  /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE` */
+  /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNSUPPORTED_VERSION`, `UNAVAILABLE` */
   migrate(): Promise<void>
   /** Resolves when the database answers and has all collections and indexes. @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` */
   checkReady(signal?: AbortSignal): Promise<void>

@@ -3,6 +3,7 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { ArchiveDocument, Collections } from '../schema/collections.ts'
 import { countOf, isSealed } from '../schema/stored-json.ts'
 import type { StoredItem } from '../schema/stored-json.ts'
+import { requireKnown } from '../schema/version.ts'
 import { isOnlyDuplicates } from '../driver/map-error.ts'
 
 /**
@@ -24,6 +25,7 @@ export async function archiveEvents(
   const parts: ArchiveDocument[] = []
   const add = createPartBuilder(parts, (n) => ({ _id: { r: key, n }, e: [], expiresAt }))
   for await (const entry of runEvents.find(ofRun).sort({ _id: 1 })) {
+    requireKnown(entry)
     // A hole: another process has begun to empty the log.
     if (!add(entry._id.n, entry.e)) break
   }

@@ -16,6 +16,7 @@ import type { ContentCipher } from '../schema/content-cipher.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
 import { countOf } from '../schema/stored-json.ts'
+import { requireKnown } from '../schema/version.ts'
 import { longAttemptMs, retryRequest, retryUntil } from '../driver/retry.ts'
 
 type LogContext = Pick<MongoContext, 'collections' | 'cipher'>
@@ -115,7 +116,7 @@ async function readEntries(
   const found = await runEvents
     .find({ _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } })
     // The server knows the size of what it sends; counted here, it would cost as much again as the reading.
-    .project<SizedDocument>({ e: 1, bytes: { $bsonSize: '$$ROOT' } })
+    .project<SizedDocument>({ e: 1, v: 1, bytes: { $bsonSize: '$$ROOT' } })
     .sort({ _id: 1 })
     .limit(maxBatches)
     .toArray()
@@ -124,7 +125,7 @@ async function readEntries(
   return await Promise.all(found.slice(0, over === -1 ? found.length : over).map((entry) => toBatch(cipher, entry)))
 }
 
-interface SizedDocument extends Pick<EventsDocument, '_id' | 'e'> {
+interface SizedDocument extends Pick<EventsDocument, '_id' | 'e' | 'v'> {
   readonly bytes: number
 }
 
@@ -181,7 +182,11 @@ function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatc
   return slices
 }
 
-async function toBatch(cipher: ContentCipher, { _id, e }: Pick<EventsDocument, '_id' | 'e'>): Promise<EventBatch> {
+async function toBatch(
+  cipher: ContentCipher,
+  { _id, e, v }: Pick<EventsDocument, '_id' | 'e' | 'v'>,
+): Promise<EventBatch> {
+  requireKnown({ v })
   return { firstSeq: _id.n, events: await cipher.readEvents(_id.r, e) }
 }
 

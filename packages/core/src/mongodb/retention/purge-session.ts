@@ -10,6 +10,7 @@ import { announce } from '../schema/audit-rows.ts'
 import type { AuditDocument, Collections, DeletedCounts, Purge } from '../schema/collections.ts'
 import { isDuplicateKey } from '../driver/map-error.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
+import { newer } from '../schema/version.ts'
 
 const maxPerBatch = 500
 
@@ -34,15 +35,18 @@ export async function purgeSession(storage: MongoContext, key: SessionKey, optio
 /** What a purged session is: its key, which refuses a used id. */
 export const closed = [{ $replaceWith: { _id: '$_id', deletedAt: '$deletedAt', v: '$v' } }]
 
-/** Removes all but the session's own document. `active` while a run goes on: then it removes nothing. */
+/** Removes all but the session's own document. `active` while a run goes on, or a newer server has stored a part: then it removes nothing. */
 export async function removeContent(
   collections: Collections,
   key: SessionKey,
   options: PurgeOptions,
 ): Promise<CountedPurge | 'active' | 'purged'> {
-  const { runs, sessions } = collections
+  const { runs, messages, sessions } = collections
   if (!(await sessions.findOne({ _id: key, purge: { $exists: true } }))) return 'purged'
   if (await runs.findOne({ s: key, status: { $in: ['running', 'queued'] } })) return 'active'
+  // What a newer server has stored may have parts that this one does not know: it is that server's to remove.
+  const ofNewer = [sessions.findOne({ _id: key, ...newer }), runs.findOne({ s: key, ...newer }), messages.findOne({ s: key, ...newer })]
+  if ((await Promise.all(ofNewer)).some((found) => found !== null)) return 'active'
   const purge = await withCounts(collections, key)
   if (purge === undefined) return 'purged'
   await removeRuns(collections, key, options)

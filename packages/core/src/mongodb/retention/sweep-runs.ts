@@ -3,6 +3,7 @@ import { entriesOf } from '../log/archive-events.ts'
 import { announce } from '../schema/audit-rows.ts'
 import type { AuditDocument, RunDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
+import { known } from '../schema/version.ts'
 import { inTransaction } from '../driver/transaction.ts'
 
 type DueRun = Pick<RunDocument, '_id' | 'status' | 'tenantId'>
@@ -14,7 +15,7 @@ type DueRun = Pick<RunDocument, '_id' | 'status' | 'tenantId'>
 export async function sweepRuns(storage: MongoContext, { maxRuns }: { maxRuns: number }): Promise<number> {
   const { runs, runEvents, runArchives } = storage.collections
   const soonest = await runs
-    .find<DueRun & { isDue: boolean }>({ sweepAt: { $exists: true } })
+    .find<DueRun & { isDue: boolean }>({ sweepAt: { $exists: true }, ...known })
     .sort({ sweepAt: 1 })
     .limit(maxRuns)
     // The answer tells it, not the filter: so the query examines nothing after the first run that is not due.

@@ -121,6 +121,8 @@ export interface EventsDocument {
   b: string
   /** Empty once the run is deleted: then only the key is kept, which no zombie may take. */
   e: StoredItem[]
+  /** Absent in version 1, which all are so far. A server that stores newer events raises `v` of their run, too. */
+  v?: number
 }
 
 /** Events of an ended run, as many as fit; `n` is the first one's seq. The same events under the same seqs as in the log. */
@@ -128,6 +130,8 @@ export interface ArchiveDocument {
   _id: { r: RunKey; n: number }
   e: StoredItem[]
   expiresAt: Date
+  /** Absent in version 1, which all are so far. */
+  v?: number
 }
 
 /** A row of the audit, without a word of what it is about. A counted row grows for a minute; after that nothing changes but names, see an erasure. */
@@ -182,6 +186,12 @@ export interface Collections {
   readonly erasures: Collection<ErasureDocument>
 }
 
+/** One document: the newest version of documents that a server has stored here, or may. */
+export interface SchemaDocument {
+  _id: 'schema'
+  version: number
+}
+
 export function collectionsOf(db: Db): Collections {
   return {
     sessions: db.collection('sessions'),
@@ -199,6 +209,9 @@ export interface CollectionPlan {
   readonly options: CreateCollectionOptions
   readonly indexes: readonly IndexDescription[]
 }
+
+/** Indexes of earlier versions, by collection. */
+export const obsoleteIndexes: Readonly<Record<string, readonly string[]>> = { runs: ['offered_by_lease'] }
 
 export const collectionPlans: readonly CollectionPlan[] = [
   {
@@ -261,6 +274,11 @@ export const collectionPlans: readonly CollectionPlan[] = [
   },
   {
     name: 'erasures',
+    options: {},
+    indexes: [],
+  },
+  {
+    name: 'schema',
     options: {},
     indexes: [],
   },

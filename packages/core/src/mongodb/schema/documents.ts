@@ -10,9 +10,11 @@ import type { ContinuationUsage, OwnedRun } from '../../ports/run-repository.ts'
 import type { EventsDocument, MessageDocument, RunDocument, SessionDocument } from './collections.ts'
 import type { ContentCipher } from './content-cipher.ts'
 import { toStoredEvents } from './stored-json.ts'
+import { requireKnown } from './version.ts'
 
-/** @throws VerbatimError `SESSION_DELETED` */
+/** @throws VerbatimError `SESSION_DELETED`, `UNSUPPORTED_VERSION` */
 export async function toSession(cipher: ContentCipher, document: SessionDocument): Promise<Session> {
+  requireKnown(document)
   if (document.deletedAt !== undefined) throw new VerbatimError('SESSION_DELETED')
   return {
     id: document.id,
@@ -37,8 +39,9 @@ export function toEventsDocument({ key, firstSeq, batchId, events }: EngineEntry
   return { _id: { r: key, n: firstSeq }, b: batchId, e: toStoredEvents(events) }
 }
 
-/** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE` */
+/** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`, `UNSUPPORTED_VERSION` */
 export async function toMessage(cipher: ContentCipher, document: MessageDocument): Promise<Message> {
+  requireKnown(document)
   return {
     id: document.id,
     sessionId: document.sessionId,
@@ -55,8 +58,9 @@ export async function toMessage(cipher: ContentCipher, document: MessageDocument
   }
 }
 
-/** @throws VerbatimError `SESSION_DELETED` when only the run's key is left */
+/** @throws VerbatimError `SESSION_DELETED` when only the run's key is left, `UNSUPPORTED_VERSION` */
 export function toRun({ status, ...document }: Omit<RunDocument, 'lease'>): Run {
+  requireKnown(document)
   if (status === 'deleted') throw new VerbatimError('SESSION_DELETED')
   return {
     id: document.id,

@@ -1,7 +1,10 @@
 import { MongoServerError } from 'mongodb'
 import type { Db, IndexDescription } from 'mongodb'
 import { isUnavailable, VerbatimError } from '../../contract/errors.ts'
-import { collectionPlans } from './collections.ts'
+import { collectionPlans, obsoleteIndexes } from './collections.ts'
+import type { SchemaDocument } from './collections.ts'
+import { requireKnownSchema } from './require-schema.ts'
+import { documentVersion } from './version.ts'
 import { isTransient } from '../driver/map-error.ts'
 import { retryRequest, tryOnce } from '../driver/retry.ts'
 
@@ -12,6 +15,7 @@ const indexBuildMs = 30 * 60_000
 const maxTries = 5
 
 const namespaceExists = 48
+const indexNotFound = 27
 /** The index is there with other options, its name is another index's, or what is stored breaks its uniqueness. */
 const conflicts = new Set<number | string | undefined>([85, 86, 11_000])
 /** Unauthorized, and what Atlas answers in its place. */
@@ -19,9 +23,10 @@ const forbidden = new Set<number | string | undefined>([13, 8_000])
 const oldestMajorVersion = 6
 
 /**
- * Makes the collections and indexes that are missing; run it once at start, any number of processes at a time.
+ * Makes the collections and indexes that are missing, and drops those that an earlier version needed; run it once at start, any number
+ * of processes at a time.
  *
- * @throws VerbatimError `UNAVAILABLE`; `UNSUPPORTED_DEPLOYMENT` when MongoDB is a standalone server, is older than 6, or refuses a
+ * @throws VerbatimError `UNAVAILABLE`; `UNSUPPORTED_VERSION` when a newer server has migrated the database; `UNSUPPORTED_DEPLOYMENT` when MongoDB is a standalone server, is older than 6, or refuses a
  * collection or an index; the message says which, and what to do.
  */
 export async function migrate(db: Db): Promise<void> {
@@ -37,12 +42,35 @@ export async function migrate(db: Db): Promise<void> {
 }
 
 async function makeWhatIsMissing(db: Db): Promise<void> {
+  await requireKnownSchema(db)
   for (const { name, options, indexes } of collectionPlans) {
     const isClustered = options.clusteredIndex !== undefined
     const collection = isClustered ? `the collection ${name} with a clustered index` : `the collection ${name}`
     await db.createCollection(name, options).catch(ignoreExisting).catch(rethrowRefusal(collection))
     if (indexes.length > 0) await createIndexes(db, name, indexes)
   }
+  await dropObsolete(db)
+  await raiseSchema(db)
+}
+
+async function dropObsolete(db: Db): Promise<void> {
+  for (const [name, obsolete] of Object.entries(obsoleteIndexes)) {
+    const found = await db.collection(name).listIndexes().toArray()
+    for (const index of obsolete) {
+      if (!found.some((one) => one['name'] === index)) continue
+      await db
+        .collection(name)
+        .dropIndex(index)
+        .catch(ignoreMissing)
+        .catch(rethrowRefusal(`to drop ${name}.${index}`))
+    }
+  }
+}
+
+/** Last: from here on older servers say that they are not ready. */
+async function raiseSchema(db: Db): Promise<void> {
+  const schema = db.collection<SchemaDocument>('schema')
+  await schema.updateOne({ _id: 'schema' }, { $max: { version: documentVersion } }, { upsert: true })
 }
 
 /** All at once, which reads a large collection once; after a refusal one by one, which tells the index that was refused. */
@@ -73,6 +101,11 @@ async function requireReplicaSet(db: Db): Promise<void> {
       `MongoDB ${version} is too old; use ${oldestMajorVersion}.0 or later`,
     )
   }
+}
+
+/** Another process was faster. */
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof MongoServerError && error.code === indexNotFound)) throw error
 }
 
 function ignoreExisting(error: unknown): void {

@@ -12,6 +12,7 @@ import { insertDocument } from '../driver/insert.ts'
 import type { Collections, SessionDocument } from '../schema/collections.ts'
 import { principalKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import type { StoredTitle } from '../schema/stored-json.ts'
+import { documentVersion, newerDocument } from '../schema/version.ts'
 
 /** A filter that a deleted session does not match. */
 export const notDeleted = { deletedAt: { $exists: false } } as const
@@ -32,7 +33,7 @@ export interface AdmissionRequest {
 }
 
 /** A session before its admission. */
-type Admitting = Pick<SessionDocument, 'head' | 'activeRunId' | 'queue' | 'deletedAt'>
+type Admitting = Pick<SessionDocument, 'head' | 'activeRunId' | 'queue' | 'deletedAt' | 'v'>
 
 /** What the session answers; only the first three have changed it. */
 export type Admission =
@@ -45,9 +46,11 @@ export type Admission =
   /** The run has the session, or waits in it already. */
   | { readonly type: 'present' }
   | { readonly type: 'deleted' }
+  /** A newer server has made or changed the session. */
+  | { readonly type: 'newer' }
 
 /** An admission that has changed nothing. */
-export type Refusal = Extract<Admission, { type: 'busy' | 'full' | 'present' | 'deleted' }>
+export type Refusal = Extract<Admission, { type: 'busy' | 'full' | 'present' | 'deleted' | 'newer' }>
 
 /** Admits the request to its session, making the session when it is new. */
 export async function admit(
@@ -59,7 +62,7 @@ export async function admit(
   const before = await sessions.findOneAndUpdate({ _id }, admissionUpdate(request), {
     session,
     returnDocument: 'before',
-    projection: { head: 1, activeRunId: 1, queue: 1, deletedAt: 1 },
+    projection: { head: 1, activeRunId: 1, queue: 1, deletedAt: 1, v: 1 },
   })
   if (before !== null) return admissionOf(before, request)
   await requireNotErasing(erasures, request.owner, session)
@@ -93,7 +96,7 @@ export async function requireNotErasing(
 function admissionUpdate({ runId, whenBusy, maxQueuedRuns, newMessages, now }: AdmissionRequest) {
   const run = { $literal: runId }
   const waiting = { $ifNull: ['$queue', []] }
-  const isClosed = { $ne: [{ $type: '$deletedAt' }, 'missing'] }
+  const isClosed = { $or: [{ $ne: [{ $type: '$deletedAt' }, 'missing'] }, { $gt: ['$v', documentVersion] }] }
   const isIdle = { $eq: ['$activeRunId', null] }
   const isPresent = { $or: [{ $eq: ['$activeRunId', run] }, { $in: [run, waiting] }] }
   const write = (fields: object) => ({ $mergeObjects: ['$$ROOT', fields, { updatedAt: now }] })
@@ -110,7 +113,8 @@ function admissionUpdate({ runId, whenBusy, maxQueuedRuns, newMessages, now }: A
 }
 
 function admissionOf(before: Admitting, { runId, whenBusy, maxQueuedRuns, newMessages }: AdmissionRequest): Admission {
-  const { head, activeRunId, queue = [], deletedAt } = before
+  const { head, activeRunId, queue = [], deletedAt, v } = before
+  if (v > documentVersion) return { type: 'newer' }
   if (deletedAt !== undefined) return { type: 'deleted' }
   if (activeRunId === null) return { type: 'idle', head: head + newMessages }
   if (runId !== null && [activeRunId, ...queue].includes(runId)) return { type: 'present' }
@@ -144,6 +148,8 @@ export function toError(refusal: Exclude<Admission, { type: 'idle' }>): Error {
   switch (refusal.type) {
     case 'deleted':
       return new VerbatimError('SESSION_DELETED')
+    case 'newer':
+      return newerDocument()
     case 'full':
       return new VerbatimError('SESSION_BUSY', 'As many prompts wait in this session as may; wait for an answer', {
         data: { activeRunId: refusal.activeRunId, kind: 'queue_full' },

@@ -10,6 +10,7 @@ import type { Collections } from '../schema/collections.ts'
 import { toEventsDocument, toRun } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
+import { known, newer, newerDocument, requireKnown } from '../schema/version.ts'
 
 /** Seq of the event after `run_queued`: the run begins with it or ends with it, and the key decides which. */
 const secondSeq = 2
@@ -30,10 +31,11 @@ export async function cancelQueuedRun(
   const key = runKeyOf(owner, runId)
   const run = await runs.findOne({ _id: key })
   if (run?.status === 'queued') {
+    requireKnown(run)
     const now = storage.clock.now()
     await tryTransition(storage.client, async (session) => {
       const update = { $pull: { queue: runId }, $set: { updatedAt: now } }
-      const left = await sessions.updateOne({ _id: run.s, queue: runId }, update, { session })
+      const left = await sessions.updateOne({ _id: run.s, queue: runId, ...known }, update, { session })
       if (left.matchedCount === 0) throw new AbortTransition()
       await endQueuedRuns(storage.collections, [{ key, batchId }], { now, session })
     })
@@ -50,8 +52,9 @@ export async function endQueuedRuns(
   { now, session }: { now: Date; session: ClientSession },
 ): Promise<void> {
   if (ended.length === 0) return
-  await runs.updateMany(
-    { _id: { $in: ended.map((run) => run.key) }, status: 'queued' },
+  const _id = { $in: ended.map((run) => run.key) }
+  const stopped = await runs.updateMany(
+    { _id, status: 'queued', ...known },
     {
       $set: {
         status: 'cancelled',
@@ -65,6 +68,9 @@ export async function endQueuedRuns(
     },
     { session },
   )
+  if (stopped.matchedCount < ended.length && (await runs.findOne({ _id, ...newer }, { session })) !== null) {
+    throw newerDocument()
+  }
   const events = ended.map(({ key, batchId }) => ({
     key,
     firstSeq: secondSeq,

@@ -4,6 +4,7 @@ import { toOwnedRun } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import type { ContentWriter } from '../schema/content-cipher.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import { known } from '../schema/version.ts'
 import { notDeleted } from './admit-run.ts'
 import { hasLanded, markEnded, storeEnding } from './finish-run.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
@@ -25,7 +26,7 @@ export async function continueRun(
   const stored = await tryTransition(storage.client, async (session) => {
     await markEnded(collections, { owned, end, now, continuedBy: next.runId }, session)
     const kept = await collections.sessions.findOneAndUpdate(
-      { _id: sessionKeyOf(owner, ended.sessionId), ...notDeleted, activeRunId: ended.id },
+      { _id: sessionKeyOf(owner, ended.sessionId), ...notDeleted, ...known, activeRunId: ended.id },
       { $inc: { head: 2 }, $set: { activeRunId: next.runId, updatedAt: now } },
       { session, returnDocument: 'after', projection: { head: 1 } },
     )

@@ -5,6 +5,7 @@ import type { Tombstone, SessionKey } from '../../ports/deletion-repository.ts'
 import type { Purge } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import { known, requireKnown } from '../schema/version.ts'
 import { notDeleted } from './admit-run.ts'
 import { stopRuns } from './stop-runs.ts'
 import { inTransaction } from '../driver/transaction.ts'
@@ -42,7 +43,7 @@ async function mark(
     purge: { $literal: { tenantId: owner.tenantId, ...purge } },
     v: '$v',
   }
-  const before = await sessions.findOneAndUpdate({ _id: key, ...notDeleted }, [{ $replaceWith: left }], {
+  const before = await sessions.findOneAndUpdate({ _id: key, ...notDeleted, ...known }, [{ $replaceWith: left }], {
     session,
     returnDocument: 'before',
   })
@@ -56,6 +57,7 @@ async function findMarked(
   { owner, key }: Omit<Marking, 'purge'>,
 ): Promise<Tombstone | undefined> {
   const found = await collections.sessions.findOne({ _id: key })
+  if (found !== null) requireKnown(found)
   if (found?.deletedAt === undefined) return undefined
   const active = found.activeRunId ? runKeyOf(owner, found.activeRunId) : undefined
   return { key, stopped: active === undefined ? [] : [active], active, isPurged: found.purge === undefined }

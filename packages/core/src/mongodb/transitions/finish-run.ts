@@ -7,6 +7,7 @@ import type { ContentWriter } from '../schema/content-cipher.ts'
 import { toEventsDocument } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
+import { known } from '../schema/version.ts'
 import { findPromoted, releaseSession } from './promote-run.ts'
 import type { Promoted, Release } from './promote-run.ts'
 
@@ -96,7 +97,7 @@ function firstSeqOf({ seq, before = [] }: RunEnd): number {
 
 /** The run while this writer may end it. */
 function heldBy({ key, fence }: OwnedRun, isContinued: boolean) {
-  return { _id: key, status: 'running', fence, ...(isContinued ? { cancelRequestedAt: null } : {}) } as const
+  return { _id: key, status: 'running', fence, ...known, ...(isContinued ? { cancelRequestedAt: null } : {}) } as const
 }
 
 /**
@@ -114,7 +115,7 @@ export async function hasLanded(
   if (terminal !== null) return terminal.b === end.batchId
   const held = await runs.findOne(heldBy(owned, isContinued), { projection: { s: 1, id: 1 } })
   if (held === null) return false
-  const session = await sessions.findOne({ _id: held.s, activeRunId: held.id }, { projection: { _id: 1 } })
+  const session = await sessions.findOne({ _id: held.s, activeRunId: held.id, ...known }, { projection: { _id: 1 } })
   if (session !== null) throw new NotCommittedYetError()
   return false
 }

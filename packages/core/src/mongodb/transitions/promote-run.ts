@@ -7,6 +7,7 @@ import type { EngineEvent, RunStartedEvent } from '../../contract/event.ts'
 import type { RunId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
+import type { RunKey } from '../../ports/event-log.ts'
 import { firstFence } from '../../ports/run-repository.ts'
 import type { LeaseHolder, PromotedRun } from '../../ports/run-repository.ts'
 import { AbortTransition } from '../driver/transaction.ts'
@@ -14,6 +15,7 @@ import type { Collections, MessageDocument, RunDocument } from '../schema/collec
 import { toOwnedRun } from '../schema/documents.ts'
 import type { EngineEntry } from '../schema/documents.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
+import { known, newer, newerDocument } from '../schema/version.ts'
 import { userMessageOf } from './store-beginning.ts'
 
 export interface Release {
@@ -57,10 +59,16 @@ export async function releaseSession(
     if (next === null) return { head, promoted: undefined }
     const waiting = await promoteRun(collections.runs, { ...release, runId: next }, session)
     if (waiting !== null) return { head: head - 1, promoted: toPromoted(waiting, { ...release, seq: head }) }
+    await requireNoNewer(collections.runs, runKeyOf(release.owner, next), session)
     // A run that was deleted by hand must not hold up those after it; the place of its message is free again.
     from = next
     added = -1
   }
+}
+
+/** The end of the run is then a newer server's, which knows what comes next. @throws VerbatimError `UNSUPPORTED_VERSION` */
+async function requireNoNewer(runs: Collections['runs'], _id: RunKey, session: ClientSession): Promise<void> {
+  if ((await runs.findOne({ _id, ...newer }, { session, projection: { _id: 1 } })) !== null) throw newerDocument()
 }
 
 /** @param added messages that the transaction inserts beside that of the next run */
@@ -71,7 +79,7 @@ async function shiftQueue(
 ) {
   const next = { $ifNull: [{ $first: '$queue' }, null] }
   const released = await sessions.findOneAndUpdate(
-    { _id: sessionKey, activeRunId: from },
+    { _id: sessionKey, activeRunId: from, ...known },
     [
       {
         $set: {
@@ -104,7 +112,7 @@ async function promoteRun(
     renewedAt: '$$NOW',
   }
   return await runs.findOneAndUpdate(
-    { _id: runKeyOf(owner, runId), status: 'queued' },
+    { _id: runKeyOf(owner, runId), status: 'queued', ...known },
     // Another start id from here on: a start that is repeated must not take the run for one that it has begun itself.
     [{ $set: { status: 'running', startId: batchId, fence: promotedFence, lease } }, { $unset: 'prompt' }],
     { session, returnDocument: 'before' },

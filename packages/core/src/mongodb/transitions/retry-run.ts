@@ -9,6 +9,7 @@ import type { Collections, MessageDocument } from '../schema/collections.ts'
 import { toOwnedRun } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
+import { requireKnown } from '../schema/version.ts'
 import { admit, isRefusal } from './admit-run.ts'
 import { outcomeOfFound, outcomeOfRefused } from './start-run.ts'
 import type { Refused } from './start-run.ts'
@@ -23,8 +24,9 @@ export async function retryRun(storage: MongoContext, owner: Owner, retry: Retry
   // A continuation's retry goes on from the same run, so asking again does not refill the budget.
   const retried = await runs.findOne(
     { _id: runKeyOf(owner, retry.retryOf) },
-    { projection: { continuationOf: 1, continuationUsage: 1 } },
+    { projection: { continuationOf: 1, continuationUsage: 1, v: 1 } },
   )
+  if (retried !== null) requireKnown(retried)
   const { continuationOf, continuationUsage } = retried ?? {}
   const seed = { ...retry, ...(continuationOf && { continuationOf }), ...(continuationUsage && { continuationUsage }) }
   const run = newRunDocument(owner, seed, storage.clock.now())
@@ -79,5 +81,6 @@ async function newestMessage(
 ): Promise<MessageDocument | undefined> {
   const options = session === undefined ? {} : { session }
   const [newest] = await messages.find({ s, b: 'main' }, options).sort({ seq: -1 }).limit(1).toArray()
+  if (newest !== undefined) requireKnown(newest)
   return newest
 }

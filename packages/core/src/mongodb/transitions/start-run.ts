@@ -12,6 +12,7 @@ import type { MongoContext } from '../schema/mongo-context.ts'
 import type { ContentCipher, ContentWriter } from '../schema/content-cipher.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import type { StoredContent, StoredTitle } from '../schema/stored-json.ts'
+import { requireKnown } from '../schema/version.ts'
 import { admit, isRefusal, toError } from './admit-run.ts'
 import type { Refusal } from './admit-run.ts'
 import { stopRuns } from './stop-runs.ts'
@@ -110,6 +111,7 @@ export async function outcomeOfFound(
   found: RunDocument,
   start: Pick<Start, 'inputHash' | 'startId'>,
 ): Promise<StartOutcome> {
+  requireKnown(found)
   if (found.status === 'deleted' || !(await cipher.isHashOf(found.inputHash, start.inputHash))) {
     throw new VerbatimError('RUN_ID_REUSED', 'This run id was used for another prompt; make a new id', {
       data: { field: 'runId' },

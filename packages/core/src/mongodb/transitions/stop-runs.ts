@@ -4,6 +4,7 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { SessionDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
+import { known } from '../schema/version.ts'
 import { endQueuedRuns } from './cancel-queued-run.ts'
 
 /**
@@ -21,7 +22,7 @@ export async function stopRuns(
   if (before.activeRunId === null) return waiting
   const active = runKeyOf(owner, before.activeRunId)
   await collections.runs.updateOne(
-    { _id: active, status: 'running' },
+    { _id: active, status: 'running', ...known },
     [{ $set: { cancelRequestedAt: { $ifNull: ['$cancelRequestedAt', '$$NOW'] } } }],
     { session },
   )
