@@ -37,6 +37,7 @@ export const holdings: Readonly<Record<keyof Collections, Holding>> = {
   runArchives: { type: 'with_sessions' },
   audit: { type: 'names', filterOf: (owner) => auditOf(owner) as Filter<Row>, toItem: toAuditItem },
   erasures: { type: 'nothing', because: 'it names the principal while the erasure goes on, and goes with its end' },
+  schema: { type: 'nothing', because: 'it holds a version' },
 }
 
 /** The collections with rows of the owner, with what makes lines of them. */

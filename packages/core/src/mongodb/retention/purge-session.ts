@@ -45,7 +45,11 @@ export async function removeContent(
   if (!(await sessions.findOne({ _id: key, purge: { $exists: true } }))) return 'purged'
   if (await runs.findOne({ s: key, status: { $in: ['running', 'queued'] } })) return 'active'
   // What a newer server has stored may have parts that this one does not know: it is that server's to remove.
-  const ofNewer = [sessions.findOne({ _id: key, ...newer }), runs.findOne({ s: key, ...newer }), messages.findOne({ s: key, ...newer })]
+  const ofNewer = [
+    sessions.findOne({ _id: key, ...newer }),
+    runs.findOne({ s: key, ...newer }),
+    messages.findOne({ s: key, ...newer }),
+  ]
   if ((await Promise.all(ofNewer)).some((found) => found !== null)) return 'active'
   const purge = await withCounts(collections, key)
   if (purge === undefined) return 'purged'

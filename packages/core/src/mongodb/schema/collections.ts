@@ -184,6 +184,7 @@ export interface Collections {
   readonly runArchives: Collection<ArchiveDocument>
   readonly audit: Collection<AuditDocument>
   readonly erasures: Collection<ErasureDocument>
+  readonly schema: Collection<SchemaDocument>
 }
 
 /** One document: the newest version of documents that a server has stored here, or may. */
@@ -201,6 +202,7 @@ export function collectionsOf(db: Db): Collections {
     runArchives: db.collection('run_archives'),
     audit: db.collection('audit'),
     erasures: db.collection('erasures'),
+    schema: db.collection('schema'),
   }
 }
 
