@@ -69,6 +69,7 @@ function estimateTokens({ content, partialInputs }: Answer): number {
       case 'tool_use':
         return JSON.stringify(block.input).length
       case 'tool_result':
+      case 'compaction': // stored with its usage
         return 0
     }
   })
