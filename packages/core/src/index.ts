@@ -11,7 +11,6 @@ export {
 export { AgentId, MessageId, randomUuid, RunId, SessionId } from './contract/identifiers.ts'
 export { ownerOf, Principal, type Owner } from './contract/principal.ts'
 export {
-  CompactionBlock,
   ContentBlock,
   JsonValue,
   RedactedThinkingBlock,

@@ -3,6 +3,8 @@ import { storeTombstone } from './transitions/delete-session.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { known } from './schema/version.ts'
 import { purgeSession } from './retention/purge-session.ts'
+import { expireMessages } from './retention/expire-messages.ts'
+import type { AgeCursor } from './retention/expire-messages.ts'
 import { longAttemptMs, retryRequest, retryUntil } from './driver/retry.ts'
 import { sweepRuns } from './retention/sweep-runs.ts'
 
@@ -28,6 +30,17 @@ export function createDeletionRepository(storage: MongoContext): DeletionReposit
           .toArray(),
       )
       return found.map((session) => session._id)
+    },
+    async expireMessages({ before, signal }) {
+      let after: AgeCursor | undefined
+      do {
+        const { next, idle } = await retryUntil(signal, () => expireMessages(storage, { before, after }), { attemptMs })
+        for (const { owner, sessionId } of idle) {
+          const expired = { sessionId, purge: { actor: null }, idleSince: before }
+          await retryUntil(signal, () => storeTombstone(storage, owner, expired))
+        }
+        after = next
+      } while (after !== undefined)
     },
     sweepRuns: ({ maxRuns, signal }) => retryUntil(signal, () => sweepRuns(storage, { maxRuns }), { attemptMs }),
   }

@@ -37,6 +37,11 @@ export interface DeletionRepository {
   purgeSession(key: SessionKey, options: { lateWriteGraceMs: number; signal: AbortSignal }): Promise<boolean>
   /** Sessions with a tombstone that are not purged, the oldest first. */
   findSessionsToPurge(): Promise<SessionKey[]>
+  /**
+   * Removes the turns of before `before` from sessions that go on, with a receipt, and deletes sessions in which nothing has happened
+   * since then. What is left of a session begins with a user message.
+   */
+  expireMessages(options: { before: Date; signal: AbortSignal }): Promise<void>
   /** Removes the remaining events of at most `maxRuns` runs whose retention is over, with a receipt; answers how many there were. */
   sweepRuns(options: { maxRuns: number; signal: AbortSignal }): Promise<number>
 }

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { VerbatimError } from '../contract/errors.ts'
-import { BudgetOptions, LimitOptions } from './limit-options.ts'
 
 const ms = z.int().positive()
 const bytes = z.int().positive()
+const dayMs = 24 * 60 * 60 * 1_000
 
 /** The engine's settings; each default says why. */
 export const EngineOptions = z
@@ -44,14 +44,17 @@ export const EngineOptions = z
     maxQueuedRuns: z.int().min(1).max(100).default(10),
     /** How long after its end a run's events are archived. @default 60_000, its followers are done by then */
     archiveDelayMs: ms.default(60_000),
-    /** How long archived events are kept; after that only the message is. @default 30 days */
-    eventRetentionMs: ms.default(30 * 24 * 60 * 60 * 1_000),
+    /** How long archived events are kept; after that only the message is. At most as long as messages. @default 30 days */
+    eventRetentionMs: ms.default(30 * dayMs),
+    /**
+     * How long messages are kept. Older turns of a session go, and a session in which nothing happens for so long is deleted.
+     * @default no limit: what a user said is the user's to delete
+     */
+    messageRetentionMs: ms.optional(),
+    /** How long rows of the audit are kept, the receipts of erasures too. @default 365 days, longer than backups are */
+    auditRetentionMs: ms.default(365 * dayMs),
     /** Between two writes of the audit's counted rows: what a process that is killed may lose. @default 5_000 */
     auditStoreMs: ms.default(5_000),
-    /** What callers may do at most. @default no limits */
-    limits: LimitOptions.default({ principal: {}, tenant: {}, process: {} }),
-    /** What callers may use in a day. @default no budgets */
-    budgets: BudgetOptions.default({ principal: {}, tenant: {} }),
     /** Between two polls for deletions to finish and expired events to remove. @default 60_000, no caller waits for them */
     sweepMs: ms.default(60_000),
   })

@@ -1,10 +1,9 @@
-/** The sweeper: finishes deletions that were left half done, and removes what is left of expired events. */
+/** The sweeper: finishes deletions and erasures that were left half done, and removes what is kept for a time only. */
 import { attempt, poll } from '../async/poll.ts'
 import { raceSignal } from '../async/race-signal.ts'
 import { erasePrincipals } from '../principals/erase-principals.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
-
-const maxRunsPerSweep = 100
+import { expireStored } from './expire-stored.ts'
 
 /** Sweeps until `signal` aborts; never rejects. */
 export async function purgeSessions(context: EngineContext, signal: AbortSignal): Promise<void> {
@@ -19,14 +18,10 @@ export async function purgeSessions(context: EngineContext, signal: AbortSignal)
       if (isPurged === true) logger.info({}, 'A deleted session is purged')
     }
   }
-  const sweepExpired = async () => {
-    const batch = { maxRuns: maxRunsPerSweep, signal }
-    while (!signal.aborted && (await deletionRepository.sweepRuns(batch)) === maxRunsPerSweep) continue
-  }
   const step = async () => {
     await attempt(purgeDeleted, options)
     const nextMs = await attempt(() => erasePrincipals(context, options), options)
-    await sweepExpired()
+    await expireStored(context, options)
     return nextMs
   }
   await poll(step, { pauseMs: sweepMs, ...options })

@@ -27,8 +27,7 @@ const maxActiveEnds = 32
 /** What a transaction waits for. */
 export interface Place {
   readonly owner: Owner
-  /** Null for one that meets the others of its owner, whatever their session. */
-  readonly sessionId: SessionId | null
+  readonly sessionId: SessionId
 }
 
 /** Runs a transaction when it is its turn, until it succeeds. Answers, or throws, within 5 s. */
@@ -81,11 +80,10 @@ export function createTurns(): TakeTurn {
   return async ({ owner: { tenantId, ownerId }, sessionId }, attempt) => {
     const owner = JSON.stringify([tenantId, ownerId])
     const session = JSON.stringify([tenantId, ownerId, sessionId])
-    const crowded = sessionId === null ? overloaded : contended
-    if (sessions.waitingOf(session) >= maxWaitingInSession) throw crowded()
+    if (sessions.waitingOf(session) >= maxWaitingInSession) throw contended()
     if (sessions.waiting >= maxWaiting) throw overloaded()
     const deadlines = { begin: lastTimeToBegin(), end: requestDeadline() }
-    await enter(sessions.enter(session, deadlines.begin), crowded)
+    await enter(sessions.enter(session, deadlines.begin), contended)
     try {
       return await store(owner, attempt, deadlines)
     } finally {

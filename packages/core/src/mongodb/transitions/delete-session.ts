@@ -14,22 +14,24 @@ interface Marking {
   readonly owner: Owner
   readonly key: SessionKey
   readonly purge: Pick<Purge, 'actor' | 'erasure'>
+  /** Only when nothing has happened in the session since then. */
+  readonly idleSince?: Date | undefined
 }
 
 /** One attempt; a tombstone is answered as it is. */
 export async function storeTombstone(
   storage: MongoContext,
   owner: Owner,
-  { sessionId, purge = { actor: owner.ownerId } }: { sessionId: SessionId; purge?: Marking['purge'] },
+  { sessionId, purge = { actor: owner.ownerId }, idleSince }: Partial<Marking> & { sessionId: SessionId },
 ): Promise<Tombstone | undefined> {
-  const marking = { owner, key: sessionKeyOf(owner, sessionId), purge }
+  const marking = { owner, key: sessionKeyOf(owner, sessionId), purge, idleSince }
   const marked = await inTransaction(storage.client, (session) => mark(storage, marking, session))
   return marked ?? (await findMarked(storage, marking))
 }
 
 async function mark(
   storage: MongoContext,
-  { owner, key, purge }: Marking,
+  { owner, key, purge, idleSince }: Marking,
   session: ClientSession,
 ): Promise<Tombstone | undefined> {
   const { sessions } = storage.collections
@@ -43,10 +45,15 @@ async function mark(
     purge: { $literal: { tenantId: owner.tenantId, ...purge } },
     v: '$v',
   }
-  const before = await sessions.findOneAndUpdate({ _id: key, ...notDeleted, ...known }, [{ $replaceWith: left }], {
-    session,
-    returnDocument: 'before',
-  })
+  const isIdle = idleSince === undefined ? {} : { activeRunId: null, updatedAt: { $lt: idleSince } }
+  const before = await sessions.findOneAndUpdate(
+    { _id: key, ...notDeleted, ...known, ...isIdle },
+    [{ $replaceWith: left }],
+    {
+      session,
+      returnDocument: 'before',
+    },
+  )
   if (before === null) return undefined
   const stopped = await stopRuns(storage, owner, { before, session })
   return { key, stopped, active: before.activeRunId === null ? undefined : stopped[0], isPurged: false }

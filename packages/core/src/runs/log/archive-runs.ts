@@ -17,7 +17,9 @@ async function archiveOne({ ports, options }: EngineContext): Promise<boolean> {
   const { runRepository, eventLog, clock, logger } = ports
   const key = await runRepository.findRunToArchive(options.archiveDelayMs)
   if (key === undefined) return false
-  const expiresAt = new Date(clock.now().getTime() + options.eventRetentionMs)
+  const { eventRetentionMs, messageRetentionMs = eventRetentionMs } = options
+  // Events hold what the message holds, so they are not kept longer.
+  const expiresAt = new Date(clock.now().getTime() + Math.min(eventRetentionMs, messageRetentionMs))
   try {
     await eventLog.archive(key, { expiresAt })
   } catch (error) {

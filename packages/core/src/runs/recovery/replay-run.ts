@@ -91,9 +91,7 @@ function toUnknownResult(toolUseId: string): AgentEvent {
   return { type: 'tool_result', tool_use_id: toolUseId, content: unknownOutcome, is_error: true, durationMs: 0 }
 }
 
-/** Why a model call ends that another one follows: for tools, for leave to go on, after a summary of what came before. */
-const unfinishedReasons: ReadonlySet<string | null> = new Set([null, 'tool_use', 'pause_turn', 'compaction'])
-
+/** False while the model waits for tools, or for leave to go on. */
 function isLastWord(stopReason: string | null): boolean {
-  return !unfinishedReasons.has(stopReason)
+  return stopReason !== null && stopReason !== 'tool_use' && stopReason !== 'pause_turn'
 }
