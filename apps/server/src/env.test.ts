@@ -61,6 +61,9 @@ describe('the environment', () => {
     ],
     [{ VERBATIM_DATABASE: 'a.b' }, 'VERBATIM_DATABASE must be 1 to 63 letters, digits, _ or -'],
     [{ VERBATIM_DRAIN_MS: '-1' }, 'VERBATIM_DRAIN_MS must be a whole number from 0 to 3600000'],
+    [{ VERBATIM_KEY_FILE: 'key' }, 'VERBATIM_KEY_FILE and VERBATIM_KEY_DIR belong together; set both, or none'],
+    [{ VERBATIM_KEY_DIR: 'keys' }, 'VERBATIM_KEY_FILE and VERBATIM_KEY_DIR belong together; set both, or none'],
+    [{ VERBATIM_ENCRYPTION: 'yes' }, 'VERBATIM_ENCRYPTION must be on or off'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL must be silent, fatal, error, warn, info or debug'],
   ])('the environment refuses %j in one sentence', (given, sentence) => {
     expect(() => readEnvironment(given)).toThrow(sentence)

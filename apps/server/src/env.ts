@@ -49,12 +49,28 @@ export const Environment = z
     VERBATIM_DRAIN_MS: wholeNumber(0, 3_600_000)
       .default(10_000)
       .describe('How long answers may still run after SIGTERM, in milliseconds'),
+    VERBATIM_KEY_FILE: z
+      .string()
+      .optional()
+      .describe('File of the master key (see docs/encryption.md); encrypts content at rest'),
+    VERBATIM_KEY_DIR: z
+      .string()
+      .optional()
+      .describe("Folder of the users' keys; keep it out of backups of the database"),
+    VERBATIM_ENCRYPTION: z
+      .enum(['on', 'off'], { error: 'must be on or off' })
+      .optional()
+      .describe('on or off; with off, the keys only read what is encrypted'),
     LOG_LEVEL: LogLevel.default('warn').describe('Least level of the JSON log on stderr (silent to debug)'),
     MONGOMS_SYSTEM_BINARY: z.string().optional().describe('Path of a mongod to start instead of one found or fetched'),
   })
   .refine((env) => env.VERBATIM_TOKENS !== undefined || isLoopback(env.HOST), {
     path: ['HOST'],
     error: 'lets other machines in, but no token says who may call; set VERBATIM_TOKENS, or HOST to 127.0.0.1',
+  })
+  .refine((env) => (env.VERBATIM_KEY_FILE === undefined) === (env.VERBATIM_KEY_DIR === undefined), {
+    path: ['VERBATIM_KEY_FILE'],
+    error: 'and VERBATIM_KEY_DIR belong together; set both, or none',
   })
 export type Environment = z.infer<typeof Environment>
 

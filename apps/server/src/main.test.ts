@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -197,6 +198,44 @@ describe('a failing start', () => {
     await using main = runMain({ args: ['--port'] })
     expect(await main.exitCode).toBe(1)
     expect(main.stderr).toContain('There is no argument --port; see --help')
+  })
+})
+
+describe('encryption at rest', () => {
+  /** A master key and a folder of keys that does not exist yet. */
+  async function openKeyFolder() {
+    const folder = await mkdtemp(join(tmpdir(), 'verbatim-main-keys-'))
+    const env = { VERBATIM_KEY_FILE: join(folder, 'master'), VERBATIM_KEY_DIR: join(folder, 'keys') }
+    await writeFile(env.VERBATIM_KEY_FILE, randomBytes(32).toString('base64'), { mode: 0o600 })
+    return { env, [Symbol.asyncDispose]: async () => await rm(folder, { recursive: true }) }
+  }
+
+  test('With a key file the server stores no word in clear, and another server with it reads them', async () => {
+    await using keys = await openKeyFolder()
+    await using database = await openTestDatabase(inject('mongoUri'))
+    const env = { MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: database.databaseName, ...keys.env }
+    await using first = await startMain(env)
+    await (await openChat(first.url, { sessionId: 's', message: 'the zebrafish' })).text()
+    const stored = await database.client.db(database.databaseName).collection('messages').find().toArray()
+    expect(stored.length).toBe(2)
+    expect(stored.some((message) => Array.isArray(message['content']))).toBe(false)
+    expect((await database.client.db(database.databaseName).collection('sessions').findOne())?.['title']).not.toBe(
+      'the zebrafish',
+    )
+    await using second = await startMain(env)
+    const input = encodeURIComponent(JSON.stringify({ sessionId: 's' }))
+    const answer = await (await fetch(`${second.url}/trpc/messages.list?input=${input}`)).text()
+    expect(answer).toContain('the zebrafish')
+  })
+
+  test('A key file that others can read ends the start with one sentence that says how to mend it', async () => {
+    await using keys = await openKeyFolder()
+    const env = { PORT: '0', MONGODB_URI: inject('mongoUri'), ...keys.env }
+    await chmod(keys.env.VERBATIM_KEY_FILE, 0o644)
+    await using main = runMain({ env })
+    expect(await main.exitCode).toBe(1)
+    expect(main.stderr).toContain(`run: chmod 600 ${keys.env.VERBATIM_KEY_FILE}`)
+    expect(main.stderr.trim().split('\n')).toHaveLength(1)
   })
 })
 

@@ -13,6 +13,7 @@ import { chooseAgent } from './choose-agent.ts'
 import type { Environment } from './env.ts'
 import { closeServer, listen } from './listen.ts'
 import { openDatabase } from './open-database.ts'
+import { openEncryption } from './open-encryption.ts'
 import type { OpenDatabase, OpenDatabaseOptions } from './open-database.ts'
 import { createRoutes } from './routes.ts'
 import { createWebHandler } from './serve-web.ts'
@@ -41,6 +42,7 @@ export async function startServer(env: Environment, options: StartServerOptions)
   let handler: RequestListener = (_request, response) => void response.writeHead(503, { 'retry-after': '1' }).end()
   const { server, url } = await listen((...exchange) => handler(...exchange), { host: env.HOST, port: env.PORT })
   started.defer(async () => await closeServer(server))
+  const encryption = await openEncryption(env, options)
   const database = await openDatabase(env, options)
   started.defer(async () => await database.close())
   const chosen = await chooseAgent(env)
@@ -48,6 +50,7 @@ export async function startServer(env: Environment, options: StartServerOptions)
   const factory = SessionManagerFactory.connect({
     uri: database.uri,
     databaseName: env.VERBATIM_DATABASE,
+    encryption,
     agents: [chosen.agent],
     logger: options.logger,
   })

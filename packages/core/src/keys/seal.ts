@@ -71,6 +71,7 @@ export function fingerprint({ secret }: HeldKey, text: string): string {
   return createHmac('sha256', placeKey(secret, 'fingerprint')).update(text).digest('base64url')
 }
 
-function placeKey(secret: KeyObject, place: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, '', `verbatim content ${place}`, keyBytes))
+/** As a key object: a cipher takes 2 µs to make with one, and 18 µs with the bytes (measured, Node 24). */
+function placeKey(secret: KeyObject, place: string): KeyObject {
+  return createSecretKey(new Uint8Array(hkdfSync('sha256', secret, '', `verbatim content ${place}`, keyBytes)))
 }
