@@ -10,8 +10,11 @@ import type { ContentKey, KeyService } from '../ports/key-service.ts'
 import { toHeldKey } from './seal.ts'
 import type { HeldKey } from './seal.ts'
 
-/** A key that the service has confirmed within this time is used without asking, in milliseconds. */
-const freshMs = 60_000
+/**
+ * A key that the service has confirmed within this time is used without asking, in milliseconds. No longer than an erasure keeps new
+ * content out after it has destroyed the key (one lease): a user who comes back must not write with it.
+ */
+const freshMs = 30_000
 
 /** A run that goes on, and a reader, may use a key for so long while the service is away: longer than a run lasts. */
 const maxAgeMs = 15 * 60_000

@@ -34,7 +34,8 @@ export interface ContentEncryption {
 export interface ContentKeys {
   /**
    * Destroys the keys of `owner`: what they sealed can never be read again, in this database and in every backup of it. Call it
-   * last, when no run of the owner goes on. Other processes may hold a key in memory for 15 more minutes. Safe to repeat.
+   * when no run of the owner goes on. Other processes may use a key in memory for 30 s more; one that cannot reach the key
+   * service, for 15 minutes. Safe to repeat.
    *
    * @throws VerbatimError `UNAVAILABLE` when the key service does not confirm it
    */

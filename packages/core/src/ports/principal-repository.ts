@@ -38,7 +38,7 @@ export interface PrincipalRepository {
    * Removes what can be removed now, a bounded part at a time. What a process leaves half done, any process continues.
    *
    * @param lateWriteGraceMs after this time no write of a lost process can land any more; the erasure then removes late ones
-   * @param onRemoved is called last, before the receipt is stored, and perhaps more than once: it erases what lies elsewhere
+   * @param onRemoved is called when all is removed, before that time begins, and perhaps more than once: it erases what lies elsewhere
    * @returns undefined when there is nothing to do any more: the receipt is stored
    * @throws VerbatimError `UNAVAILABLE` when the signal aborts
    */

@@ -8,7 +8,7 @@ import type { EngineContext } from '../runs/engine-context.ts'
 /** Between two rounds while an erasure goes on, in milliseconds. */
 const erasingPollMs = 1_000
 
-/** One step of an erasure; undefined when it is done. What lies outside of the database goes last. */
+/** One step of an erasure; undefined when it is done. What lies outside of the database goes when all of it is removed. */
 export async function eraseStep(
   { ports, options }: EngineContext,
   key: PrincipalKey,

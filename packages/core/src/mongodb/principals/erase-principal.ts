@@ -99,7 +99,6 @@ export async function erasePrincipal(
   if (begun.settleAt === undefined) return await settle(erasing, begun)
   // Set again by no process: what was missing in `$lte` is a date by now.
   if (!begun.isSettled) return { erasure: inProgress(await current(erasures, begun)), nextMs: options.lateWriteGraceMs }
-  await options.onRemoved(owner)
   return { erasure: toReceipt(await storeReceipt(erasing, begun)), nextMs: undefined }
 }
 
@@ -220,10 +219,14 @@ async function removeNames({ storage, key, owner }: Erasing): Promise<void> {
   await audit.updateMany({ actor: ownerId, actorTenantId: tenantId }, { $set: { actor: key } })
 }
 
-/** All is removed once; now late writes can land, until `settleAt`. */
-async function settle({ storage, key, options }: Erasing, begun: ErasureDocument): Promise<ErasureStep> {
+/**
+ * All is removed once; now late writes can land, until `settleAt`. What lies elsewhere goes before that wait, not after it: a user who
+ * comes back right after the erasure must not meet a process that still holds a destroyed key for new content.
+ */
+async function settle({ storage, key, owner, options }: Erasing, begun: ErasureDocument): Promise<ErasureStep> {
   const { erasures } = storage.collections
   const { lateWriteGraceMs } = options
+  await options.onRemoved(owner)
   const settleAt = { $ifNull: ['$settleAt', { $add: ['$$NOW', lateWriteGraceMs] }] }
   await erasures.updateOne({ _id: key }, [{ $set: { settleAt } }])
   return { erasure: inProgress(await current(erasures, begun)), nextMs: lateWriteGraceMs }
