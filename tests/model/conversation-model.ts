@@ -1,5 +1,5 @@
 /** A model that says whatever it likes, well-formed or not, and remembers which inputs it gave to tools. */
-import { blockStop, callEnd, callStart, textBlock } from '@verbatim/test-kit/provider'
+import { blockStop, callEnd, callStart, compacting, textBlock } from '@verbatim/test-kit/provider'
 import type { ProviderCall, ProviderEvent, RequestBlock } from '@verbatim/test-kit/provider'
 import fc from 'fast-check'
 
@@ -26,6 +26,8 @@ export interface Move {
     | 'status'
     | 'html'
     | 'json_error'
+  /** What comes of a request for a summary of the conversation. */
+  readonly summary: 'made' | 'cut_off' | 'declined' | 'not_supported' | 'like_any_other'
 }
 
 const toolMove: fc.Arbitrary<ToolMove> = fc.record({
@@ -55,6 +57,7 @@ export const anyMove: fc.Arbitrary<Move> = fc.record({
     ...(['none', 'none', 'none', 'none', 'cut', 'no_message_stop', 'no_block_stop'] as const),
     ...(['start_twice', 'ping', 'status', 'html', 'json_error'] as const),
   ),
+  summary: fc.constantFrom('made', 'made', 'made', 'made', 'cut_off', 'declined', 'not_supported', 'like_any_other'),
 })
 
 /** What the model wrote for each call that it numbered, and whether that was whole. */
@@ -93,7 +96,25 @@ export function createModel() {
     return [...(move.fault === 'start_twice' ? [start, start] : [start]), ...stopped, ...endOf(reason)]
   }
 
-  return { written, reply: (call: ProviderCall, move: Move) => send(call, move, () => answer(call, move)) }
+  return { written, reply: (call: ProviderCall, move: Move) => reply(call, move) }
+
+  function reply(call: ProviderCall, move: Move) {
+    const asksForSummary = call.body['compaction'] !== undefined && move.summary !== 'like_any_other'
+    return asksForSummary ? summarize(call, move) : send(call, move, () => answer(call, move))
+  }
+}
+
+/** A summary of some length, or an answer of the provider without one. */
+function summarize(call: ProviderCall, { summary, text }: Move): void | Promise<void> {
+  switch (summary) {
+    case 'made':
+      return compacting(`They spoke. ${text.repeat(100)}`)(call)
+    case 'not_supported':
+      return call.refuseAs('invalid_request_error', 'compaction: Extra inputs are not permitted')
+    default:
+      call.send(callStart(), ...callEnd(summary === 'cut_off' ? 'max_tokens' : 'refusal'))
+      return call.end()
+  }
 }
 
 function endOf(reason: string | null): ProviderEvent[] {

@@ -59,6 +59,7 @@ const plain: Move = {
   interleaves: false,
   stopReason: 'natural',
   fault: 'none',
+  summary: 'made',
 }
 
 async function hold({ actions, moves, contextTokens, tokensPerByte, maxHistoryMessages }: Conversation) {

@@ -1,7 +1,7 @@
 /** P6: what a turn asks of the database is the same in a short session and in a long one. Counted, not timed. */
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { createEngine, systemClock } from '@verbatim/core/server'
-import type { Agent } from '@verbatim/core/server'
+import type { Agent, EngineOptionsInput } from '@verbatim/core/server'
 import { BSON, MongoClient } from 'mongodb'
 import type { CommandStartedEvent, CommandSucceededEvent, Db } from 'mongodb'
 import { createGate } from '@verbatim/core/testing'
@@ -56,11 +56,24 @@ describe('the cost of a turn', () => {
   }, 120_000)
 })
 
+it('limits and budgets that are off cost no command, and with all of them on a turn has six more', async () => {
+  const rates = { startsPerMinute: 100, bytesPerMinute: 100_000, activeRuns: 10, followers: 10 }
+  const limits = { principal: { ...rates, sessions: 10 }, tenant: rates, process: rates }
+  const budget = { tokensPerDay: 1_000_000, usdPerDay: 100 }
+  const off = await costOfTurn(10)
+  const on = await costOfTurn(10, { limits, budgets: { principal: budget, tenant: budget } })
+  const names = Object.keys({ ...off.commands, ...on.commands })
+  const more = names.map((name) => [name, (on.commands[name] ?? 0) - (off.commands[name] ?? 0)] as const)
+  expect(Object.fromEntries(more.filter(([, count]) => count !== 0))).toEqual({ find: 2, update: 2, aggregate: 2 })
+  const rare = { limits: { process: { startsPerMinute: 100 } }, budgets: {} }
+  expect(await costOfTurn(10, rare)).toEqual(off)
+}, 120_000)
+
 /** What two turns do in transactions, when the second prompt comes while the first is answered. */
 async function transactionsOfTwoTurns(storedMessages: number): Promise<Record<string, number>> {
   const gate = createGate()
   gate.open()
-  await using metered = await openMetered(storedMessages, { ...echoAgent({ gate }), maxHistoryMessages })
+  await using metered = await openMetered(storedMessages, { agent: { ...echoAgent({ gate }), maxHistoryMessages } })
   gate.shut()
   const { transactions } = await metered.measure(async (engine) => {
     await startRun(engine, { message: 'And now?' })
@@ -73,8 +86,8 @@ async function transactionsOfTwoTurns(storedMessages: number): Promise<Record<st
   return transactions
 }
 
-async function costOfTurn(storedMessages: number): Promise<Cost> {
-  await using metered = await openMetered(storedMessages)
+async function costOfTurn(storedMessages: number, options: EngineOptionsInput = {}): Promise<Cost> {
+  await using metered = await openMetered(storedMessages, { options })
   return await metered.measure(async (engine) => {
     const runId = await startRun(engine, { message: 'And now?' })
     expect(answerFrom(await followAll(engine, runId)).status).toBe('completed')
@@ -93,7 +106,10 @@ async function costOfReading(storedMessages: number): Promise<Cost> {
   })
 }
 
-async function openMetered(storedMessages: number, agent: Agent = quickAgent()) {
+async function openMetered(
+  storedMessages: number,
+  { agent = quickAgent(), options: given = {} }: { agent?: Agent; options?: EngineOptionsInput } = {},
+) {
   const database = await openDatabase()
   const appName = `p6-${crypto.randomUUID()}`
   const client = new MongoClient(inject('mongoUri'), { monitorCommands: true, appName })
@@ -101,7 +117,7 @@ async function openMetered(storedMessages: number, agent: Agent = quickAgent()) 
   // No heartbeat and no look for lost or cancelled runs falls into the measurement.
   const leases = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000 }
   const options = { ...leases, recoveryMs: 600_000, cancelPollMs: 600_000, sweepMs: 600_000 }
-  const engine = createEngine({ ...storage, agents: [agent] }, { ...options, archiveDelayMs: 600_000 })
+  const engine = createEngine({ ...storage, agents: [agent] }, { ...options, ...given, archiveDelayMs: 600_000 })
   const db = database.client.db(database.databaseName)
   // A turn of the same size makes the session, opens the connections and fills the window.
   await followAll(engine, await startRun(engine, { message: 'And now?' }))

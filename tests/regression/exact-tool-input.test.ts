@@ -100,7 +100,7 @@ async function changedAfter(inputs: readonly string[]): Promise<string[]> {
   const calls = `{"role":"assistant","content":[${blocks.join(',')}]}`
   const [live = '', stored = ''] = await bodiesAfter(inputs)
   // The results of the tools too, and all else that was said.
-  const said = live.slice(live.indexOf('"messages":['), live.lastIndexOf('],"tools":'))
+  const said = live.slice(live.indexOf('"messages":['), live.lastIndexOf(']'))
   return [...(live.includes(calls) ? [] : [calls]), ...(stored.includes(said) ? [] : [said])]
 }
 

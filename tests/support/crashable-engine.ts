@@ -23,6 +23,7 @@ export function openCrashableEngine(database: TestDatabase, input: EngineInput):
         runRepository: mortal(wrapped.runRepository, life),
         deletionRepository: mortal(wrapped.deletionRepository, life),
         eventLog: mortal(wrapped.eventLog, life),
+        usageLedger: mortal(wrapped.usageLedger ?? ports.usageLedger, life),
       }
     },
   })

@@ -6,6 +6,7 @@ import { createConnection } from './transport/connection.ts'
 import type { Connection, RetryOptions, TokenSource } from './transport/connection.ts'
 import { followRun } from './transport/follow-run.ts'
 import { retryCall } from './transport/reconnect.ts'
+import type { TransformerOption } from './transport/transformer.ts'
 import { createTrpcClient } from './transport/trpc-client.ts'
 import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
 
@@ -17,6 +18,8 @@ export interface ClientOptions {
   readonly trpcPath?: string | undefined
   /** The key under which the server's own tRPC app mounts our router, if it does. */
   readonly mountedAs?: string | undefined
+  /** The transformer of that app, such as superjson. @default none */
+  readonly transformer?: TransformerOption | undefined
   /**
    * Gives the bearer token, anew for every request and every reconnect. `refresh` is true when the last one was refused (401),
    * which is tried again once.
@@ -152,7 +155,7 @@ export function createClient(options: ClientOptions): VerbatimClient {
 }
 
 function connect(options: ClientOptions): Connection {
-  const { mountedAs, token, headers, idleTimeoutMs = 25_000 } = options
+  const { mountedAs, transformer, token, headers, idleTimeoutMs = 25_000 } = options
   if (!(idleTimeoutMs > 0)) {
     throw new VerbatimError('INVALID_CONFIGURATION', 'idleTimeoutMs must be over 0', {
       data: { field: 'idleTimeoutMs' },
@@ -161,7 +164,7 @@ function connect(options: ClientOptions): Connection {
   // Not the bare reference: a browser's fetch must be called on its window, and tests replace the global one.
   const fetch = options.fetch ?? (async (input, init) => await globalThis.fetch(input, init))
   const retry = { ...defaultRetry, ...options.retry }
-  return createConnection({ ...urlsOf(options), mountedAs, token, headers, fetch, retry, idleTimeoutMs })
+  return createConnection({ ...urlsOf(options), mountedAs, transformer, token, headers, fetch, retry, idleTimeoutMs })
 }
 
 type SourceParts = Pick<Calls, 'runs' | 'messages'> &

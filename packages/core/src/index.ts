@@ -11,6 +11,7 @@ export {
 export { AgentId, MessageId, randomUuid, RunId, SessionId } from './contract/identifiers.ts'
 export { ownerOf, Principal, type Owner } from './contract/principal.ts'
 export {
+  CompactionBlock,
   ContentBlock,
   JsonValue,
   RedactedThinkingBlock,

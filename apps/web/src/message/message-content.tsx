@@ -23,6 +23,7 @@ export function MessageContent({ content, isStreaming }: MessageContentProps) {
       case 'tool_use':
         return <ToolDetails key={at} call={block} result={results.get(block.id)} isRunning={isStreaming} />
       case 'tool_result':
+      case 'compaction':
         return null
     }
   })

@@ -1,5 +1,7 @@
 import { VerbatimError } from '@verbatim/core'
 import type { BackoffOptions } from './backoff.ts'
+import { toTransformer } from './transformer.ts'
+import type { Transformer, TransformerOption } from './transformer.ts'
 
 /** How calls and streams are tried again. */
 export interface RetryOptions extends BackoffOptions {
@@ -34,6 +36,7 @@ export interface ConnectionOptions extends AuthorizeOptions {
   readonly url: string
   readonly rootUrl: string
   readonly mountedAs: string | undefined
+  readonly transformer: TransformerOption | undefined
   readonly retry: RetryOptions
   readonly idleTimeoutMs: number
 }
@@ -46,6 +49,8 @@ export interface Connection {
   readonly rootUrl: string
   /** The full name of one of our procedures on this server. */
   readonly pathOf: (procedure: string) => string
+  /** How inputs and outputs are encoded on this server. */
+  readonly transformer: Transformer
   readonly fetch: AuthorizedFetch
   readonly retry: RetryOptions
   /** Silence after which a stream's connection is taken for dead, in milliseconds. */
@@ -54,8 +59,9 @@ export interface Connection {
 
 export function createConnection(options: ConnectionOptions): Connection {
   const { url, rootUrl, mountedAs, retry, idleTimeoutMs } = options
+  const transformer = toTransformer(options.transformer)
   const pathOf = (procedure: string) => (mountedAs === undefined ? procedure : `${mountedAs}.${procedure}`)
-  return { url, rootUrl, pathOf, retry, idleTimeoutMs, fetch: authorizedFetch(options) }
+  return { url, rootUrl, pathOf, transformer, retry, idleTimeoutMs, fetch: authorizedFetch(options) }
 }
 
 function authorizedFetch(options: AuthorizeOptions): AuthorizedFetch {

@@ -11,6 +11,7 @@ import type { SseFrame } from './open-stream.ts'
 import { createReconnect } from './reconnect.ts'
 import type { Reconnect } from './reconnect.ts'
 import { errorOfShape, isPassing, toVerbatimError } from './to-error.ts'
+import type { Transformer } from './transformer.ts'
 
 export interface FollowRequest extends SourceFollowOptions {
   readonly runId: RunId
@@ -72,7 +73,7 @@ async function* readBatches(
     if (frame.event === 'return') return
     if (frame.event === 'ping') reconnect.accepted()
     request.onState?.('streaming')
-    const fresh = takeBatch(frame, after)
+    const fresh = takeBatch(frame, after, connection.transformer)
     if (fresh === undefined) continue
     after = lastSeqOf(fresh)
     yield fresh
@@ -82,10 +83,10 @@ async function* readBatches(
 }
 
 /** The part of `frame` past `after`; undefined for a heartbeat, or a batch that was taken before. */
-function takeBatch(frame: SseFrame, after: number): EventBatch | undefined {
-  if (frame.event === 'serialized-error') throw errorOfShape(parseFrame(frame.data))
+function takeBatch(frame: SseFrame, after: number, { decode }: Transformer): EventBatch | undefined {
+  if (frame.event === 'serialized-error') throw errorOfShape(decode(parseFrame(frame.data)))
   if (frame.event !== 'message') return undefined // connected, ping: a sign of life
-  const batch = parseFrame(frame.data)
+  const batch = decode(parseFrame(frame.data))
   if (!isBatch(batch)) throw brokenFrame()
   if (batch.firstSeq > after + 1) {
     throw new VerbatimError(

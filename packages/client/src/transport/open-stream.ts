@@ -5,6 +5,7 @@
 import { childController, VerbatimError } from '@verbatim/core'
 import type { Connection } from './connection.ts'
 import { errorOfResponse } from './to-error.ts'
+import type { Transformer } from './transformer.ts'
 import { onWakeUp, raceSignal } from './wait.ts'
 
 /** One dispatched event of a stream. */
@@ -32,12 +33,12 @@ export async function* openStream(
   const { signal } = controller
   const watchdog = createWatchdog(connection.idleTimeoutMs, (reason) => controller.abort(reason))
   try {
-    const url = `${connection.url}/${request.path}?input=${encodeURIComponent(JSON.stringify(request.input))}`
+    const url = `${connection.url}/${request.path}?input=${encodeURIComponent(JSON.stringify(connection.transformer.encode(request.input)))}`
     const init = { headers: { accept: 'text/event-stream' }, cache: 'no-store', signal } as const
     const response = await watchdog.guard(
       raceSignal(connection.fetch(url, init, { refresh: request.refreshToken }), signal),
     )
-    const reader = (await watchdog.guard(bodyOf(response, signal))).getReader()
+    const reader = (await watchdog.guard(bodyOf(response, { transformer: connection.transformer, signal }))).getReader()
     const parser = createSseParser()
     const decoder = new TextDecoder()
     for (;;) {
@@ -54,8 +55,11 @@ export async function* openStream(
   }
 }
 
-async function bodyOf(response: Response, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-  if (response.status !== 200) throw await raceSignal(errorOfResponse(response), signal)
+async function bodyOf(
+  response: Response,
+  { transformer, signal }: { transformer: Transformer; signal: AbortSignal },
+): Promise<ReadableStream<Uint8Array>> {
+  if (response.status !== 200) throw await raceSignal(errorOfResponse(response, transformer), signal)
   if (!response.headers.get('content-type')?.startsWith('text/event-stream')) {
     throw new VerbatimError(
       'UNAVAILABLE',

@@ -38,7 +38,7 @@ async function* readLines(connection: Connection, url: string, outer: AbortSigna
   const watchdog = createWatchdog(connection.idleTimeoutMs, (reason) => controller.abort(reason))
   try {
     const response = await watchdog.guard(raceSignal(fetchExport(connection, url, signal), signal))
-    if (!response.ok || response.body === null) throw await errorOfResponse(response)
+    if (!response.ok || response.body === null) throw await errorOfResponse(response, connection.transformer)
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
     let rest = ''
     for (;;) {

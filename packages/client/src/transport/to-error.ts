@@ -1,6 +1,7 @@
 /** Every way a call can fail becomes a `VerbatimError` here, so that callers look at one `code`. */
 import { errorTable, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ErrorCode, ErrorData } from '@verbatim/core'
+import type { Transformer } from './transformer.ts'
 
 /** The error of a tRPC error shape (`{ message, data: { httpStatus, verbatim } }`), however little of it is there. */
 export function errorOfShape(shape: unknown): VerbatimError {
@@ -8,15 +9,36 @@ export function errorOfShape(shape: unknown): VerbatimError {
   return fromWire(fieldOf(data, 'verbatim')) ?? errorOfStatus(fieldOf(data, 'httpStatus'), { cause: shape })
 }
 
-/** The error of an HTTP answer that is not what was asked for. Reads the body. */
-export async function errorOfResponse(response: Response): Promise<VerbatimError> {
-  const { status } = response
-  const retryAfterMs = retryAfterOf(response.headers.get('retry-after'))
-  const body = await response.text().then(parseJson, () => undefined) // the status alone says enough when the body breaks
-  const error = fieldOf(body, 'error')
-  // Of a procedure, or of a plain endpoint.
-  const wire = fromWire(fieldOf(fieldOf(error, 'data'), 'verbatim')) ?? fromWire(error)
-  return wire ?? errorOfStatus(status, { retryAfterMs, cause: { status } })
+/** {@link errorOfAnswer}, of an answer whose body is not read yet. */
+export async function errorOfResponse(response: Response, transformer: Transformer): Promise<VerbatimError> {
+  const text = await response.text().catch(() => '') // the status alone says enough when the body breaks
+  return errorOfAnswer(response, text, transformer)
+}
+
+/**
+ * The error of an HTTP answer that is not what was asked for: ours, in tRPC's shape or in that of the plain endpoints, or one of
+ * a gateway in between, of which only the status is sure.
+ */
+export function errorOfAnswer({ status, headers }: Response, text: string, { decode }: Transformer): VerbatimError {
+  const error = fieldOf(parseJson(text), 'error')
+  const own = verbatimOf(error) ?? verbatimOf(decode(error)) ?? ownError(error)
+  return own ?? errorOfStatus(status, { retryAfterMs: retryAfterOf(headers.get('retry-after')), cause: { status } })
+}
+
+/** The error of a plain endpoint. A gateway may use the same fields, but has none of our codes. */
+function ownError(error: unknown): VerbatimError | undefined {
+  const code = fieldOf(error, 'code')
+  return typeof code === 'string' && isErrorCode(code) ? fromWire(error) : undefined
+}
+
+/** Tells whether a body is an error as tRPC's client reads it. */
+export function isTrpcError(text: string, { decode }: Transformer): boolean {
+  const error = fieldOf(parseJson(text), 'error')
+  return [error, decode(error)].some((shape) => typeof fieldOf(shape, 'code') === 'number')
+}
+
+function verbatimOf(shape: unknown): VerbatimError | undefined {
+  return fromWire(fieldOf(fieldOf(shape, 'data'), 'verbatim'))
 }
 
 /** `error` as a {@link VerbatimError}; what is not one is a failed request, so `UNAVAILABLE`. */

@@ -9,7 +9,7 @@ import { childController, RunId, seqOf, withCursors } from '@verbatim/core'
 import type { AppRouter } from '@verbatim/api'
 import type { Connection } from './connection.ts'
 import { followRun } from './follow-run.ts'
-import { errorOfResponse, toVerbatimError } from './to-error.ts'
+import { errorOfAnswer, isTrpcError, toVerbatimError } from './to-error.ts'
 
 /**
  * The raw, typed tRPC client: `verbatim.trpc.<router>.<procedure>.query(…)`. Its errors are tRPC's `TRPCClientError`s, with
@@ -19,7 +19,16 @@ export type VerbatimTrpcClient = TRPCClient<AppRouter>
 
 /** @param closed ends every subscription when the client closes */
 export function createTrpcClient(connection: Connection, closed: AbortSignal): VerbatimTrpcClient {
-  const calls = httpLink<AppRouter>({ url: connection.url, fetch: (url, init) => callFetch(connection, url, init) })
+  const { encode, decode } = connection.transformer
+  const calls = httpLink<AppRouter>({
+    url: connection.url,
+    fetch: (url: RequestInfo | URL, init: CallInit) => callFetch(connection, url, init),
+    // The router's type says that there is none: that is true of the server that we serve, and a team's root may have one.
+    transformer: {
+      input: { serialize: encode, deserialize: encode },
+      output: { serialize: decode, deserialize: decode },
+    },
+  } as object as Parameters<typeof httpLink<AppRouter>>[0])
   return createTRPCClient<AppRouter>({ links: [followLink(connection, closed), mountLink(connection), calls] })
 }
 
@@ -35,8 +44,11 @@ async function callFetch(connection: Connection, input: RequestInfo | URL, init:
     response = await connection.fetch(url, request, { refresh: true })
   }
   const isJson = response.headers.get('content-type')?.includes('json') === true
-  if (!isJson) throw await errorOfResponse(response)
-  return response
+  if (isJson && response.ok) return response
+  const text = await response.text().catch(() => '') // the status alone says enough when the body breaks
+  // tRPC's client reads tRPC's shape; what another server in between answers, it would take for no answer at all.
+  if (isJson && isTrpcError(text, connection.transformer)) return new Response(text, response)
+  throw errorOfAnswer(response, text, connection.transformer)
 }
 
 /** Carries subscriptions over our own resumable follow; passes every other operation on. */

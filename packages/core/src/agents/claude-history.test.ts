@@ -1,73 +1,19 @@
 /** What of a session reaches the model: each request here is judged by the strict provider of the test kit. */
 import { Anthropic } from '@anthropic-ai/sdk'
 import type { Middleware } from '@anthropic-ai/sdk/core/middleware'
-import { blockStop, callEnd, callStart, startProviderOf, textBlock, toolBlock } from '@verbatim/test-kit/provider'
-import type { Provider, ProviderCall, ProviderEvent, ProviderOptions, ProviderReply } from '@verbatim/test-kit/provider'
+import { callEnd, callStart, textBlock, toolBlock } from '@verbatim/test-kit/provider'
+import type { Provider, ProviderCall } from '@verbatim/test-kit/provider'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { Message } from '../contract/message.ts'
-import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
-import type { Agent } from '../ports/agent.ts'
 import { claude, tool } from './claude.ts'
 import type { ClaudeOptionsInput } from './claude.ts'
-import { claudeAt, collect, messagesOf, never } from './testing/ask-agent.ts'
-
-/** Answers with a thought that the provider has signed, and some words. */
-const thinking: ProviderReply = (call) => {
-  call.send(callStart({ input: call.tokens }), ...thought(call), ...textBlock('Well.', 1), ...callEnd())
-  call.end()
-}
-
-/** Says yes, and how many tokens the request had. */
-const yes: ProviderReply = (call) => {
-  call.send(callStart({ input: call.tokens }), ...textBlock('Yes.'), ...callEnd())
-  call.end()
-}
-
-function thought(call: ProviderCall, index = 0): ProviderEvent[] {
-  return [
-    { type: 'content_block_start', index, content_block: { type: 'thinking', thinking: '', signature: '' } },
-    { type: 'content_block_delta', index, delta: { type: 'thinking_delta', thinking: 'Hm.' } },
-    { type: 'content_block_delta', index, delta: { type: 'signature_delta', signature: call.sign() } },
-    blockStop(index),
-  ]
-}
-
-/** A session and the provider of its agents. */
-async function open(reply: ProviderReply = thinking, options: ProviderOptions = {}) {
-  const provider = await startProviderOf(() => reply, options)
-  const messages: Message[] = []
-  const store = (message: Partial<Message>) => messages.push(...messagesOf([message], messages.length + 1))
-  return {
-    provider,
-    messages,
-    agent: (more: ClaudeOptionsInput = {}) => claudeAt(provider.url, { maxRetries: 0, ...more }),
-    async prompt(agent: Agent, text = 'Go on') {
-      store({ role: 'user', content: [{ type: 'text', text }] })
-      const window = messages.slice(-(agent.maxHistoryMessages ?? 40))
-      const hasOlder = window.length < messages.length
-      const { events, error } = await collect(
-        agent.stream({ runId: crypto.randomUUID(), sessionId: 's', messages: window, hasOlder }, never),
-      )
-      const { content } = reduceEvents(emptyAnswer, { firstSeq: 1, events })
-      store({ role: 'assistant', content: [...content] })
-      return { events, error, content }
-    },
-    store,
-    [Symbol.asyncDispose]: async () => await provider[Symbol.asyncDispose](),
-  }
-}
-
-/** How many thoughts each request had. */
-function thoughtsIn({ calls }: Provider): number[] {
-  return calls.map(
-    ({ body }) => body.messages.flatMap(({ content }) => content).filter(({ type }) => type === 'thinking').length,
-  )
-}
+import { openSession, thinking, thoughtOf, thoughtsIn, yes } from './testing/agent-session.ts'
+import { claudeAt, messagesOf } from './testing/ask-agent.ts'
 
 describe('thinking', () => {
   it('thinking is kept as long as the messages before it are the same, through 40 prompts in one session', async () => {
-    await using session = await open()
+    await using session = await openSession()
     const agent = session.agent()
     for (let prompt = 0; prompt < 40; prompt++) expect((await session.prompt(agent)).error).toBeUndefined()
     const { provider } = session
@@ -85,7 +31,7 @@ describe('thinking', () => {
     ['model', { model: 'claude-opus-5-5' }],
     ['list of tools', { tools: [tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => '' })] }],
   ])('another %s drops the thinking of earlier answers and keeps that of later ones', async (_what, changed) => {
-    await using session = await open()
+    await using session = await openSession()
     await session.prompt(session.agent({ system: 'Be one.' }))
     const other = session.agent(changed)
     await session.prompt(other)
@@ -95,7 +41,7 @@ describe('thinking', () => {
   })
 
   it('thinking of another provider, of an older store or of an appended message is dropped', async () => {
-    await using session = await open()
+    await using session = await openSession()
     const foreign = { type: 'thinking' as const, thinking: '?', signature: 'foreign' }
     session.store({ role: 'user', content: [{ type: 'text', text: 'Hi' }] })
     session.store({ role: 'assistant', content: [foreign, { type: 'text', text: 'Hello' }] })
@@ -114,10 +60,10 @@ describe('thinking', () => {
   it('thinking goes back with its tool call, and in later turns with the results between', async () => {
     const look = tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => 'seen' })
     let calls = 0
-    await using session = await open((call) => {
+    await using session = await openSession((call) => {
       const asks = calls++ === 0
       const words = asks ? toolBlock(1, { id: 'a:b.c', name: 'look' }) : textBlock('Done.', 1)
-      call.send(callStart(), ...thought(call), ...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
+      call.send(callStart(), ...thoughtOf(call), ...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
       call.end()
     })
     const agent = session.agent({ tools: [look] })
@@ -130,7 +76,7 @@ describe('thinking', () => {
   it('thinking that the provider refuses all the same is left out, and the prompt is answered', async () => {
     const wrong =
       'messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation.'
-    await using session = await open((call) => {
+    await using session = await openSession((call) => {
       const has = JSON.stringify(call.body.messages).includes('"thinking"')
       if (has) call.refuseAs('invalid_request_error', wrong)
       else void thinking(call)
@@ -143,11 +89,11 @@ describe('thinking', () => {
 })
 
 describe('a long session', () => {
-  const small = { contextTokens: 60_000, maxTokens: 1_000 }
+  const small = { contextTokens: 60_000, maxTokens: 1_000, compaction: false }
   const sizesOf = ({ calls }: Provider) => calls.map(({ body }) => body.messages.length)
 
   it('a long session loses whole turns, oldest first, until the request fits', async () => {
-    await using session = await open(yes, { ...small, tokensPerByte: 0.3 })
+    await using session = await openSession(yes, { ...small, tokensPerByte: 0.3 })
     const agent = session.agent(small)
     for (const text of ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(60_000))) await session.prompt(agent, text)
     expect(await session.prompt(agent, 'Still there?')).toMatchObject({ error: undefined })
@@ -157,7 +103,7 @@ describe('a long session', () => {
   })
 
   it('a request that the provider counts as too long is made smaller once, and the agent learns the rate', async () => {
-    await using session = await open(yes, { ...small, tokensPerByte: 0.7 })
+    await using session = await openSession(yes, { ...small, tokensPerByte: 0.7 })
     const agent = session.agent(small)
     const long = [{ type: 'text' as const, text: 'x'.repeat(40_000) }]
     for (let turn = 0; turn < 3; turn++) {
@@ -172,7 +118,7 @@ describe('a long session', () => {
   })
 
   it('a request that gets a 413 without a number is cut by half', async () => {
-    await using session = await open((call) => {
+    await using session = await openSession((call) => {
       if (call.json.length > 100_000) call.refuseAs('request_too_large', 'Request exceeds the maximum size')
       else void yes(call)
     })
@@ -186,7 +132,7 @@ describe('a long session', () => {
     let largest = 0
     // The provider counts four tokens for each character that is not of the Latin alphabet.
     const count = (json: string) => Math.ceil(json.length * 0.25 + (json.match(/文/g)?.length ?? 0) * 2)
-    await using session = await open((call) => {
+    await using session = await openSession((call) => {
       const tokens = count(call.json)
       if (tokens > 60_000) {
         largest++
@@ -211,7 +157,7 @@ describe('a long session', () => {
     async (_what, words, type) => {
       const limit = 60_000
       let requests = 0
-      await using session = await open((call) => {
+      await using session = await openSession((call) => {
         requests++
         if (call.json.length > limit) call.refuseAs(type, words)
         else void yes(call)
@@ -230,7 +176,7 @@ describe('a long session', () => {
   )
 
   it('the counts of a refusal that adds the answer to the request are learned', async () => {
-    await using session = await open((call) => {
+    await using session = await openSession((call) => {
       const tokens = Math.ceil(call.json.length / 2)
       const words = `input length and \`max_tokens\` exceed context limit: ${tokens} + 1000 > 60000, decrease input length`
       if (tokens + 1_000 > 60_000) call.refuseAs('invalid_request_error', words)
@@ -245,7 +191,7 @@ describe('a long session', () => {
   it('outputs of tools that are too much together give way, the oldest first, and the session goes on', async () => {
     const read = tool({ name: 'read', description: 'Reads', input: z.object({}), run: () => 'x'.repeat(50_000) })
     let calls = 0
-    await using session = await open(
+    await using session = await openSession(
       (call) => {
         const asks = calls++ < 6
         const words = asks ? toolBlock(0, { id: 'call_0', name: 'read' }) : textBlock('Done.')
@@ -262,7 +208,7 @@ describe('a long session', () => {
   })
 
   it('a message that is too large by itself is a typed error that names it, and the next prompt is answered', async () => {
-    await using session = await open(yes, small)
+    await using session = await openSession(yes, small)
     const agent = session.agent(small)
     expect(await session.prompt(agent, 'x'.repeat(500_000))).toMatchObject({
       error: { code: 'MESSAGE_TOO_LARGE', data: { field: 'message', maxBytes: expect.any(Number) } },
@@ -272,7 +218,7 @@ describe('a long session', () => {
   })
 
   it('a conversation that is there whole is sent whole, wherever its first message stands', async () => {
-    await using session = await open(yes)
+    await using session = await openSession(yes)
     session.messages.push(
       ...messagesOf(
         Array.from({ length: 20 }, (_, at) => `${at}`),
@@ -284,14 +230,14 @@ describe('a long session', () => {
   })
 
   it('a summary takes the place of the turns that are left out, and the session goes on without one that fails', async () => {
-    await using session = await open(yes, small)
+    await using session = await openSession(yes, small)
     const left: number[] = []
     const summarize = (messages: readonly Message[]) => {
       left.push(messages.length)
       if (left.length > 1) throw new Error('no summary today')
       return 'They spoke of letters.'
     }
-    const agent = session.agent({ ...small, summarize })
+    const agent = session.agent({ ...small, compaction: undefined, summarize })
     for (let prompt = 0; prompt < 4; prompt++) await session.prompt(agent, 'x'.repeat(60_000))
     const [first] = session.provider.calls.flatMap(({ body }) =>
       body.messages[0]?.content.length === 2 ? [body.messages[0]] : [],
@@ -322,7 +268,7 @@ describe('the input of a tool', () => {
   }
 
   it('the input of a tool goes back to the model as it wrote it, and to the tool with every digit', async () => {
-    await using session = await open(finding())
+    await using session = await openSession(finding())
     const agent = session.agent({ tools: [find] })
     expect((await session.prompt(agent)).content[1]).toMatchObject({ content: 'found 2512292042121000001' })
     await session.prompt(agent)
@@ -330,7 +276,7 @@ describe('the input of a tool', () => {
   })
 
   it('the input of a tool goes as strings and not rounded through a client that writes the JSON anew', async () => {
-    await using session = await open(finding())
+    await using session = await openSession(finding())
     class OtherPlatform extends Anthropic {
       protected override backendMiddleware(): readonly Middleware[] {
         return [async (request, next) => await next({ ...request, body: JSON.stringify(JSON.parse(textOf(request))) })]
@@ -343,7 +289,7 @@ describe('the input of a tool', () => {
   })
 
   it('middleware of a client reads and changes the request as before', async () => {
-    await using session = await open(finding())
+    await using session = await openSession(finding())
     const seen: unknown[] = []
     const client = new Anthropic({
       apiKey: 'k',
@@ -363,7 +309,7 @@ describe('the input of a tool', () => {
 
   it('the input of a tool goes as strings to a provider that refuses it as the model wrote it', async () => {
     const answer = finding()
-    await using session = await open((call) => {
+    await using session = await openSession((call) => {
       if (call.json.includes(written)) call.refuseAs('invalid_request_error', 'The request body is not valid JSON')
       else answer(call)
     })
@@ -375,7 +321,7 @@ describe('the input of a tool', () => {
 
 describe('the defaults', () => {
   it('the default asks a model that thinks by itself to show its words between two tools', async () => {
-    await using session = await open()
+    await using session = await openSession()
     await session.prompt(session.agent())
     await session.prompt(session.agent({ model: 'claude-opus-4-8' }))
     await session.prompt(session.agent({ thinking: { type: 'between_tools' } }))

@@ -5,9 +5,10 @@
 import { Anthropic } from '@anthropic-ai/sdk'
 import type { Agent, RunTimeouts } from '../ports/agent.ts'
 import { answerRequest } from './claude/answer-request.ts'
-import { parseClaudeOptions } from './claude/claude-options.ts'
+import { parseClaudeOptions, wantsCompaction } from './claude/claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput } from './claude/claude-options.ts'
 import { fixedBytesOf } from './claude/history.ts'
+import { createCompactionSwitch } from './claude/compact-history.ts'
 import { contextTokensOf } from './claude/model-rules.ts'
 import { createTokenBudget } from './claude/token-budget.ts'
 
@@ -27,6 +28,7 @@ export function claude(input: ClaudeOptionsInput = {}): Agent {
   const client = options.client ?? createClient(options)
   const { id, timeouts, maxHistoryMessages, onCrash, continuation, model, maxTokens } = options
   const budget = createTokenBudget({ contextTokens: options.contextTokens ?? contextTokensOf(model), maxTokens })
+  const compactions = createCompactionSwitch(wantsCompaction(options))
   const fixedBytes = fixedBytesOf(options)
   return Object.freeze({
     id,
@@ -35,7 +37,7 @@ export function claude(input: ClaudeOptionsInput = {}): Agent {
     ...(continuation === undefined ? {} : { continuation }),
     ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),
     ...(maxHistoryMessages === undefined ? {} : { maxHistoryMessages }),
-    stream: (request, signal) => answerRequest({ ...options, client, budget }, request, signal),
+    stream: (request, signal) => answerRequest({ ...options, client, budget, compactions }, request, signal),
   } satisfies Agent)
 }
 

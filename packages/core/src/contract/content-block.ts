@@ -66,6 +66,18 @@ export const ToolResultBlock = z.strictObject({
   content: z.string(),
   is_error: z.boolean(),
 })
+/**
+ * The provider's own summary of the messages before, which goes back to it in their place. It is for the model alone: a program
+ * that shows messages leaves it out.
+ */
+export const CompactionBlock = z.strictObject({
+  type: z.literal('compaction'),
+  /** The block as the provider sent it. It takes the block back only unchanged. */
+  sent: JsonValue,
+  /** The seq of the newest message that it takes the place of. */
+  coversSeq: z.int().nonnegative(),
+  boundTo,
+})
 
 /** One block of a message's content. */
 export const ContentBlock = z.discriminatedUnion('type', [
@@ -74,12 +86,14 @@ export const ContentBlock = z.discriminatedUnion('type', [
   RedactedThinkingBlock,
   ToolUseBlock,
   ToolResultBlock,
+  CompactionBlock,
 ])
 export type ContentBlock = z.infer<typeof ContentBlock>
 export type TextBlock = z.infer<typeof TextBlock>
 export type ThinkingBlock = z.infer<typeof ThinkingBlock>
 export type ToolUseBlock = z.infer<typeof ToolUseBlock>
 export type ToolResultBlock = z.infer<typeof ToolResultBlock>
+export type CompactionBlock = z.infer<typeof CompactionBlock>
 
 /** The text of `content`, without thinking and tools. */
 export function textOf(content: readonly ContentBlock[]): string {

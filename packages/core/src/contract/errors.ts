@@ -8,6 +8,7 @@ import { z } from 'zod'
 const trpcCodes = {
   400: 'BAD_REQUEST',
   401: 'UNAUTHORIZED',
+  402: 'PAYMENT_REQUIRED',
   403: 'FORBIDDEN',
   404: 'NOT_FOUND',
   405: 'METHOD_NOT_SUPPORTED',
@@ -48,6 +49,10 @@ export const errorTable = {
   INVALID_INPUT: final(400, 'A field is missing, unknown or malformed; data.field names it. Correct it'),
   INVALID_CURSOR: final(400, 'The cursor is malformed, of another run or list, or past the end. Begin without one'),
   UNAUTHENTICATED: final(401, 'No valid credentials came with the call. Sign in and call again'),
+  BUDGET_EXCEEDED: final(
+    402,
+    "The day's budget is used up; data.kind tells whose. It is full again in data.retryAfterMs",
+  ),
   FORBIDDEN: final(403, 'The principal lacks the scope for this call. Ask for it'),
   NOT_FOUND: final(404, 'No such endpoint or procedure. Check the path'),
   SESSION_NOT_FOUND: final(404, 'The caller has no session of this id. Create it or list the sessions'),

@@ -43,6 +43,13 @@ export const ExportLine = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('events_expired'), sessionId: SessionId, runId: RunId }),
   /** A row of the audit about the user, or of what the user did. It names no other user. */
   z.strictObject({ type: z.literal('audit'), entry: AuditEntry }),
+  /** What the user's model calls used on a day (UTC). A day may have several lines, which add up. */
+  z.strictObject({
+    type: z.literal('usage'),
+    day: z.iso.date(),
+    tokens: z.int().nonnegative(),
+    costUsd: z.number().nonnegative(),
+  }),
   /** The whole export was written. `counts` are of its lines by type; `events` are single events. */
   z.strictObject({ type: z.literal('trailer'), counts: Counts, endedAt: z.iso.datetime() }),
 ])

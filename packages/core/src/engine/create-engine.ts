@@ -1,6 +1,7 @@
 /** Where the engine is wired: ports in, {@link Engine} out. `runs/` holds the steps of a run, run-executor.ts drives them. */
 import { reasonOf, VerbatimError } from '../contract/errors.ts'
 import { openAudit } from '../audit/open-audit.ts'
+import { openLimits } from '../limits/open-limits.ts'
 import type { Agent } from '../ports/agent.ts'
 import type { AuditRecorder } from '../ports/audit.ts'
 import { parseEngineOptions } from '../ports/engine-options.ts'
@@ -84,16 +85,18 @@ function createExecutor(ports: ResolvedPorts, { options, audit }: { options: Eng
   const tails = new RunTails({ eventLog, ...options, onRemoteWait: () => remoteWatch?.start() })
   const awaitedRuns = new AwaitedRuns({ runRepository, ...options, onStored: (key) => tails.hint(key) })
   const remoteWatch = logWatcher && new RemoteWatch(logWatcher, { tails, awaitedRuns }, stopping.signal)
+  const liveRuns = new LiveRuns()
   const executor = new RunExecutor({
     ports,
     options,
     audit,
+    admission: openLimits(ports, options, () => liveRuns.size),
     agents: agentsById(ports.agents),
     processId: crypto.randomUUID(),
     tails,
     awaitedRuns,
     writer: new EventWriter({ eventLog, ...options }),
-    liveRuns: new LiveRuns(),
+    liveRuns,
     stopping: stopping.signal,
   })
   return { executor, remoteWatch, stop: () => stopping.abort(stoppingError()) }

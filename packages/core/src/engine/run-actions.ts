@@ -20,8 +20,12 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
   const ofOwn = <TResult>(owner: Owner, id: RunId, call: Promise<TResult>) =>
     auditMissing(audit, { owner, kind: 'run', id }, call)
   return {
-    start: (owner, input) => executor.start(() => startRun(context, owner, input)),
+    start: (owner, input) =>
+      executor.start({ owner, runId: input.runId, bytes: Buffer.byteLength(input.message) }, () =>
+        startRun(context, owner, input),
+      ),
     async *follow(owner, runId, { after, signal } = {}) {
+      const release = context.admission.limits.follow(owner)
       gauges.followers++
       try {
         const { stopping } = context
@@ -32,6 +36,7 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
         throw error
       } finally {
         gauges.followers--
+        release()
       }
     },
     get: (owner, runId) => ofOwn(owner, runId, requireRun(runRepository.getRun(owner, runId))),
@@ -49,7 +54,7 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
       ofOwn(
         owner,
         input.runId,
-        executor.start(() => retryRun(context, owner, input)),
+        executor.start({ owner, runId: input.newRunId, bytes: 0 }, () => retryRun(context, owner, input)),
       ),
   }
 }

@@ -5,6 +5,8 @@
 import { raceSignal } from '../async/race-signal.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import type { Run } from '../contract/run.ts'
+import { admitStart } from '../limits/admit-start.ts'
+import type { AdmittedStart } from '../limits/admit-start.ts'
 import type { LeaseHolder, PromotedRun } from '../ports/run-repository.ts'
 import { releaseTimeoutMs } from '../runs/engine-context.ts'
 import type { EngineContext, Executor } from '../runs/engine-context.ts'
@@ -36,12 +38,18 @@ export class RunExecutor implements Executor {
     if (this.#draining.signal.aborted) throw stoppingError()
   }
 
-  /** Runs a step that may start a run, and takes on what it started. A process that stops waits for it, and drives or releases the run. */
-  async start(starting: () => Promise<Started>): Promise<Run> {
+  /**
+   * Runs a step that may start a run, when its owner may start one, and takes on what it started. A process that stops waits for it,
+   * and drives or releases the run.
+   */
+  async start(admitted: AdmittedStart, starting: () => Promise<Started>): Promise<Run> {
     this.requireOpen()
-    const taken = starting().then((started) => this.#takeOn(started))
-    this.context.liveRuns.addBeginning(taken.then(ignore, ignore))
-    return await taken
+    const taking = admitStart(this.context.admission, admitted, async () => {
+      const started = await starting()
+      return { type: started.type, run: this.#takeOn(started) }
+    })
+    this.context.liveRuns.addBeginning(taking.then(ignore, ignore))
+    return (await taking).run
   }
 
   async driveOrRelease(started: StartedRun): Promise<void> {

@@ -23,6 +23,7 @@ import { retryRequest, tryOnce } from './driver/retry.ts'
 import { createEndTurns } from './driver/take-turn.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
 import { retryRun } from './transitions/retry-run.ts'
+import { placeOf } from './transitions/require-room.ts'
 import { startRun } from './transitions/start-run.ts'
 
 export function createRunRepository(storage: MongoContext, takeTurn: TakeTurn): RunRepository {
@@ -58,7 +59,7 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
       const start = { ...run, startId: crypto.randomUUID() }
       // Before anything is stored: without a key there is no start.
       const writer = await cipher.writerFor(owner)
-      return await takeTurn({ owner, sessionId: run.sessionId }, () => startRun(storage, owner, { start, writer }))
+      return await takeTurn(placeOf(owner, run), () => startRun(storage, owner, { start, writer }))
     },
     async finishRun(owned, end, { holder, signal }) {
       const now = storage.clock.now()
@@ -75,7 +76,7 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
     async retryRun(owner, run) {
       const start = { ...run, startId: crypto.randomUUID() }
       await cipher.writerFor(owner) // its answer will need the key
-      return await takeTurn({ owner, sessionId: run.sessionId }, () => retryRun(storage, owner, start))
+      return await takeTurn(placeOf(owner, run), () => retryRun(storage, owner, start))
     },
     cancelQueuedRun(owner, runId) {
       const batchId = crypto.randomUUID()

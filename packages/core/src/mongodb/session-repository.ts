@@ -23,6 +23,7 @@ import { readBounded } from './driver/read-bounded.ts'
 import { retryRequest } from './driver/retry.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
 import { admit, newSession, notDeleted, requireNotErasing, toError } from './transitions/admit-run.ts'
+import { placeOf, requireRoomForSession } from './transitions/require-room.ts'
 import { AbortTransition, tryTransition } from './driver/transaction.ts'
 
 export function createSessionRepository(storage: MongoContext, takeTurn: TakeTurn): SessionRepository {
@@ -31,7 +32,10 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
     cipher,
   } = storage
   return {
-    createSession: (owner, session) => retryRequest(() => createSession(storage, owner, session)),
+    createSession: (owner, session) =>
+      session.limits?.principalSessions === undefined
+        ? retryRequest(() => createSession(storage, owner, session))
+        : takeTurn(placeOf(owner, session), () => createLimitedSession(storage, owner, session)),
     async getSession(owner, sessionId) {
       const _id = sessionKeyOf(owner, sessionId)
       const found = await retryRequest(() => findLinearizable(storage.collections, () => sessions.findOne({ _id })))
@@ -40,8 +44,7 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
     listSessions: (owner, page) => listSessions(storage, owner, page),
     renameSession: (owner, sessionId, title) =>
       takeTurn({ owner, sessionId }, () => renameSession(storage, owner, { sessionId, title })),
-    appendMessage: (owner, message) =>
-      takeTurn({ owner, sessionId: message.sessionId }, () => appendMessage(storage, owner, message)),
+    appendMessage: (owner, message) => takeTurn(placeOf(owner, message), () => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
       const filter = { _id: messageKeyOf(owner, sessionId, messageId) }
       const found = await retryRequest(() => findLinearizable(storage.collections, () => messages.findOne(filter)))
@@ -51,24 +54,12 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
   }
 }
 
-async function createSession(
-  { collections, clock, cipher }: MongoContext,
-  owner: Owner,
-  session: { sessionId: SessionId; title: string | null },
-): Promise<Session> {
+type NewSession = Parameters<SessionRepository['createSession']>[1]
+
+async function createSession(storage: MongoContext, owner: Owner, session: NewSession): Promise<Session> {
+  const { collections, cipher } = storage
   await requireNotErasing(collections.erasures, owner)
-  const now = clock.now()
-  const _id = sessionKeyOf(owner, session.sessionId)
-  // A title is content, and only content needs a key.
-  const title = session.title === null ? null : (await cipher.writerFor(owner)).title(_id, session.title)
-  const created: SessionDocument = {
-    _id,
-    ...newSession(owner, session.sessionId, title),
-    head: 0,
-    activeRunId: null,
-    createdAt: now,
-    updatedAt: now,
-  }
+  const created = await newSessionDocument(storage, owner, session)
   try {
     await insertDocument(collections.sessions, created)
     return await toSession(cipher, created)
@@ -78,6 +69,37 @@ async function createSession(
     if (found === null) throw new NotCommittedYetError()
     return await toSession(cipher, found)
   }
+}
+
+/** {@link createSession} for an owner with a limit, in the transaction that counts the owner's sessions. */
+async function createLimitedSession(storage: MongoContext, owner: Owner, input: NewSession): Promise<Session> {
+  const { client, collections, cipher } = storage
+  const created = await newSessionDocument(storage, owner, input)
+  const find = async () => await collections.sessions.findOne({ _id: created._id })
+  const before = await find()
+  if (before !== null) return await toSession(cipher, before)
+  const stored = await tryTransition(client, async (session) => {
+    await requireNotErasing(collections.erasures, owner, session)
+    await requireRoomForSession(collections, { owner, limits: input.limits }, session)
+    await insertDocument(collections.sessions, created, { session })
+    return created
+  })
+  const found = stored ?? (await find())
+  if (found === null) throw new NotCommittedYetError()
+  return await toSession(cipher, found)
+}
+
+async function newSessionDocument(
+  { clock, cipher }: MongoContext,
+  owner: Owner,
+  session: NewSession,
+): Promise<SessionDocument> {
+  const now = clock.now()
+  const _id = sessionKeyOf(owner, session.sessionId)
+  // A title is content, and only content needs a key.
+  const title = session.title === null ? null : (await cipher.writerFor(owner)).title(_id, session.title)
+  const made = newSession(owner, session.sessionId, title)
+  return { _id, ...made, head: 0, activeRunId: null, createdAt: now, updatedAt: now }
 }
 
 /**
@@ -153,7 +175,8 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
   const document = newMessageDocument(owner, message, { writer, now: storage.clock.now() })
   let moved: VerbatimError | undefined
   const tried = await tryTransition(storage.client, async (session) => {
-    const request = { owner, sessionId: message.sessionId, runId: null, ...ofMessage, now: document.createdAt }
+    const { sessionId, limits } = message
+    const request = { owner, sessionId, limits, runId: null, ...ofMessage, now: document.createdAt }
     const admission = await admit(storage.collections, request, session)
     if (admission.type !== 'idle') return toError(admission)
     const { head: seq } = admission

@@ -7,6 +7,7 @@ import type { ContentEncryption, ContentKeys } from '../ports/key-service.ts'
 import type { PrincipalRepository } from '../ports/principal-repository.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
+import type { UsageLedger } from '../ports/usage-ledger.ts'
 import { createAuditRepository } from './audit-repository.ts'
 import { collectionsOf } from './schema/collections.ts'
 import { createContentCipher } from './schema/content-cipher.ts'
@@ -22,6 +23,7 @@ import { retryRequest } from './driver/retry.ts'
 import { createTurns } from './driver/take-turn.ts'
 import { createRunRepository } from './run-repository.ts'
 import { createSessionRepository } from './session-repository.ts'
+import { createUsageLedger } from './usage-ledger.ts'
 
 /** Everything the engine needs from a database. */
 export interface MongoStorage {
@@ -30,6 +32,7 @@ export interface MongoStorage {
   readonly deletionRepository: DeletionRepository
   readonly auditRepository: AuditRepository
   readonly principalRepository: PrincipalRepository
+  readonly usageLedger: UsageLedger
   readonly eventLog: EventLog
   readonly logWatcher: LogWatcher
   readonly contentKeys: ContentKeys
@@ -71,6 +74,7 @@ export function createMongoStorage({
     auditRepository: createAuditRepository(storage),
     principalRepository: createPrincipalRepository(storage, eventLog),
     eventLog,
+    usageLedger: createUsageLedger(storage),
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
     contentKeys: { erase: (owner) => cipher.eraseKeys(owner) },
     migrate: () => migrate(db),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { VerbatimError } from '../contract/errors.ts'
+import { BudgetOptions, LimitOptions } from './limit-options.ts'
 
 const ms = z.int().positive()
 const bytes = z.int().positive()
@@ -55,6 +56,10 @@ export const EngineOptions = z
     auditRetentionMs: ms.default(365 * dayMs),
     /** Between two writes of the audit's counted rows: what a process that is killed may lose. @default 5_000 */
     auditStoreMs: ms.default(5_000),
+    /** What callers may do at most. @default no limits */
+    limits: LimitOptions.default({ principal: {}, tenant: {}, process: {} }),
+    /** What callers may use in a day. @default no budgets */
+    budgets: BudgetOptions.default({ principal: {}, tenant: {} }),
     /** Between two polls for deletions to finish and expired events to remove. @default 60_000, no caller waits for them */
     sweepMs: ms.default(60_000),
   })

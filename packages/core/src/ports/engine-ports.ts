@@ -8,6 +8,7 @@ import type { Logger } from './logger.ts'
 import type { PrincipalRepository } from './principal-repository.ts'
 import type { RunRepository } from './run-repository.ts'
 import type { SessionRepository } from './session-repository.ts'
+import type { UsageLedger } from './usage-ledger.ts'
 
 /** What the engine needs from outside. */
 export interface EnginePorts {
@@ -18,6 +19,8 @@ export interface EnginePorts {
   readonly contentKeys?: ContentKeys | undefined
   readonly auditRepository: AuditRepository
   readonly principalRepository: PrincipalRepository
+  /** What model calls have used; needed when there are budgets. */
+  readonly usageLedger?: UsageLedger | undefined
   readonly eventLog: EventLog
   /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher

@@ -9,6 +9,13 @@ import type { RunMetrics } from '../contract/metrics.ts'
 import type { RunKey } from './event-log.ts'
 import type { PageRequest } from './session-repository.ts'
 
+/** What may be stored at most, checked in the transaction that would store more; no limit where nothing is said. */
+export interface StoredLimits {
+  readonly principalActiveRuns?: number | undefined
+  readonly tenantActiveRuns?: number | undefined
+  readonly principalSessions?: number | undefined
+}
+
 /** A run to start, with the events that its log may begin with. */
 export interface NewRun {
   readonly runId: RunId
@@ -29,6 +36,7 @@ export interface NewRun {
   readonly whenBusy: WhenBusy
   /** How many runs may wait in one session. */
   readonly maxQueuedRuns: number
+  readonly limits?: StoredLimits | undefined
 }
 
 /** A process that takes runs on: those it starts, those it promotes, those whose lease has expired. */
@@ -53,7 +61,7 @@ export interface ContinuationUsage {
 }
 
 /** A run that begins in the transaction that stores it: there is nothing to wait for. */
-type ImmediateRun = Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns'>
+type ImmediateRun = Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns' | 'limits'>
 
 /** A run that goes on from an interrupted one; its prompt is the server's. */
 export interface LinkedRun extends ImmediateRun {
@@ -65,6 +73,7 @@ export interface LinkedRun extends ImmediateRun {
 /** Another run for a prompt that is stored already. */
 export interface RepeatedRun extends ImmediateRun {
   readonly retryOf: RunId
+  readonly limits?: StoredLimits | undefined
 }
 
 /** The fence of a run's first writer. */
@@ -127,7 +136,7 @@ export interface RunRepository {
    * and its first event. The same id with the same hash answers `existing`. In a busy session it does as `whenBusy` says:
    * the run is stored after those that wait, or in place of all before it.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RATE_LIMITED`, `UNAVAILABLE`
    */
   startRun(owner: Owner, run: NewRun): Promise<StartOutcome>
   /**
@@ -155,7 +164,7 @@ export interface RunRepository {
    * One transaction: claims the session for the run, when the answer of `run.retryOf` is its newest message, and stores the
    * run and its first event. The same id with the same hash answers `existing`.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `UNAVAILABLE`
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `RATE_LIMITED`, `UNAVAILABLE`
    */
   retryRun(owner: Owner, run: RepeatedRun): Promise<StartOutcome>
   /** One transaction: ends a run that waits, without messages. Undefined when the run does not wait (any more). */

@@ -4,6 +4,7 @@ import type { Message, MessageRole } from '../contract/message.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Session } from '../contract/session.ts'
+import type { StoredLimits } from './run-repository.ts'
 
 /** Which page of a list: where the page before ended, and how many items at most. */
 export interface PageRequest {
@@ -29,12 +30,16 @@ export interface NewMessage {
   readonly content: readonly ContentBlock[]
   /** Append only when the session has exactly this many messages. */
   readonly expectedHead?: number | undefined
+  readonly limits?: StoredLimits | undefined
 }
 
 /** Sessions and their messages. Every call takes the owner; another owner's documents count as missing. */
 export interface SessionRepository {
-  /** The owner's session of this id, made when it is new. */
-  createSession(owner: Owner, session: { sessionId: SessionId; title: string | null }): Promise<Session>
+  /** The owner's session of this id, made when it is new. @throws VerbatimError `RATE_LIMITED` */
+  createSession(
+    owner: Owner,
+    session: { sessionId: SessionId; title: string | null; limits?: StoredLimits | undefined },
+  ): Promise<Session>
   /** @throws VerbatimError `SESSION_DELETED`, as every call that finds a deleted session */
   getSession(owner: Owner, sessionId: SessionId): Promise<Session | undefined>
   /** Newest activity first. @throws VerbatimError `INVALID_CURSOR` */
@@ -43,7 +48,7 @@ export interface SessionRepository {
   /**
    * Appends a message; the session is made when it is new. The same `messageId` and content again is the same message.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `UNAVAILABLE`
+   * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `RATE_LIMITED`, `UNAVAILABLE`
    */
   appendMessage(owner: Owner, message: NewMessage): Promise<Message>
   getMessage(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message | undefined>

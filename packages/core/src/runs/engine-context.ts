@@ -1,4 +1,5 @@
 /** What every step of a run works with: made once by create-engine.ts, and the first argument of each step. */
+import type { Admission } from '../limits/admit-start.ts'
 import type { Agent } from '../ports/agent.ts'
 import type { AuditRecorder } from '../ports/audit.ts'
 import type { EngineOptions } from '../ports/engine-options.ts'
@@ -14,6 +15,8 @@ export interface EngineContext {
   readonly ports: ResolvedPorts
   readonly options: EngineOptions
   readonly audit: AuditRecorder
+  /** What callers may do and use at most. */
+  readonly admission: Admission
   readonly agents: ReadonlyMap<string, Agent>
   /** Names this process in leases. */
   readonly processId: string

@@ -16,7 +16,7 @@ export function createSessionActions(context: EngineContext): SessionActions {
   const ofOwn = watchSessionIds(context)
   return {
     create: (owner, { sessionId = crypto.randomUUID(), title = null }) =>
-      repository.createSession(owner, { sessionId, title }),
+      repository.createSession(owner, { sessionId, title, limits: context.admission.limits.stored }),
     get: (owner, sessionId) => ofOwn(owner, sessionId, requireSession(repository.getSession(owner, sessionId))),
     list: (owner, page) => repository.listSessions(owner, page),
     update: (owner, { sessionId, title }) =>
@@ -37,6 +37,7 @@ async function requireSession(found: Promise<Session | undefined>): Promise<Sess
 
 export function createMessageActions(context: EngineContext): MessageActions {
   const { sessionRepository: repository } = context.ports
+  const { limits } = context.admission
   const ofOwn = watchSessionIds(context)
   return {
     list: (owner, sessionId, page) => ofOwn(owner, sessionId, listMessages(repository, { owner, sessionId }, page)),
@@ -44,8 +45,11 @@ export function createMessageActions(context: EngineContext): MessageActions {
       ofOwn(owner, sessionId, getMessage(repository, { owner, sessionId }, messageId)),
     async append(owner, { content, messageId = crypto.randomUUID(), ...message }) {
       const blocks: readonly ContentBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content
-      requirePromptSize(Buffer.byteLength(JSON.stringify(blocks)), 'content')
-      return await repository.appendMessage(owner, { ...message, messageId, content: blocks })
+      const bytes = Buffer.byteLength(JSON.stringify(blocks))
+      requirePromptSize(bytes, 'content')
+      // Not given back for a repeated append: what was sent was read.
+      limits.take(owner, { starts: 0, bytes })
+      return await repository.appendMessage(owner, { ...message, messageId, content: blocks, limits: limits.stored })
     },
   }
 }

@@ -11,7 +11,7 @@ export {
   toolBlock,
 } from './events.ts'
 export type { ProviderEvent, UsageInput } from './events.ts'
-export { beginning, cuttingAfter, refusing, saying, streaming } from './replies.ts'
+export { beginning, compacting, cuttingAfter, refusing, saying, streaming } from './replies.ts'
 export { promptOf, providerSecret, startProvider, startProviderOf } from './start-provider.ts'
 export type { ProviderOptions } from './judge.ts'
 export type { Provider, ProviderCall, ProviderReply } from './start-provider.ts'

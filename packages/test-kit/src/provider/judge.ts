@@ -23,7 +23,8 @@ export interface Judged {
   readonly complaint: string | undefined
 }
 
-const bindingBeta = 'thinking-binding-controls-2026-08-01'
+/** With this header, an answer tells which thinking of the request was dropped. */
+export const bindingBeta = 'thinking-binding-controls-2026-08-01'
 
 export function createJudge({ isStrict = true, contextTokens = 1_000_000, tokensPerByte = 0.25 }: ProviderOptions) {
   const signer = createSigner()
@@ -32,18 +33,19 @@ export function createJudge({ isStrict = true, contextTokens = 1_000_000, tokens
     const read = withoutCacheMarks([body['system'], body['tools'], body.messages])
     const tokens = Math.ceil(Buffer.byteLength(JSON.stringify(read)) * tokensPerByte)
     if (!isStrict) return { body, tokens, dropped: [], signer, complaint: undefined }
-    const request = { body, bytes: Buffer.byteLength(json), tokens, contextTokens }
+    const betas = String(headers['anthropic-beta'] ?? '').split(/,\s*/)
+    const request = { body, bytes: Buffer.byteLength(json), tokens, contextTokens, betas }
     for (const rule of rules) {
       const found = rule.complaint(request)
       if (found !== undefined) return { body, tokens, dropped: [], signer, complaint: found }
     }
-    return { body, tokens, signer, ...signer.verify(body, mayDrop(body, headers)) }
+    return { body, tokens, signer, ...signer.verify(body, mayDrop(body, betas)) }
   }
 }
 
 /** Whether the request asks to have wrong thinking dropped. */
-function mayDrop(body: ProviderBody, headers: IncomingHttpHeaders): boolean {
+function mayDrop(body: ProviderBody, betas: readonly string[]): boolean {
   const thinking = body['thinking'] as { block_binding?: { prefix_mismatch_behavior?: string } } | undefined
   const asks = thinking?.block_binding?.prefix_mismatch_behavior === 'drop_block'
-  return asks && String(headers['anthropic-beta'] ?? '').includes(bindingBeta)
+  return asks && betas.includes(bindingBeta)
 }

@@ -1,5 +1,5 @@
 /** The replies that many tests need. */
-import { callEnd, callStart, textBlock, textDelta, textStart } from './events.ts'
+import { blockStop, callEnd, callStart, textBlock, textDelta, textStart } from './events.ts'
 import type { ProviderEvent } from './events.ts'
 import type { ProviderReply } from './start-provider.ts'
 
@@ -26,6 +26,20 @@ export function cuttingAfter(...events: readonly ProviderEvent[]): ProviderReply
   return (call) => {
     call.send(...events)
     call.cut()
+  }
+}
+
+/** A summary of all that the request holds, as the answer to a request for one. */
+export function compacting(content: string): ProviderReply {
+  return (call) => {
+    const usage = { input_tokens: 0, output_tokens: 0 }
+    const iterations = [{ type: 'compaction', input_tokens: call.tokens, output_tokens: Math.ceil(content.length / 4) }]
+    const [delta, ...rest] = callEnd('compaction')
+    call.send(callStart({ input: 0 }))
+    call.write('event: ping\ndata: {"type": "ping"}\n\n')
+    call.send({ type: 'content_block_start', index: 0, content_block: call.compact(content) }, blockStop())
+    call.send({ type: 'message_delta', ...delta, usage: { ...usage, iterations } }, ...rest)
+    call.end()
   }
 }
 

@@ -22,6 +22,14 @@ export interface JudgedRequest {
   /** What the model counts for the system prompt, the tools and the messages. */
   readonly tokens: number
   readonly contextTokens: number
+  /** The values of the `anthropic-beta` header. */
+  readonly betas: readonly string[]
+}
+
+export interface Rule {
+  readonly source: string
+  /** What the API says to a request that breaks the rule. */
+  complaint(request: JudgedRequest): string | undefined
 }
 
 /** `value` without the marks for the cache, which change nothing for the model. */
@@ -33,4 +41,10 @@ export function withoutCacheMarks(value: unknown): unknown {
 
 export function isThinking({ type }: RequestBlock): boolean {
   return type === 'thinking' || type === 'redacted_thinking'
+}
+
+/** The summary that stands first in a conversation, in the place of the messages that it covers. */
+export function compactionOf({ messages }: ProviderBody): RequestBlock | undefined {
+  const first = messages[0]?.content[0]
+  return first?.type === 'compaction' ? first : undefined
 }

@@ -2,14 +2,9 @@
  * What Anthropic's documentation says the Messages API refuses, a rule each with its source. All pages are below
  * https://platform.claude.com/docs/en/; types are those of @anthropic-ai/sdk 1.12.
  */
-import { isThinking } from './request.ts'
-import type { JudgedRequest, RequestBlock, RequestMessage } from './request.ts'
-
-export interface Rule {
-  readonly source: string
-  /** What the API says to a request that breaks the rule. */
-  complaint(request: JudgedRequest): string | undefined
-}
+import { compactionRules, isPresent } from './compaction-rules.ts'
+import { compactionOf, isThinking } from './request.ts'
+import type { JudgedRequest, RequestBlock, RequestMessage, Rule } from './request.ts'
 
 const reference = 'Messages API reference, api/messages/create'
 const errors = 'Errors, api/errors'
@@ -50,6 +45,7 @@ const fields: Readonly<Record<string, { readonly role: string; readonly names: r
   redacted_thinking: { role: 'assistant', names: ['data'] },
   tool_use: { role: 'assistant', names: ['id', 'name', 'input', 'caller'] },
   tool_result: { role: 'user', names: ['tool_use_id', 'content', 'is_error'] },
+  compaction: { role: 'any', names: ['content', 'signature', 'encrypted_content', 'tool_changes'] },
 }
 
 function idsOf(message: RequestMessage | undefined, type: string, key: string): string[] {
@@ -70,8 +66,10 @@ const shapeRules: readonly Rule[] = [
   },
   {
     source: `${reference}: messages`,
-    complaint: ({ body: { messages } }) => {
-      if (messages[0]?.role !== 'user') return 'messages: first message must use the "user" role'
+    complaint: ({ body }) => {
+      const { messages } = body
+      if (messages[0]?.role !== 'user' && compactionOf(body) === undefined)
+        return 'messages: first message must use the "user" role'
       return messages.some(({ role }) => role !== 'user' && role !== 'assistant') ? 'messages: unknown role' : undefined
     },
   },
@@ -112,9 +110,10 @@ const shapeRules: readonly Rule[] = [
   },
   {
     source: `${errors}: prefill not supported; ${reference}: messages`,
-    complaint: ({ body: { model, messages } }) => {
+    complaint: ({ body: { model, messages, compaction } }) => {
       const last = messages.at(-1)
-      if (last?.role !== 'assistant') return undefined
+      // A request for a summary may end with an answer: none follows it.
+      if (last?.role !== 'assistant' || isPresent(compaction)) return undefined
       if (refusesPrefill(model)) return 'This model does not support assistant message prefill.'
       const text = last.content.at(-1)?.['text']
       return isText(text) && text !== text.trimEnd()
@@ -261,4 +260,4 @@ const thinkingRules: readonly Rule[] = [
 ]
 
 /** Every rule but the one on the signatures of thinking, which needs to know what the provider signed. */
-export const rules: readonly Rule[] = [...shapeRules, ...toolRules, ...thinkingRules]
+export const rules: readonly Rule[] = [...shapeRules, ...toolRules, ...thinkingRules, ...compactionRules]

@@ -1,9 +1,9 @@
 /**
- * The signatures of thinking: which model thought it, behind which conversation, and after which thought.
+ * The signatures of thinking: which model thought it, behind which conversation, and after which thought. And those of summaries.
  * Source: "Preserved thinking", https://platform.claude.com/docs/en/build-with-claude/preserved-thinking.
  */
 import { createHash, createHmac } from 'node:crypto'
-import { isThinking, withoutCacheMarks } from './request.ts'
+import { compactionOf, isThinking, withoutCacheMarks } from './request.ts'
 import type { ProviderBody, RequestBlock, RequestMessage } from './request.ts'
 
 /** What a signature says. */
@@ -26,10 +26,22 @@ interface Verdict {
   readonly dropped: readonly Transformation[]
 }
 
-/** Signs thinking and knows its own signatures again, in this process or another. */
+/** What the signature of a summary says: who wrote it, and of what. */
+interface CompactionSeal {
+  readonly content: string
+  /** Of the system prompt and the tools. */
+  readonly head: string
+  /** Of the messages that it covers. */
+  readonly chain: string
+  readonly lastRole: string
+}
+
+/** Signs thinking and summaries, and knows its own signatures again, in this process or another. */
 export interface Signer {
   /** A signature for a thought of the answer to `body`, with `before` in front of it. */
   sign(body: ProviderBody, before: readonly RequestBlock[]): string
+  /** The summary `content` of all messages of `body`. */
+  compact(body: ProviderBody, content: string): RequestBlock
   /** Takes a signature that a test wrote by hand for one of this provider's. */
   adopt(signature: string, body: ProviderBody, before: readonly RequestBlock[]): void
   verify(body: ProviderBody, mayDrop: boolean): Verdict
@@ -41,23 +53,25 @@ export function createSigner(): Signer {
   const adopted = new Map<string, Binding[]>()
   return {
     sign: (body, before) => seal(bindingOf(body, before)),
+    compact: (body, content) => ({ type: 'compaction', content, signature: seal(compactionSealOf(body, content)) }),
     adopt(signature, body, before) {
       adopted.set(signature, [...(adopted.get(signature) ?? []), bindingOf(body, before)])
     },
     verify: (body, mayDrop) =>
-      verify(body, { mayDrop, bindingsOf: (signature) => adopted.get(signature) ?? unseal(signature) }),
+      complaintOfCompaction(body) ??
+      verify(body, { mayDrop, bindingsOf: (signature) => adopted.get(signature) ?? unseal<Binding>(signature) }),
   }
 }
 
-function seal(binding: Binding): string {
+function seal(binding: Binding | CompactionSeal): string {
   const text = Buffer.from(JSON.stringify(binding)).toString('base64url')
   return `${text}.${createHmac('sha256', key).update(text).digest('base64url')}`
 }
 
-function unseal(signature: string): Binding[] {
+function unseal<TSealed>(signature: string): TSealed[] {
   const [text = ''] = signature.split('.')
   const isOurs = signature === `${text}.${createHmac('sha256', key).update(text).digest('base64url')}`
-  return isOurs ? [JSON.parse(Buffer.from(text, 'base64url').toString()) as Binding] : [] // as it was sealed
+  return isOurs ? [JSON.parse(Buffer.from(text, 'base64url').toString()) as TSealed] : [] // as it was sealed
 }
 
 function bindingOf(body: ProviderBody, before: readonly RequestBlock[]): Binding {
@@ -66,10 +80,54 @@ function bindingOf(body: ProviderBody, before: readonly RequestBlock[]): Binding
 }
 
 function prefixOf(body: ProviderBody, messages: readonly RequestMessage[], before: readonly RequestBlock[]): string {
-  const spoken = messages.map(({ role, content }) => [role, essenceOf(content)])
-  const all = [body['system'] ?? null, body['tools'] ?? [], spoken, essenceOf(before)]
+  return hashOf([headOf(body), chainOf(body, messages), essenceOf(before)])
+}
+
+function headOf(body: ProviderBody): string {
+  return hashOf([body['system'] ?? null, body['tools'] ?? []])
+}
+
+/** Of `messages`, which `body` begins with. A summary stands for the messages that it covers. */
+function chainOf(body: ProviderBody, messages: readonly RequestMessage[]): string {
+  const hasCompaction = compactionOf(body) !== undefined
+  let chain = hasCompaction ? chainOfCompaction(body) : ''
+  for (const [at, { role, content }] of messages.entries()) {
+    const rest = hasCompaction && at === 0 ? content.slice(1) : content
+    if (at > 0 || !hasCompaction || rest.length > 0) chain = hashOf([chain, role, essenceOf(rest)])
+  }
+  return chain
+}
+
+/** Source: "Compaction and preserved thinking", build-with-claude/compaction-thinking-blocks: conditions for kept thinking. */
+function chainOfCompaction(body: ProviderBody): string {
+  const block = compactionOf(body)
+  const [sealed] = unseal<CompactionSeal>(String(block?.['signature']))
+  const [first, second] = body.messages
+  const keptRole = (first?.content.length ?? 0) > 1 ? first?.role : second?.role
+  // The first kept message must have another role than the last one that was summarized, or it is merged into that.
+  const holds = sealed?.head === headOf(body) && sealed.lastRole !== keptRole
+  return holds ? sealed.chain : hashOf(['compaction', block?.['signature']])
+}
+
+function compactionSealOf(body: ProviderBody, content: string): CompactionSeal {
+  const { messages } = body
+  return { content, head: headOf(body), chain: chainOf(body, messages), lastRole: messages.at(-1)?.role ?? '' }
+}
+
+/** Source: "Compaction on demand": errors, compaction_signature_invalid and compaction_content_mismatch. */
+function complaintOfCompaction(body: ProviderBody): Verdict | undefined {
+  const block = compactionOf(body)
+  if (block === undefined) return undefined
+  const [sealed] = unseal<CompactionSeal>(String(block['signature']))
+  const wrong = 'messages.0.content.0: the `compaction` block'
+  if (sealed?.chain === undefined) return { complaint: `${wrong} has an invalid signature`, dropped: [] }
+  const isSame = sealed.content === block['content']
+  return isSame ? undefined : { complaint: `${wrong} is not as the API returned it`, dropped: [] }
+}
+
+function hashOf(value: unknown): string {
   return createHash('sha256')
-    .update(JSON.stringify(withoutCacheMarks(all)))
+    .update(JSON.stringify(withoutCacheMarks(value)))
     .digest('base64url')
 }
 

@@ -9,7 +9,7 @@ import { listen } from '../http/listen.ts'
 import { blockStop, callEnd, frameOf, textDelta } from './events.ts'
 import type { ProviderEvent } from './events.ts'
 import { createAdopter } from './adopt-signatures.ts'
-import { createJudge } from './judge.ts'
+import { bindingBeta, createJudge } from './judge.ts'
 import type { Judged, ProviderOptions } from './judge.ts'
 import type { ProviderBody, RequestBlock } from './request.ts'
 import type { Transformation } from './signatures.ts'
@@ -26,6 +26,8 @@ export interface ProviderCall {
   readonly dropped: readonly Transformation[]
   /** A signature for thinking of this answer that stands behind `before`. */
   sign(before?: readonly RequestBlock[]): string
+  /** A summary of the request's messages, as the answer to a request for one. */
+  compact(content: string): RequestBlock
   /** Resolves when the connection of the answer is closed; true when the caller did it. */
   readonly hungUp: Promise<boolean>
   /** Sends events; the first call opens the stream. */
@@ -98,6 +100,7 @@ function createCall(
   response: ServerResponse,
   { body, json, tokens, dropped, signer }: Judged & { json: string },
 ): ProviderCall {
+  const tells = String(incoming.headers['anthropic-beta'] ?? '').includes(bindingBeta)
   return {
     headers: incoming.headers,
     body,
@@ -105,14 +108,21 @@ function createCall(
     tokens,
     dropped,
     sign: (before = []) => signer.sign(body, before),
-    ...streamOf(response, createAdopter(signer, body)),
+    compact: (content) => signer.compact(body, content),
+    ...streamOf(response, { onSent: createAdopter(signer, body), told: tells ? dropped : undefined }),
     ...otherAnswers(response),
   }
 }
 
 type StreamedAnswer = Pick<ProviderCall, 'hungUp' | 'write' | 'send' | 'end' | 'finish' | 'cut' | 'reset'>
 
-function streamOf(response: ServerResponse, onSent: (event: ProviderEvent) => void): StreamedAnswer {
+interface Streaming {
+  readonly onSent: (event: ProviderEvent) => void
+  /** What `message_start` tells of the request, to a caller that asks for it. */
+  readonly told: readonly Transformation[] | undefined
+}
+
+function streamOf(response: ServerResponse, { onSent, told }: Streaming): StreamedAnswer {
   let wasCut = false
   const open = () => {
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
@@ -123,7 +133,7 @@ function streamOf(response: ServerResponse, onSent: (event: ProviderEvent) => vo
   }
   const send = (...events: readonly ProviderEvent[]) => {
     events.forEach(onSent)
-    write(events.map(frameOf).join(''))
+    write(events.map((event) => frameOf(withTransformations(event, told))).join(''))
   }
   const end = () => {
     open()
@@ -152,6 +162,12 @@ function streamOf(response: ServerResponse, onSent: (event: ProviderEvent) => vo
       response.socket?.destroy()
     },
   }
+}
+
+/** Source: "Preserved thinking": `input_transformations`, on the `message_start` event when streaming. */
+function withTransformations(event: ProviderEvent, told: readonly Transformation[] | undefined): ProviderEvent {
+  if (event.type !== 'message_start' || told === undefined) return event
+  return { ...event, message: { ...(event['message'] as object), input_transformations: told } }
 }
 
 /** What is no stream of events. */

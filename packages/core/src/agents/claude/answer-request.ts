@@ -8,7 +8,10 @@ import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
 import type { AgentPing, AgentRequest } from '../../ports/agent.ts'
 import type { Turn } from './claude-message.ts'
+import { wantsCompaction } from './claude-options.ts'
 import type { ClaudeClient, ClaudeOptions } from './claude-options.ts'
+import { compactHistory } from './compact-history.ts'
+import type { CompactionSwitch } from './compact-history.ts'
 import { createHistory } from './history.ts'
 import type { History } from './history.ts'
 import { providerError, TooLongError } from './map-provider-error.ts'
@@ -16,7 +19,7 @@ import { runTools } from './run-tools.ts'
 import type { ToolResultEvent } from './run-tools.ts'
 import { streamCycle } from './stream-cycle.ts'
 import type { CycleEnd } from './stream-cycle.ts'
-import { toClaudeRequest } from './to-claude-request.ts'
+import { identityOf, toClaudeRequest } from './to-claude-request.ts'
 import type { ClaudeRequest, RequestRules } from './to-claude-request.ts'
 import type { TokenBudget } from './token-budget.ts'
 
@@ -29,6 +32,7 @@ const noTools: Turn = { role: 'user', content: [{ type: 'text', text: 'There are
 export interface ClaudeAgent extends ClaudeOptions {
   readonly client: ClaudeClient
   readonly budget: TokenBudget
+  readonly compactions: CompactionSwitch
 }
 
 /** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`; the signal's reason when it aborts */
@@ -37,10 +41,12 @@ export async function* answerRequest(
   request: AgentRequest,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
-  const history = createHistory(agent, request, signal)
+  const compactionsOf = wantsCompaction(agent) ? identityOf(agent) : undefined
+  const history = createHistory({ ...agent, compactionsOf }, request, signal)
   const call = { agent, history, rules: { keepsThinking: true, keepsExactInput: true }, runId: request.runId }
   // The rest of an answer may be nothing at all.
   let hasAnswered = (request.messages.at(-1)?.continuationOf ?? null) !== null
+  yield* compactHistory(agent, call, signal)
   for (let cycle = 1; cycle <= agent.maxCycles; cycle++) {
     const { content, calls, stopReason } = yield* callModel(call, signal)
     hasAnswered ||= content.some(isVisible)
@@ -72,7 +78,7 @@ async function* callModel(
   const { agent, history, rules } = call
   let tooLong: { readonly error: unknown; readonly json: string } | undefined
   while (true) {
-    const request = toClaudeRequest(agent, await history.turns(agent.budget.maxBytes()), rules)
+    const request = toClaudeRequest(agent, await history.conversation(agent.budget.maxBytes()), rules)
     const { json } = request
     if (tooLong?.json === json) throw tooLong.error // there is nothing to leave out
     const bytes = Buffer.byteLength(json)
@@ -93,7 +99,7 @@ async function* callModel(
 /** Tells whether there is another way to ask, after what the provider refused. Each is there once: in a call, or in a run. */
 function learnFrom(
   error: unknown,
-  { agent, rules, runId }: ModelCall,
+  { agent, history, rules, runId }: ModelCall,
   { json, hasExactInput }: ClaudeRequest,
 ): boolean {
   const { budget, logger } = agent
@@ -112,6 +118,10 @@ function learnFrom(
       if (!rules.keepsThinking) return false
       rules.keepsThinking = false
       logger.warn({ runId }, 'The provider refused the thinking of an earlier answer; asking without it')
+      return true
+    case 'compaction':
+      if (!history.dropCompaction()) return false
+      logger.warn({ runId }, 'The provider refused its summary of the conversation; asking without it')
       return true
     case 'invalid_request':
       if (!hasExactInput || !rules.keepsExactInput) return false

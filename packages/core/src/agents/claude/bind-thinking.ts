@@ -4,10 +4,9 @@
  * In: a conversation whose thinking carries the fingerprint of what it was thought from. Out: the same with only the thinking
  * whose fingerprint is that of what now stands before it, and the fingerprint of the whole.
  */
-import { createHash } from 'node:crypto'
-import type { Hash } from 'node:crypto'
 import { isThinking, toMessageText } from './claude-message.ts'
 import type { ClaudeMessage, DraftBlock, DraftMessage } from './claude-message.ts'
+import { fingerprintOf } from './fingerprint.ts'
 
 export interface BoundMessages {
   readonly messages: ClaudeMessage[]
@@ -16,22 +15,32 @@ export interface BoundMessages {
   readonly hasExactInput: boolean
   /** What the thinking of the next answer is bound to. */
   readonly boundTo: string
+  /** The fingerprint of the messages alone. A summary that takes their place takes their fingerprint too. */
+  readonly chain: string
 }
 
-export function bindThinking(drafts: readonly DraftMessage[], seed: string): BoundMessages {
-  const hash = createHash('sha256').update(seed)
+export interface BindingStart {
+  /** The fingerprint of the model, the system prompt and the tools. */
+  readonly seed: string
+  /** The fingerprint of the messages that a summary has taken the place of. @default none */
+  readonly chain?: string | undefined
+}
+
+export function bindThinking(drafts: readonly DraftMessage[], start: BindingStart): BoundMessages {
+  const { seed } = start
+  let chain = start.chain ?? ''
   const messages: ClaudeMessage[] = []
   const texts: string[] = []
   let hasExactInput = false
   for (const { role, blocks: all } of drafts) {
-    const blocks = role === 'assistant' ? keepBound(all, fingerprintOf(hash)) : all
+    const blocks = role === 'assistant' ? keepBound(all, fingerprintOf(seed, chain)) : all
     const text = toMessageText({ role, blocks })
-    hash.update(text)
+    chain = fingerprintOf(chain, text)
     messages.push({ role, content: blocks.map(({ param }) => param) })
     texts.push(text)
     hasExactInput ||= blocks.some(({ inputText }) => inputText !== undefined)
   }
-  return { messages, texts, hasExactInput, boundTo: fingerprintOf(hash) }
+  return { messages, texts, hasExactInput, boundTo: fingerprintOf(seed, chain), chain }
 }
 
 /** Each thinking block remembers the one before it, so none may go from between two others. */
@@ -42,10 +51,4 @@ function keepBound(blocks: readonly DraftBlock[], prefix: string): DraftBlock[] 
     holds &&= isExact && boundTo === prefix
     return holds
   })
-}
-
-const fingerprintLength = 22
-
-function fingerprintOf(hash: Hash): string {
-  return hash.copy().digest('base64url').slice(0, fingerprintLength)
 }

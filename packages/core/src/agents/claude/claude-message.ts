@@ -5,10 +5,18 @@ import type {
   ToolResultBlockParam,
   ToolUseBlockParam,
 } from '@anthropic-ai/sdk/resources/messages'
+import type { CompactionBlock } from '../../contract/content-block.ts'
 import type { Message, MessageRole } from '../../contract/message.ts'
 
 /** What of a message matters to the model. */
 export type Turn = Pick<Message, 'role' | 'content'>
+
+/** What a request is made of. */
+export interface Conversation {
+  readonly turns: readonly Turn[]
+  /** The provider's summary of what came before `turns`. */
+  readonly compaction?: CompactionBlock | undefined
+}
 
 /** A block as the API takes it; only the kinds that we store. */
 export type ClaudeBlock =

@@ -9,7 +9,7 @@ import type { Clock } from '../../ports/clock.ts'
 import { silentLogger } from '../../ports/logger.ts'
 import type { Logger } from '../../ports/logger.ts'
 import { systemClock } from '../../engine/system-clock.ts'
-import { maxOutputTokensOf, whyThinkingRefused } from './model-rules.ts'
+import { canCompact, maxOutputTokensOf, whyThinkingRefused } from './model-rules.ts'
 import { randomFraction } from './retry-delay.ts'
 import type { Tool } from './tool.ts'
 
@@ -61,6 +61,12 @@ export const ClaudeOptions = z
      * The same turns should have the same text, or the model loses its thinking and the provider's cache. @default nothing does
      */
     summarize: z.custom<Summarize>((value) => typeof value === 'function').optional(),
+    /**
+     * Asks Claude for a summary when a conversation has come near to what a request holds, and sends it in the place of the turns
+     * that it covers ("Compaction on demand"). The summary is kept in the answer, for the model alone. A provider that makes none
+     * is not asked again. @default true where the model has it and there is no `summarize`: the turns would be lost without
+     */
+    compaction: z.boolean().optional(),
     /** Marks the system prompt and the end of the conversation for the provider's cache. @default true, a long session costs far less */
     cache: z.boolean().default(true),
     /** Model calls of one run. @default 16, an end to a model that calls tools for ever */
@@ -89,6 +95,10 @@ export const ClaudeOptions = z
   .refine(({ client, apiKey, baseURL }) => client === undefined || (apiKey ?? baseURL) === undefined, {
     error: 'has credentials and an address of its own; leave apiKey and baseURL out',
     path: ['client'],
+  })
+  .refine(({ compaction, summarize }) => compaction !== true || summarize === undefined, {
+    error: 'and summarize both take the place of old turns; leave one of them out',
+    path: ['compaction'],
   })
   .refine(({ tools }) => new Set(tools.map(({ name }) => name)).size === tools.length, {
     error: 'must have different names',
@@ -123,6 +133,11 @@ export function parseClaudeOptions(input: ClaudeOptionsInput): ClaudeOptions {
   throw new VerbatimError('INVALID_CONFIGURATION', `claude(): ${field} ${issue?.message ?? 'is wrong'}`, {
     data: { field },
   })
+}
+
+/** Whether Claude itself summarizes conversations that become too long. */
+export function wantsCompaction({ compaction, summarize, model }: ClaudeOptions): boolean {
+  return (compaction ?? summarize === undefined) && canCompact(model)
 }
 
 function isObject(value: unknown): boolean {

@@ -45,18 +45,34 @@ export function newestThatFit(groups: readonly TurnGroup[], maxBytes: number): T
   return groups.slice(first + start)
 }
 
+/** All but the newest turns, of which `keptBytes` stay, and the last one in any case. */
+export function olderThan(groups: readonly TurnGroup[], keptBytes: number): TurnGroup[] {
+  let bytes = 0
+  const last = groups.findLastIndex(({ messages }) => (bytes += bytesOf(messages)) > keptBytes)
+  return groups.slice(0, Math.max(0, Math.min(last + 1, groups.length - 1)))
+}
+
+export function messagesOf(groups: readonly TurnGroup[]): Message[] {
+  return groups.flatMap(({ messages }) => messages)
+}
+
+export function bytesOfGroups(groups: readonly TurnGroup[]): number {
+  return groups.reduce((sum, { messages }) => sum + bytesOf(messages), 0)
+}
+
 /** The largest power of two in `seq`, counted from the first prompt's seq, which is 1. */
 function roundnessOf(seq: number): number {
   return (seq - 1) & -(seq - 1) || 1
 }
 
 export function bytesOf(turns: readonly Pick<Turn, 'content'>[]): number {
-  return turns.reduce((sum, { content }) => sum + Buffer.byteLength(JSON.stringify(content.map(asSent))), 0)
+  return turns.reduce((sum, { content }) => sum + Buffer.byteLength(JSON.stringify(content.flatMap(asSent))), 0)
 }
 
 /** The input of a call goes to the model in one spelling. */
-function asSent(block: ContentBlock): ContentBlock {
-  return block.type === 'tool_use' && block.inputJson !== undefined ? { ...block, input: null } : block
+function asSent(block: ContentBlock): ContentBlock[] {
+  if (block.type === 'compaction') return []
+  return block.type === 'tool_use' && block.inputJson !== undefined ? [{ ...block, input: null }] : [block]
 }
 
 /** Outputs shorter than this are not worth leaving out. */

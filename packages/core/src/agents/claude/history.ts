@@ -7,44 +7,113 @@ import { isBlank } from '../../contract/blank.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { Message } from '../../contract/message.ts'
 import type { AgentRequest } from '../../ports/agent.ts'
-import type { Turn } from './claude-message.ts'
+import type { CompactionBlock } from '../../contract/content-block.ts'
+import type { Conversation, Turn } from './claude-message.ts'
 import type { ClaudeOptions } from './claude-options.ts'
-import { bytesOf, groupTurns, newestThatFit, withoutOldOutputs } from './fit-history.ts'
+import { newestCompaction } from './compaction.ts'
+import type { Identity } from './compaction.ts'
+import {
+  bytesOf,
+  bytesOfGroups,
+  groupTurns,
+  messagesOf,
+  newestThatFit,
+  olderThan,
+  withoutOldOutputs,
+} from './fit-history.ts'
 import type { TurnGroup } from './fit-history.ts'
 import { providerError } from './map-provider-error.ts'
 
-type HistoryOptions = Pick<ClaudeOptions, 'summarize' | 'system' | 'tools' | 'logger'>
+interface HistoryOptions extends Pick<ClaudeOptions, 'summarize' | 'system' | 'tools' | 'logger'> {
+  /** Whose summaries are sent back; undefined for none. */
+  readonly compactionsOf: Identity | undefined
+}
+
+/** A conversation that a summary shall take the place of. */
+export interface Compactable extends Conversation {
+  readonly coversSeq: number
+}
 
 export interface History {
   /** What this run added: the model's words and what its tools answered. */
   add(turn: Turn): void
   /**
-   * The turns for the next call of the model.
+   * What the provider is asked to summarize before the first call: the older turns of a conversation that has come near to what a
+   * request holds, or whose summary is about to leave the window. Undefined while there is no need.
+   */
+  toCompact(maxBytes: number): Compactable | undefined
+  /** From now on, `block` takes the place of what it covers. */
+  compact(block: CompactionBlock): void
+  /** Goes on without the provider's summary; false when there is none. */
+  dropCompaction(): boolean
+  /**
+   * The conversation for the next call of the model.
    *
    * @throws VerbatimError `MESSAGE_TOO_LARGE` when the message to answer does not fit by itself, `PROVIDER_REFUSED` (too_large)
    * when what the run has said since does not
    */
-  turns(maxBytes: number): Promise<Turn[]>
+  conversation(maxBytes: number): Promise<Conversation>
 }
+
+/** Fuller than this, a conversation is summarized: the request for a summary must fit too. */
+const fullPart = 0.8
+/** What stays word for word then. */
+const keptPart = 1 / 8
 
 export function createHistory(options: HistoryOptions, request: AgentRequest, signal: AbortSignal): History {
   const { messages, hasOlder = false } = request
-  const groups = groupTurns(hasOlder ? steadyWindow(messages) : messages)
+  const newest = options.compactionsOf && newestCompaction(messages, options.compactionsOf)
+  const isLeaving = hasOlder && newest !== undefined && newest.at < messages.length / 4
   const added: Turn[] = []
   const summarize = createSummarizer(options, request, signal)
   const fixedBytes = fixedBytesOf(options)
+  let compaction = newest?.block
+  let groups = groupsAfter(compaction)
 
-  async function turns(maxBytes: number): Promise<Turn[]> {
-    const room = maxBytes - fixedBytes
-    const kept = newestThatFit(groups, room - bytesOf(added))
-    const summary = await summarize(kept)
-    const all = [...summary, ...kept.flatMap(({ messages }) => messages), ...added]
-    const fitting = withoutOldOutputs(all, room)
-    if (bytesOf(fitting) > room) throw tooLarge(groups, room)
-    return fitting
+  function groupsAfter(block: CompactionBlock | undefined): TurnGroup[] {
+    if (block !== undefined) return groupTurns(messages.filter(({ seq }) => seq > block.coversSeq))
+    return groupTurns(hasOlder ? steadyWindow(messages) : messages)
   }
 
-  return { add: (turn) => added.push(turn), turns }
+  function toCompact(maxBytes: number): Compactable | undefined {
+    const room = maxBytes - fixedBytes - bytesOfCompaction(compaction)
+    const isFull = bytesOfGroups(groups) > room * fullPart
+    const older = isFull || isLeaving ? olderThan(groups, room * keptPart) : []
+    const turns = withoutOldOutputs(messagesOf(newestThatFit(older, room)), room)
+    const coversSeq = older.at(-1)?.messages.at(-1)?.seq
+    return coversSeq === undefined || bytesOf(turns) > room ? undefined : { turns, compaction, coversSeq }
+  }
+
+  async function conversation(maxBytes: number): Promise<Conversation> {
+    const room = maxBytes - fixedBytes - bytesOfCompaction(compaction)
+    const kept = newestThatFit(groups, room - bytesOf(added))
+    const summary = compaction === undefined ? await summarize(kept) : []
+    const all = [...summary, ...messagesOf(kept), ...added]
+    const turns = withoutOldOutputs(all, room)
+    if (bytesOf(turns) > room) throw tooLarge(groups, room)
+    return { turns, compaction }
+  }
+
+  function use(block: CompactionBlock | undefined): void {
+    compaction = block
+    groups = groupsAfter(block)
+  }
+
+  return {
+    add: (turn) => added.push(turn),
+    toCompact,
+    compact: use,
+    dropCompaction() {
+      const isThere = compaction !== undefined
+      use(undefined)
+      return isThere
+    },
+    conversation,
+  }
+}
+
+function bytesOfCompaction(block: CompactionBlock | undefined): number {
+  return block === undefined ? 0 : Buffer.byteLength(JSON.stringify(block.sent))
 }
 
 /** What every request has besides its conversation. */

@@ -36,6 +36,10 @@ const kinds = {
     isRetryable: false,
     message: 'The provider refused the thinking of an earlier answer; start a new session',
   },
+  compaction: {
+    isRetryable: false,
+    message: 'The provider refused its summary of the conversation; start a new session',
+  },
   max_tokens: {
     isRetryable: false,
     message: 'The model used all its tokens before it said anything; raise maxTokens or ask for less',
@@ -120,12 +124,13 @@ function mapAnswer(error: unknown, clock: Clock): VerbatimError | undefined {
   })
 }
 
-/** Two refusals have a remedy, and only their words tell them from others. The words are read here and go no further. */
+/** Some refusals have a remedy, and only their words tell them from others. The words are read here and go no further. */
 function refusalOf(status: number, message: string): VerbatimError {
   const isRefused = status === 400 || status === 413
   if (status === 413 || (isRefused && /too long|context (?:limit|length|window)|too many tokens/i.test(message))) {
     return new TooLongError(status, message)
   }
+  if (isRefused && /compaction/i.test(message)) return providerError('compaction', { providerStatus: status })
   if (isRefused && /thinking/i.test(message) && /signature|block/i.test(message)) {
     return providerError('thinking', { providerStatus: status })
   }

@@ -6,6 +6,7 @@ import type { ThinkingConfigParam } from '@anthropic-ai/sdk/resources/messages'
 
 const hasLargeWindow = /claude-(?:fable|mythos|(?:sonnet|opus|haiku)-5|(?:opus|sonnet)-4-[6-9])/
 const thinksByDefault = /claude-(?:fable|mythos-5|(?:sonnet|opus)-5)/
+const compacts = /claude-(?:fable-5|mythos|(?:sonnet|opus)-5|haiku-5-5|opus-4-[6-8]|sonnet-4-6)/
 const refusesDisabled = /claude-(?:sonnet-5-5|fable|mythos)/
 const refusesBudget = /claude-(?:fable|mythos-5|(?:sonnet|opus|haiku)-5|opus-4-[78])/
 
@@ -26,6 +27,11 @@ export function maxOutputTokensOf(model: string): number | undefined {
  */
 export function defaultThinking(model: string): ThinkingConfigParam | undefined {
   return thinksByDefault.test(model) ? { type: 'adaptive', display: 'summarized' } : undefined
+}
+
+/** Tells whether the API summarizes conversations for `model` ("Compaction on demand"). */
+export function canCompact(model: string): boolean {
+  return compacts.test(model)
 }
 
 /** Why `model` refuses this kind of thinking, as far as it is known. */

@@ -7,7 +7,7 @@ import { Stream } from '@anthropic-ai/sdk/streaming'
 import type { Clock } from '../../ports/clock.ts'
 import type { ClaudeClient } from './claude-options.ts'
 import { malformed, mapErrorBody, mapRequestError, mapStreamError } from './map-provider-error.ts'
-import { sendExactly } from './send-exactly.ts'
+import { middlewareFor } from './request-middleware.ts'
 import type { ClaudeRequest } from './to-claude-request.ts'
 
 export interface FrameReader {
@@ -49,7 +49,7 @@ interface Opened {
 async function open({ client, clock }: FrameReader, request: ClaudeRequest, signal: AbortSignal): Promise<Opened> {
   try {
     // Our own retries, not the SDK's: a follower must see them.
-    const created = client.messages.create(request.body, { signal, maxRetries: 0, ...sendExactly(client, request) })
+    const created = client.messages.create(request.body, { signal, maxRetries: 0, ...middlewareFor(client, request) })
     // A caller's client may be no SDK of Anthropic's, and answer the stream alone.
     if (!('withResponse' in created)) {
       return { stream: await Promise.resolve<AsyncIterable<unknown>>(created), response: undefined }

@@ -7,6 +7,7 @@ import { isBlank } from '../../contract/blank.ts'
 import type { ContentBlock } from '../../contract/content-block.ts'
 import type { MessageRole } from '../../contract/message.ts'
 import { bindThinking } from './bind-thinking.ts'
+import type { BindingStart } from './bind-thinking.ts'
 import { isThinking } from './claude-message.ts'
 import type { DraftBlock, DraftMessage, Turn } from './claude-message.ts'
 import { toExactInput } from './exact-input.ts'
@@ -19,8 +20,10 @@ export interface HistoryRules {
   readonly keepsThinking?: boolean
   /** False sends the inputs of tools as JavaScript holds them: a provider refused them as they were written. @default true */
   readonly keepsExactInput?: boolean
-  /** What else thinking is bound to: the model, the system prompt and the tools. */
-  readonly seed?: string
+  /** What else thinking is bound to. */
+  readonly start?: BindingStart
+  /** True keeps an answer at the end, for a request that no answer follows. @default false */
+  readonly keepsEnd?: boolean
 }
 
 /** The conversation for the API, and the fingerprint that its answer's thinking is bound to; empty when no user said anything. */
@@ -32,8 +35,8 @@ export function toClaudeMessages(turns: readonly Turn[], rules: HistoryRules = {
   const paired: DraftMessage[] = []
   for (const message of pairTools(drafts)) append(paired, withoutEndingThinking(message))
   // An answer at the end would be a prefill, which Claude 4.6 and later refuse.
-  const whole = paired.at(-1)?.role === 'assistant' ? paired.slice(0, -1) : paired
-  return bindThinking(whole, rules.seed ?? '')
+  const isPrefill = paired.at(-1)?.role === 'assistant' && rules.keepsEnd !== true
+  return bindThinking(isPrefill ? paired.slice(0, -1) : paired, rules.start ?? { seed: '' })
 }
 
 /** The parts of one stored message, by who says them to the API: a tool's result is the user's. */
@@ -60,6 +63,7 @@ function splitTurn(turn: Turn, rules: HistoryRules): DraftMessage[] {
 function roleOf(block: ContentBlock, turnRole: MessageRole): MessageRole | undefined {
   if (block.type === 'text') return turnRole
   if (block.type === 'tool_result') return 'user'
+  if (block.type === 'compaction') return undefined // it has its own place, see to-claude-request.ts
   return turnRole === 'assistant' ? 'assistant' : undefined
 }
 
@@ -84,6 +88,8 @@ function toDraft(block: ContentBlock, rules: HistoryRules): Omit<DraftBlock, 'is
       const exact = keepsExactInput ? { inputText: text } : {}
       return keepsTools ? { param: { type, id, name, input: value }, ...exact } : undefined
     }
+    case 'compaction':
+      return undefined
     case 'tool_result':
       return keepsTools ? { param: { ...block, content: toResultText(block) } } : undefined
   }

@@ -1,8 +1,15 @@
-import type { MessageCreateParamsStreaming, TextBlockParam } from '@anthropic-ai/sdk/resources/messages'
+import type {
+  MessageCreateParamsStreaming,
+  TextBlockParam,
+  ThinkingConfigParam,
+} from '@anthropic-ai/sdk/resources/messages'
 import { VerbatimError } from '../../contract/errors.ts'
+import type { ClaudeMessage, Conversation } from './claude-message.ts'
 import type { ClaudeClient, ClaudeOptions } from './claude-options.ts'
+import { bindCompaction, chainAfter, compactionBeta } from './compaction.ts'
+import type { Identity } from './compaction.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import { defaultThinking } from './model-rules.ts'
-import type { ClaudeMessage, Turn } from './claude-message.ts'
 import { toClaudeMessages } from './to-claude-messages.ts'
 
 const cacheControl = { type: 'ephemeral' } as const
@@ -13,8 +20,11 @@ export interface ClaudeRequest {
   readonly json: string
   /** True when `json` says more than `body` can. */
   readonly hasExactInput: boolean
+  readonly betas: readonly string[]
   /** What the thinking of the answer is bound to: a fingerprint of the model, the system prompt, the tools and the messages. */
   readonly boundTo: string
+  /** What a summary of the messages is bound to. */
+  readonly compactionBoundTo: string
 }
 
 export interface RequestRules {
@@ -24,43 +34,90 @@ export interface RequestRules {
   readonly keepsExactInput: boolean
 }
 
+type RequestOptions = ClaudeOptions & { readonly client: ClaudeClient }
+
 /**
- * One call of the Messages API that answers `turns`.
+ * One call of the Messages API that answers a conversation.
  *
- * @throws VerbatimError `INVALID_INPUT` when no user said anything in them
+ * @throws VerbatimError `INVALID_INPUT` when no user said anything in it
  */
 export function toClaudeRequest(
-  options: ClaudeOptions & { readonly client: ClaudeClient },
-  turns: readonly Turn[],
-  { keepsThinking, keepsExactInput }: RequestRules = { keepsThinking: true, keepsExactInput: true },
+  options: RequestOptions,
+  conversation: Conversation,
+  rules: RequestRules,
 ): ClaudeRequest {
-  const { model, maxTokens, system, tools, cache } = options
-  const thinking = options.thinking ?? defaultThinking(model)
-  const toolParams = tools.map(toToolParam)
-  const { messages, texts, hasExactInput, boundTo } = toClaudeMessages(turns, {
+  return toRequest(options, conversation, { ...rules, compacts: false })
+}
+
+/** A summary and what the model thinks before it; "allow several thousand tokens". */
+const minCompactionTokens = 8_192
+
+/** The call that asks for a summary of a conversation, in the place of an answer to it. */
+export function toCompactionRequest(
+  options: RequestOptions,
+  conversation: Conversation,
+  rules: RequestRules,
+): ClaudeRequest {
+  const maxTokens = Math.max(options.maxTokens, minCompactionTokens)
+  return toRequest({ ...options, maxTokens }, conversation, { ...rules, compacts: true })
+}
+
+function toRequest(
+  options: RequestOptions,
+  { turns, compaction }: Conversation,
+  { keepsThinking, keepsExactInput, compacts }: RequestRules & { readonly compacts: boolean },
+): ClaudeRequest {
+  const { tools } = options
+  const thinking = options.thinking ?? defaultThinking(options.model)
+  const identity = identityOf(options)
+  const { messages, texts, hasExactInput, boundTo, chain } = toClaudeMessages(turns, {
     keepsTools: tools.length > 0,
     keepsExactInput,
     keepsThinking: keepsThinking && thinking?.type !== 'disabled',
-    seed: JSON.stringify([addressOf(options.client), model, system ?? null, toolParams]),
+    start: { seed: identity.seed, chain: compaction && chainAfter(compaction, identity) },
+    keepsEnd: compacts,
   })
-  const end = messages.at(-1)
-  if (end === undefined) {
+  if (messages.length === 0) {
     throw new VerbatimError('INVALID_INPUT', 'There is no user message to answer', { data: { field: 'message' } })
   }
-  const last = cache ? withCachedEnd(end) : end
-  const body: MessageCreateParamsStreaming = {
-    stream: true,
-    model,
-    max_tokens: maxTokens,
-    messages: [...messages.slice(0, -1), last],
-    ...(system === undefined ? {} : { system: [toSystemBlock(system, cache)] }),
-    ...(toolParams.length === 0 ? {} : { tools: toolParams }),
-    ...(thinking === undefined ? {} : { thinking }),
+  const marked = options.cache ? withCachedPrompt(messages, texts) : { messages, texts }
+  const summary = compaction === undefined ? [] : [{ role: 'assistant', content: [compaction.sent] }]
+  const body = {
+    ...toFixedFields(options, thinking),
+    // The types of the SDK's stable API do not know the beta's block.
+    messages: [...summary, ...marked.messages] as MessageCreateParamsStreaming['messages'],
+    ...(compacts ? { compaction: { type: 'summarize' } } : {}),
   }
-  return { body, json: toJson(body, [...texts.slice(0, -1), JSON.stringify(last)]), hasExactInput, boundTo }
+  return {
+    body,
+    json: toJson(body, [...summary.map((message) => JSON.stringify(message)), ...marked.texts]),
+    hasExactInput,
+    betas: compacts || compaction !== undefined ? [compactionBeta] : [],
+    boundTo,
+    compactionBoundTo: bindCompaction(identity, chain),
+  }
 }
 
-/** As JSON.stringify writes it, but for the messages. The last one is a user's, which has no inputs of tools. */
+/** All but the conversation. */
+function toFixedFields(options: RequestOptions, thinking: ThinkingConfigParam | undefined) {
+  const { model, maxTokens, system, tools, cache } = options
+  return {
+    stream: true as const,
+    model,
+    max_tokens: maxTokens,
+    ...(system === undefined ? {} : { system: [toSystemBlock(system, cache)] }),
+    ...(tools.length === 0 ? {} : { tools: tools.map(toToolParam) }),
+    ...(thinking === undefined ? {} : { thinking }),
+  }
+}
+
+/** Who asks: its provider, which signs thinking and summaries, and all that stands before a conversation. */
+export function identityOf({ client, model, system, tools }: RequestOptions): Identity {
+  const provider = fingerprintOf(addressOf(client))
+  return { provider, seed: fingerprintOf(provider, JSON.stringify([model, system ?? null, tools.map(toToolParam)])) }
+}
+
+/** As JSON.stringify writes it, but for the messages. */
 function toJson(body: MessageCreateParamsStreaming, messages: readonly string[]): string {
   const fields = Object.entries(body).map(([key, value]) => {
     return `${JSON.stringify(key)}:${key === 'messages' ? `[${messages.join(',')}]` : JSON.stringify(value)}`
@@ -68,7 +125,6 @@ function toJson(body: MessageCreateParamsStreaming, messages: readonly string[])
   return `{${fields.join(',')}}`
 }
 
-/** Who signs the thinking: another provider does not take it. */
 function addressOf(client: object): string {
   return 'baseURL' in client && typeof client.baseURL === 'string' ? client.baseURL : ''
 }
@@ -81,9 +137,15 @@ function toToolParam({ name, description, inputSchema }: ClaudeOptions['tools'][
   return { name, description, input_schema: inputSchema }
 }
 
-/** Marks the last block, so that the next call pays for what is new only. */
-function withCachedEnd({ role, content }: ClaudeMessage): ClaudeMessage {
+/**
+ * Marks the end of what the user said last, so that the next call pays for what is new only. A request for a summary finds there
+ * what the call before it has written.
+ */
+function withCachedPrompt(messages: readonly ClaudeMessage[], texts: readonly string[]) {
+  const at = messages.findLastIndex(({ role }) => role === 'user')
+  const { role = 'user', content = [] } = messages[at] ?? {}
   const last = content.at(-1)
-  if (last?.type !== 'text' && last?.type !== 'tool_result') return { role, content }
-  return { role, content: [...content.slice(0, -1), { ...last, cache_control: cacheControl }] }
+  if (last?.type !== 'text' && last?.type !== 'tool_result') return { messages, texts }
+  const marked = { role, content: [...content.slice(0, -1), { ...last, cache_control: cacheControl }] }
+  return { messages: messages.with(at, marked), texts: texts.with(at, JSON.stringify(marked)) }
 }

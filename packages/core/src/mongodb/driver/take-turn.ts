@@ -27,7 +27,8 @@ const maxActiveEnds = 32
 /** What a transaction waits for. */
 export interface Place {
   readonly owner: Owner
-  readonly sessionId: SessionId
+  /** Null for one that meets the others of its owner, whatever their session. */
+  readonly sessionId: SessionId | null
 }
 
 /** Runs a transaction when it is its turn, until it succeeds. Answers, or throws, within 5 s. */
@@ -80,10 +81,11 @@ export function createTurns(): TakeTurn {
   return async ({ owner: { tenantId, ownerId }, sessionId }, attempt) => {
     const owner = JSON.stringify([tenantId, ownerId])
     const session = JSON.stringify([tenantId, ownerId, sessionId])
-    if (sessions.waitingOf(session) >= maxWaitingInSession) throw contended()
+    const crowded = sessionId === null ? overloaded : contended
+    if (sessions.waitingOf(session) >= maxWaitingInSession) throw crowded()
     if (sessions.waiting >= maxWaiting) throw overloaded()
     const deadlines = { begin: lastTimeToBegin(), end: requestDeadline() }
-    await enter(sessions.enter(session, deadlines.begin), contended)
+    await enter(sessions.enter(session, deadlines.begin), crowded)
     try {
       return await store(owner, attempt, deadlines)
     } finally {

@@ -6,7 +6,8 @@ import type { Collection, Filter } from 'mongodb'
 import type { ExportItem } from '../../contract/principal-data.ts'
 import type { Owner } from '../../contract/principal.ts'
 import { toAuditEntry } from '../schema/audit-rows.ts'
-import type { AuditDocument, Collections } from '../schema/collections.ts'
+import type { AuditDocument, Collections, LedgerDocument } from '../schema/collections.ts'
+import { ledgerOf } from '../schema/ledger-keys.ts'
 
 /** A document of any collection whose rows are the owner's one by one. */
 export interface Row {
@@ -36,6 +37,8 @@ export const holdings: Readonly<Record<keyof Collections, Holding>> = {
   runEvents: { type: 'with_sessions' },
   runArchives: { type: 'with_sessions' },
   audit: { type: 'names', filterOf: (owner) => auditOf(owner) as Filter<Row>, toItem: toAuditItem },
+  usageLedger: { type: 'rows', filterOf: (owner) => ledgerOf(owner) as unknown as Filter<Row>, toItem: toUsageItem },
+  ownerGuards: { type: 'nothing', because: 'its key is a hash of the owner, and it holds a counter without meaning' },
   erasures: { type: 'nothing', because: 'it names the principal while the erasure goes on, and goes with its end' },
   schema: { type: 'nothing', because: 'it holds a version' },
 }
@@ -68,4 +71,10 @@ function toAuditItem(row: Row, { tenantId, ownerId }: Owner): ExportItem {
   const isForeign = entry.action === 'foreign_id' && subject === null
   const target = isForeign ? null : entry.target
   return { type: 'audit', entry: { ...entry, actor: isOwn ? entry.actor : null, subject, target } }
+}
+
+/** One process's count of a day. */
+function toUsageItem(row: Row): ExportItem {
+  const { _id, tokens, costUsd } = row as unknown as LedgerDocument // of the collection that this stands for
+  return { type: 'usage', day: _id.d, tokens, costUsd }
 }

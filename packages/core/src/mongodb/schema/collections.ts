@@ -176,6 +176,21 @@ export interface ErasureDocument {
   v: 1
 }
 
+/** Written by every transaction that counts what an owner has before it stores more, so that two such transactions meet. */
+export interface OwnerGuardDocument {
+  _id: PrincipalKey
+  n: number
+}
+
+/** What one writer has counted on one day, for a principal or (`o` is null) a tenant; `d` is the day in UTC. */
+export interface LedgerDocument {
+  _id: { t: string; o: string | null; d: string; p: string }
+  tokens: number
+  costUsd: number
+  expiresAt: Date
+  v: 1
+}
+
 export interface Collections {
   readonly sessions: Collection<SessionDocument>
   readonly messages: Collection<MessageDocument>
@@ -184,6 +199,8 @@ export interface Collections {
   readonly runArchives: Collection<ArchiveDocument>
   readonly audit: Collection<AuditDocument>
   readonly erasures: Collection<ErasureDocument>
+  readonly usageLedger: Collection<LedgerDocument>
+  readonly ownerGuards: Collection<OwnerGuardDocument>
   readonly schema: Collection<SchemaDocument>
 }
 
@@ -202,6 +219,8 @@ export function collectionsOf(db: Db): Collections {
     runArchives: db.collection('run_archives'),
     audit: db.collection('audit'),
     erasures: db.collection('erasures'),
+    usageLedger: db.collection('usage_ledger'),
+    ownerGuards: db.collection('owner_guards'),
     schema: db.collection('schema'),
   }
 }
@@ -259,6 +278,12 @@ export const collectionPlans: readonly CollectionPlan[] = [
         key: { 'lease.processId': 1 },
         partialFilterExpression: { status: 'running', cancelRequestedAt: { $type: 'date' } },
       },
+      // Holds only runs that have not ended, for the limits of a principal and of a tenant.
+      {
+        name: 'active_of_owner',
+        key: { tenantId: 1, ownerId: 1 },
+        partialFilterExpression: { endedAt: { $type: 'null' } },
+      },
       { name: 'to_sweep', key: { sweepAt: 1 }, partialFilterExpression: { sweepAt: { $exists: true } } },
       { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },
     ],
@@ -288,6 +313,12 @@ export const collectionPlans: readonly CollectionPlan[] = [
     options: {},
     indexes: [],
   },
+  {
+    name: 'usage_ledger',
+    options: {},
+    indexes: [{ name: 'expiry', key: { expiresAt: 1 }, expireAfterSeconds: 0 }],
+  },
+  { name: 'owner_guards', options: {}, indexes: [] },
   {
     // Clustered: a run's events lie together on disk, and no second index is written on the hot path.
     name: 'run_events',

@@ -74,6 +74,7 @@ function mapEvent(event: RunEvent, map: MapJson): RunEvent {
 
 function mapBlock(block: ContentBlock, map: MapJson): ContentBlock {
   if (block.type === 'tool_use') return { ...block, input: map(block.input) }
+  if (block.type === 'compaction') return { ...block, sent: map(block.sent) }
   if (block.type === 'text' && block.citations !== undefined) return { ...block, citations: block.citations.map(map) }
   return block
 }

@@ -9,10 +9,12 @@ import type { RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { WhenBusy } from '../../contract/run.ts'
 import { insertDocument } from '../driver/insert.ts'
+import type { StoredLimits } from '../../ports/run-repository.ts'
 import type { Collections, SessionDocument } from '../schema/collections.ts'
 import { principalKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import type { StoredTitle } from '../schema/stored-json.ts'
 import { documentVersion, newerDocument } from '../schema/version.ts'
+import { requireRoomForSession } from './require-room.ts'
 
 /** A filter that a deleted session does not match. */
 export const notDeleted = { deletedAt: { $exists: false } } as const
@@ -30,6 +32,7 @@ export interface AdmissionRequest {
   /** The title of a session that the admission makes. */
   readonly title: StoredTitle
   readonly now: Date
+  readonly limits: StoredLimits | undefined
 }
 
 /** A session before its admission. */
@@ -54,10 +57,11 @@ export type Refusal = Extract<Admission, { type: 'busy' | 'full' | 'present' | '
 
 /** Admits the request to its session, making the session when it is new. */
 export async function admit(
-  { sessions, erasures }: Pick<Collections, 'sessions' | 'erasures'>,
+  collections: Collections,
   request: AdmissionRequest,
   session: ClientSession,
 ): Promise<Admission> {
+  const { sessions, erasures } = collections
   const _id = sessionKeyOf(request.owner, request.sessionId)
   const before = await sessions.findOneAndUpdate({ _id }, admissionUpdate(request), {
     session,
@@ -66,6 +70,7 @@ export async function admit(
   })
   if (before !== null) return admissionOf(before, request)
   await requireNotErasing(erasures, request.owner, session)
+  await requireRoomForSession(collections, request, session)
   const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
   const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
   await insertDocument(sessions, { _id, ...made }, { session })

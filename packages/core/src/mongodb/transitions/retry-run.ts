@@ -11,6 +11,7 @@ import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
 import { requireKnown } from '../schema/version.ts'
 import { admit, isRefusal } from './admit-run.ts'
+import { requireRoomForRun } from './require-room.ts'
 import { outcomeOfFound, outcomeOfRefused } from './start-run.ts'
 import type { Refused } from './start-run.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
@@ -41,7 +42,7 @@ async function storeRetry(
   session: ClientSession,
 ): Promise<StartOutcome | Refused> {
   const { runs, messages } = storage.collections
-  const { sessionId, runId, processId, leaseMs } = retry
+  const { sessionId, runId, processId, leaseMs, limits } = retry
   const request = {
     owner,
     sessionId,
@@ -50,6 +51,7 @@ async function storeRetry(
     maxQueuedRuns: 0,
     newMessages: 0,
     title: null,
+    limits: undefined, // the session is there
   } as const
   const admission = await admit(storage.collections, { ...request, now: run.createdAt }, session)
   if (isRefusal(admission)) {
@@ -57,6 +59,7 @@ async function storeRetry(
   }
   const newest = await newestMessage(messages, run.s, session)
   if (newest?.role !== 'assistant' || newest.runId !== retry.retryOf) throw new AbortTransition()
+  await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
   const lease = { processId, ms: leaseMs }
   await storeBeginning(storage, { owner, run, lease, event: retry.startedEvent }, session)
   return { type: 'started', owned: toOwnedRun(run) }

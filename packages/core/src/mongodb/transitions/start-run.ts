@@ -15,6 +15,7 @@ import type { StoredContent, StoredTitle } from '../schema/stored-json.ts'
 import { requireKnown } from '../schema/version.ts'
 import { admit, isRefusal, toError } from './admit-run.ts'
 import type { Refusal } from './admit-run.ts'
+import { requireRoomForRun } from './require-room.ts'
 import { stopRuns } from './stop-runs.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
 import type { NewRunDocument, Start } from './store-beginning.ts'
@@ -57,14 +58,16 @@ async function admitAndStore(
   session: ClientSession,
 ): Promise<StartOutcome | Refused> {
   const { runs } = storage.collections
-  const { sessionId, runId, whenBusy, maxQueuedRuns } = start
-  const request = { owner, sessionId, runId, whenBusy, maxQueuedRuns, newMessages: 1, title } as const
+  const { sessionId, runId, whenBusy, maxQueuedRuns, limits } = start
+  const asked = { owner, sessionId, runId, whenBusy, maxQueuedRuns, limits }
+  const request = { ...asked, newMessages: 1, title } as const
   const admission = await admit(storage.collections, { ...request, now: run.createdAt }, session)
   if (isRefusal(admission)) {
     return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
   }
   switch (admission.type) {
     case 'idle': {
+      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
       const lease = { processId: start.processId, ms: start.leaseMs }
       const message = { prompt, seq: admission.head }
       await storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, session)
@@ -74,6 +77,7 @@ async function admitAndStore(
     case 'replaced': {
       const isReplacing = admission.type === 'replaced'
       const replaced = isReplacing ? await stopRuns(storage, owner, { before: admission.before, session }) : []
+      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
       const waiting: NewRunDocument = { ...run, status: 'queued', prompt }
       await storeBeginning(storage, { owner, run: waiting, event: start.queuedEvent }, session)
       return { type: 'queued', key: run._id, run: toRun(waiting), replaced }

@@ -11,6 +11,8 @@ import type { RunMetrics } from '../../contract/metrics.ts'
 import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
 import type { Answer } from '../../contract/reduce-events.ts'
 import type { TerminalStatus } from '../../contract/run.ts'
+import { BudgetMeter, noMeter } from '../../limits/call-meter.ts'
+import type { CallMeter } from '../../limits/call-meter.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
 import { releaseTimeoutMs } from '../engine-context.ts'
@@ -54,13 +56,24 @@ export async function driveRun(context: EngineContext, driven: DrivenRun): Promi
   const startedMs = clock.monotonicMs()
   const elapsedMs = () => clock.monotonicMs() - startedMs
   const signal = AbortSignal.any([driven.signal, lost.signal])
-  const ending = await pullAgent(context, driven, { appender, record, elapsedMs, signal }).then(
+  const meter = openMeter(context, driven)
+  const ending = await pullAgent(context, driven, { appender, record, elapsedMs, meter, signal }).then(
     () => completed,
     toEnding(context, driven),
   )
+  await meter.close()
   if (lost.signal.aborted) return reportLost(context, driven, lost.signal.reason)
   if (ending === undefined) return await storeAndRelease(context, driven, appender)
   return await endRun(context, driven, { appender, record, elapsedMs, ending })
+}
+
+/** The ledger is tried for as long as the log; a process that leaves waits for neither. */
+function openMeter({ admission, ports, options, leaving }: EngineContext, { owned }: DrivenRun): CallMeter {
+  const { budgets } = admission
+  const deadline = () => AbortSignal.any([leaving, AbortSignal.timeout(options.selfFenceMs)])
+  return budgets === undefined
+    ? noMeter
+    : new BudgetMeter({ budgets, owner: owned.owner, logger: ports.logger, deadline })
 }
 
 interface Record {
@@ -84,11 +97,12 @@ interface Drive {
 async function pullAgent(
   context: EngineContext,
   { owned, agent }: DrivenRun,
-  drive: Drive & { signal: AbortSignal },
+  drive: Drive & { meter: CallMeter; signal: AbortSignal },
 ): Promise<void> {
   const { options } = context
-  const { appender, record, elapsedMs, signal } = drive
+  const { appender, record, elapsedMs, meter, signal } = drive
   signal.throwIfAborted()
+  await meter.begin(signal)
   const history = await loadHistory(context, owned, { agent, signal })
   const request = { runId: owned.run.id, sessionId: owned.run.sessionId, ...history }
   const timeouts = { ...options, ...agent.timeouts }
@@ -103,6 +117,7 @@ async function pullAgent(
     // Tools run next. Should this process be lost with them, the log must know of the calls: they are never made again.
     if (asksForTools && valid.type === 'message_stop') await raceSignal(appender.flush(), signal)
     asksForTools &&= valid.type !== 'message_stop'
+    await meter.after(valid, signal)
   }
 }
 

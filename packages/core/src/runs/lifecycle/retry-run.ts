@@ -20,7 +20,7 @@ export async function retryRun(
   owner: Owner,
   { runId, newRunId }: RetryRunInput,
 ): Promise<Started> {
-  const { ports, options, agents, processId, executor } = context
+  const { ports, options, agents, processId, executor, admission } = context
   const retried = requireFound(await ports.runRepository.getRun(owner, runId), 'RUN_NOT_FOUND')
   requireRetryable(retried)
   const { sessionId, agentId, userMessageId } = retried
@@ -38,6 +38,7 @@ export async function retryRun(
     processId,
     leaseMs: options.leaseMs,
     startedEvent,
+    limits: admission.limits.stored,
   })
   const { messageId } = run
   const inDoubt = { owner, runId: newRunId, messageId, agent, events: [startedEvent] }

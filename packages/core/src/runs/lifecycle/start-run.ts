@@ -19,7 +19,7 @@ export type Started = StartOutcome & { readonly agent: Agent; readonly startedEv
  * @throws VerbatimError `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
 export async function startRun(context: EngineContext, owner: Owner, input: StartRunInput): Promise<Started> {
-  const { ports, options, agents, processId, executor } = context
+  const { ports, options, agents, processId, executor, admission } = context
   requirePromptSize(Buffer.byteLength(input.message), 'message')
   const agent = agentOf(agents, input.agentId)
   const prompt = [{ type: 'text' as const, text: input.message }]
@@ -38,6 +38,7 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
     queuedEvent: { type: 'run_queued', runId, sessionId, agentId, queuedAt: now },
     whenBusy: input.whenBusy ?? 'reject',
     maxQueuedRuns: options.maxQueuedRuns,
+    limits: admission.limits.stored,
     processId,
   })
   const inDoubt = { owner, runId, messageId, agent, events: [startedEvent] }

@@ -4,6 +4,7 @@
  */
 import type { RunStartedEvent } from '../../contract/event.ts'
 import { continuationPrompt } from '../../contract/interruption.ts'
+import { costOf } from '../../limits/prices.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
 import type { Answer } from '../../contract/reduce-events.ts'
 import type { Agent, ContinuationBudget, TokenPrices } from '../../ports/agent.ts'
@@ -68,19 +69,11 @@ function estimateTokens({ content, partialInputs }: Answer): number {
       case 'tool_use':
         return JSON.stringify(block.input).length
       case 'tool_result':
+      case 'compaction': // stored with its usage
         return 0
     }
   })
   return Math.ceil(characters.reduce((sum, count) => sum + count, Object.values(partialInputs).join('').length) / 4)
-}
-
-const tokensPerPrice = 1_000_000
-
-function costOf(metrics: RunMetrics, { input, output, cacheRead, cacheWrite }: TokenPrices): number {
-  const { inputTokens, outputTokens, cacheReadInputTokens, cacheWriteInputTokens } = metrics
-  const cost =
-    inputTokens * input + outputTokens * output + cacheReadInputTokens * cacheRead + cacheWriteInputTokens * cacheWrite
-  return cost / tokensPerPrice
 }
 
 function toLinkedRun(

@@ -91,7 +91,9 @@ function toUnknownResult(toolUseId: string): AgentEvent {
   return { type: 'tool_result', tool_use_id: toolUseId, content: unknownOutcome, is_error: true, durationMs: 0 }
 }
 
-/** False while the model waits for tools, or for leave to go on. */
+/** Why a model call ends that another one follows: for tools, for leave to go on, after a summary of what came before. */
+const unfinishedReasons: ReadonlySet<string | null> = new Set([null, 'tool_use', 'pause_turn', 'compaction'])
+
 function isLastWord(stopReason: string | null): boolean {
-  return stopReason !== null && stopReason !== 'tool_use' && stopReason !== 'pause_turn'
+  return !unfinishedReasons.has(stopReason)
 }
