@@ -1,9 +1,9 @@
 import { MongoServerError } from 'mongodb'
 import type { Db, IndexDescription } from 'mongodb'
-import { isUnavailable, VerbatimError } from '../../contract/errors.ts'
+import { isUnavailable, isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 import { collectionPlans, obsoleteIndexes } from './collections.ts'
 import type { SchemaDocument } from './collections.ts'
-import { requireKnownSchema } from './require-schema.ts'
+import { requireKnownSchema, requireSchema } from './require-schema.ts'
 import { documentVersion } from './version.ts'
 import { isTransient } from '../driver/map-error.ts'
 import { retryRequest, tryOnce } from '../driver/retry.ts'
@@ -24,7 +24,7 @@ const oldestMajorVersion = 6
 
 /**
  * Makes the collections and indexes that are missing, and drops those that an earlier version needed; run it once at start, any number
- * of processes at a time.
+ * of processes at a time. A user that may not make any needs none to be missing.
  *
  * @throws VerbatimError `UNAVAILABLE`; `UNSUPPORTED_VERSION` when a newer server has migrated the database; `UNSUPPORTED_DEPLOYMENT` when MongoDB is a standalone server, is older than 6, or refuses a
  * collection or an index; the message says which, and what to do.
@@ -36,9 +36,15 @@ export async function migrate(db: Db): Promise<void> {
     try {
       return await tryOnce(() => makeWhatIsMissing(db), { withinMs: indexBuildMs })
     } catch (error) {
+      if (isForbidden(error)) return await requireSchema(db).catch(() => Promise.reject(error))
       if (!isUnavailable(error) || tries === maxTries) throw error
     }
   }
+}
+
+function isForbidden(error: unknown): boolean {
+  const cause = isVerbatimError(error) ? error.cause : undefined
+  return cause instanceof MongoServerError && forbidden.has(cause.code)
 }
 
 async function makeWhatIsMissing(db: Db): Promise<void> {
