@@ -59,7 +59,9 @@ describe('readiness', () => {
     'readiness names what a server that answers %s with code %i lacks, and the remedy',
     async (...[command, errorCode, what, remedy]) => {
       await using database = await openDatabase()
-      if (command === 'create') await database.client.db(database.databaseName).dropCollection('run_events')
+      const db = database.client.db(database.databaseName)
+      if (command === 'create') await db.dropCollection('run_events')
+      if (command === 'createIndexes') await db.collection('sessions').dropIndex('owner_newest')
       const appName = `refuses-${crypto.randomUUID()}`
       const uri = new URL(database.uri)
       uri.searchParams.set('appName', appName)
