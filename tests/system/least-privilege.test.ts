@@ -1,10 +1,10 @@
 /** The users of docs/security.md, made by its own commands on a MongoDB that asks for a password, run everything and no more. */
 import { readFileSync } from 'node:fs'
+import { runInNewContext } from 'node:vm'
 import { ownerOf, Principal, textOf } from '@verbatim/core'
 import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
 import { SessionManagerFactory, systemClock } from '@verbatim/core/server'
 import { MongoClient } from 'mongodb'
-import type { Document } from 'mongodb'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { answerOf, pacedAgent } from '../support/agents.ts'
 import { startGuardedMongod } from '../support/guarded-mongod.ts'
@@ -27,25 +27,18 @@ function commandsOfTheGuide(): string {
   return /```js\n([^`]+)```/.exec(section)?.[1] ?? ''
 }
 
-/** Runs commands as mongosh would: `createUser` and `createRole` of a database. */
+/** Runs commands as mongosh would: `createUser` and `createRole` of a database, one after the other. */
 async function runShell(client: MongoClient, script: string): Promise<void> {
-  const commands: Promise<Document>[] = []
+  let last: Promise<unknown> = Promise.resolve()
   const getSiblingDB = (name: string) => {
-    const database = client.db(name)
     const send = (verb: string, key: string) => (input: Record<string, unknown>) => {
       const { [key]: subject, ...rest } = input
-      commands.push(database.command({ [verb]: subject, ...rest }))
+      last = last.then(async () => await client.db(name).command({ [verb]: subject, ...rest }))
     }
     return { createUser: send('createUser', 'user'), createRole: send('createRole', 'role') }
   }
-  // In order: a user's role must be there before the user is.
-  const lines = script.split(/\n(?=admin\.)/)
-  const [head = '', ...calls] = lines
-  for (const call of calls) {
-    // eslint-disable-next-line no-new-func -- the guide is a part of this repository, and this is how it is run
-    new Function('db', 'passwordPrompt', `${head}\n${call}`)({ getSiblingDB }, () => password)
-    await Promise.all(commands.splice(0))
-  }
+  runInNewContext(script, { db: { getSiblingDB }, passwordPrompt: () => password })
+  await last
 }
 
 const agents = [pacedAgent(answerOf(['Hello ', 'there']))]
