@@ -44,7 +44,7 @@ const authenticate: ApiInput['authenticate'] = ({ headers }) => {
 }
 const api = createApi({ engine: factory.engine, authenticate, ...apiOptions })
 const server = createServer(connectionLimits, api.nodeHandler)
-await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, resolve))
 const { port } = server.address() as AddressInfo // a TCP server has one
 
 const delays = monitorEventLoopDelay({ resolution: 5 })

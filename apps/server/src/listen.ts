@@ -17,6 +17,9 @@ const limits = {
   noDelay: true,
 }
 
+/** Connections that wait to be accepted. Past Node's 511 a crowd's connections are dropped, and each tries again after a second. */
+const backlog = 4_096
+
 /** A listening server and its URL. */
 export interface ListeningServer {
   readonly server: Server
@@ -30,7 +33,7 @@ export async function listen(
 ): Promise<ListeningServer> {
   const server = createServer(limits, handler)
   try {
-    server.listen({ host, port })
+    server.listen({ host, port, backlog })
     await once(server, 'listening')
   } catch (cause) {
     throw new VerbatimError('INVALID_CONFIGURATION', sentenceOf(cause, { host, port }), { cause })

@@ -23,6 +23,10 @@ export const ApiOptions = z
       .int()
       .positive()
       .default(1024 * 1024),
+    /** Calls of one principal that are in work at once in this process, a batch as one; more wait. A browser has six connections. */
+    maxCallsPerPrincipal: z.int().positive().default(16),
+    /** Calls of one principal that wait for their turn; one more is `RATE_LIMITED`. They hold no body yet. */
+    maxWaitingCallsPerPrincipal: z.int().nonnegative().default(256),
     /** Calls in one tRPC batch. */
     maxBatchSize: z.int().positive().default(20),
     /** After this silence on a stream the server sends a heartbeat. */

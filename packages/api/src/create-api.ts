@@ -10,6 +10,7 @@ import { toPrincipal } from './context.ts'
 import type { ApiContext, Authenticate } from './context.ts'
 import { createApiRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
+import { CallTurns } from './http/call-turns.ts'
 import { createDispatcher } from './http/dispatch-request.ts'
 import type { ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
@@ -57,7 +58,8 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
     return principal
   }
   const reauthenticator = new Reauthenticator({ ...options, logger })
-  const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator }
+  const turns = new CallTurns(options)
+  const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, turns }
   const dispatchRequest = createDispatcher(parts, metrics)
 
   return {

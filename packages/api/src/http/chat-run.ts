@@ -24,13 +24,18 @@ export async function requireCaller({ identify }: ApiParts, { request }: Exchang
 /** Starts the run that the body asks for. It belongs to the server: the caller may leave. */
 export async function startChat(parts: ApiParts, exchange: Exchange): Promise<ChatRun> {
   const { caller, owner } = await requireCaller(parts, exchange)
-  const body = parseJson(await readBoundedBody(exchange, parts.options))
-  refuseExcess(excessOfValue(body))
-  const input = ChatInput.parse(body)
-  const key = exchange.request.headers.get('idempotency-key')
-  const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
-  await parts.engine.runs.start(owner, { ...input, runId })
-  return { caller, owner, runId }
+  const leave = await parts.turns.enter(caller, exchange.closed)
+  try {
+    const body = parseJson(await readBoundedBody(exchange, parts.options))
+    refuseExcess(excessOfValue(body))
+    const input = ChatInput.parse(body)
+    const key = exchange.request.headers.get('idempotency-key')
+    const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
+    await parts.engine.runs.start(owner, { ...input, runId })
+    return { caller, owner, runId }
+  } finally {
+    leave()
+  }
 }
 
 /** @throws VerbatimError `INVALID_INPUT` naming `field` */

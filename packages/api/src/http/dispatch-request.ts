@@ -4,6 +4,7 @@
  */
 import { getTRPCErrorShape } from '@trpc/server'
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
+import type { ApiRequest, Caller } from '../context.ts'
 import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
@@ -87,36 +88,57 @@ async function serveMethod(methods: Methods, exchange: Exchange): Promise<void> 
   exchange.respond(errorResponse(new VerbatimError('METHOD_NOT_ALLOWED'), { allow: Object.keys(methods).join(', ') }))
 }
 
-/** Makes the checks that tRPC's adapters leave out, then passes the call on. */
+/** Makes the checks that tRPC's adapters leave out, then passes the call on when it is its turn. */
 async function serveTrpcCall(parts: ApiParts, exchange: Exchange): Promise<void> {
   const { basePath, trpcPath } = parts.options
-  const { request } = exchange
-  let body: string | undefined
+  const { request, closed } = exchange
+  const identified = identify(parts, request)
+  const caller = await identified.catch(() => null) // a failure is reported where tRPC asks for the caller
+  let leave = () => {}
   try {
-    if (request.method !== 'GET' && request.method !== 'POST') throw new VerbatimError('METHOD_NOT_ALLOWED')
-    if (request.method === 'POST') {
-      // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies. It replaces bytes that are not
-      // UTF-8 with U+FFFD, and so would store text that the caller did not send.
-      body = await readBoundedBody(exchange, parts.options)
-    }
+    leave = await parts.turns.enter(caller, closed)
+    const options = adapterOptions(parts, exchange, identified)
+    const body = await readTrpcBody(parts, exchange)
+    // The caller may leave before it has the whole answer, and tRPC's adapter then waits for ever.
+    closed.throwIfAborted()
+    closed.addEventListener('abort', leave, { once: true })
+    await exchange.callTrpc({ endpoint: basePath + trpcPath, body, options })
   } catch (error) {
+    if (closed.aborted) return
     if (!isVerbatimError(error)) throw error
-    return exchange.respond(trpcErrorResponse(parts, error))
+    exchange.respond(trpcErrorResponse(parts, error))
+  } finally {
+    leave()
   }
-  await exchange.callTrpc({ endpoint: basePath + trpcPath, body, options: adapterOptions(parts, exchange) })
 }
 
-function adapterOptions({ router, options, logger, identify }: ApiParts, exchange: Exchange): TrpcCall['options'] {
+async function readTrpcBody(parts: ApiParts, exchange: Exchange): Promise<string | undefined> {
+  const { method } = exchange.request
+  if (method === 'GET') return undefined
+  if (method !== 'POST') throw new VerbatimError('METHOD_NOT_ALLOWED')
+  // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies. It replaces bytes that are not
+  // UTF-8 with U+FFFD, and so would store text that the caller did not send.
+  return await readBoundedBody(exchange, parts.options)
+}
+
+/** @throws TRPCError the application's own, or a masked one */
+async function identify({ identify: ask, logger }: ApiParts, request: ApiRequest): Promise<Caller | null> {
+  try {
+    return await ask(request)
+  } catch (error) {
+    throw toTrpcError(reportedErrorOf(error, { logger, where: 'authenticate' }))
+  }
+}
+
+function adapterOptions(
+  { router, options, logger }: ApiParts,
+  exchange: Exchange,
+  identified: Promise<Caller | null>,
+): TrpcCall['options'] {
   return {
     router,
     maxBatchSize: options.maxBatchSize,
-    async createContext() {
-      try {
-        return { principal: await identify(exchange.request) }
-      } catch (error) {
-        throw toTrpcError(reportedErrorOf(error, { logger, where: 'authenticate' }))
-      }
-    },
+    createContext: async () => ({ principal: await identified }),
     responseMeta: () => ({ headers: new Headers(exchange.sharedHeaders) }),
     onError({ error, path }) {
       const isProcedure = path !== undefined && Object.hasOwn(router._def.procedures, path)

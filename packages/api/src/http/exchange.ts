@@ -8,6 +8,7 @@ import type { AppRouter } from '../create-router.ts'
 import type { Reauthenticator } from '../sse/reauthenticator.ts'
 import type { StreamRegistry } from '../sse/stream-registry.ts'
 import type { StreamSink, StreamWriter } from '../sse/stream-writer.ts'
+import type { CallTurns } from './call-turns.ts'
 import { corsHeaders } from './cors.ts'
 import type { CorsOptions } from './cors.ts'
 
@@ -20,6 +21,7 @@ export interface ApiParts {
   readonly streams: StreamRegistry
   readonly identify: (request: ApiRequest) => Promise<Caller | null>
   readonly reauthenticator: Reauthenticator
+  readonly turns: CallTurns
 }
 
 interface WatchedCaller {

@@ -31,8 +31,11 @@ export class NodeExchange implements Exchange {
   get closed(): AbortSignal {
     if (this.#closed === undefined) {
       const closed = (this.#closed = new AbortController())
-      if (this.#res.closed) closed.abort()
-      else this.#res.once('close', () => closed.abort())
+      const close = () => closed.abort()
+      if (this.#res.closed) close()
+      else this.#res.once('close', close)
+      // The response to a pipelined request has no socket yet, so it would not close with it.
+      if (this.#res.socket === null) this.#req.socket.setMaxListeners(0).once('close', close)
     }
     return this.#closed.signal
   }

@@ -1,0 +1,95 @@
+/** The calls of one principal take turns, so that no caller's calls hold up another's. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { createGate } from '@verbatim/core/testing'
+import { query } from '@verbatim/test-kit/http'
+import { expect, it, vi } from 'vitest'
+import { readOutcome } from './testing/read-outcome.ts'
+import { openTestApi } from './testing/serve-test-api.ts'
+
+const list = query('sessions.list', {})
+const few = { maxCallsPerPrincipal: 2, maxWaitingCallsPerPrincipal: 3 }
+
+/** An API whose lists of sessions wait for the test; `asked` are the lists in work or done. */
+async function openHeldApi() {
+  const gate = createGate()
+  const asked: string[] = []
+  const app = await openTestApi({
+    ...few,
+    replaceParts: ({ sessions }) => ({
+      sessions: {
+        ...sessions,
+        async list(owner, page) {
+          asked.push(owner.ownerId)
+          if (owner.ownerId === 'alice') await gate.pass(AbortSignal.timeout(20_000))
+          return await sessions.list(owner, page)
+        },
+      },
+    }),
+  })
+  return { app, gate, asked }
+}
+
+it('a few calls of a principal are in work, some wait, one more is refused, and another principal is answered', async () => {
+  const { app, gate, asked } = await openHeldApi()
+  await using _ = app
+  const calls = Array.from({ length: 5 }, async () => await readOutcome(await app.fetch(list)))
+  await vi.waitFor(() => expect(asked).toEqual(['alice', 'alice']))
+  const refused = await readOutcome(await app.fetch(list))
+  expect(refused).toMatchObject({ status: 429, code: 'RATE_LIMITED' })
+  expect(await readOutcome(await app.fetch(list, { user: 'bob' }))).toMatchObject({ status: 200 })
+  expect(asked).toEqual(['alice', 'alice', 'bob'])
+  gate.open()
+  for (const call of await Promise.all(calls)) expect(call.status).toBe(200)
+  expect(asked).toHaveLength(6)
+})
+
+it('a call whose caller leaves ends its turn, whether it is in work or waits', async () => {
+  const { app, gate, asked } = await openHeldApi()
+  await using _ = app
+  const leaving = new AbortController()
+  const left = Array.from({ length: 4 }, async () => await app.fetch(list, { signal: leaving.signal }))
+  await vi.waitFor(() => expect(asked).toHaveLength(2))
+  leaving.abort()
+  for (const { status } of await Promise.allSettled(left)) expect(status).toBe('rejected')
+  gate.open()
+  const next = Array.from({ length: 4 }, async () => await app.fetch(list))
+  for (const { status } of await Promise.all(next)) expect(status).toBe(200)
+})
+
+it('a connection with many requests at once leaves no turn taken when it closes', async () => {
+  const { app, gate, asked } = await openHeldApi()
+  await using _ = app
+  const socket = connect(Number(new URL(app.url).port), '127.0.0.1')
+  await once(socket, 'connect')
+  const request = `GET ${list} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer alice\r\n\r\n`
+  socket.write(request.repeat(5))
+  await vi.waitFor(() => expect(asked).toHaveLength(2))
+  socket.destroy()
+  gate.open()
+  const next = Array.from({ length: 4 }, async () => await app.fetch(list))
+  for (const { status } of await Promise.all(next)) expect(status).toBe(200)
+})
+
+it('the body of a call is not read before its turn', async () => {
+  const { app, gate, asked } = await openHeldApi()
+  await using _ = app
+  const held = Array.from({ length: 2 }, async () => await app.fetch(list))
+  await vi.waitFor(() => expect(asked).toHaveLength(2))
+  const bytes = 512 * 1024
+  const socket = connect(Number(new URL(app.url).port), '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write(
+    'POST /trpc/sessions.create HTTP/1.1\r\nhost: a\r\nauthorization: Bearer alice\r\n' +
+      `content-type: application/json\r\ncontent-length: ${bytes}\r\n\r\n`,
+  )
+  socket.write('x'.repeat(bytes))
+  const answered = once(socket, 'data')
+  // A whole call of another caller comes between: had the body been read, the server would have refused it.
+  expect((await app.fetch(list, { user: 'bob' })).status).toBe(200)
+  expect(socket.bytesRead).toBe(0)
+  gate.open()
+  expect(String(await answered)).toMatch(/^HTTP\/1\.1 400/)
+  socket.destroy()
+  for (const { status } of await Promise.all(held)) expect(status).toBe(200)
+})
