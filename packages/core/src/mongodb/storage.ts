@@ -13,6 +13,8 @@ import { collectionsOf } from './schema/collections.ts'
 import { createContentCipher } from './schema/content-cipher.ts'
 import { databaseSettings } from './driver/connect.ts'
 import { createDeletionRepository } from './deletion-repository.ts'
+import { deleteAgain } from './principals/delete-again.ts'
+import type { DeletionReceipt } from './principals/delete-again.ts'
 import { createEventLog } from './log/event-log.ts'
 import { createLogWatcher } from './log/log-watcher.ts'
 import { migrate } from './schema/migrate.ts'
@@ -40,6 +42,14 @@ export interface MongoStorage {
   migrate(): Promise<void>
   /** Resolves when the database answers and has all collections and indexes. @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` */
   checkReady(signal?: AbortSignal): Promise<void>
+  /**
+   * After a restore: repeats the deletions and erasures that came after the backup, as the audit had them (rows `session_deleted` and
+   * `principal_erased`). Call it before users come back; the sweep of any server then removes the content. Safe to repeat.
+   *
+   * @returns how many sessions go
+   * @throws VerbatimError `UNAVAILABLE`
+   */
+  deleteAgain(receipts: Iterable<DeletionReceipt>): Promise<number>
 }
 
 /** Where {@link createMongoStorage} stores. */
@@ -78,6 +88,7 @@ export function createMongoStorage({
     logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
     contentKeys: { erase: (owner) => cipher.eraseKeys(owner) },
     migrate: () => migrate(db),
+    deleteAgain: (receipts) => deleteAgain(storage, receipts),
     checkReady: (signal) => retryRequest(() => requireSchema(db), signal),
   }
 }
