@@ -333,6 +333,55 @@ describe('the defaults', () => {
     expect(session.provider.complaints).toEqual([])
   })
 
+  const look = tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => '' })
+
+  it('the default request has no parameter that Sonnet 5.5 refuses, with tools and without', async () => {
+    await using session = await openSession()
+    await session.prompt(session.agent())
+    await session.prompt(session.agent({ system: 'Be brief.', tools: [look] }))
+    const [plain, full] = session.provider.calls.map(({ body }) => body)
+    const common = { stream: true, model: 'claude-sonnet-5-5', max_tokens: 16_384 }
+    // No forced tool, no sampling, no budget: no other field than these.
+    expect(plain).toEqual({
+      ...common,
+      messages: expect.any(Array),
+      thinking: { type: 'adaptive', display: 'summarized' },
+    })
+    expect(full).toEqual({
+      ...common,
+      system: [{ type: 'text', text: 'Be brief.', cache_control: { type: 'ephemeral' } }],
+      tools: [{ name: 'look', description: 'Looks', input_schema: expect.any(Object) }],
+      thinking: { type: 'adaptive', display: 'summarized' },
+      messages: expect.any(Array),
+    })
+    expect(session.provider.calls[0]?.headers['anthropic-beta']).toBeUndefined()
+    expect(session.provider.complaints).toEqual([])
+  })
+
+  it.each([
+    'claude-sonnet-5-5',
+    'claude-opus-5-5',
+    'claude-fable-5-1',
+    'claude-haiku-5-5',
+    'claude-sonnet-5',
+    'claude-opus-4-8',
+    'claude-sonnet-4-6',
+    'claude-haiku-4-5',
+    'some-other-model',
+  ])('the defaults make requests that %s takes, through tools and a second turn', async (model) => {
+    let calls = 0
+    await using session = await openSession((call) => {
+      const asks = calls++ === 0
+      const words = asks ? toolBlock(1, { id: 't', name: 'look' }) : textBlock('Done.', 1)
+      call.send(callStart(), ...thoughtOf(call), ...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
+      call.end()
+    })
+    const agent = session.agent({ model, tools: [look] })
+    expect(await session.prompt(agent)).toMatchObject({ error: undefined })
+    expect(await session.prompt(agent)).toMatchObject({ error: undefined })
+    expect(session.provider.complaints).toEqual([])
+  })
+
   it.each<ClaudeOptionsInput>([
     { thinking: { type: 'disabled' } },
     { thinking: { type: 'enabled', budget_tokens: 2_048 } },
