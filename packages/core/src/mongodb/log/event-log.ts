@@ -8,6 +8,7 @@ import { batchAfter, lastSeqOf } from '../../contract/event.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
 import { isTerminalStatus } from '../../contract/run.ts'
 import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
+import { createReadTurns } from './read-turns.ts'
 import { archiveEvents, entriesOf } from './archive-events.ts'
 import { majorityBarrier } from '../schema/read-barrier.ts'
 import type { Collections, EventsDocument } from '../schema/collections.ts'
@@ -23,13 +24,14 @@ type LogContext = Pick<MongoContext, 'collections' | 'cipher'>
 
 export function createEventLog(context: LogContext): EventLog {
   const { collections, cipher } = context
+  const readInTurn = createReadTurns()
   return {
     keyOf: runKeyOf,
     async append(entries, { signal }) {
       const documents = await Promise.all(entries.map((entry) => toDocument(cipher, entry)))
       return await retryUntil(signal, () => appendOnce(collections.runEvents, documents))
     },
-    read: (key, { signal, ...range }) => retryRequest(() => readBatches(context, key, range), signal),
+    read: (key, { signal, ...range }) => readInTurn(key, () => readBatches(context, key, range), signal),
     lastSeq: (key, { signal }) => retryRequest(() => lastSeq(context, key), signal),
     archive(key, options) {
       const attemptMs = longAttemptMs
