@@ -9,6 +9,7 @@ import type { Attack } from './attack.ts'
 import type { AttackEnd, AttackOrder } from './attacker.ts'
 import { runHonestUsers } from './honest-users.ts'
 import type { Experience } from './honest-users.ts'
+import { chatLimits } from './server-config.ts'
 import type { HostileServerConfig, ServerStrain } from './server-config.ts'
 
 export interface Phase extends Experience, ServerStrain, AttackEnd {
@@ -35,7 +36,8 @@ const warmUpSeconds = 1
 
 export async function runPhases(input: PhasesInput): Promise<Phase[]> {
   const { users, seconds, quietSeconds, onPhase = () => {} } = input
-  const server = startChild('../hostile/server.ts', [JSON.stringify(input.server)], serverFlags)
+  const config = { ...input.server, options: { limits: chatLimits, ...input.server.options } }
+  const server = startChild('../hostile/server.ts', [JSON.stringify(config)], serverFlags)
   const { port } = await answerOf<{ port: number }>(server)
   const attacker = startChild('../hostile/attacker.ts', [String(port)])
   await answerOf(attacker)

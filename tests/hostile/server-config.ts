@@ -17,6 +17,17 @@ export interface ServerStrain {
   readonly heldMs: number
 }
 
+/** What an operator would set for people who chat: far above what the honest users here do, which is a turn or two each second. */
+export const chatLimits = {
+  principal: {
+    startsPerMinute: 240,
+    bytesPerMinute: 20 * 1024 * 1024,
+    activeRuns: 20,
+    followers: 50,
+    sessions: 2_000,
+  },
+} as const satisfies EngineOptionsInput['limits']
+
 /** What the users' agent says: `tokens` words, one each `everyMs`, each with the time when it was made. */
 export interface AnswerPlan {
   readonly tokens: number
