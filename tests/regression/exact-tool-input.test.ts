@@ -32,7 +32,16 @@ const literal = fc.oneof(
   fc.double({ noNaN: true, noDefaultInfinity: true }).map((one) => JSON.stringify(one)),
 )
 const string = fc.oneof(
-  fc.constantFrom('"\\u0041"', '"\\/"', '"\\ud800"', '"\\u0000"', '"12345678901234567890"', '"\u2028"', '"a\\"b"'),
+  fc.constantFrom(
+    '"\\u0041"',
+    '"\\/"',
+    '"\\ud83d\\ude00"',
+    '"\\\\ud800"',
+    '"\\u0000"',
+    '"12345678901234567890"',
+    '"\u2028"',
+    '"a\\"b"',
+  ),
   fc.string({ unit: 'grapheme', maxLength: 6 }).map((one) => JSON.stringify(one)),
 )
 const key = fc.oneof(fc.constantFrom('"10"', '"2"', '"a"', '"a"', '"__proto__"', '"toJSON"', '"$set"', '""'), string)

@@ -307,6 +307,30 @@ describe('the input of a tool', () => {
     expect(session.provider.calls[1]?.body).toMatchObject({ metadata: {} })
   })
 
+  it('half of a character goes to the model as the character that stands for what is missing', async () => {
+    let calls = 0
+    await using session = await openSession((call) => {
+      const half = { type: 'thinking_delta', thinking: 'Hm \ud83d' }
+      const asks = calls++ === 0
+      const words = asks
+        ? [
+            ...textBlock('Well \ud83d', 1),
+            ...toolBlock(2, { id: 't', name: 'find', json: '{"10":"\\ud83d","\\udc00":1}' }),
+          ]
+        : textBlock('Done.', 1)
+      const [start, , ...rest] = thoughtOf(call)
+      call.send(callStart(), ...(start ? [start] : []), { type: 'content_block_delta', index: 0, delta: half }, ...rest)
+      call.send(...words, ...callEnd(asks ? 'tool_use' : 'end_turn'))
+      call.end()
+    })
+    const agent = session.agent({ tools: [find] })
+    expect(await session.prompt(agent)).toMatchObject({ error: undefined })
+    expect(await session.prompt(agent)).toMatchObject({ error: undefined })
+    expect(session.provider.calls[1]?.json).toContain('"Well \ufffd"')
+    expect(session.provider.calls[1]?.json).toContain('"input":{"10":"\ufffd","\ufffd":1}')
+    expect(session.provider.complaints).toEqual([])
+  })
+
   it('the input of a tool goes as strings to a provider that refuses it as the model wrote it', async () => {
     const answer = finding()
     await using session = await openSession((call) => {

@@ -81,6 +81,13 @@ const shapeRules: readonly Rule[] = [
     },
   },
   {
+    source: `${errors}: invalid_request_error, "The request body is not valid JSON: no low surrogate in string"`,
+    complaint: ({ body }) =>
+      /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(body))
+        ? 'The request body is not valid JSON: no low surrogate in string'
+        : undefined,
+  },
+  {
     source: `${reference}: content blocks`,
     complaint: (request) =>
       firstWrong(

@@ -18,11 +18,20 @@ export function toExactInput(block: ToolUseBlock): ExactInput {
   const whole = toolInputOf(block)
   // JSON that is nested so deep is more than the parser of a provider may take: `input` holds it as a string.
   if (!isJson(whole)) return { value: toObject(input) }
-  return { value: toObject(whole), text: isObject(whole) ? inputJson : `{"input":${inputJson}}` }
+  const value = toObject(whole)
+  if (/\\u[dD]/.test(inputJson) && halves.test(JSON.stringify(JSON.parse(inputJson)))) return { value }
+  return { value, text: isObject(whole) ? inputJson : `{"input":${inputJson}}` }
 }
 
+/** What JSON.stringify escapes: half of a surrogate pair. The API refuses it ("no low surrogate in string"). */
+const halves = /(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}/
+
 function toObject(input: JsonValue): JsonObject {
-  return isObject(input) ? input : { input }
+  const json = JSON.stringify(input)
+  const whole = halves.test(json)
+    ? (JSON.parse(json.replaceAll(new RegExp(halves, 'g'), '$1\\ufffd')) as JsonValue) // JSON as before
+    : input
+  return isObject(whole) ? whole : { input: whole }
 }
 
 function isObject(input: JsonValue): input is JsonObject {

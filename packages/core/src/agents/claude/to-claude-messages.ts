@@ -67,14 +67,18 @@ function roleOf(block: ContentBlock, turnRole: MessageRole): MessageRole | undef
   return turnRole === 'assistant' ? 'assistant' : undefined
 }
 
-/** The block for the API; undefined when the API would refuse it. */
+/**
+ * The block for the API; undefined when the API would refuse it. It refuses half of a character too, and storage does not give it
+ * back: what was just said goes as it will be stored.
+ */
 function toDraft(block: ContentBlock, rules: HistoryRules): Omit<DraftBlock, 'isExact'> | undefined {
   const { keepsTools = true, keepsThinking = true, keepsExactInput = true } = rules
   switch (block.type) {
     case 'text':
-      return isBlank(block.text) ? undefined : { param: { type: 'text', text: block.text } }
+      return isBlank(block.text) ? undefined : { param: { type: 'text', text: block.text.toWellFormed() } }
     case 'thinking': {
-      const { type, thinking, signature, boundTo } = block
+      const { type, signature, boundTo } = block
+      const thinking = block.thinking.toWellFormed()
       // Thinking that was cut has no signature yet.
       return keepsThinking && signature !== '' ? { param: { type, thinking, signature }, boundTo } : undefined
     }
@@ -97,7 +101,7 @@ function toDraft(block: ContentBlock, rules: HistoryRules): Omit<DraftBlock, 'is
 
 /** The API takes an empty result, but not an empty error. */
 function toResultText(block: { content: string; is_error: boolean }): string {
-  return block.is_error && isBlank(block.content) ? 'The tool failed' : block.content
+  return block.is_error && isBlank(block.content) ? 'The tool failed' : block.content.toWellFormed()
 }
 
 /** Adds `message` after `messages`, as part of the last one when both are of one role. */
