@@ -6,6 +6,7 @@ import type { NewRun, OwnedRun, RunEnd } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { BSON } from 'mongodb'
 import { expect, it } from 'vitest'
+import { dbOf } from '../support/deleted.ts'
 import { expireLeases, openDatabase } from '../support/engine.ts'
 import { noMetrics } from '../support/metrics.ts'
 
@@ -105,6 +106,16 @@ async function endedLong(storage: TestDatabase['storage']): Promise<OwnedRun> {
   await storage.eventLog.append([textEntry(owned, 2)], { signal })
   await storage.runRepository.finishRun(owned, endOf(owned, 2), { holder, signal })
   return owned
+}
+
+/** As if all that is stored were from 1970. */
+async function ageAll(database: TestDatabase): Promise<void> {
+  await dbOf(database)
+    .collection('messages')
+    .updateMany({}, { $set: { createdAt: new Date(0) } })
+  await dbOf(database)
+    .collection('sessions')
+    .updateMany({}, { $set: { updatedAt: new Date(0) } })
 }
 
 const drivers: Record<string, Arrange> = {
@@ -229,6 +240,45 @@ const drivers: Record<string, Arrange> = {
     const { runId } = await queued(storage)
     return { runId, make: async () => await storage.deletionRepository.storeTombstone(owner, sessionId) }
   },
+  async expireSession(storage, database) {
+    await finished(storage)
+    await ageAll(database)
+    return { make: async () => await storage.deletionRepository.expireMessages({ before: new Date(1), signal }) }
+  },
+  async expireTurns(storage, database) {
+    await finished(storage)
+    await ageAll(database)
+    await finished(storage)
+    return { make: async () => await storage.deletionRepository.expireMessages({ before: new Date(1), signal }) }
+  },
+  async beginErasure(storage) {
+    await finished(storage)
+    const erasure = { id: crypto.randomUUID(), requestedBy: owner }
+    return { make: async () => await storage.principalRepository.beginErasure(owner, erasure) }
+  },
+  async erase(storage) {
+    const owned = await endedLong(storage)
+    const { key } = await storage.principalRepository.beginErasure(owner, {
+      id: crypto.randomUUID(),
+      requestedBy: owner,
+    })
+    const step = { lateWriteGraceMs: 600_000, onRemoved: () => Promise.resolve(), signal }
+    return { runId: owned.run.id, make: async () => await storage.principalRepository.erase(key, step) }
+  },
+  async endErasure(storage, database) {
+    await endedLong(storage)
+    const { key } = await storage.principalRepository.beginErasure(owner, {
+      id: crypto.randomUUID(),
+      requestedBy: owner,
+    })
+    const step = { lateWriteGraceMs: 600_000, onRemoved: () => Promise.resolve(), signal }
+    await storage.principalRepository.erase(key, step)
+    // As if the time for late writes had passed.
+    await dbOf(database)
+      .collection('erasures')
+      .updateMany({}, { $set: { settleAt: new Date(0) } })
+    return { make: async () => await storage.principalRepository.erase(key, step) }
+  },
   async purge(storage) {
     const { run } = await endedLong(storage)
     const tombstone = await storage.deletionRepository.storeTombstone(owner, sessionId)
@@ -248,7 +298,7 @@ async function archive({ eventLog, runRepository }: TestDatabase['storage'], key
 
 type Snapshot = Record<string, Map<string, BSON.Document>>
 
-const collections = ['sessions', 'messages', 'runs', 'run_events', 'run_archives', 'audit'] as const
+const collections = ['sessions', 'messages', 'runs', 'run_events', 'run_archives', 'audit', 'erasures'] as const
 
 async function snapshot({ client, databaseName }: TestDatabase): Promise<Snapshot> {
   const db = client.db(databaseName)

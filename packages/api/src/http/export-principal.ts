@@ -27,8 +27,11 @@ export async function exportPrincipal(parts: ApiParts, exchange: Exchange): Prom
   const leave = () => reading.abort(new DOMException('The reader has left', 'AbortError'))
   exchange.closed.addEventListener('abort', leave, { once: true })
   const lines = parts.engine.principals.export(owner, { requestedBy, signal: reading.signal })
-  const first = await lines.next()
-  if (first.done === true) return
+  const first = await lines.next().catch((error: unknown) => {
+    if (!reading.signal.aborted) throw error
+    return undefined // the reader has left
+  })
+  if (first === undefined || first.done === true) return
   const framing = exportFraming(parts)
   const stream = parts.streams.open(exchange.openStream(headers), framing)
   stream.signal.addEventListener('abort', leave, { once: true })
