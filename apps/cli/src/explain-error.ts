@@ -17,11 +17,28 @@ export function explainError(error: unknown, context: ErrorContext): string {
       return 'The server does not know you; pass --token or set VERBATIM_TOKEN.'
     case 'SESSION_NOT_FOUND':
       return `You have no session ${context.sessionId ?? 'of this id'}; \`${commandName} sessions\` lists those you have.`
+    case 'RATE_LIMITED':
+      return `${sentence(error)} Try again ${waitOf(error)}.`
+    case 'BUDGET_EXCEEDED':
+      return `Today's budget is used up; it is full again ${waitOf(error)}.`
     case 'SESSION_BUSY':
+      if (error.data.kind === 'contention') return `${sentence(error)} Try again in a moment.`
       return `The session is being answered already; \`${commandName} resume ${context.sessionId ?? '<sessionId>'}\` shows that.`
     default:
-      return `${error.message.replace(/\.$/, '')} (${error.code}).`
+      return `${sentence(error).slice(0, -1)} (${error.code}).`
   }
+}
+
+function sentence({ message }: VerbatimError): string {
+  return `${message.replace(/\.$/, '')}.`
+}
+
+const minuteMs = 60_000
+
+function waitOf({ data: { retryAfterMs = 0 } }: VerbatimError): string {
+  if (retryAfterMs <= minuteMs) return 'in a moment'
+  const minutes = Math.ceil(retryAfterMs / minuteMs)
+  return minutes < 120 ? `in ${minutes} minutes` : `in ${Math.ceil(minutes / 60)} hours`
 }
 
 /** The request did not get there; an answer that says "unavailable" has no error as its cause. */

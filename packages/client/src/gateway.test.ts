@@ -1,5 +1,5 @@
 /** What stands between a client and its server answers in words of its own: a gateway, a proxy, a guard. The status is the truth. */
-import { isVerbatimError } from '@verbatim/core'
+import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import { expect, it } from 'vitest'
 import { connect } from './testing/connect.ts'
 import { sessionId } from './testing/events.ts'
@@ -56,6 +56,26 @@ it('a 429 of a gateway is RATE_LIMITED with its Retry-After, and what may be rep
   })
   await expect(client.chat(sessionId).send('x').started).rejects.toMatchObject({ code: 'RATE_LIMITED' })
   expect(server.to('runs.start')).toHaveLength(2)
+})
+
+it('a call whose server asks for a wait of minutes fails at once with that time, so that a person can know', async () => {
+  const limited = answering(429, '{"message":"tomorrow"}', { 'retry-after': '3600' })
+  await using server = await startWireServer({ 'runs.start': limited, 'runs.follow': silent })
+  const client = connect(server)
+  await expect(client.chat(sessionId).send('x').started).rejects.toMatchObject({ data: { retryAfterMs: 3_600_000 } })
+  expect(server.to('runs.start')).toHaveLength(1)
+})
+
+it('a start that meets a crowd in front of its session is repeated with the same run', async () => {
+  const crowd = new VerbatimError('SESSION_BUSY', 'Too many', { data: { kind: 'contention', retryAfterMs: 1 } })
+  const shape = { error: { message: 'Too many', code: -32009, data: { httpStatus: 409, verbatim: crowd.toWire() } } }
+  const crowded = answering(409, JSON.stringify(shape))
+  await using server = await startWireServer({ 'runs.start': crowded, 'runs.follow': silent })
+  const client = connect(server, { retry: { baseDelayMs: 1, maxDelayMs: 1, maxCallAttempts: 3 } })
+  await expect(client.chat(sessionId).send('x').started).rejects.toMatchObject({ code: 'SESSION_BUSY' })
+  const runIds = server.to('runs.start').map(({ input }) => input['runId'])
+  expect(runIds).toHaveLength(3)
+  expect(new Set(runIds).size).toBe(1)
 })
 
 it('an error of ours in the shape of the plain endpoints, as a guard in front of the server sends it, keeps its code and words', async () => {

@@ -6,9 +6,13 @@ export function errorMessage(error: ChatError): string {
     case 'UNAVAILABLE':
       return 'The server cannot be reached just now.'
     case 'SESSION_BUSY':
+      if (error.data.kind === 'contention')
+        return 'Too many messages come to this session at once. Try again in a moment.'
       return 'Another answer is being made in this session. Send your message when it is done.'
     case 'RATE_LIMITED':
-      return 'That was too much at once. Wait a moment, then try again.'
+      return limitMessage(error)
+    case 'BUDGET_EXCEEDED':
+      return `Today’s budget is used up. It is full again ${waitOf(error)}.`
     case 'UNAUTHENTICATED':
     case 'FORBIDDEN':
       return 'You are not signed in for this session.'
@@ -20,6 +24,31 @@ export function errorMessage(error: ChatError): string {
     default:
       return `${error.message}.`
   }
+}
+
+function limitMessage(error: ChatError): string {
+  switch (error.data.kind?.replace(/^[a-z]+_/, '')) {
+    case 'sessions':
+      return 'You have as many sessions as you may. Delete one, then try again.'
+    case 'active_runs':
+      return 'Too many answers are being made at once. Wait until one is done, then try again.'
+    default:
+      return `That was too much at once. Try again ${waitOf(error)}.`
+  }
+}
+
+const minuteMs = 60_000
+
+/** When to come back, rounded up. */
+function waitOf({ data: { retryAfterMs = 0 } }: ChatError): string {
+  if (retryAfterMs <= minuteMs) return 'in a moment'
+  const minutes = Math.ceil(retryAfterMs / minuteMs)
+  return minutes < 60 ? `in ${minutes} minutes` : hoursOf(minutes)
+}
+
+function hoursOf(minutes: number): string {
+  const hours = Math.ceil(minutes / 60)
+  return hours === 1 ? 'in an hour' : `in ${hours} hours`
 }
 
 function referenceOf({ data }: ChatError): string {

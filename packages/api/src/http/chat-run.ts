@@ -2,7 +2,8 @@
 import { excessOfValue, ownerOf, refuseExcess, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
 import type { Caller } from '../context.ts'
-import { readBoundedBody } from './exchange.ts'
+import { reportedErrorOf } from '../to-wire-error.ts'
+import { errorResponse, readBoundedBody } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 /** The input of `runs.start` without the run's id, which is a header here. */
@@ -21,8 +22,11 @@ export async function requireCaller({ identify }: ApiParts, { request }: Exchang
   return { caller, owner: ownerOf(caller) }
 }
 
-/** Starts the run that the body asks for. It belongs to the server: the caller may leave. */
-export async function startChat(parts: ApiParts, exchange: Exchange): Promise<ChatRun> {
+/**
+ * Starts the run that the body asks for. It belongs to the server: the caller may leave. Undefined when the start was refused and that is
+ * answered. The answer names the run, because one whose start is in doubt may be stored all the same.
+ */
+export async function startChat(parts: ApiParts, exchange: Exchange): Promise<ChatRun | undefined> {
   const { caller, owner } = await requireCaller(parts, exchange)
   const leave = await parts.turns.enter(caller, exchange.closed)
   try {
@@ -31,8 +35,13 @@ export async function startChat(parts: ApiParts, exchange: Exchange): Promise<Ch
     const input = ChatInput.parse(body)
     const key = exchange.request.headers.get('idempotency-key')
     const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
-    await parts.engine.runs.start(owner, { ...input, runId })
-    return { caller, owner, runId }
+    const refused = await parts.engine.runs.start(owner, { ...input, runId }).then(
+      () => undefined,
+      (error: unknown) => reportedErrorOf(error, { logger: parts.logger, where: '/chat' }),
+    )
+    if (refused === undefined) return { caller, owner, runId }
+    exchange.respond(errorResponse(refused, { 'x-run-id': runId }))
+    return undefined
   } finally {
     leave()
   }

@@ -18,7 +18,8 @@ export async function startChatSse(parts: ApiParts, exchange: Exchange): Promise
     const runId = parseRunId(cursor.slice(0, cursor.lastIndexOf(':')), 'Last-Event-ID')
     return await resumeRun(parts, exchange, runId)
   }
-  await streamRun(parts, exchange, await startChat(parts, exchange))
+  const started = await startChat(parts, exchange)
+  if (started !== undefined) await streamRun(parts, exchange, started)
 }
 
 /** Streams a run from the caller's cursor, or from its start. */

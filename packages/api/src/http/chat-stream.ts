@@ -22,7 +22,9 @@ const textFraming: ItemFraming<string> = {
 }
 
 export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<void> {
-  const { caller, owner, runId } = await startChat(parts, exchange)
+  const started = await startChat(parts, exchange)
+  if (started === undefined) return
+  const { caller, owner, runId } = started
   const follow = new AbortController()
   const leave = () => follow.abort()
   exchange.closed.addEventListener('abort', leave, { once: true })

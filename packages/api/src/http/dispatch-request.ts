@@ -5,11 +5,11 @@
 import { getTRPCErrorShape } from '@trpc/server'
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ApiRequest, Caller } from '../context.ts'
-import { reportedErrorOf, toTrpcError } from '../to-wire-error.ts'
+import { reportedErrorOf, toTrpcError, verbatimErrorOf } from '../to-wire-error.ts'
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
 import { isForeignPage, preflightHeaders } from './cors.ts'
-import { errorResponse, jsonResponse, readBoundedBody, requestPath } from './exchange.ts'
+import { errorResponse, jsonResponse, readBoundedBody, requestPath, retryAfterHeader } from './exchange.ts'
 import type { ApiParts, Exchange, HttpResponse, TrpcCall } from './exchange.ts'
 import { exportPrincipal, exportRoute } from './export-principal.ts'
 import { createReadiness } from './health.ts'
@@ -139,7 +139,9 @@ function adapterOptions(
     router,
     maxBatchSize: options.maxBatchSize,
     createContext: async () => ({ principal: await identified }),
-    responseMeta: () => ({ headers: new Headers(exchange.sharedHeaders) }),
+    responseMeta: ({ errors }) => ({
+      headers: new Headers({ ...exchange.sharedHeaders, ...retryAfterHeader(errors.map(verbatimErrorOf)) }),
+    }),
     onError({ error, path }) {
       const isProcedure = path !== undefined && Object.hasOwn(router._def.procedures, path)
       reportedErrorOf(error, { logger, where: isProcedure ? path : 'trpc' })

@@ -68,7 +68,7 @@ export interface TrpcCall {
     readonly router: AppRouter<ApiContext>
     readonly maxBatchSize: number
     readonly createContext: () => Promise<ApiContext>
-    readonly responseMeta: () => { headers: Headers }
+    readonly responseMeta: (answered: { errors: readonly TRPCError[] }) => { headers: Headers }
     readonly onError: (failed: { error: TRPCError; path: string | undefined }) => void
   }
 }
@@ -101,9 +101,13 @@ export function jsonResponse(status: number, body: unknown, headers: HttpRespons
 
 /** The error of a plain endpoint: the error as JSON, under its own status. */
 export function errorResponse(error: VerbatimError, headers: HttpResponse['headers'] = {}): HttpResponse {
-  const { retryAfterMs } = error.data
-  const retryAfter = retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) }
-  return jsonResponse(error.httpStatus, { error: error.toWire() }, { ...retryAfter, ...headers })
+  return jsonResponse(error.httpStatus, { error: error.toWire() }, { ...retryAfterHeader([error]), ...headers })
+}
+
+/** The longest wait that one of the errors asks for, in whole seconds. */
+export function retryAfterHeader(errors: readonly VerbatimError[]): { 'retry-after'?: string } {
+  const waits = errors.flatMap(({ data }) => data.retryAfterMs ?? [])
+  return waits.length === 0 ? {} : { 'retry-after': String(Math.ceil(Math.max(...waits) / 1000)) }
 }
 
 /** The path of the request's target, still encoded. The target has no host, so `URL` cannot parse it. */

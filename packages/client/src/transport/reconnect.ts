@@ -65,6 +65,9 @@ export function createReconnect(retry: RetryOptions): Reconnect {
   }
 }
 
+/** A server that asks for a longer wait than this is not waited for: the caller should know now, in milliseconds. */
+const maxAskedWaitMs = 30_000
+
 /**
  * Makes a call that may be repeated safely until it answers or fails for good.
  *
@@ -82,7 +85,8 @@ export async function retryCall<TResult>(
       signal.throwIfAborted()
       const failure = toVerbatimError(error)
       if (failure.code === 'UNAUTHENTICATED') throw failure // the call has asked for a new token itself
-      await reconnect.afterFailure(failure, { signal, isPassing: isPassing(failure) })
+      const isSoon = (failure.data.retryAfterMs ?? 0) <= maxAskedWaitMs
+      await reconnect.afterFailure(failure, { signal, isPassing: isPassing(failure) && isSoon })
     }
   }
 }
