@@ -77,7 +77,10 @@ export function createWrappedKeys({ store, wrapper }: { store: KeyStore; wrapper
     async find(id, options) {
       const [name = ''] = id.split('.', 1)
       const stored = await store.read(name, options)
-      return stored?.id === id ? await unwrap(stored, options) : undefined
+      if (stored === undefined) return undefined
+      // Unwrapped before the ids are compared: an id that is damaged is no proof that the key was destroyed.
+      const key = await unwrap(stored, options)
+      return key.id === id ? key : undefined
     },
     destroy: (owner, options) => store.remove(nameOf(owner), options),
     async rewrapAll(options) {
