@@ -1,6 +1,6 @@
 /** Wrapped keys as files of a folder, one an owner: for processes that share a disk. A fleet uses a store of its own. */
-import { link, mkdir, open, opendir, readFile, rm, stat, unlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { link, mkdir, mkdtemp, open, opendir, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { VerbatimError } from '../contract/errors.ts'
 import type { KeyStore, WrappedKey } from './wrapped-keys.ts'
 
@@ -14,7 +14,7 @@ const suffix = '.key'
  * @throws VerbatimError `INVALID_CONFIGURATION` when the folder is another one's: it is there, and without the marker
  */
 export async function openKeyDirectory(directory: string): Promise<KeyStore> {
-  await requireMarker(directory)
+  await requireMarker(resolve(directory))
   const fileOf = (name: string) => {
     if (!/^[\w-]{16}$/.test(name)) throw new Error('Not the name of a key')
     return join(directory, `${name}${suffix}`)
@@ -38,9 +38,8 @@ export async function openKeyDirectory(directory: string): Promise<KeyStore> {
 async function requireMarker(directory: string): Promise<void> {
   const marker = join(directory, markerName)
   try {
-    const made = await mkdir(directory, { recursive: true, mode: 0o700 })
-    if (made !== undefined)
-      await writeFile(marker, 'Keys of content, one file an owner. Keep them out of the backups of the database.\n')
+    const isThere = (await stat(directory).catch(ignoreMissing)) !== undefined
+    if (!isThere) await makeFolder(directory)
     await stat(marker)
   } catch (cause) {
     throw new VerbatimError(
@@ -49,6 +48,21 @@ async function requireMarker(directory: string): Promise<void> {
       { cause },
     )
   }
+}
+
+/** Made whole under another name: two processes may do so at once, and neither sees a folder without its marker. */
+async function makeFolder(directory: string): Promise<void> {
+  const parent = dirname(directory)
+  await mkdir(parent, { recursive: true, mode: 0o700 })
+  const draft = await mkdtemp(join(parent, '.verbatim-keys-'))
+  await writeFile(
+    join(draft, markerName),
+    'Keys of content, one file an owner. Keep them out of the backups of the database.\n',
+  )
+  await rename(draft, directory).catch(async (error: unknown) => {
+    await rm(draft, { recursive: true })
+    if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error
+  })
 }
 
 async function readKey(file: string): Promise<WrappedKey | undefined> {
