@@ -27,6 +27,8 @@ describe('the environment', () => {
     [{ HOST: 'localhost' }, { HOST: 'localhost' }],
     [{ MONGODB_URI: 'mongodb+srv://u:p@host/?w=1' }, { MONGODB_URI: 'mongodb+srv://u:p@host/?w=1' }],
     [{ ANTHROPIC_BASE_URL: 'http://127.0.0.1:11434' }, { ANTHROPIC_BASE_URL: 'http://127.0.0.1:11434' }],
+    [{ VERBATIM_LIMITS: '{"principal":{"activeRuns":5}}' }, { VERBATIM_LIMITS: { principal: { activeRuns: 5 } } }],
+    [{ VERBATIM_BUDGETS: '{"tenant":{"usdPerDay":50}}' }, { VERBATIM_BUDGETS: { tenant: { usdPerDay: 50 } } }],
     [{ VERBATIM_TOKENS: `${token}=ada` }, { VERBATIM_TOKENS: new Map([[token, 'ada']]) }],
     [
       { VERBATIM_TOKENS: `${token}===ada, ${token}2=bob@example.org`, HOST: '0.0.0.0' },
@@ -54,6 +56,8 @@ describe('the environment', () => {
       { HOST: '127.0.0.1.example.org' },
       'HOST lets other machines in, but no token says who may call; set VERBATIM_TOKENS, or HOST to 127.0.0.1',
     ],
+    [{ VERBATIM_LIMITS: '{"principal"' }, 'VERBATIM_LIMITS must be a JSON object'],
+    [{ VERBATIM_BUDGETS: '[]' }, 'VERBATIM_BUDGETS must be a JSON object'],
     [{ MONGODB_URI: 'localhost:27017' }, 'MONGODB_URI must begin with mongodb:// or mongodb+srv://'],
     [
       { ANTHROPIC_BASE_URL: 'localhost:11434' },

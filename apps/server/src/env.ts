@@ -30,6 +30,16 @@ const Tokens = z.string().transform((text, context): ReadonlyMap<string, string>
   return z.NEVER
 })
 
+/** An object as JSON; the engine checks what is in it. */
+const JsonObject = z.string().transform((text, context): Record<string, unknown> => {
+  try {
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(text))
+  } catch {
+    context.addIssue({ code: 'custom', message: 'must be a JSON object' })
+    return z.NEVER
+  }
+})
+
 export const Environment = z
   .object({
     PORT: Port.default(8787).describe('Port to listen on; 0 takes any free one'),
@@ -61,6 +71,10 @@ export const Environment = z
       .enum(['on', 'off'], { error: 'must be on or off' })
       .optional()
       .describe('on or off; with off, the keys only read what is encrypted'),
+    VERBATIM_LIMITS: JsonObject.optional().describe(
+      'Limits of callers as JSON, such as {"principal":{"activeRuns":5}}',
+    ),
+    VERBATIM_BUDGETS: JsonObject.optional().describe('Budgets of a day as JSON, such as {"tenant":{"usdPerDay":50}}'),
     LOG_LEVEL: LogLevel.default('warn').describe('Least level of the JSON log on stderr (silent to debug)'),
     MONGOMS_SYSTEM_BINARY: z.string().optional().describe('Path of a mongod to start instead of one found or fetched'),
   })

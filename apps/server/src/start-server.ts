@@ -53,6 +53,10 @@ export async function startServer(env: Environment, options: StartServerOptions)
     encryption,
     agents: [chosen.agent],
     logger: options.logger,
+    options: {
+      ...(env.VERBATIM_LIMITS && { limits: env.VERBATIM_LIMITS }),
+      ...(env.VERBATIM_BUDGETS && { budgets: env.VERBATIM_BUDGETS }),
+    },
   })
   const { engine } = started.use(await factory.catch((error: unknown) => throwUnusable(error, database)))
   const authenticate = createAuthenticate(env)
