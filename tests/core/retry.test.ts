@@ -154,15 +154,42 @@ describe('a retry', () => {
   })
 })
 
+it('a whole answer is made again: the first stays stored, and the model receives the newest one alone', async () => {
+  const agent = manualAgent()
+  await using test = await openOne({ agents: [agent] })
+  const { engine } = test
+  const runId = await startRun(engine)
+  await complete(engine, agent, runId)
+  const again = await retry(engine, runId)
+  await complete(engine, agent, again)
+  await expect(retry(engine, runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
+  const third = await retry(engine, again)
+  await complete(engine, agent, third)
+  const messages = await messagesOf(engine)
+  expect(messages.map((message) => [message.role, message.runId, message.retryOf])).toEqual([
+    ['user', runId, null],
+    ['assistant', runId, null],
+    ['assistant', again, runId],
+    ['assistant', third, again],
+  ])
+  const next = await startRun(engine, { message: 'And then?' })
+  await complete(engine, agent, next)
+  expect(agent.requests.map((request) => request.messages.map((message) => message.runId))).toEqual([
+    [runId],
+    [runId],
+    [runId],
+    [runId, third, next],
+  ])
+})
+
 describe('a retry is refused', () => {
-  it('a retry is refused when the run goes on, has completed or is unknown', async () => {
+  it('a retry is refused when the run goes on or is unknown', async () => {
     const agent = manualAgent()
     await using test = await openOne({ agents: [agent] })
     const { engine } = test
     const runId = await startRun(engine)
     await expect(retry(engine, runId)).rejects.toMatchObject({ code: 'SESSION_BUSY', data: { activeRunId: runId } })
     await complete(engine, agent, runId)
-    await expect(retry(engine, runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
     await expect(retry(engine, crypto.randomUUID())).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   })
 

@@ -160,7 +160,7 @@ describe('a page', () => {
     unsubscribe()
   })
 
-  it('sends the person’s own prompt again, not the server’s', async () => {
+  it('makes the rest of a continued answer again in its place, and sends no prompt', async () => {
     await using fleet = await openFleet({ rest: 'three' })
     const chat = chatStore(fleet.client, 's')
     const unsubscribe = chat.subscribe(() => {})
@@ -170,8 +170,11 @@ describe('a page', () => {
     await expect.poll(() => chat.getSnapshot().messages).toHaveLength(4)
     await expect.poll(() => chat.getSnapshot().status).toBe('idle')
     expect(await chat.regenerate()).toBe(true)
-    expect(textOf(chat.getSnapshot().messages.at(-1)?.content ?? [])).not.toBe(continuationPrompt)
-    expect(chat.getSnapshot().messages.filter(({ content }) => textOf(content) === 'Count')).toHaveLength(2)
+    const shown = () => chat.getSnapshot().messages.map(({ content }) => textOf(content))
+    // The process that is asked says what it says to every prompt, and goes on.
+    await expect.poll(() => shown()).toEqual(['Count', 'One, two, ', continuationPrompt, 'One, two, '])
+    const { items } = await fleet.client.messages.list('s')
+    expect(items.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
     unsubscribe()
   })
 

@@ -36,11 +36,6 @@ export { type RetryOptions, type TokenRequest, type TokenSource } from './transp
 export { type VerbatimTrpcClient } from './transport/trpc-client.ts'
 export { type Store } from './stores/publisher.ts'
 export { type ChatMessage } from './stores/chat-messages.ts'
-export {
-  chatStore,
-  type ChatSendOptions,
-  type ChatSnapshot,
-  type ChatStatus,
-  type ChatStore,
-} from './stores/chat-store.ts'
+export { chatStore } from './stores/chat-store.ts'
+export { type ChatSendOptions, type ChatSnapshot, type ChatStatus, type ChatStore } from './stores/chat-snapshot.ts'
 export { runStore, type RunSnapshot, type RunStore } from './stores/run-store.ts'

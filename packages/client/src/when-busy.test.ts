@@ -3,7 +3,7 @@ import { textOf } from '@verbatim/core'
 import { createGate, openTestEngine, scriptedAgent } from '@verbatim/core/testing'
 import { describe, expect, inject, it } from 'vitest'
 import { chatStore } from './stores/chat-store.ts'
-import type { ChatStore } from './stores/chat-store.ts'
+import type { ChatStore } from './stores/chat-snapshot.ts'
 import { connect } from './testing/connect.ts'
 import { serveEngine } from './testing/serve-engine.ts'
 

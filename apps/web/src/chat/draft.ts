@@ -1,18 +1,18 @@
 /** What was typed and not sent, per session. It outlives a reload of the tab and goes with it: another user of the browser never sees it. */
-import { useCallback, useState } from 'react'
+import { useCallback, useRef, useState } from 'react'
 
 const keyOf = (sessionId: string): string => `verbatim:draft:${sessionId}`
 
 /** As `useState('')`, kept over reloads. */
 export function useDraft(sessionId: string): [string, (next: string | ((text: string) => string)) => void] {
   const [text, setText] = useState(() => read(sessionId))
+  const kept = useRef(text)
   const setDraft = useCallback(
     (next: string | ((text: string) => string)) => {
-      setText((before) => {
-        const after = typeof next === 'string' ? next : next(before)
-        write(sessionId, after)
-        return after
-      })
+      // Not inside the update of the state: a prompt may be refused after its page was left, and still comes back here.
+      kept.current = typeof next === 'string' ? next : next(kept.current)
+      write(sessionId, kept.current)
+      setText(kept.current)
     },
     [sessionId],
   )

@@ -194,16 +194,126 @@ describe('useChat', () => {
     expect(chat().error).toBeNull()
   })
 
-  it('regenerates by asking the last prompt again, as a turn of its own', async () => {
+  it('regenerates the newest answer in its place, and asks the prompt no second time', async () => {
     await using server = await startChatServer()
     server.addTurn('Hi', 'One')
     const { chat } = openChat(connect(server.wire))
     await waitFor(() => expect(chat().messages).toHaveLength(2))
-    await act(async () => void (await chat().regenerate()))
-    server.current!.say('Two')
+    await act(async () => expect(await chat().regenerate()).toBe(true))
+    server.current!.say('Tw')
+    await waitFor(() => expect(said(chat().messages)).toEqual(['user: Hi', 'assistant: Tw']))
+    server.current!.say('o')
     server.current!.end()
+    await waitFor(() => expect(chat().status).toBe('idle'))
+    expect(said(chat().messages)).toEqual(['user: Hi', 'assistant: Two'])
+    expect(server.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'assistant'])
+    expect(server.wire.to('runs.start')).toHaveLength(0)
+    // A page that loads the session later shows the same.
+    const later = openChat(connect(server.wire))
+    await waitFor(() => expect(said(later.chat().messages)).toEqual(['user: Hi', 'assistant: Two']))
+  })
+
+  it('retries an answer that failed and leaves one that is whole as it is', async () => {
+    await using server = await startChatServer()
+    const { chat } = await openIdleChat(server)
+    await act(async () => void (await chat().send('Hi')))
+    server.current!.say('Half')
+    server.current!.end({ type: 'run_failed', messageId, metrics, error: wireError('PROVIDER_ERROR') })
+    await waitFor(() => expect(chat().messages.at(-1)?.status).toBe('failed'))
+    await act(async () => expect(await chat().retry()).toBe(true))
+    expect(chat().error).toBeNull()
+    server.current!.say('Whole')
+    server.current!.end()
+    await waitFor(() => expect(said(chat().messages)).toEqual(['user: Hi', 'assistant: Whole']))
+    await waitFor(() => expect(chat().status).toBe('idle'))
+    await act(async () => expect(await chat().retry()).toBe(false))
+    expect(server.wire.to('runs.retry')).toHaveLength(1)
+  })
+
+  it('shows in the place of an answer the new one that another page asked for', async () => {
+    await using server = await startChatServer()
+    const first = server.begin('Hi')
+    first.say('One')
+    first.end()
+    const again = server.beginRetry(first.id)
+    again.say('Tw')
+    const { chat } = openChat(connect(server.wire))
+    await waitFor(() => expect(said(chat().messages)).toEqual(['user: Hi', 'assistant: Tw']))
+    again.say('o')
+    again.end()
+    await waitFor(() => expect(chat().status).toBe('idle'))
+    expect(said(chat().messages)).toEqual(['user: Hi', 'assistant: Two'])
+  })
+
+  it('settles a start that is accepted after its page was left', async () => {
+    await using server = await startChatServer()
+    const gate = Promise.withResolvers<void>()
+    const start = server.wire.handlerOf('runs.start')
+    server.wire.on('runs.start', async (request, response) => {
+      await gate.promise
+      await start(request, response)
+    })
+    const client = connect(server.wire)
+    const first = openChat(client)
+    await waitFor(() => expect(first.chat().status).toBe('idle'))
+    act(() => void first.chat().send('Hi'))
+    await waitFor(() => expect(server.wire.to('runs.start')).toHaveLength(1))
+    first.unmount()
+    await new Promise((resolve) => setTimeout(resolve, 0)) // the store leaves its page with the next task
+    const second = openChat(client)
+    await waitFor(() => expect(second.chat().messages.map(({ status }) => status)).toEqual(['sending']))
+    gate.resolve()
+    await waitFor(() => expect(second.chat().messages[0]?.status).toBe('completed'))
+    server.current!.say('Hello')
+    server.current!.end()
+    await waitFor(() => expect(said(second.chat().messages)).toEqual(['user: Hi', 'assistant: Hello']))
+    expect(second.chat().status).toBe('idle')
+  })
+
+  it('takes a start back that is refused after its page was left, and says why', async () => {
+    await using server = await startChatServer()
+    server.addTurn('Before', 'that')
+    const gate = Promise.withResolvers<void>()
+    server.wire.on('runs.start', async (_request, response) => {
+      await gate.promise
+      refuse(response, wireError('MESSAGE_TOO_LARGE'), 413)
+    })
+    const client = connect(server.wire)
+    const first = openChat(client)
+    await waitFor(() => expect(first.chat().status).toBe('idle'))
+    let isTaken: Promise<boolean> | undefined
+    act(() => void (isTaken = first.chat().send('Hi')))
+    await waitFor(() => expect(server.wire.to('runs.start')).toHaveLength(1))
+    first.unmount()
+    await new Promise((resolve) => setTimeout(resolve, 0)) // as above
+    gate.resolve()
+    expect(await isTaken).toBe(false)
+    const second = openChat(client)
+    await waitFor(() => expect(said(second.chat().messages)).toEqual(['user: Before', 'assistant: that']))
+    expect(second.chat().status).toBe('idle')
+  })
+
+  it('sends a prompt right after a stop, although the end of the run is not here yet', async () => {
+    await using server = await startChatServer()
+    const { chat } = await openIdleChat(server)
+    await act(async () => void (await chat().send('Hi')))
+    server.current!.say('Half')
+    await waitFor(() => expect(said(chat().messages).at(-1)).toBe('assistant: Half'))
+    // The stream lags: what comes from here on does not arrive, and the answer to the stop does.
+    const follow = server.wire.handlerOf('runs.follow')
+    server.wire.on('runs.follow', () => {})
+    server.cut()
+    await act(async () => await chat().stop())
+    server.wire.on('runs.follow', follow)
+    let isTaken: boolean | undefined
+    await act(async () => void (isTaken = await chat().send('Next')))
+    expect(isTaken).toBe(true)
+    expect(chat().error).toBeNull()
+    server.current!.say('Answer')
+    server.current!.end()
+    server.cut()
     await waitFor(() =>
-      expect(said(chat().messages)).toEqual(['user: Hi', 'assistant: One', 'user: Hi', 'assistant: Two']),
+      expect(said(chat().messages)).toEqual(['user: Hi', 'assistant: Half', 'user: Next', 'assistant: Answer']),
     )
   })
 

@@ -1,6 +1,7 @@
 import { useMemo, useSyncExternalStore } from 'react'
-import { chatStore, initialChat } from '../stores/chat-store.ts'
-import type { ChatSnapshot, ChatStore } from '../stores/chat-store.ts'
+import { initialChat } from '../stores/chat-snapshot.ts'
+import type { ChatSnapshot, ChatStore } from '../stores/chat-snapshot.ts'
+import { chatStore } from '../stores/chat-store.ts'
 import { useVerbatim } from './provider.tsx'
 
 /** What {@link useChat} gives: the chat as it looks now, and what can be done with it. */
@@ -17,8 +18,8 @@ export function useChat(sessionId: string): UseChatResult {
   const store = chatStore(useVerbatim(), sessionId)
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, serverSnapshot)
   return useMemo(() => {
-    const { send, stop, regenerate, loadOlder, refresh } = store
-    return { ...snapshot, send, stop, regenerate, loadOlder, refresh }
+    const { send, stop, regenerate, retry, loadOlder, refresh } = store
+    return { ...snapshot, send, stop, regenerate, retry, loadOlder, refresh }
   }, [store, snapshot])
 }
 

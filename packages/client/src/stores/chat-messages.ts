@@ -21,6 +21,8 @@ export interface ChatMessage {
    * by a person: fold it. An answer is the rest of the one before.
    */
   readonly continuationOf: string | null
+  /** On stored answers, the run whose answer this one replaces. */
+  readonly retryOf: string | null
   /** On finished answers. */
   readonly metrics: RunMetrics | null
   /** Null until stored. */
@@ -30,6 +32,8 @@ export interface ChatMessage {
 /** A run of this session that the loaded messages may not have in full. */
 export interface LocalRun {
   readonly runId: string
+  /** The run whose answer this one replaces. */
+  readonly retryOf: string | null
   /** Null when another page sent it; then its user message is among the stored ones. */
   readonly prompt: string | null
   readonly isStarted: boolean
@@ -61,9 +65,11 @@ export function unansweredRun(stored: readonly Message[]): string | undefined {
   return newest?.role === 'user' ? (newest.runId ?? undefined) : undefined
 }
 
-/** All that is to be shown, oldest first. */
+/** All that is to be shown, oldest first. An answer that was made again gives way to the new one, which is stored after it. */
 export function visibleMessages(stored: readonly Message[], locals: readonly LocalRun[]): ChatMessage[] {
-  const shown = stored.map(toChatMessage)
+  const replaced = new Set<string | null>([...stored, ...locals].map(({ retryOf }) => retryOf))
+  const isShown = ({ role, runId }: Message) => role === 'user' || runId === null || !replaced.has(runId)
+  const shown = stored.filter(isShown).map(toChatMessage)
   const keys = new Set(shown.map((message) => message.key))
   const isNew = (message: ChatMessage) => !keys.has(message.key)
   const ordered = locals.toSorted((a, b) => Number(waits(a)) - Number(waits(b)))
@@ -81,9 +87,9 @@ const chatMessages = new WeakMap<Message, ChatMessage>()
 function toChatMessage(message: Message): ChatMessage {
   const known = chatMessages.get(message)
   if (known !== undefined) return known
-  const { id, role, content, status, agentId, runId, continuationOf, metrics, createdAt } = message
+  const { id, role, content, status, agentId, runId, continuationOf, retryOf, metrics, createdAt } = message
   const key = runId === null ? id : keyOf(runId, role)
-  const made = { key, id, role, content, status, agentId, runId, continuationOf, metrics, createdAt }
+  const made = { key, id, role, content, status, agentId, runId, continuationOf, retryOf, metrics, createdAt }
   chatMessages.set(message, made)
   return made
 }
@@ -92,8 +98,8 @@ function keyOf(runId: string, role: 'user' | 'assistant'): string {
   return `${runId}:${role}`
 }
 
-function messagesOf({ runId, prompt, isStarted, answer }: LocalRun): ChatMessage[] {
-  const base = { agentId: null, runId, continuationOf: null, createdAt: null }
+function messagesOf({ runId, retryOf, prompt, isStarted, answer }: LocalRun): ChatMessage[] {
+  const base = { agentId: null, runId, continuationOf: null, retryOf, createdAt: null }
   const messages: ChatMessage[] = []
   if (prompt !== null) {
     const content = [{ type: 'text', text: prompt } as const]

@@ -3,67 +3,20 @@
  * Loading finds the run that is being made and joins it, which is how a reload in mid-answer goes on (promise P2); the streamed
  * answer is then the stored one (promise P4), so putting the one in the other's place shows nothing.
  */
-import { isTerminalStatus, isVerbatimError, textOf, VerbatimError } from '@verbatim/core'
-import type { Answer, Message, Page, RunHandle, Session, WhenBusy } from '@verbatim/core'
+import { isTerminalStatus, isVerbatimError } from '@verbatim/core'
+import type { Answer, Message, Page, RunHandle, Session, VerbatimError } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
 import { retryCall } from '../transport/reconnect.ts'
 import { toVerbatimError } from '../transport/to-error.ts'
 import { onWakeUp } from '../transport/wait.ts'
+import { initialChat } from './chat-snapshot.ts'
+import type { ChatSendOptions, ChatSnapshot, ChatStatus, ChatStore } from './chat-snapshot.ts'
 import { hasAnswer, hasGap, mergeMessages, unansweredRun, visibleMessages } from './chat-messages.ts'
-import type { ChatMessage, LocalRun } from './chat-messages.ts'
+import type { LocalRun } from './chat-messages.ts'
 import { createPublisher } from './publisher.ts'
-import type { Publisher, Store } from './publisher.ts'
+import type { Publisher } from './publisher.ts'
 import { acquireRun, sharedStores } from './shared.ts'
 import type { AcquiredRun } from './shared.ts'
-
-/** `loading`: the messages are not here yet. `starting`, `streaming`, `reconnecting`: an answer is being made. */
-export type ChatStatus = 'loading' | 'idle' | 'starting' | 'streaming' | 'reconnecting'
-
-/** A chat as it looks now. */
-export interface ChatSnapshot {
-  /** Oldest first, the one being made last. */
-  readonly messages: readonly ChatMessage[]
-  readonly status: ChatStatus
-  /** What went wrong last, until the next `send`; also a failed run's error. */
-  readonly error: VerbatimError | null
-  /** The run being made. */
-  readonly runId: string | null
-  readonly hasOlder: boolean
-}
-
-/** What {@link ChatStore.send} takes beside the prompt. */
-export interface ChatSendOptions {
-  /** The agent that answers. @default the server's first */
-  readonly agentId?: string | undefined
-  /** What becomes of the prompt while an answer is being made. @default "reject" */
-  readonly whenBusy?: WhenBusy | undefined
-}
-
-/** A chat to watch and to talk in. None of its functions rejects: what goes wrong is the snapshot's `error`. */
-export interface ChatStore extends Store<ChatSnapshot> {
-  /**
-   * Sends a prompt; it is shown at once and taken back when it is refused. Resolves with true once it is durable, and with
-   * false when it was refused. When another tab's run is being made (`SESSION_BUSY`), that one is shown. With `whenBusy` the
-   * prompt waits for its turn instead, or replaces all before it; it is shown as `queued` meanwhile.
-   */
-  readonly send: (prompt: string, options?: ChatSendOptions) => Promise<boolean>
-  /** Asks the server to stop the answer; what is there of it stays, as a cancelled message. */
-  readonly stop: () => Promise<void>
-  /** Sends the last user message's text again, as a new turn; the earlier turn stays in the session. */
-  readonly regenerate: () => Promise<boolean>
-  /** Loads the page of messages before the oldest one shown. */
-  readonly loadOlder: () => Promise<void>
-  /** Loads the newest messages again and joins the run being made, if any. Done by itself when the page is shown again. */
-  readonly refresh: () => Promise<void>
-}
-
-export const initialChat: ChatSnapshot = Object.freeze({
-  messages: [],
-  status: 'loading',
-  error: null,
-  runId: null,
-  hasOlder: false,
-})
 
 /** The store of a session. All who watch the same session with the same client share one store and one connection. */
 export const chatStore: (client: VerbatimClient, sessionId: string) => ChatStore = sharedStores(
@@ -76,6 +29,13 @@ const loadRetry = {
   maxDelayMs: 15_000,
   maxAttempts: Number.POSITIVE_INFINITY,
   maxCallAttempts: Number.POSITIVE_INFINITY,
+}
+
+/** What this page knows of a run from its start. */
+interface RunOrigin {
+  /** Null when this page did not send it. */
+  readonly prompt: string | null
+  readonly retryOf: string | null
 }
 
 interface ActiveRun {
@@ -119,17 +79,16 @@ class SessionChat implements ChatStore {
   }
 
   readonly send = async (prompt: string, options: ChatSendOptions = {}): Promise<boolean> => {
-    const activeRunId = this.#active?.handle.id
-    if (activeRunId !== undefined && (options.whenBusy ?? 'reject') === 'reject') {
-      this.#report(new VerbatimError('SESSION_BUSY', undefined, { data: { activeRunId } }))
-      return false
-    }
+    // Whether the session is busy only the server knows: the end of a run that was stopped may still be on its way here.
+    return await this.#begin(this.#client.chat(this.#sessionId).send(prompt, options), { prompt, retryOf: null })
+  }
+
+  async #begin(handle: RunHandle, origin: RunOrigin): Promise<boolean> {
     this.#error = null
     this.#unjoinable = undefined
-    const handle = this.#client.chat(this.#sessionId).send(prompt, options)
     this.#follow(
       acquireRun(this.#client, handle.id, () => handle),
-      prompt,
+      origin,
     )
     this.#publisher.publishNow()
     return await handle.started.then(
@@ -147,9 +106,14 @@ class SessionChat implements ChatStore {
   }
 
   readonly regenerate = async (): Promise<boolean> => {
-    const isPrompt = ({ role, continuationOf }: ChatMessage) => role === 'user' && continuationOf === null
-    const prompt = this.#take().messages.findLast(isPrompt)
-    return prompt === undefined ? false : await this.send(textOf(prompt.content))
+    const last = this.#take().messages.at(-1)
+    if (last?.role !== 'assistant' || last.runId === null) return false
+    return await this.#begin(this.#client.runs.retry(last.runId), { prompt: null, retryOf: last.runId })
+  }
+
+  readonly retry = async (): Promise<boolean> => {
+    const isWhole = this.#take().messages.at(-1)?.status === 'completed'
+    return isWhole ? false : await this.regenerate()
   }
 
   readonly loadOlder = async (): Promise<void> => {
@@ -230,18 +194,30 @@ class SessionChat implements ChatStore {
 
   #join(runId: string): void {
     const local = this.#locals.find((candidate) => candidate.runId === runId)
-    const isKnown =
-      this.#runs.some(({ handle }) => handle.segments.some((segment) => segment.runId === runId)) ||
-      runId === this.#unjoinable
+    const isKnown = this.#isFollowed(runId) || runId === this.#unjoinable
     const hasEnded = hasAnswer(this.#stored, runId) || (local !== undefined && isTerminalStatus(local.answer.status))
     const isBeingMade = this.#runs.some(({ handle }) => handle.answer.status !== 'queued')
     if (isKnown || hasEnded || (isBeingMade && local?.answer.status !== 'queued')) return
-    const open = () => this.#client.runs.follow(runId, { answer: local?.answer })
-    this.#follow(acquireRun(this.#client, runId, open), local?.prompt ?? null)
+    if (local !== undefined) return this.#followRun(runId, local)
+    if (this.#stored.at(-1)?.role !== 'assistant') return this.#followRun(runId, { prompt: null, retryOf: null })
+    // Its prompt is not the newest message: another page may have asked for the newest answer once more.
+    void this.#client.runs.get(runId).then(
+      ({ retryOf }) => this.#followRun(runId, { prompt: null, retryOf }),
+      () => this.#followRun(runId, { prompt: null, retryOf: null }),
+    )
   }
 
-  /** @param prompt null when this page did not send it */
-  #follow({ handle, release }: AcquiredRun, prompt: string | null): void {
+  #followRun(runId: string, { prompt, retryOf, answer }: RunOrigin & { readonly answer?: Answer }): void {
+    if (this.#watching?.signal.aborted !== false || this.#isFollowed(runId)) return
+    const open = () => this.#client.runs.follow(runId, { answer })
+    this.#follow(acquireRun(this.#client, runId, open), { prompt, retryOf })
+  }
+
+  #isFollowed(runId: string): boolean {
+    return this.#runs.some(({ handle }) => handle.segments.some((segment) => segment.runId === runId))
+  }
+
+  #follow({ handle, release }: AcquiredRun, { prompt, retryOf }: RunOrigin): void {
     let wasQueued = false
     let segmentCount = 1
     const update = () => {
@@ -249,7 +225,12 @@ class SessionChat implements ChatStore {
       const { segments } = handle
       for (const [at, { runId, answer }] of segments.entries()) {
         if (!hasAnswer(this.#stored, runId))
-          this.#setLocal({ runId, prompt: at === 0 ? prompt : null, isStarted, answer })
+          this.#setLocal({
+            runId,
+            ...(at === 0 ? { prompt, retryOf } : { prompt: null, retryOf: null }),
+            isStarted,
+            answer,
+          })
       }
       const isQueued = handle.answer.status === 'queued'
       if (isOver(handle)) this.#finish(handle)
@@ -263,12 +244,28 @@ class SessionChat implements ChatStore {
     const unsubscribe = handle.subscribe(update)
     const stop = () => {
       unsubscribe()
-      // A prompt that is on its way is not given up because its page was left.
-      if (handle.status === 'starting') void handle.started.catch(() => {}).finally(release)
+      // A prompt that is on its way is not given up because its page was left, and it settles here also when no page looks.
+      if (handle.status === 'starting') void this.#settle(handle).finally(release)
       else release()
     }
     this.#runs = [...this.#runs, { handle, stop }]
     update()
+  }
+
+  async #settle(handle: RunHandle): Promise<void> {
+    const isStarted = await handle.started.then(
+      () => true,
+      (error: unknown) => {
+        if (handle.status !== 'closed') this.#error = toVerbatimError(error)
+        return false
+      },
+    )
+    const others = this.#locals.filter(({ runId }) => runId !== handle.id)
+    const mine = this.#locals.find(({ runId }) => runId === handle.id)
+    if (mine !== undefined) this.#locals = isStarted ? [...others, { ...mine, isStarted }] : others
+    // A page that came back in between has loaded before the run was there.
+    if (this.#watching?.signal.aborted === false) void this.#load().catch(() => {})
+    this.#publisher.publish()
   }
 
   #finish(handle: RunHandle): void {

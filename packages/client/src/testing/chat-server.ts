@@ -29,6 +29,8 @@ export interface ChatServer extends AsyncDisposable {
   addTurn(prompt: string, answer: string): void
   /** Begins a run as another client would. */
   begin(prompt: string, runId?: string): ScriptedRun
+  /** Makes the answer of a run anew, as another client would ask for it. */
+  beginRetry(retryOf: string, runId?: string): ScriptedRun
   /** The run that the last `runs.start` began. */
   readonly current: ScriptedRun | undefined
   /** Cuts every open stream. */
@@ -40,6 +42,7 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
   const logs = new Map<string, EventBatch[]>()
   const followers = new Set<() => void>()
   const cuts = new Set<() => void>()
+  const retries = new Map<string, string>()
   let activeRunId: string | null = null
   let current: ScriptedRun | undefined
   let ids = 0
@@ -49,7 +52,7 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
   function store(
     role: 'user' | 'assistant',
     text: string,
-    { runId, id = newId() }: { runId: string; id?: string },
+    { runId, id = newId(), retryOf = null }: { runId: string; id?: string; retryOf?: string | null },
   ): Message {
     const message: Message = {
       id,
@@ -61,7 +64,7 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
       agentId: role === 'assistant' ? 'default' : null,
       runId,
       continuationOf: null,
-      retryOf: null,
+      retryOf,
       metrics: role === 'assistant' ? metrics : null,
       createdAt: new Date(1_700_000_000_000 + messages.length * 1000).toISOString(),
     }
@@ -78,11 +81,20 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
   }
 
   function begin(prompt: string, runId = newId()): ScriptedRun {
-    const user = store('user', prompt, { runId })
+    return beginFor(store('user', prompt, { runId }).id, { runId, retryOf: null })
+  }
+
+  function beginRetry(retryOf: string, runId = newId()): ScriptedRun {
+    const prompt = messages.find((message) => message.runId === retryOf && message.role === 'user')
+    retries.set(runId, retryOf)
+    return beginFor(prompt?.id ?? '', { runId, retryOf })
+  }
+
+  function beginFor(userMessageId: string, { runId, retryOf }: { runId: string; retryOf: string | null }): ScriptedRun {
     const messageId = newId()
     let text = ''
     activeRunId = runId
-    append(runId, beginningOf({ runId, userMessageId: user.id, messageId }))
+    append(runId, beginningOf({ runId, userMessageId, messageId }))
     return {
       id: runId,
       say(piece) {
@@ -92,7 +104,7 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
       end(event = { ...completed(), messageId }) {
         const status =
           event.type === 'run_cancelled' ? 'cancelled' : event.type === 'run_failed' ? 'failed' : 'completed'
-        Object.assign(store('assistant', text, { runId, id: messageId }), { status })
+        Object.assign(store('assistant', text, { runId, id: messageId, retryOf }), { status })
         activeRunId = null
         append(runId, [
           { type: 'content_block_stop', index: 0 },
@@ -135,6 +147,14 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
       current = begin(String(input['message']), String(input['runId']))
       return reply(response, { id: input['runId'], sessionId, status: 'running' })
     },
+    'runs.retry': ({ input }, response) => {
+      current = beginRetry(String(input['runId']), String(input['newRunId']))
+      return reply(response, { id: input['newRunId'], sessionId, status: 'running' })
+    },
+    'runs.get': ({ input }, response) => {
+      const id = String(input['runId'])
+      return reply(response, { id, sessionId, status: 'running', retryOf: retries.get(id) ?? null })
+    },
     'runs.cancel': ({ input }, response) => {
       current?.end({ type: 'run_cancelled', messageId: '', metrics } as RunEvent)
       return reply(response, { runId: input['runId'], status: 'cancelled', finalSeq: null, hadEnded: false })
@@ -166,6 +186,7 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
     wire,
     messages,
     begin,
+    beginRetry,
     get current() {
       return current
     },

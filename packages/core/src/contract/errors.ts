@@ -65,7 +65,7 @@ export const errorTable = {
     'A run is active in the session (data.activeRunId), or too many calls write to it (data.kind). Wait, queue or cancel',
   ),
   RUN_ID_REUSED: final(409, 'The run id was used for another prompt. Make a new id for a new prompt'),
-  RUN_NOT_RETRYABLE: final(409, 'The run completed, or the session has gone on after it. Start a new run'),
+  RUN_NOT_RETRYABLE: final(409, 'The session has gone on after the run, or it has no answer. Start a new run'),
   MESSAGE_ID_REUSED: final(409, 'The message id was used for another message of the session. Make a new id'),
   HEAD_MOVED: final(409, 'Another message was appended first. Load the history again, then append'),
   PRINCIPAL_ERASING: passing(

@@ -1,4 +1,4 @@
-/** Retry: another run for a stored prompt whose answer failed. The new run's id is the idempotency key, as at a start (P5). */
+/** Retry: another run for a stored prompt, whose answer failed or did not please. The new run's id is the idempotency key, as at a start (P5). */
 import { createHash } from 'node:crypto'
 import { requireFound, VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
@@ -48,13 +48,12 @@ export async function retryRun(
 
 function requireRetryable({ id, status }: Run): void {
   switch (status) {
+    case 'completed':
     case 'refused':
     case 'failed':
     case 'cancelled':
     case 'interrupted':
       return
-    case 'completed':
-      throw new VerbatimError('RUN_NOT_RETRYABLE', 'The run completed; start a new one')
     default:
       throw new VerbatimError('SESSION_BUSY', 'The run is not over; follow it or cancel it', {
         data: { activeRunId: id },

@@ -1,0 +1,58 @@
+/** What a chat store shows and takes. */
+import type { VerbatimError, WhenBusy } from '@verbatim/core'
+import type { ChatMessage } from './chat-messages.ts'
+import type { Store } from './publisher.ts'
+
+/** `loading`: the messages are not here yet. `starting`, `streaming`, `reconnecting`: an answer is being made. */
+export type ChatStatus = 'loading' | 'idle' | 'starting' | 'streaming' | 'reconnecting'
+
+/** A chat as it looks now. */
+export interface ChatSnapshot {
+  /** Oldest first, the one being made last. */
+  readonly messages: readonly ChatMessage[]
+  readonly status: ChatStatus
+  /** What went wrong last, until the next `send`; also a failed run's error. */
+  readonly error: VerbatimError | null
+  /** The run being made. */
+  readonly runId: string | null
+  readonly hasOlder: boolean
+}
+
+/** What {@link ChatStore.send} takes beside the prompt. */
+export interface ChatSendOptions {
+  /** The agent that answers. @default the server's first */
+  readonly agentId?: string | undefined
+  /** What becomes of the prompt while an answer is being made. @default "reject" */
+  readonly whenBusy?: WhenBusy | undefined
+}
+
+/** A chat to watch and to talk in. None of its functions rejects: what goes wrong is the snapshot's `error`. */
+export interface ChatStore extends Store<ChatSnapshot> {
+  /**
+   * Sends a prompt; it is shown at once and taken back when it is refused. Resolves with true once it is durable, and with
+   * false when it was refused. When another tab's run is being made (`SESSION_BUSY`), that one is shown. With `whenBusy` the
+   * prompt waits for its turn instead, or replaces all before it; it is shown as `queued` meanwhile.
+   */
+  readonly send: (prompt: string, options?: ChatSendOptions) => Promise<boolean>
+  /** Asks the server to stop the answer; what is there of it stays, as a cancelled message. */
+  readonly stop: () => Promise<void>
+  /**
+   * Has the newest answer made again, however it ended. The new one takes its place here and in what models receive; the old one
+   * stays stored. Resolves with true once it is durable, and with false when there is none or the server refuses.
+   */
+  readonly regenerate: () => Promise<boolean>
+  /** {@link ChatStore.regenerate} for an answer that did not complete; does nothing after one that did. */
+  readonly retry: () => Promise<boolean>
+  /** Loads the page of messages before the oldest one shown. */
+  readonly loadOlder: () => Promise<void>
+  /** Loads the newest messages again and joins the run being made, if any. Done by itself when the page is shown again. */
+  readonly refresh: () => Promise<void>
+}
+
+export const initialChat: ChatSnapshot = Object.freeze({
+  messages: [],
+  status: 'loading',
+  error: null,
+  runId: null,
+  hasOlder: false,
+})
