@@ -4,10 +4,10 @@ import type { Owner } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 
 /** Lets a principal read the audit, and export and erase the data of users, of its own tenant. */
-export const operatorScope = 'verbatim:operator'
+const operatorScope = 'verbatim:operator'
 
 /** The same in all tenants. */
-export const allTenantsScope = 'verbatim:operator:all'
+const allTenantsScope = 'verbatim:operator:all'
 
 /** The tenant that `principal` operates; undefined for all of them. @throws VerbatimError `FORBIDDEN` for one that is no operator */
 export function operatedTenantOf(engine: Engine, principal: Principal): string | undefined {

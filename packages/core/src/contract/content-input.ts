@@ -6,7 +6,7 @@ import { excessOfText } from './input-bounds.ts'
 import { Prompt } from './prompt.ts'
 
 /** Blocks of one appended message, and citations of one block. */
-export const maxContentBlocks = 1_000
+const maxContentBlocks = 1_000
 
 type ContentInputValue = string | ContentBlock[]
 

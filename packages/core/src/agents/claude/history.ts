@@ -30,7 +30,7 @@ interface HistoryOptions extends Pick<ClaudeOptions, 'summarize' | 'system' | 't
 }
 
 /** A conversation that a summary shall take the place of. */
-export interface Compactable extends Conversation {
+interface Compactable extends Conversation {
   readonly coversSeq: number
 }
 

@@ -177,7 +177,7 @@ export interface ErasureDocument {
 }
 
 /** Written by every transaction that counts what an owner has before it stores more, so that two such transactions meet. */
-export interface OwnerGuardDocument {
+interface OwnerGuardDocument {
   _id: PrincipalKey
   n: number
 }
