@@ -1,4 +1,4 @@
-/** HTTP as plain as it gets, one connection a call: nothing retries, pools or waits but the server. */
+/** HTTP as plain as it gets: nothing retries or waits but the server. */
 import { Agent, request as httpRequest } from 'node:http'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -12,6 +12,8 @@ export interface Call {
   /** The bearer token: its user's id. */
   readonly user?: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** The connections to use. @default a new one for the call */
+  readonly agent?: Agent | undefined
 }
 
 export interface Reply {
@@ -30,12 +32,12 @@ export function query(path: string, input: unknown): Call {
 }
 
 /** The request as it goes out; its errors are the response's. */
-function send(port: number, { path, method = 'GET', body, user, signal }: Call): ClientRequest {
+function send(port: number, { path, method = 'GET', body, user, signal, agent = connections }: Call): ClientRequest {
   const headers = {
     ...(method === 'POST' ? { 'content-type': 'application/json' } : {}),
     ...(user === undefined ? {} : { authorization: `Bearer ${user}` }),
   }
-  const request = httpRequest({ host: '127.0.0.1', port, path, method, headers, agent: connections, signal })
+  const request = httpRequest({ host: '127.0.0.1', port, path, method, headers, agent, signal })
   request.end(body)
   return request
 }

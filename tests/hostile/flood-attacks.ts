@@ -24,7 +24,7 @@ async function follow({ port, signal, tally }: AttackTarget, runId: string): Pro
     const stream = await open(port, { ...query('runs.follow', { runId }), user: hostileUser, signal })
     let text = ''
     for await (const piece of stream.setEncoding('utf8')) text = `${text}${String(piece)}`.slice(-2_000)
-    tally.add(/"code":"([A-Z_]+)"/.exec(text)?.[1] ?? 'ended')
+    tally.add(/"verbatim":\{"code":"([A-Z_]+)"/.exec(text)?.[1] ?? 'ended')
   } catch {
     if (!signal.aborted) tally.add('cut')
   }

@@ -2,6 +2,7 @@
  * Users as a chat has them: each sends prompts, follows the answers, and reads and writes a little beside. What each call took is
  * kept by kind; a call that failed and an answer that was not whole are kept in words.
  */
+import type { Agent } from 'node:http'
 import { readFrames } from '../bench/http-client.ts'
 import { stampsIn, wallClockMs } from '../bench/workload.ts'
 import { ask, mutation, open, query } from './calls.ts'
@@ -21,7 +22,11 @@ export interface Experience {
 
 export interface HonestLoad {
   readonly port: number
-  readonly users: number
+  /**
+   * The connections of each user, kept from phase to phase as a browser keeps them: a server accepts a new one only after all that
+   * came before it.
+   */
+  readonly users: readonly Agent[]
   readonly seconds: number
 }
 
@@ -36,11 +41,11 @@ export async function runHonestUsers({ port, users, seconds }: HonestLoad): Prom
   const tookMs: Record<Kind, number[]> = { start: [], first: [], token: [], list: [], read: [], append: [] }
   const failures: string[] = []
   const endMs = wallClockMs() + seconds * 1_000
-  const user = async (nth: number): Promise<number> => {
-    const honest = new HonestUser(port, `user${nth}`, tookMs)
+  const user = async (agent: Agent, nth: number): Promise<number> => {
+    const honest = new HonestUser({ port, name: `user${nth}`, agent }, tookMs)
     let turns = 0
     // They do not all begin at once.
-    await sleep((nth * pauseMs) / users)
+    await sleep((nth * pauseMs) / users.length)
     while (turns === 0 || wallClockMs() < endMs) {
       await honest.takeTurn().catch((error: unknown) => failures.push(String(error)))
       turns++
@@ -48,21 +53,25 @@ export async function runHonestUsers({ port, users, seconds }: HonestLoad): Prom
     }
     return turns
   }
-  const turns = await Promise.all(Array.from({ length: users }, async (_, nth) => await user(nth)))
+  const turns = await Promise.all(users.map(user))
   return { tookMs, failures, turns: turns.reduce((sum, one) => sum + one, 0) }
 }
 
+interface UserConnection {
+  readonly port: number
+  readonly name: string
+  readonly agent: Agent
+}
+
 class HonestUser {
-  readonly #port: number
-  readonly #name: string
+  readonly #of: UserConnection
   readonly #tookMs: Record<Kind, number[]>
   // Both are new: what a session holds decides how much a list has to read.
   readonly #chat = crypto.randomUUID()
   readonly #notes = crypto.randomUUID()
 
-  constructor(port: number, name: string, tookMs: Record<Kind, number[]>) {
-    this.#port = port
-    this.#name = name
+  constructor(of: UserConnection, tookMs: Record<Kind, number[]>) {
+    this.#of = of
     this.#tookMs = tookMs
   }
 
@@ -83,14 +92,14 @@ class HonestUser {
 
   async #ask(kind: Kind, call: Call): Promise<void> {
     const sentMs = wallClockMs()
-    const { status, text } = await ask(this.#port, this.#own(call))
+    const { status, text } = await ask(this.#of.port, this.#own(call))
     this.#tookMs[kind].push(wallClockMs() - sentMs)
     if (status !== 200) throw new Error(`${call.path.split('?')[0]} answered ${status}: ${text.slice(0, 200)}`)
   }
 
   /** Reads the answer to its end; every token must be there once. */
   async #follow(runId: string, sentMs: number): Promise<void> {
-    const stream = await open(this.#port, this.#own(query('runs.follow', { runId })))
+    const stream = await open(this.#of.port, this.#own(query('runs.follow', { runId })))
     const stamps: number[] = []
     let end = ''
     await readFrames(stream, (frames, nowMs) => {
@@ -105,7 +114,8 @@ class HonestUser {
   }
 
   #own(call: Call): Call {
-    return { ...call, user: this.#name, signal: AbortSignal.timeout(patienceMs) }
+    const { name, agent } = this.#of
+    return { ...call, user: name, agent, signal: AbortSignal.timeout(patienceMs) }
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { Agent } from 'node:http'
 import { answerOf, startChild } from '../bench/child.ts'
 import type { Attack } from './attack.ts'
 import type { AttackEnd, AttackOrder } from './attacker.ts'
@@ -35,7 +36,8 @@ const serverFlags = ['--min-semi-space-size=16', '--max-semi-space-size=16']
 const warmUpSeconds = 1
 
 export async function runPhases(input: PhasesInput): Promise<Phase[]> {
-  const { users, seconds, quietSeconds, onPhase = () => {} } = input
+  const { seconds, quietSeconds, onPhase = () => {} } = input
+  const users = Array.from({ length: input.users }, () => new Agent({ keepAlive: true, maxSockets: 6 }))
   const config = { ...input.server, options: { limits: chatLimits, ...input.server.options } }
   const server = startChild('../hostile/server.ts', [JSON.stringify(config)], serverFlags)
   const { port } = await answerOf<{ port: number }>(server)
@@ -56,6 +58,7 @@ export async function runPhases(input: PhasesInput): Promise<Phase[]> {
     if (quietSeconds > 1) await play('quiet', quietSeconds / 2)
     return phases
   } finally {
+    for (const agent of users) agent.destroy()
     attacker.disconnect()
     const ended = once(server, 'exit')
     server.send('stop')
