@@ -29,11 +29,25 @@ export const ApiOptions = z
     maxWaitingCallsPerPrincipal: z.int().nonnegative().default(256),
     /** Calls in one tRPC batch. */
     maxBatchSize: z.int().positive().default(20),
+    /** Calls of one batch that run at once; the others of the batch wait. */
+    maxBatchConcurrency: z.int().positive().default(4),
+    /** Bytes of the answers of one batch: four full pages. The calls past it fail with `RATE_LIMITED`. */
+    maxBatchAnswerBytes: z
+      .int()
+      .positive()
+      .default(4 * 1024 * 1024),
+    /** Bodies over 64 KiB that the process reads and handles at once, one of each principal; more wait. */
+    maxLargeBodies: z.int().positive().default(8),
+    /** Bytes of whole answers that wait for their readers. Past it the caller with most of them loses its oldest. */
+    maxOpenAnswerBytes: z
+      .int()
+      .positive()
+      .default(64 * 1024 * 1024),
     /** After this silence on a stream the server sends a heartbeat. */
     heartbeatMs: ms.default(10_000),
     /** How long clients wait before they reconnect, plus or minus a half, so that they do not all come at once. */
     reconnectMs: ms.default(1_000),
-    /** The server cuts a reader off that takes nothing for this long. */
+    /** The server cuts a reader off that takes nothing of a stream or of an answer for this long. */
     stalledReaderTimeoutMs: ms.default(60_000),
     /** A stream's longest life; its client then reconnects and is authenticated again. */
     maxStreamMs: ms.default(30 * 60_000),

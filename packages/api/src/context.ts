@@ -2,6 +2,7 @@ import { Principal } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
 import type { Logger, Engine } from '@verbatim/core/server'
 import { z } from 'zod'
+import type { BatchBudget } from './limits/batch-budget.ts'
 
 /** Milliseconds; a time in seconds, such as the `exp` of a JWT, lies before it. */
 const earliestExpiry = Date.UTC(2000, 0, 1)
@@ -45,6 +46,8 @@ export function hasExpired({ expiresAt }: Caller): boolean {
 export interface ApiContext {
   /** The caller; null without valid credentials. */
   readonly principal: Principal | null
+  /** What the calls of a batch share; undefined for a call alone. */
+  readonly batch?: BatchBudget | undefined
 }
 
 /** The context of every procedure. */

@@ -7,13 +7,15 @@ import type { Engine, Logger } from '@verbatim/core/server'
 import { parseApiOptions } from './api-options.ts'
 import type { ApiOptionsInput } from './api-options.ts'
 import { toPrincipal } from './context.ts'
-import type { ApiContext, Authenticate } from './context.ts'
+import type { ApiContext, Authenticate, ApiRequest } from './context.ts'
 import { createApiRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
 import { CallTurns } from './http/call-turns.ts'
 import { createDispatcher } from './http/dispatch-request.ts'
 import type { ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
+import { LargeBodies } from './limits/large-bodies.ts'
+import { OpenAnswers } from './limits/open-answers.ts'
 import { Metrics } from './http/metrics.ts'
 import { NodeExchange } from './http/node-exchange.ts'
 import type { NodeRequest } from './http/node-exchange.ts'
@@ -51,27 +53,48 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
   const streams = new StreamRegistry(options, metrics)
   const router = createApiRouter({ engine, logger, principalOf: ({ principal }) => principal })
+  const callers = new WeakMap<ApiRequest, string>()
   const identify: ApiParts['identify'] = async (request) => {
     const principal = toPrincipal(await authenticate(request))
+    if (principal !== null) callers.set(request, JSON.stringify([principal.tenantId, principal.userId]))
     const address = options.auditAddresses ? request.remoteAddress : undefined
     if (principal === null) engine.audit.record({ action: 'sign_in_failed', address })
     return principal
   }
   const reauthenticator = new Reauthenticator({ ...options, logger })
   const turns = new CallTurns(options)
-  const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, turns }
+  const { stalledReaderTimeoutMs } = options
+  const answers = {
+    open: new OpenAnswers(options),
+    stalledReaderTimeoutMs,
+    callerOf: (request: ApiRequest) => callers.get(request) ?? '',
+  }
+  const largeBodies = new LargeBodies(options)
+  const parts: ApiParts = {
+    engine,
+    logger,
+    options,
+    router,
+    streams,
+    identify,
+    reauthenticator,
+    turns,
+    largeBodies,
+    answers,
+  }
+  const exchangeOptions = { cors: options.cors, answers }
   const dispatchRequest = createDispatcher(parts, metrics)
 
   return {
     router,
     nodeHandler(req, res) {
-      const exchange = new NodeExchange(req, res, options.cors)
+      const exchange = new NodeExchange(req, res, exchangeOptions)
       const route = dispatchRequest(exchange)
       const { method } = exchange.request
       res.once('close', () => metrics.countRequest({ route, method, status: res.headersSent ? res.statusCode : 499 }))
     },
     async fetchHandler(request) {
-      const exchange = new FetchExchange(request, options.cors)
+      const exchange = new FetchExchange(request, exchangeOptions)
       const route = dispatchRequest(exchange)
       const response = await exchange.response
       metrics.countRequest({ route, method: request.method, status: response.status })

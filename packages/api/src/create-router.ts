@@ -38,7 +38,7 @@ export function createAppRouter<TContext extends object>(options: RouterOptions<
 
 /** The router of an API, which ends its streams itself. */
 export function createApiRouter(options: RouterOptions<ApiContext>): AppRouter<ApiContext> {
-  return createRoutes(options) as unknown as AppRouter<ApiContext>
+  return createRoutes({ ...options, batchOf: ({ batch }: ApiContext) => batch }) as unknown as AppRouter<ApiContext>
 }
 
 /**

@@ -6,6 +6,7 @@ import { excessOfValue, ownerOf, refuseExcess, VerbatimError } from '@verbatim/c
 import type { Engine, Logger } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
 import type { AuthedContext, CallContext, PrincipalInput, WatchCredentials } from './context.ts'
+import type { BatchBudget } from './limits/batch-budget.ts'
 import { operatedTenantOf } from './operator.ts'
 import type { Reauthenticator } from './sse/reauthenticator.ts'
 import { toErrorShape } from './to-error-shape.ts'
@@ -29,18 +30,24 @@ export interface RouterOptions<TContext extends object> {
 export interface RouterParts extends RouterOptions<object> {
   /** Ends follows whose credentials end; undefined when the API does that itself. */
   readonly reauthenticator: Reauthenticator | undefined
+  /** What the calls of the context's batch share; undefined in a router that a team mounts, whose adapter is the team's. */
+  readonly batchOf?: (ctx: object) => BatchBudget | undefined
 }
 
 export type Procedures = ReturnType<typeof createProcedures>
 
-export function createProcedures({ engine, principalOf, logger, reauthenticator }: RouterParts) {
+export function createProcedures({ engine, principalOf, logger, reauthenticator, batchOf }: RouterParts) {
   const callContext: CallContext = { engine, logger }
 
   // `errors` comes first and on each procedure: a team's root has another formatter, and clients still need `data.verbatim`.
-  const publicProcedure = t.procedure.errors(toErrorShape).use(async function translateErrors({ next, path }) {
+  const typedProcedure = t.procedure.errors(toErrorShape).use(async function translateErrors({ next, path }) {
     const result = await next({ ctx: callContext })
     if (result.ok) return result
     return { ...result, error: toTrpcError(reportedErrorOf(result.error, { logger, where: path })) }
+  })
+
+  const publicProcedure = typedProcedure.use(async function shareBatch({ ctx, next, type }) {
+    return await (batchOf?.(ctx)?.run(type, next) ?? next())
   })
 
   const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next, getRawInput }) {

@@ -3,7 +3,7 @@ import { excessOfValue, ownerOf, refuseExcess, RunId, StartRunInput, VerbatimErr
 import type { Owner } from '@verbatim/core'
 import type { Caller } from '../context.ts'
 import { reportedErrorOf } from '../to-wire-error.ts'
-import { errorResponse, readBoundedBody } from './exchange.ts'
+import { errorResponse, passLargeBody, readBoundedBody } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 /** The input of `runs.start` without the run's id, which is a header here. */
@@ -30,21 +30,27 @@ export async function startChat(parts: ApiParts, exchange: Exchange): Promise<Ch
   const { caller, owner } = await requireCaller(parts, exchange)
   const leave = await parts.turns.enter(caller, exchange.closed)
   try {
-    const body = parseJson(await readBoundedBody(exchange, parts.options))
-    refuseExcess(excessOfValue(body))
-    const input = ChatInput.parse(body)
-    const key = exchange.request.headers.get('idempotency-key')
-    const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
-    const refused = await parts.engine.runs.start(owner, { ...input, runId }).then(
-      () => undefined,
-      (error: unknown) => reportedErrorOf(error, { logger: parts.logger, where: '/chat' }),
-    )
-    if (refused === undefined) return { caller, owner, runId }
-    exchange.respond(errorResponse(refused, { 'x-run-id': runId }))
-    return undefined
+    const runId = await passLargeBody(parts, exchange, async () => await startRun(parts, exchange, owner))
+    return runId && { caller, owner, runId }
   } finally {
     leave()
   }
+}
+
+/** Undefined when the start was refused, and the exchange has its answer. */
+async function startRun(parts: ApiParts, exchange: Exchange, owner: Owner): Promise<RunId | undefined> {
+  const body = parseJson(await readBoundedBody(exchange, parts.options))
+  refuseExcess(excessOfValue(body))
+  const input = ChatInput.parse(body)
+  const key = exchange.request.headers.get('idempotency-key')
+  const runId = key === null ? crypto.randomUUID() : parseRunId(key, 'Idempotency-Key')
+  const refused = await parts.engine.runs.start(owner, { ...input, runId }).then(
+    () => undefined,
+    (error: unknown) => reportedErrorOf(error, { logger: parts.logger, where: '/chat' }),
+  )
+  if (refused === undefined) return runId
+  exchange.respond(errorResponse(refused, { 'x-run-id': runId }))
+  return undefined
 }
 
 /** @throws VerbatimError `INVALID_INPUT` naming `field` */

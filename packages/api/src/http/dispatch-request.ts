@@ -5,11 +5,20 @@
 import { getTRPCErrorShape } from '@trpc/server'
 import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ApiRequest, Caller } from '../context.ts'
+import { BatchBudget } from '../limits/batch-budget.ts'
 import { reportedErrorOf, toTrpcError, verbatimErrorOf } from '../to-wire-error.ts'
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
 import { isForeignPage, preflightHeaders } from './cors.ts'
-import { errorResponse, jsonResponse, readBoundedBody, requestPath, retryAfterHeader } from './exchange.ts'
+import {
+  errorResponse,
+  jsonResponse,
+  passLargeBody,
+  readBoundedBody,
+  requestPath,
+  requestQuery,
+  retryAfterHeader,
+} from './exchange.ts'
 import type { ApiParts, Exchange, HttpResponse, TrpcCall } from './exchange.ts'
 import { exportPrincipal, exportRoute } from './export-principal.ts'
 import { createReadiness } from './health.ts'
@@ -53,6 +62,7 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
     const path = fullPath.startsWith(options.basePath) ? fullPath.slice(options.basePath.length) : ''
     const { route, serve } = findRoute(path)
     serve(exchange).catch((error: unknown) => {
+      if (exchange.closed.aborted && error === exchange.closed.reason) return // the caller left while it waited
       exchange.respond(errorResponse(reportedErrorOf(error, { logger, where: route })))
     })
     return route
@@ -90,19 +100,14 @@ async function serveMethod(methods: Methods, exchange: Exchange): Promise<void> 
 
 /** Makes the checks that tRPC's adapters leave out, then passes the call on when it is its turn. */
 async function serveTrpcCall(parts: ApiParts, exchange: Exchange): Promise<void> {
-  const { basePath, trpcPath } = parts.options
   const { request, closed } = exchange
   const identified = identify(parts, request)
   const caller = await identified.catch(() => null) // a failure is reported where tRPC asks for the caller
   let leave = () => {}
   try {
     leave = await parts.turns.enter(caller, closed)
-    const options = adapterOptions(parts, exchange, identified)
-    const body = await readTrpcBody(parts, exchange)
-    // The caller may leave before it has the whole answer, and tRPC's adapter then waits for ever.
-    closed.throwIfAborted()
-    closed.addEventListener('abort', leave, { once: true })
-    await exchange.callTrpc({ endpoint: basePath + trpcPath, body, options })
+    await passLargeBody(parts, exchange, async () => await callTrpc(parts, exchange, identified))
+    await exchange.answered() // so that a caller has no more unread answers than turns
   } catch (error) {
     if (closed.aborted) return
     if (!isVerbatimError(error)) throw error
@@ -112,10 +117,22 @@ async function serveTrpcCall(parts: ApiParts, exchange: Exchange): Promise<void>
   }
 }
 
-async function readTrpcBody(parts: ApiParts, exchange: Exchange): Promise<string | undefined> {
+async function callTrpc(parts: ApiParts, exchange: Exchange, identified: Promise<Caller | null>): Promise<void> {
+  const { basePath, trpcPath } = parts.options
+  const body = await readTrpcBody(parts, exchange, identified)
+  await exchange.callTrpc({ endpoint: basePath + trpcPath, body, options: adapterOptions(parts, exchange, identified) })
+}
+
+async function readTrpcBody(
+  parts: ApiParts,
+  exchange: Exchange,
+  identified: Promise<Caller | null>,
+): Promise<string | undefined> {
   const { method } = exchange.request
   if (method === 'GET') return undefined
   if (method !== 'POST') throw new VerbatimError('METHOD_NOT_ALLOWED')
+  // A body without a caller is not read. A failure to find the caller is one of the server, which tRPC answers.
+  if ((await identified.catch(() => undefined)) === null) throw new VerbatimError('UNAUTHENTICATED')
   // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies. It replaces bytes that are not
   // UTF-8 with U+FFFD, and so would store text that the caller did not send.
   return await readBoundedBody(exchange, parts.options)
@@ -135,10 +152,12 @@ function adapterOptions(
   exchange: Exchange,
   identified: Promise<Caller | null>,
 ): TrpcCall['options'] {
+  const isBatch = requestQuery(exchange.request).get('batch') === '1'
+  const batch = isBatch ? new BatchBudget(options) : undefined
   return {
     router,
     maxBatchSize: options.maxBatchSize,
-    createContext: async () => ({ principal: await identified }),
+    createContext: async () => ({ principal: await identified, batch }),
     responseMeta: ({ errors }) => ({
       headers: new Headers({ ...exchange.sharedHeaders, ...retryAfterHeader(errors.map(verbatimErrorOf)) }),
     }),

@@ -5,6 +5,8 @@ import type { Engine, Logger } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
 import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.ts'
 import type { AppRouter } from '../create-router.ts'
+import type { LargeBodies } from '../limits/large-bodies.ts'
+import type { OpenAnswers } from '../limits/open-answers.ts'
 import type { Reauthenticator } from '../sse/reauthenticator.ts'
 import type { StreamRegistry } from '../sse/stream-registry.ts'
 import type { StreamSink, StreamWriter } from '../sse/stream-writer.ts'
@@ -20,6 +22,8 @@ export interface ApiParts {
   readonly router: AppRouter<ApiContext>
   readonly streams: StreamRegistry
   readonly identify: (request: ApiRequest) => Promise<Caller | null>
+  readonly largeBodies: LargeBodies
+  readonly answers: AnswerLimits
   readonly reauthenticator: Reauthenticator
   readonly turns: CallTurns
 }
@@ -42,6 +46,20 @@ export function guardStream(parts: ApiParts, stream: StreamWriter, watched: Omit
   stream.signal.addEventListener('abort', release, { once: true })
 }
 
+/** What holds for every whole answer. */
+export interface AnswerLimits {
+  readonly open: OpenAnswers
+  readonly stalledReaderTimeoutMs: number
+  /** Names the caller that `identify` found for `request`; the same for all calls of one principal. */
+  readonly callerOf: (request: ApiRequest) => string
+}
+
+/** What the exchanges of one API share. */
+export interface ExchangeOptions {
+  readonly cors: CorsOptions | undefined
+  readonly answers: AnswerLimits
+}
+
 export interface Exchange {
   readonly request: ApiRequest
   /** On every response of this call. */
@@ -54,8 +72,10 @@ export interface Exchange {
   respond(response: HttpResponse): void
   /** Sends the head and leaves the body open. */
   openStream(headers: Readonly<Record<string, string>>): StreamSink
-  /** Responds with what tRPC's own adapter makes of the call. */
+  /** Responds with what tRPC makes of the call; resolves when the response is made. */
   callTrpc(call: TrpcCall): Promise<void>
+  /** Resolves when the reader has the response, as far as the exchange can tell. */
+  answered(): Promise<void>
 }
 
 /** A call for tRPC, with the options that its adapters share. */
@@ -110,6 +130,11 @@ export function retryAfterHeader(errors: readonly VerbatimError[]): { 'retry-aft
   return waits.length === 0 ? {} : { 'retry-after': String(Math.ceil(Math.max(...waits) / 1000)) }
 }
 
+/** Tells whether tRPC answers piece by piece. */
+export function isStream({ headers }: Response): boolean {
+  return headers.has('transfer-encoding') || headers.get('content-type')?.startsWith('application/json') !== true
+}
+
 /** The path of the request's target, still encoded. The target has no host, so `URL` cannot parse it. */
 export function requestPath({ url }: ApiRequest): string {
   return url.split('?', 1).join('')
@@ -117,6 +142,17 @@ export function requestPath({ url }: ApiRequest): string {
 
 export function requestQuery(request: ApiRequest): URLSearchParams {
   return new URLSearchParams(request.url.slice(requestPath(request).length))
+}
+
+/** Runs `serve`, a call with a large body when its caller may have one under way. @throws VerbatimError `UNAVAILABLE` */
+export async function passLargeBody<TResult>(
+  { largeBodies, answers, options }: ApiParts,
+  { request, closed }: Exchange,
+  serve: () => Promise<TResult>,
+): Promise<TResult> {
+  const isChunked = request.headers.has('transfer-encoding')
+  const bodyBytes = isChunked ? options.maxBodyBytes : Number(request.headers.get('content-length') ?? 0)
+  return await largeBodies.pass({ caller: answers.callerOf(request), bodyBytes, signal: closed }, serve)
 }
 
 /** The body's text, with no more values than one call may have. @throws VerbatimError */

@@ -1,9 +1,8 @@
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import type { ApiRequest } from '../context.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
-import type { CorsOptions } from './cors.ts'
-import { collectText, requireLength, sharedHeadersFor } from './exchange.ts'
-import type { Exchange, HttpResponse, TrpcCall } from './exchange.ts'
+import { collectText, isStream, requireLength, sharedHeadersFor } from './exchange.ts'
+import type { AnswerLimits, Exchange, ExchangeOptions, HttpResponse, TrpcCall } from './exchange.ts'
 
 export class FetchExchange implements Exchange {
   readonly request: ApiRequest
@@ -12,9 +11,11 @@ export class FetchExchange implements Exchange {
   /** Resolves with what {@link respond}, {@link openStream} or {@link callTrpc} makes. */
   readonly response: Promise<Response>
   readonly #request: Request
+  readonly #answers: AnswerLimits
   #resolve: (response: Response) => void = () => {}
 
-  constructor(request: Request, cors: CorsOptions | undefined) {
+  constructor(request: Request, { cors, answers }: ExchangeOptions) {
+    this.#answers = answers
     this.#request = request
     const { pathname, search } = new URL(request.url)
     this.request = { method: request.method, url: pathname + search, headers: request.headers }
@@ -30,7 +31,8 @@ export class FetchExchange implements Exchange {
 
   respond({ status, headers = {}, body = '' }: HttpResponse): void {
     const isEmpty = this.request.method === 'HEAD' || body === ''
-    this.#resolve(new Response(isEmpty ? null : body, { status, headers: { ...this.sharedHeaders, ...headers } }))
+    const sent = isEmpty ? null : body.length > sliceBytes ? this.#sliced(Buffer.from(body)) : body
+    this.#resolve(new Response(sent, { status, headers: { ...this.sharedHeaders, ...headers } }))
   }
 
   openStream(headers: Readonly<Record<string, string>>): StreamSink {
@@ -42,8 +44,58 @@ export class FetchExchange implements Exchange {
   async callTrpc({ endpoint, body, options }: TrpcCall): Promise<void> {
     const { url, method, headers, signal } = this.#request
     const req = body === undefined ? this.#request : new Request(url, { method, headers, signal, body })
-    this.#resolve(await fetchRequestHandler({ ...options, req, endpoint }))
+    const response = await fetchRequestHandler({ ...options, req, endpoint })
+    if (isStream(response)) return this.#resolve(response)
+    this.respond({
+      status: response.status,
+      headers: Object.fromEntries(response.headers),
+      body: await response.text(),
+    })
   }
+
+  /** The server that made the request knows, and nothing tells. */
+  async answered(): Promise<void> {}
+
+  /** A body that its reader takes piece by piece, and that ends when it takes none for long. */
+  #sliced(body: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const { open, stalledReaderTimeoutMs, callerOf } = this.#answers
+    let at = 0
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let cut = () => {}
+    const wait = () => (timer = setTimeout(() => cut(), stalledReaderTimeoutMs))
+    const remove = open.add({ caller: callerOf(this.request), bytes: body.length, cut: () => cut() })
+    const stop = () => {
+      clearTimeout(timer)
+      remove()
+    }
+    return new ReadableStream(
+      {
+        start(controller) {
+          cut = () => {
+            stop()
+            controller.error(cutOff())
+          }
+          wait()
+        },
+        pull(controller) {
+          clearTimeout(timer)
+          controller.enqueue(body.subarray(at, (at += sliceBytes)))
+          if (at < body.length) return void wait()
+          stop()
+          controller.close()
+        },
+        cancel: stop,
+      },
+      { highWaterMark: 0 },
+    )
+  }
+}
+
+/** A body over this size goes to its reader in pieces of it. */
+const sliceBytes = 64 * 1024
+
+function cutOff(): DOMException {
+  return new DOMException('The response was cut off', 'AbortError')
 }
 
 /** What Node's own responses hold for a slow reader. */
@@ -85,7 +137,7 @@ class FetchSink implements StreamSink {
 
   destroy(): void {
     if (this.#isClosed) return
-    this.#controller?.error(new DOMException('The response was cut off', 'AbortError'))
+    this.#controller?.error(cutOff())
     this.#close()
   }
 

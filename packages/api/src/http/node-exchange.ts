@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { nodeHTTPRequestHandler } from '@trpc/server/adapters/node-http'
+import type { Socket } from 'node:net'
+import { resolveResponse } from '@trpc/server/http'
 import type { ApiRequest } from '../context.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
-import type { CorsOptions } from './cors.ts'
-import { collectText, requestPath, requireLength, sharedHeadersFor } from './exchange.ts'
-import type { Exchange, HttpResponse, TrpcCall } from './exchange.ts'
+import { collectText, isStream, requestPath, requestQuery, requireLength, sharedHeadersFor } from './exchange.ts'
+import type { AnswerLimits, Exchange, ExchangeOptions, HttpResponse, TrpcCall } from './exchange.ts'
 
 /** A Node request, with its body when a body parser has read it. */
 export type NodeRequest = IncomingMessage & { readonly body?: unknown }
@@ -14,9 +14,11 @@ export class NodeExchange implements Exchange {
   readonly sharedHeaders: Readonly<Record<string, string>>
   readonly #req: NodeRequest
   readonly #res: ServerResponse
+  readonly #answers: AnswerLimits
   #closed: AbortController | undefined
 
-  constructor(req: NodeRequest, res: ServerResponse, cors: CorsOptions | undefined) {
+  constructor(req: NodeRequest, res: ServerResponse, { cors, answers }: ExchangeOptions) {
+    this.#answers = answers
     this.#req = req
     this.#res = res
     this.request = {
@@ -31,11 +33,8 @@ export class NodeExchange implements Exchange {
   get closed(): AbortSignal {
     if (this.#closed === undefined) {
       const closed = (this.#closed = new AbortController())
-      const close = () => closed.abort()
-      if (this.#res.closed) close()
-      else this.#res.once('close', close)
-      // The response to a pipelined request has no socket yet, so it would not close with it.
-      if (this.#res.socket === null) this.#req.socket.setMaxListeners(0).once('close', close)
+      if (this.#res.closed || this.#req.socket.destroyed) closed.abort()
+      else whenClosed(this.#req, this.#res, () => closed.abort())
     }
     return this.#closed.signal
   }
@@ -50,11 +49,13 @@ export class NodeExchange implements Exchange {
 
   respond({ status, headers = {}, body = '' }: HttpResponse): void {
     if (this.#res.headersSent) return void this.#res.destroy() // the head says another status
+    const bytes = Buffer.byteLength(body)
+    this.#watchReader(bytes)
     // The rest of a refused body stays unread, so the connection cannot serve another request.
     this.#res.writeHead(status, {
       ...this.sharedHeaders,
       ...headers,
-      ...(status === 204 ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
+      ...(status === 204 ? {} : { 'content-length': String(bytes) }),
       ...(this.#hasUnreadBody() ? { connection: 'close' } : {}),
     })
     this.#res.end(this.request.method === 'HEAD' ? '' : body)
@@ -67,11 +68,43 @@ export class NodeExchange implements Exchange {
   }
 
   async callTrpc({ endpoint, body, options }: TrpcCall): Promise<void> {
-    // tRPC answers a target that is no URL by itself, without the headers of this call.
-    for (const [name, value] of Object.entries(this.sharedHeaders)) this.#res.setHeader(name, value)
-    if (body !== undefined) Object.assign(this.#req, { body }) // where tRPC finds a body that was read
+    const { method, headers } = this.request
     const path = requestPath(this.request).slice(endpoint.length + 1)
-    await nodeHTTPRequestHandler({ ...options, req: this.#req, res: this.#res, path })
+    // tRPC reads no more of the URL than its query.
+    const url = `http://localhost/?${requestQuery(this.request)}`
+    const req = new Request(url, { method, headers, signal: this.closed, ...(body === undefined ? {} : { body }) })
+    const response = await resolveResponse({ ...options, req, path, error: null })
+    const { status } = response
+    const answerHeaders = Object.fromEntries(response.headers)
+    if (!isStream(response)) return this.respond({ status, headers: answerHeaders, body: await response.text() })
+    await this.#pipe(response, answerHeaders)
+  }
+
+  async answered(): Promise<void> {
+    const { closed } = this
+    if (closed.aborted) return
+    await new Promise<void>((resolve) => closed.addEventListener('abort', () => resolve(), { once: true }))
+  }
+
+  /** The answers of a batch as they come (`httpBatchStreamLink`). */
+  async #pipe({ status, body }: Response, headers: Record<string, string>): Promise<void> {
+    this.#watchReader(0)
+    this.#res.writeHead(status, { ...this.sharedHeaders, ...headers })
+    for await (const chunk of body ?? []) {
+      if (this.#res.destroyed) return // leaving the loop cancels the calls
+      if (!this.#res.write(chunk)) await raceClose(this.#res)
+    }
+    this.#res.end()
+  }
+
+  /** Cuts the answer off when its reader takes nothing of it for long, or when too much waits for readers. */
+  #watchReader(bytes: number): void {
+    const { open, stalledReaderTimeoutMs, callerOf } = this.#answers
+    // A response that waits for the one before it holds no socket, so the connection itself ends.
+    const cut = () => void (this.#req.httpVersionMajor > 1 ? this.#res.destroy() : this.#req.socket.destroy())
+    this.#res.setTimeout(stalledReaderTimeoutMs, cut)
+    if (bytes <= uncountedBytes) return
+    whenClosed(this.#req, this.#res, open.add({ caller: callerOf(this.request), bytes, cut }))
   }
 
   #hasUnreadBody(): boolean {
@@ -79,6 +112,50 @@ export class NodeExchange implements Exchange {
     const hasBody = headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
     return hasBody && !this.#req.complete
   }
+}
+
+/** What Node's own buffers hold of a response; less than that is not worth a count. */
+const uncountedBytes = 16 * 1024
+
+/** What is to happen when a socket closes. One listener a socket: a client may send many requests at once on it. */
+const closings = new WeakMap<Socket, Set<() => void>>()
+
+/**
+ * Calls `listener` once, when the response is over or its connection is gone. A response that waits for the one before it on the
+ * same connection has no socket yet, and says nothing when the connection closes.
+ */
+function whenClosed({ socket, httpVersionMajor }: NodeRequest, res: ServerResponse, listener: () => void): void {
+  const listeners = httpVersionMajor > 1 ? new Set<() => void>() : closingsOf(socket)
+  const close = () => {
+    if (!listeners.delete(close)) return
+    res.off('close', close)
+    listener()
+  }
+  listeners.add(close)
+  res.once('close', close)
+}
+
+function closingsOf(socket: Socket): Set<() => void> {
+  const known = closings.get(socket)
+  if (known !== undefined) return known
+  const listeners = new Set<() => void>()
+  closings.set(socket, listeners)
+  socket.once('close', () => {
+    for (const close of listeners) close()
+  })
+  return listeners
+}
+
+async function raceClose(res: ServerResponse): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      res.off('drain', done)
+      res.off('close', done)
+      resolve()
+    }
+    res.on('drain', done)
+    res.on('close', done)
+  })
 }
 
 /** Leaves out the pseudo-headers of HTTP/2. */

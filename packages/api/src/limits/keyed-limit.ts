@@ -1,0 +1,64 @@
+/** Lets so many holders in at once for each key; the others wait in line. In: a key. Out: what lets the next one in. */
+
+export interface KeyedLimitOptions {
+  readonly maxAtOnce: number
+  /** How many may wait for one key. */
+  readonly maxWaiting: number
+  /** What one receives that may not even wait. */
+  readonly refuse: () => Error
+}
+
+interface Line {
+  inside: number
+  readonly waiting: Set<() => void>
+}
+
+export class KeyedLimit {
+  readonly #options: KeyedLimitOptions
+  /** Holds no line that is empty. */
+  readonly #lines = new Map<string, Line>()
+
+  constructor(options: KeyedLimitOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Resolves when there is room. Call what it resolves with exactly once, whatever happens.
+   *
+   * @throws what `refuse` makes, when the line is full; the signal's reason
+   */
+  async enter(key: string, signal: AbortSignal): Promise<() => void> {
+    const { maxAtOnce, maxWaiting, refuse } = this.#options
+    const line = this.#lines.get(key) ?? { inside: 0, waiting: new Set() }
+    this.#lines.set(key, line)
+    if (line.inside < maxAtOnce) line.inside++
+    else if (line.waiting.size < maxWaiting) await takeTurn(line, signal)
+    else throw refuse()
+    return () => this.#leave(key, line)
+  }
+
+  #leave(key: string, line: Line): void {
+    const [next] = line.waiting
+    // The place goes to the next one as it is, so that a newcomer cannot take it in between.
+    if (next !== undefined) return next()
+    line.inside--
+    if (line.inside === 0) this.#lines.delete(key)
+  }
+}
+
+async function takeTurn(line: Line, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  await new Promise<void>((resolve, reject) => {
+    const enter = () => {
+      line.waiting.delete(enter)
+      signal.removeEventListener('abort', leave)
+      resolve()
+    }
+    const leave = () => {
+      line.waiting.delete(enter)
+      reject(signal.reason as Error)
+    }
+    line.waiting.add(enter)
+    signal.addEventListener('abort', leave, { once: true })
+  })
+}

@@ -1,0 +1,106 @@
+import { VerbatimError } from '@verbatim/core'
+import { describe, expect, it } from 'vitest'
+import { BatchBudget } from './batch-budget.ts'
+import { LargeBodies } from './large-bodies.ts'
+import { KeyedLimit } from './keyed-limit.ts'
+import { OpenAnswers } from './open-answers.ts'
+
+const signal = new AbortController().signal
+const refuse = () => new VerbatimError('RATE_LIMITED')
+
+describe('KeyedLimit', () => {
+  it('lets so many in for each key, and the others in the order in which they came', async () => {
+    const limit = new KeyedLimit({ maxAtOnce: 1, maxWaiting: 2, refuse })
+    const order: string[] = []
+    const leaveFirst = await limit.enter('a', signal)
+    const waiting = ['second', 'third'].map(async (name) => {
+      const leave = await limit.enter('a', signal)
+      order.push(name)
+      leave()
+    })
+    await expect(limit.enter('a', signal)).rejects.toMatchObject({ code: 'RATE_LIMITED' })
+    const leaveOther = await limit.enter('b', signal)
+    expect(order).toEqual([])
+    leaveFirst()
+    await Promise.all(waiting)
+    leaveOther()
+    expect(order).toEqual(['second', 'third'])
+    const again = await limit.enter('a', signal)
+    again()
+  })
+
+  it('a waiter that aborts leaves its place to the next one', async () => {
+    const limit = new KeyedLimit({ maxAtOnce: 1, maxWaiting: 2, refuse })
+    const leave = await limit.enter('a', signal)
+    const aborted = new AbortController()
+    const gone = limit.enter('a', aborted.signal)
+    const next = limit.enter('a', signal)
+    aborted.abort(new Error('gone'))
+    await expect(gone).rejects.toThrow('gone')
+    leave()
+    const leaveNext = await next
+    leaveNext()
+  })
+})
+
+describe('LargeBodies', () => {
+  it('a caller has one large body under way, and a small call of it and a large one of another pass', async () => {
+    const gate = new LargeBodies({ maxLargeBodies: 2 })
+    const large = 1024 * 1024
+    let finish = () => {}
+    const open = gate.pass({ caller: 'a', bodyBytes: large, signal }, async () => {
+      await new Promise<void>((resolve) => (finish = resolve))
+    })
+    let isServed = false
+    const second = gate.pass({ caller: 'a', bodyBytes: large, signal }, async () => void (isServed = true))
+    expect(await gate.pass({ caller: 'a', bodyBytes: 10, signal }, async () => 'small')).toBe('small')
+    expect(await gate.pass({ caller: 'b', bodyBytes: large, signal }, async () => 'other')).toBe('other')
+    expect(isServed).toBe(false)
+    finish()
+    await Promise.all([open, second])
+    expect(isServed).toBe(true)
+  })
+
+  it('a call that fails leaves its place', async () => {
+    const gate = new LargeBodies({ maxLargeBodies: 1 })
+    const call = { caller: 'a', bodyBytes: 1024 * 1024, signal }
+    for (let at = 0; at < 3; at++) {
+      await expect(gate.pass(call, async () => await Promise.reject(new Error('no')))).rejects.toThrow('no')
+    }
+    expect(await gate.pass(call, async () => 'served')).toBe('served')
+  })
+})
+
+describe('BatchBudget', () => {
+  const answering = (bytes: number) => async () => ({ ok: true, data: 'x'.repeat(bytes) })
+
+  it('queries past the budget fail, the first answer never does, and a mutation keeps its answer', async () => {
+    const limits = { maxBatchConcurrency: 2, maxBatchAnswerBytes: 1_000 }
+    const batch = new BatchBudget(limits)
+    expect(await batch.run('query', answering(600))).toMatchObject({ ok: true })
+    await expect(batch.run('query', answering(600))).rejects.toMatchObject({ code: 'RATE_LIMITED', retryable: true })
+    expect(await batch.run('query', answering(300))).toMatchObject({ ok: true })
+    expect(await batch.run('mutation', answering(600))).toMatchObject({ ok: true })
+    await expect(batch.run('mutation', answering(1))).rejects.toMatchObject({ data: { maxBytes: 1_000 } })
+    expect(await new BatchBudget(limits).run('query', answering(5_000))).toMatchObject({ ok: true })
+  })
+})
+
+describe('OpenAnswers', () => {
+  it('past its bound the caller with most bytes loses its oldest answer', () => {
+    const open = new OpenAnswers({ maxOpenAnswerBytes: 100 })
+    const cut: string[] = []
+    const add = (caller: string, bytes: number, name: string) =>
+      open.add({ caller, bytes, cut: () => void cut.push(name) })
+    add('honest', 20, 'honest 1')
+    add('hostile', 30, 'hostile 1')
+    const remove = add('hostile', 30, 'hostile 2')
+    add('honest', 30, 'honest 2')
+    expect([cut, open.bytes]).toEqual([['hostile 1'], 80])
+    remove()
+    remove()
+    expect(open.bytes).toBe(50)
+    add('other', 200, 'other 1')
+    expect([cut, open.bytes]).toEqual([['hostile 1', 'honest 1', 'honest 2'], 200])
+  })
+})
