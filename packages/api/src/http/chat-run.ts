@@ -31,7 +31,7 @@ export async function startChat(parts: ApiParts, exchange: Exchange): Promise<Ch
   const leave = await parts.turns.enter(caller, exchange.closed)
   try {
     const runId = await passLargeBody(parts, exchange, async () => await startRun(parts, exchange, owner))
-    return runId && { caller, owner, runId }
+    return runId === undefined ? undefined : { caller, owner, runId }
   } finally {
     leave()
   }
