@@ -5,14 +5,14 @@
 import type { ServerResponse } from 'node:http'
 import type { Engine, Logger } from '@verbatim/core/server'
 import { parseApiOptions } from './api-options.ts'
-import type { ApiOptionsInput } from './api-options.ts'
+import type { ApiOptions, ApiOptionsInput } from './api-options.ts'
 import { toPrincipal } from './context.ts'
 import type { ApiContext, Authenticate, ApiRequest } from './context.ts'
 import { createApiRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
 import { CallTurns } from './http/call-turns.ts'
 import { createDispatcher } from './http/dispatch-request.ts'
-import type { ApiParts } from './http/exchange.ts'
+import type { AnswerLimits, ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
 import { LargeBodies } from './limits/large-bodies.ts'
 import { OpenAnswers } from './limits/open-answers.ts'
@@ -63,25 +63,9 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   }
   const reauthenticator = new Reauthenticator({ ...options, logger })
   const turns = new CallTurns(options)
-  const { stalledReaderTimeoutMs } = options
-  const answers = {
-    open: new OpenAnswers(options),
-    stalledReaderTimeoutMs,
-    callerOf: (request: ApiRequest) => callers.get(request) ?? '',
-  }
-  const largeBodies = new LargeBodies(options)
-  const parts: ApiParts = {
-    engine,
-    logger,
-    options,
-    router,
-    streams,
-    identify,
-    reauthenticator,
-    turns,
-    largeBodies,
-    answers,
-  }
+  const answers = answerLimits(options, callers)
+  const guards = { turns, largeBodies: new LargeBodies(options), answers }
+  const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, ...guards }
   const exchangeOptions = { cors: options.cors, answers }
   const dispatchRequest = createDispatcher(parts, metrics)
 
@@ -102,4 +86,9 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
     },
     close: async () => await streams.close(),
   }
+}
+
+function answerLimits(options: ApiOptions, callers: WeakMap<ApiRequest, string>): AnswerLimits {
+  const { stalledReaderTimeoutMs } = options
+  return { open: new OpenAnswers(options), stalledReaderTimeoutMs, callerOf: (request) => callers.get(request) ?? '' }
 }
