@@ -15,6 +15,7 @@ import { createDispatcher } from './http/dispatch-request.ts'
 import type { AnswerLimits, ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
 import { LargeBodies } from './limits/large-bodies.ts'
+import { takesRequest } from './limits/pipelined-requests.ts'
 import { OpenAnswers } from './limits/open-answers.ts'
 import { Metrics } from './http/metrics.ts'
 import { NodeExchange } from './http/node-exchange.ts'
@@ -72,6 +73,7 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   return {
     router,
     nodeHandler(req, res) {
+      if (!takesRequest(req, res)) return
       const exchange = new NodeExchange(req, res, exchangeOptions)
       const route = dispatchRequest(exchange)
       const { method } = exchange.request

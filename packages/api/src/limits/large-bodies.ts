@@ -8,6 +8,8 @@ import { KeyedLimit } from './keyed-limit.ts'
 /** Bodies up to this size wait for nothing: they cost less than the wait. */
 const smallBodyBytes = 64 * 1024
 const maxWaiting = 256
+/** After a large body its caller's next one waits as long as this one took, and so long at most. */
+const maxRestMs = 250
 
 export class LargeBodies {
   readonly #ofCaller: KeyedLimit
@@ -24,13 +26,20 @@ export class LargeBodies {
     serve: () => Promise<TResult>,
   ): Promise<TResult> {
     if (bodyBytes <= smallBodyBytes) return await serve()
-    const leave: (() => void)[] = []
+    const leaveCaller = await this.#ofCaller.enter(caller, signal)
+    let tookMs = 0
     try {
-      leave.push(await this.#ofCaller.enter(caller, signal))
-      leave.push(await this.#ofProcess.enter('', signal))
-      return await serve()
+      const leaveProcess = await this.#ofProcess.enter('', signal)
+      const beganMs = performance.now()
+      try {
+        return await serve()
+      } finally {
+        tookMs = performance.now() - beganMs
+        leaveProcess()
+      }
     } finally {
-      for (const one of leave.toReversed()) one()
+      // As long as this one took, the event loop is for others.
+      setTimeout(leaveCaller, Math.min(tookMs, maxRestMs)).unref()
     }
   }
 }

@@ -1,5 +1,5 @@
 import { VerbatimError } from '@verbatim/core'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { BatchBudget } from './batch-budget.ts'
 import { LargeBodies } from './large-bodies.ts'
 import { KeyedLimit } from './keyed-limit.ts'
@@ -44,6 +44,25 @@ describe('KeyedLimit', () => {
 })
 
 describe('LargeBodies', () => {
+  it('after a large body the next one of its caller waits as long as it took, and the large one of another caller does not', async () => {
+    vi.useFakeTimers()
+    try {
+      const gate = new LargeBodies({ maxLargeBodies: 2 })
+      const bodyBytes = 1024 * 1024
+      await gate.pass({ caller: 'a', bodyBytes, signal }, async () => void vi.advanceTimersByTime(100))
+      let isServed = false
+      const second = gate.pass({ caller: 'a', bodyBytes, signal }, async () => void (isServed = true))
+      expect(await gate.pass({ caller: 'b', bodyBytes, signal }, async () => 'other')).toBe('other')
+      await vi.advanceTimersByTimeAsync(99)
+      expect(isServed).toBe(false)
+      await vi.advanceTimersByTimeAsync(1)
+      await second
+      expect(isServed).toBe(true)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   it('a caller has one large body under way, and a small call of it and a large one of another pass', async () => {
     const gate = new LargeBodies({ maxLargeBodies: 2 })
     const large = 1024 * 1024
