@@ -27,6 +27,14 @@ export const ApiOptions = z
     maxCallsPerPrincipal: z.int().positive().default(16),
     /** Calls of one principal that wait for their turn; one more is `RATE_LIMITED`. They hold no body yet. */
     maxWaitingCallsPerPrincipal: z.int().nonnegative().default(256),
+    /**
+     * Bytes of bodies and whole answers of one principal a second; ahead of it by more than two seconds, its next call begins later. The
+     * event loop then has time for others.
+     */
+    maxBytesPerSecond: z
+      .int()
+      .positive()
+      .default(4 * 1024 * 1024),
     /** Calls in one tRPC batch. */
     maxBatchSize: z.int().positive().default(20),
     /** Calls of one batch that run at once; the others of the batch wait. */

@@ -14,6 +14,7 @@ import { CallTurns } from './http/call-turns.ts'
 import { createDispatcher } from './http/dispatch-request.ts'
 import type { AnswerLimits, ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
+import { BytePace } from './limits/byte-pace.ts'
 import { LargeBodies } from './limits/large-bodies.ts'
 import { takesRequest } from './limits/pipelined-requests.ts'
 import { OpenAnswers } from './limits/open-answers.ts'
@@ -92,5 +93,10 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
 
 function answerLimits(options: ApiOptions, callers: WeakMap<ApiRequest, string>): AnswerLimits {
   const { stalledReaderTimeoutMs } = options
-  return { open: new OpenAnswers(options), stalledReaderTimeoutMs, callerOf: (request) => callers.get(request) ?? '' }
+  return {
+    open: new OpenAnswers(options),
+    pace: new BytePace(options),
+    stalledReaderTimeoutMs,
+    callerOf: (request) => callers.get(request) ?? '',
+  }
 }

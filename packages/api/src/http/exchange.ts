@@ -5,6 +5,7 @@ import type { Engine, Logger } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
 import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.ts'
 import type { AppRouter } from '../create-router.ts'
+import type { BytePace } from '../limits/byte-pace.ts'
 import type { LargeBodies } from '../limits/large-bodies.ts'
 import type { OpenAnswers } from '../limits/open-answers.ts'
 import type { Reauthenticator } from '../sse/reauthenticator.ts'
@@ -49,6 +50,7 @@ export function guardStream(parts: ApiParts, stream: StreamWriter, watched: Omit
 /** What holds for every whole answer. */
 export interface AnswerLimits {
   readonly open: OpenAnswers
+  readonly pace: BytePace
   readonly stalledReaderTimeoutMs: number
   /** Names the caller that `identify` found for `request`; the same for all calls of one principal. */
   readonly callerOf: (request: ApiRequest) => string
@@ -144,7 +146,7 @@ export function requestQuery(request: ApiRequest): URLSearchParams {
   return new URLSearchParams(request.url.slice(requestPath(request).length))
 }
 
-/** Runs `serve`, a call with a large body when its caller may have one under way. @throws VerbatimError `UNAVAILABLE` */
+/** Runs `serve` when its caller is not ahead of its pace, and a call with a large body when it may have one under way. @throws VerbatimError `UNAVAILABLE` */
 export async function passLargeBody<TResult>(
   { largeBodies, answers, options }: ApiParts,
   { request, closed }: Exchange,
@@ -152,7 +154,10 @@ export async function passLargeBody<TResult>(
 ): Promise<TResult> {
   const isChunked = request.headers.has('transfer-encoding')
   const bodyBytes = isChunked ? options.maxBodyBytes : Number(request.headers.get('content-length') ?? 0)
-  return await largeBodies.pass({ caller: answers.callerOf(request), bodyBytes, signal: closed }, serve)
+  const caller = answers.callerOf(request)
+  answers.pace.charge(caller, bodyBytes)
+  await answers.pace.keep(caller, closed)
+  return await largeBodies.pass({ caller, bodyBytes, signal: closed }, serve)
 }
 
 /** The body's text, with no more values than one call may have. @throws VerbatimError */

@@ -58,12 +58,14 @@ export class FetchExchange implements Exchange {
 
   /** A body that its reader takes piece by piece, and that ends when it takes none for long. */
   #sliced(body: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const { open, stalledReaderTimeoutMs, callerOf } = this.#answers
+    const { open, pace, stalledReaderTimeoutMs, callerOf } = this.#answers
+    const caller = callerOf(this.request)
+    pace.charge(caller, body.length)
     let at = 0
     let timer: ReturnType<typeof setTimeout> | undefined
     let cut = () => {}
     const wait = () => (timer = setTimeout(() => cut(), stalledReaderTimeoutMs))
-    const remove = open.add({ caller: callerOf(this.request), bytes: body.length, cut: () => cut() })
+    const remove = open.add({ caller, bytes: body.length, cut: () => cut() })
     const stop = () => {
       clearTimeout(timer)
       remove()

@@ -88,10 +88,12 @@ export class NodeExchange implements Exchange {
 
   /** The answers of a batch as they come (`httpBatchStreamLink`). */
   async #pipe({ status, body }: Response, headers: Record<string, string>): Promise<void> {
+    const { pace, callerOf } = this.#answers
     this.#watchReader(0)
     this.#res.writeHead(status, { ...this.sharedHeaders, ...headers })
     for await (const chunk of body ?? []) {
       if (this.#res.destroyed) return // leaving the loop cancels the calls
+      pace.charge(callerOf(this.request), chunk.byteLength)
       if (!this.#res.write(chunk)) await raceClose(this.#res)
     }
     this.#res.end()
@@ -99,12 +101,14 @@ export class NodeExchange implements Exchange {
 
   /** Cuts the answer off when its reader takes nothing of it for long, or when too much waits for readers. */
   #watchReader(bytes: number): void {
-    const { open, stalledReaderTimeoutMs, callerOf } = this.#answers
+    const { open, pace, stalledReaderTimeoutMs, callerOf } = this.#answers
     // A response that waits for the one before it holds no socket, so the connection itself ends.
     const cut = () => void (this.#req.httpVersionMajor > 1 ? this.#res.destroy() : this.#req.socket.destroy())
     this.#res.setTimeout(stalledReaderTimeoutMs, cut)
     if (bytes <= uncountedBytes) return
-    whenClosed(this.#req, this.#res, open.add({ caller: callerOf(this.request), bytes, cut }))
+    const caller = callerOf(this.request)
+    pace.charge(caller, bytes)
+    whenClosed(this.#req, this.#res, open.add({ caller, bytes, cut }))
   }
 
   #hasUnreadBody(): boolean {

@@ -1,0 +1,56 @@
+/**
+ * How fast each caller's bytes may come and go: what a call costs the event loop grows with its body and its answer. A caller ahead of the
+ * pace is not refused, its next call begins later. The algorithm is GCRA (ITU-T I.371, annex A), with bytes for cells.
+ */
+
+interface BytePaceOptions {
+  /** Bytes of bodies and whole answers that one caller may have a second, in the long run. */
+  readonly maxBytesPerSecond: number
+}
+
+/** A caller may be ahead by this much: what a page loads at once, or one largest batch. */
+const burstMs = 2_000
+/** A caller that is on time again is forgotten when there are more than so many. */
+const maxCallers = 10_000
+
+export class BytePace {
+  readonly #bytesPerMs: number
+  /** When each caller's bytes of before would be due at the pace. */
+  readonly #dueMs = new Map<string, number>()
+
+  constructor({ maxBytesPerSecond }: BytePaceOptions) {
+    this.#bytesPerMs = maxBytesPerSecond / 1_000
+  }
+
+  /** Counts what `caller` sent or receives. */
+  charge(caller: string, bytes: number): void {
+    const nowMs = performance.now()
+    if (this.#dueMs.size >= maxCallers && !this.#dueMs.has(caller)) this.#forgetIdle(nowMs)
+    this.#dueMs.set(caller, Math.max(nowMs, this.#dueMs.get(caller) ?? 0) + bytes / this.#bytesPerMs)
+  }
+
+  /** Resolves when the caller is no further ahead than it may be. @throws the signal's reason */
+  async keep(caller: string, signal: AbortSignal): Promise<void> {
+    const waitMs = (this.#dueMs.get(caller) ?? 0) - burstMs - performance.now()
+    if (waitMs > 0) await wait(waitMs, signal)
+  }
+
+  #forgetIdle(nowMs: number): void {
+    for (const [caller, dueMs] of this.#dueMs) if (dueMs <= nowMs) this.#dueMs.delete(caller)
+  }
+}
+
+function wait(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      clearTimeout(timer)
+      reject(signal.reason as Error)
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', leave)
+      resolve()
+    }, ms)
+    if (signal.aborted) leave()
+    else signal.addEventListener('abort', leave, { once: true })
+  })
+}
