@@ -18,7 +18,7 @@ export interface AppInput {
   readonly database?: TestDatabase
 }
 
-/** A server. Bearer tokens are user ids, or `tenant/user`; `ada` calls unless a call says otherwise. */
+/** A server. Bearer tokens are user ids, or `tenant/user`; `ada` calls unless a call says otherwise, and `operator` is one. */
 export interface App extends Site {
   readonly engine: Engine
   readonly api: Api
@@ -66,7 +66,8 @@ function userOf(user: string | null | undefined): { user?: string | null } {
 const authenticate: ApiInput['authenticate'] = ({ headers }) => {
   const [, tenantId, userId] = /^Bearer (?:(\w+)\/)?(\w+)$/.exec(headers.get('authorization') ?? '') ?? []
   if (userId === undefined) return null
-  return tenantId === undefined ? { userId } : { userId, tenantId }
+  const scopes = userId === 'operator' ? ['verbatim:operator'] : []
+  return tenantId === undefined ? { userId, scopes } : { userId, tenantId, scopes }
 }
 
 /** The error that a response holds, in tRPC's shape or the plain one. */

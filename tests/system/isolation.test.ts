@@ -100,6 +100,9 @@ function everyAttack(): Record<string, Attack[]> {
     'runs.list': sessions.map((id) => procedure('runs.list', { sessionId: id })),
     'runs.cancel': runs.map(({ id }) => post('/trpc/runs.cancel', { runId: id })),
     'runs.retry': runs.map(({ id }) => post('/trpc/runs.retry', { runId: id, newRunId: crypto.randomUUID() })),
+    'audit.list': [procedure('audit.list', {})],
+    'principals.erase': [post('/trpc/principals.erase', { userId: 'ada' })],
+    'GET /principals/export': [get('/principals/export?userId=ada&tenantId=default')],
     'POST /chat/stream': [post('/chat/stream', chat), ...byKey.map((key) => post('/chat/stream', chat, key))],
     'POST /chat/sse': [
       post('/chat/sse', chat),
@@ -129,6 +132,9 @@ const codesForOthers: Record<string, string> = {
   'runs.cancel': 'RUN_NOT_FOUND',
   'runs.retry': 'RUN_NOT_FOUND',
   'GET /chat/sse/:runId': 'RUN_NOT_FOUND',
+  'audit.list': 'FORBIDDEN',
+  'principals.erase': 'FORBIDDEN',
+  'GET /principals/export': 'FORBIDDEN',
   'GET /metrics': 'FORBIDDEN',
 }
 const publicPaths = ['GET /health/ready', 'GET /nowhere']
