@@ -28,8 +28,8 @@ export const ApiOptions = z
     /** Calls of one principal that wait for their turn; one more is `RATE_LIMITED`. They hold no body yet. */
     maxWaitingCallsPerPrincipal: z.int().nonnegative().default(256),
     /**
-     * Bytes of bodies and whole answers of one principal a second; ahead of it by more than two seconds, its next call begins later. The
-     * event loop then has time for others.
+     * Bytes of bodies and whole answers of one principal a second, a call counting 32 KiB at least; ahead of it by more than two seconds,
+     * its next call begins later. The event loop then has time for others. Raise it for a service that calls for many users.
      */
     maxBytesPerSecond: z
       .int()
@@ -38,7 +38,7 @@ export const ApiOptions = z
     /** Calls in one tRPC batch. */
     maxBatchSize: z.int().positive().default(20),
     /** Calls of one batch that run at once; the others of the batch wait. */
-    maxBatchConcurrency: z.int().positive().default(4),
+    maxBatchConcurrency: z.int().positive().default(2),
     /** Bytes of the answers of one batch: four full pages. The calls past it fail with `RATE_LIMITED`. */
     maxBatchAnswerBytes: z
       .int()

@@ -55,7 +55,7 @@ describe('a batch', () => {
     for (const { error } of refused)
       expect(error?.data.verbatim).toMatchObject({ code: 'RATE_LIMITED', retryable: true })
     expect(text.length).toBeLessThan(4 * maxPageBytes + 20_000)
-    expect(most).toBe(4)
+    expect(most).toBe(2)
   })
 
   it('the calls of a batch come one by one where the client asks for that', async () => {

@@ -146,6 +146,9 @@ export function requestQuery(request: ApiRequest): URLSearchParams {
   return new URLSearchParams(request.url.slice(requestPath(request).length))
 }
 
+/** What a call counts at least: it costs the event loop and the database about as much as so many bytes. */
+const leastCallBytes = 32 * 1024
+
 /** Runs `serve` when its caller is not ahead of its pace, and a call with a large body when it may have one under way. @throws VerbatimError `UNAVAILABLE` */
 export async function passLargeBody<TResult>(
   { largeBodies, answers, options }: ApiParts,
@@ -155,7 +158,7 @@ export async function passLargeBody<TResult>(
   const isChunked = request.headers.has('transfer-encoding')
   const bodyBytes = isChunked ? options.maxBodyBytes : Number(request.headers.get('content-length') ?? 0)
   const caller = answers.callerOf(request)
-  answers.pace.charge(caller, bodyBytes)
+  answers.pace.charge(caller, Math.max(bodyBytes, leastCallBytes))
   await answers.pace.keep(caller, closed)
   return await largeBodies.pass({ caller, bodyBytes, signal: closed }, serve)
 }
