@@ -13,6 +13,7 @@ import { openDatabase, openEngine, openOne, shortLeases } from '../support/engin
 import { eve, followAll, startRun, waitOptions } from '../support/follow.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
 import type { Interceptor } from '../support/intercepted-client.ts'
+import { PowerCut, powerCutAt } from '../support/power-cut.ts'
 import { expectIdle } from '../support/leaks.ts'
 import { documentsOf, eraseNow, exportOf, leftOf, linesOf } from '../support/principals.ts'
 
@@ -39,21 +40,6 @@ async function fill(engine: Engine, database: TestDatabase, owner: Owner): Promi
   await engine.sessions.delete(owner, { sessionId: 'coras-session-3' })
   await deletionRepository.storeTombstone(owner, 'coras-session-4')
   return { sessions: 5, runs: 3, messages: 7, events }
-}
-
-class PowerCut extends Error {}
-
-/** Breaks off before or after the n-th write. */
-function powerCutAt(write: number, when: 'before' | 'after'): Interceptor {
-  let writes = 0
-  return async ({ method }, proceed) => {
-    if (method === 'countDocuments') return await proceed()
-    writes++
-    if (writes > write || (writes === write && when === 'before')) throw new PowerCut()
-    const answer = await proceed()
-    if (writes === write) throw new PowerCut()
-    return answer
-  }
 }
 
 function storageWith({ client, databaseName }: TestDatabase, intercept: Interceptor) {

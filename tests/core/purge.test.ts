@@ -12,6 +12,7 @@ import { openEngine, openLongLog, openOne } from '../support/engine.ts'
 import { ada, followAll, waitOptions, startRun } from '../support/follow.ts'
 import { interceptOperations } from '../support/intercepted-client.ts'
 import type { Interceptor } from '../support/intercepted-client.ts'
+import { PowerCut, powerCutAt } from '../support/power-cut.ts'
 import { expectIdle } from '../support/leaks.ts'
 
 const canary = 'the treasure is under the oak'
@@ -45,21 +46,6 @@ async function mark(database: TestDatabase, sessionId: string): Promise<SessionK
   const marked = await database.storage.deletionRepository.storeTombstone(ada, sessionId)
   if (marked === undefined) throw new Error('There is no such session')
   return marked.key
-}
-
-class PowerCut extends Error {}
-
-/** Breaks off before or after the n-th write. */
-function powerCutAt(write: number, when: 'before' | 'after'): Interceptor {
-  let writes = 0
-  return async ({ method }, proceed) => {
-    if (method === 'countDocuments') return await proceed()
-    writes++
-    if (writes > write || (writes === write && when === 'before')) throw new PowerCut()
-    const answer = await proceed()
-    if (writes === write) throw new PowerCut()
-    return answer
-  }
 }
 
 it('a purge goes on wherever it was broken off, and its receipt counts everything once', async () => {
