@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
-import { access, constants } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
+import { installFromDebian, isExecutable } from './debian-package.ts'
 import { env } from './env.ts'
 
 const run = promisify(execFile)
@@ -43,12 +43,7 @@ async function installed(): Promise<string | undefined> {
 }
 
 async function fromDebian(): Promise<string | undefined> {
-  if (process.getuid?.() !== 0 || !(await isExecutable('/usr/bin/apt-get'))) return undefined
-  const options = { env: { ...env, DEBIAN_FRONTEND: 'noninteractive' }, timeout: 300_000, maxBuffer: 64 * 1024 * 1024 }
-  // A failure here is an answer ("not this way"), and the next way is tried.
-  return await run('/usr/bin/apt-get', ['-qq', 'update'], options)
-    .then(async () => await run('/usr/bin/apt-get', ['-qq', 'install', '-y', 'chromium'], options))
-    .then(installed, () => undefined)
+  return (await installFromDebian('chromium')) ? await installed() : undefined
 }
 
 async function fromPlaywright(): Promise<string | undefined> {
@@ -60,12 +55,5 @@ async function fromPlaywright(): Promise<string | undefined> {
   return await run(process.execPath, [cli.pathname, 'install', 'chromium'], { timeout: 300_000 }).then(
     () => path,
     () => undefined,
-  )
-}
-
-async function isExecutable(path: string): Promise<boolean> {
-  return await access(path, constants.X_OK).then(
-    () => true,
-    () => false,
   )
 }

@@ -3,11 +3,10 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findMongod } from '@verbatim/embedded-mongodb'
+import { freePort } from '@verbatim/test-kit/http'
 import { MongoClient } from 'mongodb'
 import { vi } from 'vitest'
 import { env } from './env.ts'
@@ -68,12 +67,4 @@ async function createRoot(host: string): Promise<void> {
   } finally {
     await client.close()
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
 }

@@ -177,10 +177,10 @@ describe('CORS', () => {
   })
 
   it('CORS answers preflights', async () => {
-    const preflight = async (origin: string) =>
+    const preflight = async (origin: string, headers: Record<string, string> = {}) =>
       await app.fetch('/trpc/runs.start', {
         method: 'OPTIONS',
-        headers: { origin, 'access-control-request-method': 'POST' },
+        headers: { origin, 'access-control-request-method': 'POST', ...headers },
         user: null,
       })
     const listed = await preflight(page)
@@ -188,6 +188,12 @@ describe('CORS', () => {
     expect(listed.headers.get('access-control-allow-headers')).toContain('idempotency-key')
     const foreign = await preflight('https://evil.example.com')
     expect(foreign.headers.get('access-control-allow-methods')).toBeNull()
+    const allowed = async (asked: string, origin = page) =>
+      (await preflight(origin, { 'access-control-request-headers': asked })).headers.get('access-control-allow-headers')
+    expect(await allowed('content-type,traceparent, x-gateway-key')).toBe('content-type,traceparent, x-gateway-key')
+    expect(await allowed('traceparent', 'https://evil.example.com')).toBeNull()
+    for (const odd of ['a b', '<x>', ',', `x,${'y'.repeat(1_000)}`])
+      expect(await allowed(odd)).toContain('idempotency-key')
   })
 
   it('CORS is off by default', async () => {

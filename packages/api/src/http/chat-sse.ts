@@ -60,7 +60,7 @@ async function streamRun(
 function sseFraming({ options, logger }: ApiParts, runId: RunId): ItemFraming<EventBatch> {
   return {
     kind: 'chat_sse',
-    ping: ': ping\n\n', // a comment, which no client sees as an event
+    ping: ': ping\n', // a comment, and no blank line, which some readers take for the end of a message
     interrupted: reconnectHint(options),
     opening: reconnectHint(options),
     encode: (batch) => encodeBatch(batch, runId),

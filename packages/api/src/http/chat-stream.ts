@@ -5,6 +5,7 @@
  */
 import { terminalOf, textOfEvent, VerbatimError } from '@verbatim/core'
 import type { EventBatch } from '@verbatim/core'
+import { unbuffered } from '../sse/event-stream.ts'
 import type { ItemFraming, StreamWriter } from '../sse/stream-writer.ts'
 import { reportedErrorOf } from '../to-wire-error.ts'
 import { startChat } from './chat-run.ts'
@@ -39,7 +40,7 @@ export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<v
   })
   try {
     const first = await texts.next()
-    const headers = { 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no', 'x-run-id': runId }
+    const headers = { 'content-type': 'text/plain; charset=utf-8', ...unbuffered, 'x-run-id': runId }
     stream = parts.streams.open(exchange.openStream(headers), textFraming)
     stream.signal.addEventListener('abort', leave, { once: true })
     await stream.pipe(() => joined(first, texts), textFraming)

@@ -8,7 +8,8 @@ export interface CorsOptions {
   readonly credentials: boolean
 }
 
-const allowedHeaders = 'authorization, content-type, idempotency-key, last-event-id, trpc-accept'
+/** For browsers that do not name the headers they ask for. */
+const usualHeaders = 'authorization, content-type, idempotency-key, last-event-id, trpc-accept'
 const exposedHeaders = 'x-run-id, retry-after'
 const preflightSeconds = '600'
 
@@ -48,8 +49,18 @@ export function preflightHeaders(
   if (shared['access-control-allow-origin'] === undefined) return shared
   return {
     ...shared,
+    vary: 'origin, access-control-request-headers',
     'access-control-allow-methods': 'GET, POST',
-    'access-control-allow-headers': allowedHeaders,
+    // A listed page may send any header, such as a trace's or a gateway's. The value is only ever sent back to the same browser.
+    'access-control-allow-headers': askedHeaders(request) ?? usualHeaders,
     'access-control-max-age': preflightSeconds,
   }
+}
+
+/** Header names that are well-formed, and not too many: a response must not repeat what is no list of names. */
+function askedHeaders({ headers }: ApiRequest): string | undefined {
+  const asked = headers.get('access-control-request-headers')
+  return asked !== null && asked.length <= 1_000 && /^[\w!#$%&'*+.^`|~-]+(?: *, *[\w!#$%&'*+.^`|~-]+)*$/.test(asked)
+    ? asked
+    : undefined
 }

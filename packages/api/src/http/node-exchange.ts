@@ -191,7 +191,9 @@ class NodeSink implements StreamSink {
 
   destroy(): void {
     const { stream } = this.#res as { stream?: { close(code: number): void } } // an HTTP/2 response has one
-    if (stream === undefined) this.#res.destroy()
+    // HTTP/1.0 has no sign of a whole body but its end, so only a reset differs from it. nginx speaks it to servers by default.
+    if (stream === undefined && this.#res.req.httpVersion === '1.0') this.#res.req.socket.resetAndDestroy()
+    else if (stream === undefined) this.#res.destroy()
     // Destroyed without a code, the response would look whole to the reader.
     else stream.close(http2InternalError)
   }

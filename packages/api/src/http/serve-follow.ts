@@ -24,9 +24,12 @@ const silentHeartbeats = 3
 
 export async function serveFollow(parts: ApiParts, exchange: Exchange): Promise<void> {
   const { router } = parts
-  const framing = followFraming(parts)
   const caller = callerOf(parts, exchange)
-  await Promise.allSettled([caller]) // first, so that to its client a heartbeat means that the credentials were accepted
+  const isAccepted = await caller.then(
+    (known) => known !== null,
+    () => false,
+  )
+  const framing = followFraming(parts, { isAccepted })
   const stream = parts.streams.open(exchange.openStream(eventStreamHeaders), framing)
   await stream.pipe(async (signal) => {
     const ctx: ApiContext = { principal: await caller }
@@ -44,15 +47,20 @@ export async function serveFollow(parts: ApiParts, exchange: Exchange): Promise<
   }, framing)
 }
 
-function followFraming({ router, options, logger }: ApiParts): ItemFraming<unknown> {
+/** To its client a heartbeat means that the credentials were accepted, so the first one comes at once. */
+function followFraming(
+  { router, options, logger }: ApiParts,
+  { isAccepted }: { isAccepted: boolean },
+): ItemFraming<unknown> {
   const config = router._def._config
   const serialize = (value: unknown) => JSON.stringify(config.transformer.output.serialize(value))
   const connected = JSON.stringify({ reconnectAfterInactivityMs: options.heartbeatMs * silentHeartbeats })
+  const ping = trpcFrame('ping', '')
   return {
     kind: 'trpc',
-    ping: trpcFrame('ping', ''),
+    ping,
     interrupted: reconnectHint(options),
-    opening: reconnectHint(options) + trpcFrame('connected', connected),
+    opening: reconnectHint(options) + trpcFrame('connected', connected) + (isAccepted ? ping : ''),
     encode(item) {
       if (!isTrackedEnvelope(item)) throw new Error('runs.follow yields tracked batches only')
       return `data: ${serialize(item[1])}\nid: ${item[0]}\n\n\n` // the id is a cursor, so it holds no line break

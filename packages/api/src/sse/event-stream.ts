@@ -6,16 +6,15 @@ import type { ApiOptions } from '../api-options.ts'
 import { reportedErrorOf } from '../to-wire-error.ts'
 import type { LastWords } from './stream-writer.ts'
 
-export const eventStreamHeaders = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  // Proxies that compress or collect would hold the stream back.
-  'cache-control': 'no-store, no-transform',
-  'x-accel-buffering': 'no',
-} as const
+/** Proxies that compress or collect would hold a stream back. */
+export const unbuffered = { 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' } as const
+
+export const eventStreamHeaders = { 'content-type': 'text/event-stream; charset=utf-8', ...unbuffered } as const
 
 /**
  * Tells an EventSource how long to wait before it comes back: about `reconnectMs`. Each stream gets another wait, so that
- * the clients of a server that stops do not all come back at one moment.
+ * the clients of a server that stops do not all come back at one moment. It is a line of the frame that follows, or the last line
+ * of the stream: some readers take a frame of its own for a message without data.
  */
 export function reconnectHint({ reconnectMs }: ApiOptions): string {
   const fraction = (crypto.getRandomValues(new Uint16Array(1))[0] ?? 0) / 0xffff
@@ -35,5 +34,5 @@ export function lastWordsOf(
 }
 
 function retryField(retryMs: number): string {
-  return `retry: ${Math.round(retryMs)}\n\n`
+  return `retry: ${Math.round(retryMs)}\n`
 }

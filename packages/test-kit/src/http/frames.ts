@@ -17,6 +17,9 @@ export async function* readFrames(response: Response): AsyncGenerator<WireFrame,
     text = blocks.pop() ?? ''
     for (const block of blocks) if (block !== '') yield parseBlock(block)
   }
+  // As in every EventSource, a `retry:` counts without the blank line after it, and the rest of an unfinished block does not.
+  const retry = /^retry: (.*)\n/m.exec(text)?.[1]
+  if (retry !== undefined) yield { retry }
 }
 
 /** The blocks up to the first that `isLast` accepts, which is the last one. */
