@@ -5,7 +5,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { Anthropic } from '@anthropic-ai/sdk'
-import { emptyAnswer, isVerbatimError, reduceEvents } from '@verbatim/core'
+import { emptyAnswer, isVerbatimError, reduceEvents, textOfResult } from '@verbatim/core'
 import type { AgentEvent, ContentBlock } from '@verbatim/core'
 import { claude, tool } from '@verbatim/core/claude'
 import { frameOf, callEnd, callStart, textBlock } from '@verbatim/test-kit/provider'
@@ -78,7 +78,10 @@ function streamOf(parts: readonly Uint8Array[]): ReadableStream<Uint8Array> {
 
 function inWords(block: ContentBlock): string {
   if (block.type === 'text') return block.text
-  if (block.type === 'tool_result') return block.is_error ? `error: ${block.content.slice(0, 30)}` : block.content
+  if (block.type === 'tool_result') {
+    const said = textOfResult(block.content)
+    return block.is_error ? `error: ${said.slice(0, 30)}` : said
+  }
   return block.type === 'tool_use' ? `${block.name}(${block.inputJson ?? JSON.stringify(block.input)})` : block.type
 }
 

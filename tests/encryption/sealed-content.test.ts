@@ -1,5 +1,5 @@
 /** Content at rest: with the option on, no word of a person or a model is in any collection, and everything reads as before. */
-import { textOf } from '@verbatim/core'
+import { OtherBlock, textOf } from '@verbatim/core'
 import type { AgentEvent, RunEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
 import { createGate } from '@verbatim/core/testing'
@@ -37,8 +37,24 @@ const talkative: readonly AgentEvent[] = [
   { type: 'content_block_start', index: 2, content_block: { type: 'tool_use', id: 't1', name: 'look', input: {} } },
   { type: 'content_block_delta', index: 2, delta: { type: 'input_json_delta', partial_json: `{"fish":"${marker}"}` } },
   { type: 'content_block_stop', index: 2 },
+  {
+    type: 'content_block',
+    index: 3,
+    content_block: { type: 'web_search_tool_result', tool_use_id: 's1', content: [{ title: `page ${marker}` }] },
+  },
+  { type: 'content_block', index: 4, content_block: OtherBlock.parse({ type: 'future', [marker]: [marker] }) },
   ...messageEnd('tool_use', 3),
-  { type: 'tool_result', tool_use_id: 't1', content: `found ${marker}`, is_error: false, durationMs: 1 },
+  {
+    type: 'tool_result',
+    tool_use_id: 't1',
+    content: [
+      { type: 'text', text: `found ${marker}` },
+      { type: 'image', source: { type: 'url', url: `https://example.com/${marker}.png` }, alt: marker },
+      OtherBlock.parse({ type: 'search_result', title: marker }),
+    ],
+    is_error: false,
+    durationMs: 1,
+  },
   ...answerOf([`and ${marker}`, ' again']),
 ]
 

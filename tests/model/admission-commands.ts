@@ -1,4 +1,5 @@
 /** Prompts come: each is admitted, waits, replaces others or is refused, and the same one again is the same run. */
+import { textOf } from '@verbatim/core'
 import type { RunEvent, WhenBusy } from '@verbatim/core'
 import type { NewRun } from '@verbatim/core/server'
 import fc from 'fast-check'
@@ -67,11 +68,7 @@ export function addRun(model: Model, world: World, { run, session }: { run: NewR
 export function beginTurn(run: ModelRun, holder: ModelHolder | undefined): void {
   run.status = 'running'
   run.writer = holder
-  const text =
-    prompts
-      .get(run)
-      ?.prompt.map((block) => ('text' in block ? block.text : ''))
-      .join('') ?? ''
+  const text = textOf(prompts.get(run)?.prompt ?? [])
   run.session.messages.push({ id: run.userMessageId, role: 'user', status: 'completed', runId: run.id, text })
 }
 

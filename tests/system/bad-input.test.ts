@@ -59,10 +59,38 @@ const badPrompts: [string, unknown][] = [
   ['a lone surrogate in the middle', 'a\udc00b'],
   ['a NUL', 'before\0after'],
   ['a number for a prompt', 7],
-  ['a list for a prompt', ['Hello']],
+  ['an empty list for a prompt', []],
   ['an object for a prompt', { $ne: null }],
   ['null for a prompt', null],
   ['a boolean for a prompt', true],
+]
+
+const good = { type: 'text', text: 'Hello' }
+const png = { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=' }
+/** By name: the field that the error names, and the second block of the prompt. */
+const badBlocks: [string, string, unknown][] = [
+  ['a text in a list for a prompt', 'message.1', 'Hello'],
+  ['a blank text block', 'message.1.text', { ...good, text: ' ' }],
+  ['a NUL in a text block', 'message.1.text', { ...good, text: 'a\0b' }],
+  ['a block of a provider in a prompt', 'message.1.type', { type: 'server_tool_use', id: 'a', name: 'b', input: {} }],
+  ['a block of an unknown type in a prompt', 'message.1.type', { type: 'future' }],
+  [
+    'a tool result in a prompt',
+    'message.1.type',
+    { type: 'tool_result', tool_use_id: 'a', content: '', is_error: false },
+  ],
+  ['an unknown field in a block', 'message.1', { ...good, cache_control: { type: 'ephemeral' } }],
+  ['an image without a source', 'message.1.source', { type: 'image' }],
+  ['an image of another type', 'message.1.source.media_type', { type: 'image', source: { ...png, media_type: 'x' } }],
+  ['an image that is no base64', 'message.1.source.data', { type: 'image', source: { ...png, data: '%%%%' } }],
+  [
+    'an image of a file of the provider',
+    'message.1.source.type',
+    { type: 'image', source: { type: 'file', file_id: 'x' } },
+  ],
+  ['an image at a data URL', 'message.1.source.url', { type: 'image', source: { type: 'url', url: 'data:,x' } }],
+  ['a document that is an image', 'message.1.source.media_type', { type: 'document', source: png }],
+  ['a lone surrogate in what an image shows', 'message.1', { type: 'image', source: png, alt: 'x\ud83d' }],
 ]
 
 const badSessions: [string, unknown][] = [
@@ -78,6 +106,7 @@ const badSessions: [string, unknown][] = [
 
 const cases: BadCase[] = [
   ...badPrompts.map(([name, value]) => ({ name, field: 'message', init: withField('message', value) })),
+  ...badBlocks.map(([name, field, block]) => ({ name, field, init: withField('message', [good, block]) })),
   ...badSessions.map(([name, value]) => ({ name, field: 'sessionId', init: withField('sessionId', value) })),
   { name: 'no prompt', field: 'message', init: without('message') },
   { name: 'no session id', field: 'sessionId', init: without('sessionId') },

@@ -18,6 +18,17 @@ const toolUse = (input: string) => {
   const content = [{ type: 'tool_use', id: 't', name: 'n', input: 'here' }]
   return { ...json({}), body: JSON.stringify({ sessionId: 's', role: 'assistant', content }).replace('"here"', input) }
 }
+/** A prompt of these blocks. */
+const blocks = (...message: object[]) => json({ sessionId: 's', runId: crypto.randomUUID(), message })
+const said = { type: 'text', text: 'x' }
+const image = (source: object) => ({ type: 'image', source })
+const url = { type: 'url', url: 'https://example.com/a.png' }
+const loneAlt = { ...json({}), body: blocks({ ...image(url), alt: 'here' }).body.replace('here', '\\ud83d') }
+const appended = (block: object) => json({ sessionId: 's', role: 'assistant', content: [block] })
+const pollutedFuture = {
+  ...json({}),
+  body: appended({ type: 'future' }).body.replace('}', ',"__proto__":{"polluted":1}}'),
+}
 const post = (body: NonNullable<RequestInit['body']>) => ({ method: 'POST', body })
 const bytes = new Uint8Array([123, 125])
 
@@ -43,6 +54,23 @@ describe('bad input', () => {
       ['nesting that is deeper than any stack', append, toolUse('['.repeat(4e5) + ']'.repeat(4e5))],
       ['a run id that is no UUID', start, prompt('hi', { runId: '1' })],
       ['an idempotency key that is no UUID', '/chat/stream', json(chat, { 'idempotency-key': 'k' })],
+      ['a prompt of no blocks', start, blocks()],
+      ['a prompt of 101 blocks', start, blocks(...Array.from({ length: 101 }, () => said))],
+      ['a blank text in a prompt of blocks', start, blocks({ type: 'text', text: ' ' })],
+      [
+        'a block of another type in a prompt',
+        start,
+        blocks({ type: 'server_tool_use', id: 'a', name: 'b', input: {} }),
+      ],
+      ['a prompt that is a number', start, json({ sessionId: 's', runId: crypto.randomUUID(), message: 7 })],
+      ['an image of another type', start, blocks(image({ type: 'base64', media_type: 'image/tiff', data: 'AAAA' }))],
+      ['an image that is no base64', start, blocks(image({ type: 'base64', media_type: 'image/png', data: '****' }))],
+      ['an image of a file of the provider', start, blocks(image({ type: 'file', file_id: 'file_1' }))],
+      ['an image at a data URL', start, blocks(image({ type: 'url', url: 'data:image/png;base64,AAAA' }))],
+      ['an attachment id that is no UUID', start, blocks(image({ type: 'attachment', attachment_id: '../x' }))],
+      ['a lone surrogate in what an image shows', start, loneAlt],
+      ['a known block of a provider without its fields', append, appended({ type: 'server_tool_use', name: 'x' })],
+      ['a block of an unknown type with __proto__', append, pollutedFuture],
       ['an unknown field in a chat', '/chat/sse', json({ ...chat, userId: 'bob' })],
       ['a limit of 0', query('sessions.list', { limit: 0 })],
       ['a limit of 1e9', query('sessions.list', { limit: 1e9 })],

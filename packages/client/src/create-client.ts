@@ -1,5 +1,13 @@
 import { childController, closedError, followRunHandle, startRunHandle, toRunId, VerbatimError } from '@verbatim/core'
-import type { FollowRunOptions, HandleOptions, RunHandle, RunSource, RunStart, SendOptions } from '@verbatim/core'
+import type {
+  FollowRunOptions,
+  HandleOptions,
+  PromptInput,
+  RunHandle,
+  RunSource,
+  RunStart,
+  SendOptions,
+} from '@verbatim/core'
 import { createCalls } from './resources.ts'
 import type { Audit, Calls, Messages, Principals, RunCalls, Sessions } from './resources.ts'
 import { createConnection } from './transport/connection.ts'
@@ -51,13 +59,13 @@ export interface RetryRunOptions extends HandleOptions {
 export interface Chat {
   readonly sessionId: string
   /**
-   * Sends a prompt and returns the handle of its answer at once. The start is repeated with backoff while the server cannot
+   * Sends a prompt, text or blocks, and returns the handle of its answer at once. The start is repeated with backoff while the server cannot
    * be reached, which is safe: the run's id makes it the same run. A refused start (`SESSION_BUSY`, `RUN_ID_REUSED`,
    * `UNAUTHENTICATED`, …) is what the handle's iterators throw and its promises reject with.
    *
    * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID
    */
-  send(prompt: string, options?: SendOptions): RunHandle
+  send(prompt: PromptInput, options?: SendOptions): RunHandle
 }
 
 /** Runs: the calls, and following one. */

@@ -7,15 +7,22 @@ export {
   type Runs,
   type VerbatimClient,
 } from './create-client.ts'
-export { randomUuid, textOf } from '@verbatim/core'
+export { randomUuid, textOf, textOfResult } from '@verbatim/core'
 export type {
   AuditEntry,
+  ContentBlock,
+  DocumentBlock,
   EraseInput,
   Erasure,
   ExportLine,
   FollowedBatch,
   FollowRunOptions,
   HandleOptions,
+  ImageBlock,
+  OtherBlock,
+  PromptBlock,
+  PromptInput,
+  ProviderBlock,
   RunHandle,
   RunHandleStatus,
   RunSegment,

@@ -8,25 +8,40 @@ export {
   VerbatimError,
   WireError,
 } from './contract/errors.ts'
-export { AgentId, MessageId, randomUuid, RunId, SessionId } from './contract/identifiers.ts'
+export { AgentId, AttachmentId, MessageId, randomUuid, RunId, SessionId } from './contract/identifiers.ts'
 export { ownerOf, Principal, type Owner } from './contract/principal.ts'
 export {
   CompactionBlock,
   ContentBlock,
-  JsonValue,
   RedactedThinkingBlock,
   TextBlock,
   textOf,
+  textOfResult,
   ThinkingBlock,
   ToolResultBlock,
+  ToolResultContent,
+  ToolResultPart,
   ToolUseBlock,
 } from './contract/content-block.ts'
-export { ContentInput } from './contract/content-input.ts'
+export { DocumentBlock, DocumentSource, ImageBlock, ImageMediaType, ImageSource } from './contract/media-block.ts'
+export {
+  type ContainerUploadBlock,
+  isProviderBlock,
+  type McpToolResultBlock,
+  type McpToolUseBlock,
+  OtherBlock,
+  type OtherBlockType,
+  ProviderBlock,
+  type ServerToolResultBlock,
+  type ServerToolUseBlock,
+} from './contract/provider-block.ts'
+export { JsonValue } from './contract/json-value.ts'
+export { ContentInput, PromptInput } from './contract/content-input.ts'
 export { describeIssue } from './contract/describe-issue.ts'
 export { excessOfText, excessOfValue, inputBounds, refuseExcess } from './contract/input-bounds.ts'
 export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
 export { Message, MessageRole, MessageStatus } from './contract/message.ts'
-export { maxPromptBytes, Prompt } from './contract/prompt.ts'
+export { bytesOfPrompt, maxPromptBytes, Prompt, PromptBlock, toPromptBlocks } from './contract/prompt.ts'
 export { DeleteSessionResult, Session, SessionTitle } from './contract/session.ts'
 export {
   CancelRunResult,
@@ -41,6 +56,7 @@ export {
 export {
   AgentEvent,
   batchAfter,
+  blockOf,
   ContentDelta,
   EventBatch,
   isContinued,

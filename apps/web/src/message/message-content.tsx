@@ -22,8 +22,7 @@ export function MessageContent({ content, isStreaming }: MessageContentProps) {
         return <ThinkingDetails key={at} thinking="The model's provider keeps this part to itself." isGrowing={false} />
       case 'tool_use':
         return <ToolDetails key={at} call={block} result={results.get(block.id)} isRunning={isStreaming} />
-      case 'tool_result':
-      case 'compaction':
+      default: // results, and blocks for the model alone
         return null
     }
   })

@@ -1,3 +1,4 @@
+import { textOfResult } from '@verbatim/client'
 import type { ToolResultBlock, ToolUseBlock } from './chat-message.ts'
 
 interface ToolDetailsProps {
@@ -21,7 +22,7 @@ export function ToolDetails({ call, result, isRunning }: ToolDetailsProps) {
         {result !== undefined && (
           <>
             <p className="fold-label">{result.is_error ? 'Error' : 'Result'}</p>
-            <pre>{result.content}</pre>
+            <pre>{textOfResult(result.content)}</pre>
           </>
         )}
       </div>

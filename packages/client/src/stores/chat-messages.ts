@@ -2,7 +2,8 @@
  * What a chat shows. In: the stored messages and the runs this page knows more about than its last page of messages.
  * Out: one list without doubles, in which a message keeps its key from the first keystroke's echo to the stored one.
  */
-import type { Answer, ContentBlock, Message, MessageStatus, RunMetrics } from '@verbatim/core'
+import { toPromptBlocks } from '@verbatim/core'
+import type { Answer, ContentBlock, Message, MessageStatus, PromptInput, RunMetrics } from '@verbatim/core'
 
 /** A message on the screen: stored, or on its way there. */
 export interface ChatMessage {
@@ -35,7 +36,7 @@ export interface LocalRun {
   /** The run whose answer this one replaces. */
   readonly retryOf: string | null
   /** Null when another page sent it; then its user message is among the stored ones. */
-  readonly prompt: string | null
+  readonly prompt: PromptInput | null
   readonly isStarted: boolean
   readonly answer: Answer
 }
@@ -102,7 +103,7 @@ function messagesOf({ runId, retryOf, prompt, isStarted, answer }: LocalRun): Ch
   const base = { agentId: null, runId, continuationOf: null, retryOf, createdAt: null }
   const messages: ChatMessage[] = []
   if (prompt !== null) {
-    const content = [{ type: 'text', text: prompt } as const]
+    const content = toPromptBlocks(prompt)
     const status = !isStarted ? 'sending' : answer.status === 'queued' ? 'queued' : 'completed'
     messages.push({ ...base, key: keyOf(runId, 'user'), id: null, role: 'user', content, status, metrics: null })
   }

@@ -1,5 +1,5 @@
 /** What a chat store shows and takes. */
-import type { VerbatimError, WhenBusy } from '@verbatim/core'
+import type { PromptInput, VerbatimError, WhenBusy } from '@verbatim/core'
 import type { ChatMessage } from './chat-messages.ts'
 import type { Store } from './publisher.ts'
 
@@ -33,7 +33,7 @@ export interface ChatStore extends Store<ChatSnapshot> {
    * false when it was refused. When another tab's run is being made (`SESSION_BUSY`), that one is shown. With `whenBusy` the
    * prompt waits for its turn instead, or replaces all before it; it is shown as `queued` meanwhile.
    */
-  readonly send: (prompt: string, options?: ChatSendOptions) => Promise<boolean>
+  readonly send: (prompt: PromptInput, options?: ChatSendOptions) => Promise<boolean>
   /** Asks the server to stop the answer; what is there of it stays, as a cancelled message. */
   readonly stop: () => Promise<void>
   /**

@@ -4,7 +4,7 @@
  * answer is then the stored one (promise P4), so putting the one in the other's place shows nothing.
  */
 import { isTerminalStatus, isVerbatimError } from '@verbatim/core'
-import type { Answer, Message, Page, RunHandle, Session, VerbatimError } from '@verbatim/core'
+import type { Answer, Message, Page, PromptInput, RunHandle, Session, VerbatimError } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
 import { retryCall } from '../transport/reconnect.ts'
 import { toVerbatimError } from '../transport/to-error.ts'
@@ -34,7 +34,7 @@ const loadRetry = {
 /** What this page knows of a run from its start. */
 interface RunOrigin {
   /** Null when this page did not send it. */
-  readonly prompt: string | null
+  readonly prompt: PromptInput | null
   readonly retryOf: string | null
 }
 
@@ -78,7 +78,7 @@ class SessionChat implements ChatStore {
     return this.#runs.find(({ handle }) => handle.answer.status !== 'queued') ?? this.#runs[0]
   }
 
-  readonly send = async (prompt: string, options: ChatSendOptions = {}): Promise<boolean> => {
+  readonly send = async (prompt: PromptInput, options: ChatSendOptions = {}): Promise<boolean> => {
     // Whether the session is busy only the server knows: the end of a run that was stopped may still be on its way here.
     return await this.#begin(this.#client.chat(this.#sessionId).send(prompt, options), { prompt, retryOf: null })
   }

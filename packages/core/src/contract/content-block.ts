@@ -1,37 +1,14 @@
 /** Content blocks as Anthropic's Messages API names them, so that history goes back to the model unchanged. */
 import { z } from 'zod'
-
-/** JSON of any keys and any order. Deeper than this it is refused: what walks or prints JSON is recursive. */
-export const maxJsonDepth = 256
-
-export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
-
-/** Checked in place, never copied: a copy by assignment loses the key `__proto__`. */
-export const JsonValue = z.custom<JsonValue>((value) => isJson(value), 'Must be JSON')
-
-/** @internal */
-export function isJson(value: unknown, depthLeft = maxJsonDepth): value is JsonValue {
-  if (typeof value === 'number') return Number.isFinite(value) // 1e400 parses, and is no JSON any more
-  if (typeof value !== 'object' || value === null) return value === null || isScalar(value)
-  if (depthLeft === 0) return false
-  if (!Array.isArray(value) && !isPlainObject(value)) return false
-  for (const inner of Object.values(value)) if (!isJson(inner, depthLeft - 1)) return false
-  return true
-}
-
-function isScalar(value: unknown): boolean {
-  return typeof value === 'string' || typeof value === 'boolean'
-}
-
-function isPlainObject(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
-}
+import { JsonValue } from './json-value.ts'
+import { DocumentBlock, ImageBlock } from './media-block.ts'
+import { OtherBlock, ProviderBlock } from './provider-block.ts'
 
 /** Text of the user or the model. */
 export const TextBlock = z.strictObject({
   type: z.literal('text'),
   text: z.string(),
+  /** As the provider sent them; `citationsOf` reads them. */
   citations: z.array(JsonValue).optional(),
 })
 /** A fingerprint of all that the model had before it thought this. A provider may refuse the block after anything else. */
@@ -58,12 +35,24 @@ export const ToolUseBlock = z.strictObject({
   input: JsonValue,
   /** The input as the model wrote it, where that is not the JSON of `input`: see `readToolInput`. */
   inputJson: z.string().optional(),
+  /** What made the call, where that was not the model itself but code of its own. It goes back to the provider unchanged. */
+  caller: JsonValue.optional(),
 })
+/** A block of a tool's result: what a model can read, and kinds that only the provider of that model knows (`search_result`). */
+export const ToolResultPart = z.union([
+  z.discriminatedUnion('type', [TextBlock, ImageBlock, DocumentBlock]),
+  OtherBlock,
+])
+export type ToolResultPart = z.infer<typeof ToolResultPart>
+/** What a tool answered: text, or blocks. */
+export const ToolResultContent = z.union([z.string(), z.array(ToolResultPart)])
+export type ToolResultContent = z.infer<typeof ToolResultContent>
+
 /** What the tool of the call `tool_use_id` answered. */
 export const ToolResultBlock = z.strictObject({
   type: z.literal('tool_result'),
   tool_use_id: z.string(),
-  content: z.string(),
+  content: ToolResultContent,
   is_error: z.boolean(),
 })
 /**
@@ -79,15 +68,24 @@ export const CompactionBlock = z.strictObject({
   boundTo,
 })
 
-/** One block of a message's content. */
-export const ContentBlock = z.discriminatedUnion('type', [
+/** The blocks that have a shape of this contract's. */
+export const OwnBlock = z.discriminatedUnion('type', [
   TextBlock,
+  ImageBlock,
+  DocumentBlock,
   ThinkingBlock,
   RedactedThinkingBlock,
   ToolUseBlock,
   ToolResultBlock,
   CompactionBlock,
 ])
+export type OwnBlock = z.infer<typeof OwnBlock>
+
+/**
+ * One block of a message's content. A type that is not named here is an {@link OtherBlock}, kept as it came: a `switch` over the types
+ * needs a `default`.
+ */
+export const ContentBlock = z.union([OwnBlock, ProviderBlock])
 export type ContentBlock = z.infer<typeof ContentBlock>
 export type TextBlock = z.infer<typeof TextBlock>
 export type ThinkingBlock = z.infer<typeof ThinkingBlock>
@@ -98,4 +96,9 @@ export type CompactionBlock = z.infer<typeof CompactionBlock>
 /** The text of `content`, without thinking and tools. */
 export function textOf(content: readonly ContentBlock[]): string {
   return content.map((block) => (block.type === 'text' ? block.text : '')).join('')
+}
+
+/** The text of a tool's result; what is no text is left out. */
+export function textOfResult(content: ToolResultContent): string {
+  return typeof content === 'string' ? content : textOf(content)
 }

@@ -3,9 +3,10 @@
  * Everything a client shows is a pure function of a prefix of these (see reduce-events.ts).
  */
 import { z } from 'zod'
-import { ContentBlock, JsonValue } from './content-block.ts'
+import { ContentBlock, ToolResultContent } from './content-block.ts'
 import { WireError } from './errors.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
+import { JsonValue } from './json-value.ts'
 import { RunMetrics } from './metrics.ts'
 
 const index = z.int().nonnegative()
@@ -38,6 +39,8 @@ const agentEvents = [
   z.strictObject({ type: z.literal('content_block_start'), index, content_block: ContentBlock }),
   z.strictObject({ type: z.literal('content_block_delta'), index, delta: ContentDelta }),
   z.strictObject({ type: z.literal('content_block_stop'), index }),
+  /** A whole block, as the provider sent it: no delta and no stop follows. It takes the place of what its index had before. */
+  z.strictObject({ type: z.literal('content_block'), index, content_block: ContentBlock }),
   z.strictObject({
     type: z.literal('message_delta'),
     delta: z.strictObject({ stop_reason: z.string().nullable(), stop_sequence: z.string().nullable() }),
@@ -48,7 +51,7 @@ const agentEvents = [
   z.strictObject({
     type: z.literal('tool_result'),
     tool_use_id: z.string(),
-    content: z.string(),
+    content: ToolResultContent,
     is_error: z.boolean(),
     durationMs: z.number().nonnegative(),
   }),
@@ -64,6 +67,11 @@ const agentEvents = [
 /** What an agent may yield. One model call (cycle) is `message_start` to `message_stop`; block indexes count from 0 in each. */
 export const AgentEvent = z.discriminatedUnion('type', agentEvents)
 export type AgentEvent = z.infer<typeof AgentEvent>
+
+/** The block that `event` begins or brings whole. */
+export function blockOf(event: RunEvent): ContentBlock | undefined {
+  return event.type === 'content_block_start' || event.type === 'content_block' ? event.content_block : undefined
+}
 
 const runEnd = { messageId: MessageId, metrics: RunMetrics }
 

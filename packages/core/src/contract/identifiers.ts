@@ -14,6 +14,10 @@ export type RunId = z.infer<typeof RunId>
 export const MessageId = z.uuid().toLowerCase()
 export type MessageId = z.infer<typeof MessageId>
 
+/** An attachment's id: a UUID the server makes. */
+export const AttachmentId = z.uuid().toLowerCase()
+export type AttachmentId = z.infer<typeof AttachmentId>
+
 /** An agent's id, as the server's configuration names it. */
 export const AgentId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'Use 1 to 64 letters, digits or . _ -')
 export type AgentId = z.infer<typeof AgentId>

@@ -2,12 +2,13 @@
  * Events become an answer here and nowhere else: the server stores what this returns, the client shows it (promise P4).
  * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
  */
-import type { ContentBlock } from './content-block.ts'
+import type { ContentBlock, ToolUseBlock } from './content-block.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
 import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from './event.ts'
 import type { RunMetrics } from './metrics.ts'
 import type { RunStatus, TerminalStatus } from './run.ts'
+import type { McpToolUseBlock, ServerToolUseBlock } from './provider-block.ts'
 import { readToolInput } from './tool-input.ts'
 
 /** The state of an answer after a prefix of its run's log. Treat it as immutable. */
@@ -78,6 +79,7 @@ function applyEvent(draft: Draft, event: RunEvent): void {
       draft.cycleStart = draft.content.length
       return
     case 'content_block_start':
+    case 'content_block':
       draft.content[draft.cycleStart + event.index] = event.content_block
       setPartialInput(draft, draft.cycleStart + event.index, undefined)
       return
@@ -153,8 +155,14 @@ function applyDelta(draft: Draft, at: number, delta: ContentDelta): void {
 function finishToolInput(draft: Draft, at: number): void {
   const block = draft.content[at]
   const text = draft.partialInputs[at] ?? ''
-  if (block?.type === 'tool_use' && text !== '') draft.content[at] = { ...block, ...readToolInput(text) }
+  if (block !== undefined && takesInput(block) && text !== '') draft.content[at] = { ...block, ...readToolInput(text) }
   setPartialInput(draft, at, undefined)
+}
+
+type CallBlock = ToolUseBlock | ServerToolUseBlock | McpToolUseBlock
+
+function takesInput(block: ContentBlock): block is CallBlock {
+  return block.type === 'tool_use' || block.type === 'server_tool_use' || block.type === 'mcp_tool_use'
 }
 
 function setPartialInput(draft: Draft, at: number, text: string | undefined): void {

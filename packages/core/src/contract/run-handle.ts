@@ -1,7 +1,7 @@
 /** The handle of an answer: the same in process (`SessionManager.send`) and over the wire (the client's `chat().send`). */
 import { fromCursor, toCursor } from './cursor.ts'
 import { VerbatimError } from './errors.ts'
-import { isContinued, lastSeqOf, terminalOf } from './event.ts'
+import { blockOf, isContinued, lastSeqOf, terminalOf } from './event.ts'
 import type { EventBatch, RunEvent } from './event.ts'
 import type { RunId } from './identifiers.ts'
 import type { Message } from './message.ts'
@@ -157,6 +157,6 @@ export async function* textOfBatches(batches: AsyncIterable<EventBatch>): AsyncG
 /** The answer's text that `event` brings: that of all of a run's events, joined, is the text of its message. */
 export function textOfEvent(event: RunEvent): string {
   if (event.type === 'content_block_delta') return event.delta.type === 'text_delta' ? event.delta.text : ''
-  if (event.type === 'content_block_start') return event.content_block.type === 'text' ? event.content_block.text : ''
-  return ''
+  const block = blockOf(event)
+  return block?.type === 'text' ? block.text : ''
 }

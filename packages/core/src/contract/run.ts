@@ -1,8 +1,8 @@
 import { z } from 'zod'
+import { PromptInput } from './content-input.ts'
 import { WireError } from './errors.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
-import { Prompt } from './prompt.ts'
 
 /** `queued`: durable, waiting for the runs before it. `running`: being answered. The others are terminal. */
 export const RunStatus = z.enum(['queued', 'running', 'completed', 'refused', 'failed', 'cancelled', 'interrupted'])
@@ -52,7 +52,8 @@ export type WhenBusy = z.infer<typeof WhenBusy>
 export const StartRunInput = z.strictObject({
   sessionId: SessionId,
   runId: RunId,
-  message: Prompt,
+  /** Text, or blocks of text, images and documents. Text, and one block of that text, are the same input. */
+  message: PromptInput,
   /** The agent that answers; the server's first agent when left out. */
   agentId: AgentId.optional(),
   /** Does not count as input: a repeated start finds its run, whatever this says. @default "reject" */

@@ -2,8 +2,9 @@
  * The input of a tool call, from the JSON that a model wrote to what a program can hold, and without loss.
  * JavaScript rounds large numbers, sorts keys that look like numbers and keeps one of two equal keys.
  */
-import { isJson, maxJsonDepth } from './content-block.ts'
-import type { JsonValue, ToolUseBlock } from './content-block.ts'
+import { isJson, maxJsonDepth } from './json-value.ts'
+import type { ToolUseBlock } from './content-block.ts'
+import type { JsonValue } from './json-value.ts'
 import { endOfString } from './input-bounds.ts'
 
 /** `input` for programs, and `inputJson` where the model did not write the very text that `input` has as JSON. */

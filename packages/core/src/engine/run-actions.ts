@@ -2,6 +2,7 @@
 import { auditMissing, noteMissing } from '../audit/audit-missing.ts'
 import type { RunId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
+import { bytesOfPrompt } from '../contract/prompt.ts'
 import type { Run } from '../contract/run.ts'
 import { seqOf } from '../contract/run-handle.ts'
 import { requireFound } from '../contract/errors.ts'
@@ -21,7 +22,7 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
     auditMissing(audit, { owner, kind: 'run', id }, call)
   return {
     start: (owner, input) =>
-      executor.start({ owner, runId: input.runId, bytes: Buffer.byteLength(input.message) }, () =>
+      executor.start({ owner, runId: input.runId, bytes: bytesOfPrompt(input.message) }, () =>
         startRun(context, owner, input),
       ),
     async *follow(owner, runId, { after, signal } = {}) {

@@ -1,5 +1,5 @@
 import type { AgentEvent } from '../contract/event.ts'
-import type { AgentId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { AgentId, AttachmentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 
 /** What an agent receives: the run, its session and the conversation so far, oldest first, ending with the user message to answer. */
@@ -9,6 +9,25 @@ export interface AgentRequest {
   readonly messages: readonly Message[]
   /** True when the session has messages before these, which the window leaves out. */
   readonly hasOlder?: boolean
+  /** The files that blocks of the messages name (`source.type: "attachment"`); absent where there are none to read. */
+  readonly attachments?: AttachmentReader
+}
+
+/** What is known of a file before its bytes are read. */
+export interface AttachedFile {
+  readonly id: AttachmentId
+  readonly mediaType: string
+  readonly sizeBytes: number
+  /** The pages of a PDF; null for other types. */
+  readonly pages: number | null
+}
+
+/** The files of the run's owner. */
+export interface AttachmentReader {
+  /** Those of `ids` that are there, with one command however many they are. @throws VerbatimError `UNAVAILABLE` */
+  find(ids: readonly AttachmentId[], options: { signal: AbortSignal }): Promise<readonly AttachedFile[]>
+  /** The bytes of a file. @throws VerbatimError `ATTACHMENT_NOT_FOUND`, `UNAVAILABLE`; the signal's reason when it aborts */
+  read(id: AttachmentId, options: { signal: AbortSignal }): Promise<Uint8Array>
 }
 
 /** How long a run waits for its agent. Each defaults to the engine's own option. */

@@ -4,6 +4,8 @@ import { followRunHandle, startRunHandle } from '../contract/create-run-handle.t
 import type { RunSource, RunStart } from '../contract/run-source.ts'
 import { toCursor } from '../contract/cursor.ts'
 import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
+import { PromptInput } from '../contract/content-input.ts'
+import { describeIssue } from '../contract/describe-issue.ts'
 import { PageInput } from '../contract/page.ts'
 import type { Page } from '../contract/page.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
@@ -65,14 +67,14 @@ export class SessionManager implements AsyncDisposable {
   }
 
   /**
-   * Sends a prompt and returns the handle of its answer at once, as the client's `chat().send` does. A refused start
+   * Sends a prompt, text or blocks, and returns the handle of its answer at once, as the client's `chat().send` does. A refused start
    * (`SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`) is what the handle's iterators throw and its promises
    * reject with.
    *
-   * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID
+   * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID or a block is malformed
    */
-  send(message: string, { agentId, whenBusy, ...options }: SendOptions = {}): RunHandle {
-    const input = { sessionId: this.sessionId, message, agentId, whenBusy }
+  send(message: PromptInput, { agentId, whenBusy, ...options }: SendOptions = {}): RunHandle {
+    const input = { sessionId: this.sessionId, message: checkedPrompt(message), agentId, whenBusy }
     return startRunHandle(this.#source, (runId) => this.#engine.runs.start(this.#owner, { ...input, runId }), options)
   }
 
@@ -158,6 +160,16 @@ export class SessionManager implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** A program is trusted with its text. Blocks are checked: one that no model takes would stay in the session. */
+function checkedPrompt(message: PromptInput): PromptInput {
+  if (typeof message === 'string') return message
+  const parsed = PromptInput.safeParse(message)
+  if (parsed.success) return parsed.data
+  const { field, reason } = describeIssue(parsed.error.issues[0])
+  const place = ['message', field].filter(Boolean).join('.')
+  throw new VerbatimError('INVALID_INPUT', `${place}: ${reason}`, { data: { field: place } })
 }
 
 function pageLimitOf(maxMessages: number): number {

@@ -4,7 +4,7 @@
  * conversation without a summary is better than none: what goes wrong here ends nothing.
  */
 import { z } from 'zod'
-import { JsonValue } from '../../contract/content-block.ts'
+import { JsonValue } from '../../contract/json-value.ts'
 import type { CompactionBlock } from '../../contract/content-block.ts'
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent, ProviderUsage } from '../../contract/event.ts'

@@ -1,5 +1,6 @@
-import { isJson } from '../../contract/content-block.ts'
-import type { JsonValue, ToolUseBlock } from '../../contract/content-block.ts'
+import { isJson } from '../../contract/json-value.ts'
+import type { ToolUseBlock } from '../../contract/content-block.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import { isWholeInput, toolInputOf } from '../../contract/tool-input.ts'
 
 type JsonObject = { [key: string]: JsonValue }

@@ -84,7 +84,7 @@ export function withoutOldOutputs(turns: readonly Turn[], maxBytes: number): Tur
   return turns.map((turn) => {
     if (over <= 0) return turn
     const content = turn.content.map((block): ContentBlock => {
-      const bytes = block.type === 'tool_result' ? Buffer.byteLength(block.content) : 0
+      const bytes = block.type === 'tool_result' ? Buffer.byteLength(JSON.stringify(block.content)) : 0
       if (over <= 0 || block.type !== 'tool_result' || bytes < minOutputBytes) return block
       const left = `This output of ${bytes} bytes no longer fits and was left out. Call the tool again for less of it`
       over -= bytes - Buffer.byteLength(left)

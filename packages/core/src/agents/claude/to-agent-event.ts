@@ -4,7 +4,7 @@
  * What a gateway gets nearly right is understood where it has one meaning; the rest is a typed error that names the field.
  */
 import { z } from 'zod'
-import { JsonValue } from '../../contract/content-block.ts'
+import { JsonValue } from '../../contract/json-value.ts'
 import type { ContentBlock } from '../../contract/content-block.ts'
 import type { AgentEvent, ContentDelta, ProviderUsage } from '../../contract/event.ts'
 import { malformed, providerError } from './map-provider-error.ts'

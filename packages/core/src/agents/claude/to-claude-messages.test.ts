@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
+import type { ContentBlock } from '../../contract/content-block.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import type { ClaudeMessage, Turn } from './claude-message.ts'
 import { toClaudeMessages as toBoundMessages } from './to-claude-messages.ts'
 import type { HistoryRules } from './to-claude-messages.ts'

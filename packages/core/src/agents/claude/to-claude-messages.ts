@@ -4,7 +4,8 @@
  * turn, beginning and ending with a user message, every tool_use answered by the next message, thinking only where it holds.
  */
 import { isBlank } from '../../contract/blank.ts'
-import type { ContentBlock } from '../../contract/content-block.ts'
+import { textOfResult } from '../../contract/content-block.ts'
+import type { ContentBlock, ToolResultBlock } from '../../contract/content-block.ts'
 import type { MessageRole } from '../../contract/message.ts'
 import { bindThinking } from './bind-thinking.ts'
 import type { BindingStart } from './bind-thinking.ts'
@@ -92,16 +93,17 @@ function toDraft(block: ContentBlock, rules: HistoryRules): Omit<DraftBlock, 'is
       const exact = keepsExactInput ? { inputText: text } : {}
       return keepsTools ? { param: { type, id, name, input: value }, ...exact } : undefined
     }
-    case 'compaction':
-      return undefined
     case 'tool_result':
       return keepsTools ? { param: { ...block, content: toResultText(block) } } : undefined
+    default:
+      return undefined
   }
 }
 
 /** The API takes an empty result, but not an empty error. */
-function toResultText(block: { content: string; is_error: boolean }): string {
-  return block.is_error && isBlank(block.content) ? 'The tool failed' : block.content.toWellFormed()
+function toResultText(block: ToolResultBlock): string {
+  const text = textOfResult(block.content)
+  return block.is_error && isBlank(text) ? 'The tool failed' : text.toWellFormed()
 }
 
 /** Adds `message` after `messages`, as part of the last one when both are of one role. */

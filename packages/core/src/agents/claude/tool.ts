@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { JsonValue } from '../../contract/content-block.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunId, SessionId } from '../../contract/identifiers.ts'
 

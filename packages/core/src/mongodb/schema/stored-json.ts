@@ -3,8 +3,10 @@
  * the driver takes for a type (`_bsontype`), keys with a NUL character, `__proto__`, nesting over 100 levels.
  */
 import type { Binary } from 'mongodb'
-import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
+import type { ContentBlock, OwnBlock, ToolResultPart } from '../../contract/content-block.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import type { RunEvent } from '../../contract/event.ts'
+import { isProviderBlock } from '../../contract/provider-block.ts'
 
 declare const storedBrand: unique symbol
 
@@ -39,22 +41,20 @@ export function countOf(items: readonly StoredItem[]): number {
 }
 
 export function toStoredContent(content: readonly ContentBlock[]): StoredBlock[] {
-  return content.map((block) => mapBlock(block, toText) as StoredBlock)
+  return content.map((block) => toStoredBlock(block) as StoredBlock)
 }
 
 export function fromStoredContent(content: readonly StoredBlock[]): ContentBlock[] {
-  return content.map((block) => mapBlock(block, fromText))
+  return content.map((block) => fromStoredBlock(block))
 }
 
 export function toStoredEvents(events: readonly RunEvent[]): StoredEvent[] {
-  return events.map((event) => mapEvent(event, toText) as StoredEvent)
+  return events.map((event) => mapEvent(event, { toBlock: toStoredBlock, toValue: toText }) as StoredEvent)
 }
 
 export function fromStoredEvents(events: readonly StoredEvent[]): RunEvent[] {
-  return events.map((event) => mapEvent(event, fromText))
+  return events.map((event) => mapEvent(event, { toBlock: fromStoredBlock, toValue: fromText }))
 }
-
-type MapJson = (value: JsonValue) => JsonValue
 
 function toText(value: JsonValue): string {
   return JSON.stringify(value)
@@ -65,16 +65,61 @@ function fromText(text: JsonValue): JsonValue {
   return JSON.parse(text) as JsonValue // written by toText
 }
 
-/** Every event that holds JSON; the usual ones are returned as they are. */
-function mapEvent(event: RunEvent, map: MapJson): RunEvent {
-  if (event.type === 'content_block_start') return { ...event, content_block: mapBlock(event.content_block, map) }
-  if (event.type !== 'content_block_delta' || event.delta.type !== 'citations_delta') return event
-  return { ...event, delta: { ...event.delta, citation: map(event.delta.citation) } }
+/** A provider's block as a document holds it. All of it is its own, so all of it is text. */
+interface StoredProviderBlock {
+  readonly type: string
+  readonly json: string
 }
 
-function mapBlock(block: ContentBlock, map: MapJson): ContentBlock {
-  if (block.type === 'tool_use') return { ...block, input: map(block.input) }
-  if (block.type === 'compaction') return { ...block, sent: map(block.sent) }
-  if (block.type === 'text' && block.citations !== undefined) return { ...block, citations: block.citations.map(map) }
-  return block
+function toStoredBlock(block: ContentBlock): ContentBlock {
+  if (!isProviderBlock(block)) return mapOwnBlock(block, { toBlock: toStoredBlock, toValue: toText })
+  const stored: StoredProviderBlock = { type: block.type, json: JSON.stringify(block) }
+  return stored as unknown as ContentBlock // a StoredBlock, see its brand
+}
+
+function fromStoredBlock(block: ContentBlock): ContentBlock {
+  if (!isProviderBlock(block)) return mapOwnBlock(block, { toBlock: fromStoredBlock, toValue: fromText })
+  return fromText((block as unknown as StoredProviderBlock).json) as unknown as ContentBlock // written by toStoredBlock
+}
+
+interface BlockMap {
+  readonly toBlock: (block: ContentBlock) => ContentBlock
+  readonly toValue: (value: JsonValue) => JsonValue
+}
+
+/** Every event that holds JSON; the usual ones are returned as they are. */
+function mapEvent(event: RunEvent, map: BlockMap): RunEvent {
+  switch (event.type) {
+    case 'content_block_start':
+    case 'content_block':
+      return { ...event, content_block: map.toBlock(event.content_block) }
+    case 'content_block_delta':
+      if (event.delta.type !== 'citations_delta') return event
+      return { ...event, delta: { ...event.delta, citation: map.toValue(event.delta.citation) } }
+    case 'tool_result':
+      return typeof event.content === 'string' ? event : { ...event, content: mapParts(event.content, map) }
+    default:
+      return event
+  }
+}
+
+function mapOwnBlock(block: OwnBlock, map: BlockMap): OwnBlock {
+  switch (block.type) {
+    case 'tool_use': {
+      const { caller } = block
+      return { ...block, input: map.toValue(block.input), ...(caller !== undefined && { caller: map.toValue(caller) }) }
+    }
+    case 'tool_result':
+      return typeof block.content === 'string' ? block : { ...block, content: mapParts(block.content, map) }
+    case 'compaction':
+      return { ...block, sent: map.toValue(block.sent) }
+    case 'text':
+      return block.citations === undefined ? block : { ...block, citations: block.citations.map(map.toValue) }
+    default:
+      return block
+  }
+}
+
+function mapParts(parts: readonly ToolResultPart[], { toBlock }: BlockMap): ToolResultPart[] {
+  return parts.map((part) => toBlock(part) as ToolResultPart) // a block keeps its type
 }

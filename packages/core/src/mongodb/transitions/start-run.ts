@@ -1,5 +1,5 @@
 import type { ClientSession } from 'mongodb'
-import { textOf } from '../../contract/content-block.ts'
+import type { ContentBlock } from '../../contract/content-block.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RunKey } from '../../ports/event-log.ts'
@@ -129,8 +129,27 @@ export async function outcomeOfFound(
   return { type: 'existing', run: toRun(found) }
 }
 
-/** The first line of the first prompt names the session until a caller renames it. */
-function titleOf(start: Start): string {
-  const [line = ''] = textOf(start.prompt).trim().split('\n', 1)
+/**
+ * The first line of the first text names the session until a caller renames it. Without text it is what a document is called or an
+ * image shows.
+ */
+function titleOf({ prompt }: Start): string | null {
+  const name = prompt.find(({ type }) => type === 'text') ?? prompt.find((block) => nameOf(block) !== undefined)
+  const text = name && nameOf(name)
+  if (text === undefined) return null
+  const [line = ''] = text.trim().split('\n', 1)
   return line.trim().slice(0, maxTitleLength).toWellFormed()
+}
+
+function nameOf(block: ContentBlock): string | undefined {
+  switch (block.type) {
+    case 'text':
+      return block.text
+    case 'document':
+      return block.title
+    case 'image':
+      return block.alt
+    default:
+      return undefined
+  }
 }

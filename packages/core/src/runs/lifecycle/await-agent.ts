@@ -1,6 +1,7 @@
 /** An agent's events under the three timeouts: a silent provider ends the run and does not hang it (P3). */
 import { raceSignal } from '../../async/race-signal.ts'
 import { VerbatimError } from '../../contract/errors.ts'
+import { blockOf } from '../../contract/event.ts'
 import type { AgentEvent } from '../../contract/event.ts'
 import type { AgentPing, RunTimeouts } from '../../ports/agent.ts'
 
@@ -66,7 +67,7 @@ function createPhases(): { current: Phase; after(event: AgentEvent): void } {
   const phases = {
     current: 'first_token' as Phase,
     after(event: AgentEvent): void {
-      if (event.type === 'content_block_start' && event.content_block.type === 'tool_use') openTools++
+      if (blockOf(event)?.type === 'tool_use') openTools++
       if (event.type === 'tool_result') openTools--
       phases.current = phaseAfter(phases.current, event, openTools)
     },
@@ -76,6 +77,7 @@ function createPhases(): { current: Phase; after(event: AgentEvent): void } {
 
 function phaseAfter(phase: Phase, event: AgentEvent, openTools: number): Phase {
   switch (event.type) {
+    case 'content_block':
     case 'content_block_start':
     case 'content_block_delta':
     case 'content_block_stop':

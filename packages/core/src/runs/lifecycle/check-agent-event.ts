@@ -27,7 +27,7 @@ function createIndexCheck(): (event: AgentEvent) => void {
   let opened = 0
   return (event) => {
     if (event.type === 'message_start') opened = 0
-    if (event.type !== 'content_block_start') return
+    if (event.type !== 'content_block_start' && event.type !== 'content_block') return
     if (event.index > opened) throw new Error('The agent skipped a block index')
     opened = Math.max(opened, event.index + 1)
   }
@@ -42,6 +42,7 @@ function answerBytesOf(event: AgentEvent): number {
     case 'content_block_delta':
       return bytesOfDelta(event.delta)
     case 'content_block_start':
+    case 'content_block':
       return Buffer.byteLength(JSON.stringify(event)) * (event.content_block.type === 'tool_use' ? bsonGrowth : 1)
     case 'tool_result':
       return Buffer.byteLength(JSON.stringify(event))

@@ -5,6 +5,7 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
+import { blockOf } from '../../contract/event.ts'
 import type { EventBatch, RunEvent, TerminalEvent } from '../../contract/event.ts'
 import type { MessageId } from '../../contract/identifiers.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
@@ -113,7 +114,7 @@ async function pullAgent(
     const valid = check(event)
     record.metrics.add(valid, elapsedMs())
     await appender.append(valid, signal)
-    asksForTools ||= valid.type === 'content_block_start' && valid.content_block.type === 'tool_use'
+    asksForTools ||= blockOf(valid)?.type === 'tool_use'
     // Tools run next. Should this process be lost with them, the log must know of the calls: they are never made again.
     if (asksForTools && valid.type === 'message_stop') await raceSignal(appender.flush(), signal)
     asksForTools &&= valid.type !== 'message_stop'

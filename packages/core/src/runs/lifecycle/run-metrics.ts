@@ -37,7 +37,9 @@ export function createMetricsCollector(): MetricsCollector {
       case 'content_block_delta':
         timeToFirstTokenMs ??= elapsedMs
         return
+      case 'content_block':
       case 'content_block_start':
+        if (event.type === 'content_block') timeToFirstTokenMs ??= elapsedMs
         if (event.content_block.type === 'tool_use') toolNames.set(event.content_block.id, event.content_block.name)
         return
       case 'tool_result':

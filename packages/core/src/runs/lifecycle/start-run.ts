@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
-import { requirePromptSize } from '../../contract/prompt.ts'
+import { bytesOfPrompt, requirePromptSize, toPlainPrompt, toPromptBlocks } from '../../contract/prompt.ts'
 import type { StartRunInput } from '../../contract/run.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
@@ -20,9 +20,9 @@ export type Started = StartOutcome & { readonly agent: Agent; readonly startedEv
  */
 export async function startRun(context: EngineContext, owner: Owner, input: StartRunInput): Promise<Started> {
   const { ports, options, agents, processId, executor, admission } = context
-  requirePromptSize(Buffer.byteLength(input.message), 'message')
+  requirePromptSize(bytesOfPrompt(input.message), 'message')
   const agent = agentOf(agents, input.agentId)
-  const prompt = [{ type: 'text' as const, text: input.message }]
+  const prompt = toPromptBlocks(input.message)
   await requireFittingPrompt(context, { owner, runId: input.runId, agent }, () => prompt)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
@@ -54,6 +54,6 @@ function agentOf(agents: ReadonlyMap<string, Agent>, agentId: string | undefined
 
 function hashOf({ sessionId, message, agentId }: StartRunInput): string {
   return createHash('sha256')
-    .update(JSON.stringify([sessionId, message, agentId ?? null]))
+    .update(JSON.stringify([sessionId, toPlainPrompt(message), agentId ?? null]))
     .digest('base64url')
 }

@@ -67,9 +67,10 @@ function estimateTokens({ content, partialInputs }: Answer): number {
       case 'redacted_thinking':
         return block.data.length
       case 'tool_use':
+      case 'server_tool_use':
+      case 'mcp_tool_use':
         return JSON.stringify(block.input).length
-      case 'tool_result':
-      case 'compaction': // stored with its usage
+      default: // what tools answered, and a summary, which is stored with its usage
         return 0
     }
   })

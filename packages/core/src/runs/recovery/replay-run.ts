@@ -1,4 +1,5 @@
 /** The state of a run as its log tells it, for a process that takes it over: all that is left of what the lost process knew. */
+import { blockOf } from '../../contract/event.ts'
 import type { AgentEvent, EventBatch, RunEvent } from '../../contract/event.ts'
 import { unknownOutcome } from '../../contract/interruption.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
@@ -71,9 +72,8 @@ function createCallTracker() {
   return {
     add(event: RunEvent): void {
       if (event.type === 'message_start') asked = []
-      if (event.type === 'content_block_start' && event.content_block.type === 'tool_use') {
-        asked.push(event.content_block.id)
-      }
+      const block = blockOf(event)
+      if (block?.type === 'tool_use') asked.push(block.id)
       if (event.type === 'message_stop') open = [...open, ...asked]
       if (event.type === 'tool_result') open = withoutFirst(open, event.tool_use_id)
     },
