@@ -22,6 +22,6 @@ export default defineConfig(({ command }) => ({
     dedupe: ['react', 'react-dom'],
   },
   server: { proxy: { '/trpc': server, '/chat': server, '/config.json': server } },
-  // One file on purpose: everything in it is needed before the first answer can be shown.
-  build: { outDir: 'dist', target: 'es2022', chunkSizeWarningLimit: 600 },
+  // What the first prompt needs is one file; the parser of Markdown and what only some answers need are loaded later.
+  build: { outDir: 'dist', target: 'es2022' },
 }))

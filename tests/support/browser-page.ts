@@ -30,15 +30,21 @@ export interface BrowserPage extends AsyncDisposable {
   readonly url: string
 }
 
-/** @param modelUrl the provider of the server's agent */
-export async function openBrowserPage(modelUrl: string): Promise<BrowserPage> {
+/**
+ * @param modelUrl the provider of the server's agent
+ * @param serverEnv further settings of the server
+ */
+export async function openBrowserPage(
+  modelUrl: string,
+  serverEnv: Readonly<Record<string, string>> = {},
+): Promise<BrowserPage> {
   await buildPage()
   await using started = new AsyncDisposableStack()
   const database = started.use(await openTestDatabase(inject('mongoUri')))
   const settings = { PORT: '0', MONGODB_URI: inject('mongoUri'), VERBATIM_DATABASE: database.databaseName }
   const program = started.use(
     await startServerProgram(new URL('../../apps/server/src/main.ts', import.meta.url), {
-      env: { PATH: env['PATH'], ...settings, ANTHROPIC_BASE_URL: modelUrl },
+      env: { PATH: env['PATH'], ...settings, ANTHROPIC_BASE_URL: modelUrl, ...serverEnv },
     }),
   )
   const browser = await chromium.launch({

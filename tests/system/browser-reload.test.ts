@@ -84,6 +84,6 @@ it(
     expect(wordsOf(shown).slice(0, stored.length + figures.length)).toEqual([...stored, ...figures])
     await page.reload()
     await page.getByTestId('metrics').waitFor()
-    expect(await answerText(page)).toBe(shown)
+    await expect.poll(async () => await answerText(page)).toBe(shown)
   },
 )

@@ -29,6 +29,10 @@ describe('the environment', () => {
     [{ ANTHROPIC_BASE_URL: 'http://127.0.0.1:11434' }, { ANTHROPIC_BASE_URL: 'http://127.0.0.1:11434' }],
     [{ VERBATIM_LIMITS: '{"principal":{"activeRuns":5}}' }, { VERBATIM_LIMITS: { principal: { activeRuns: 5 } } }],
     [{ VERBATIM_BUDGETS: '{"tenant":{"usdPerDay":50}}' }, { VERBATIM_BUDGETS: { tenant: { usdPerDay: 50 } } }],
+    [
+      { VERBATIM_ORIGINS: 'https://app.example.com, http://localhost:3000' },
+      { VERBATIM_ORIGINS: ['https://app.example.com', 'http://localhost:3000'] },
+    ],
     [{ VERBATIM_TOKENS: `${token}=ada` }, { VERBATIM_TOKENS: new Map([[token, 'ada']]) }],
     [
       { VERBATIM_TOKENS: `${token}===ada, ${token}2=bob@example.org`, HOST: '0.0.0.0' },
@@ -72,6 +76,15 @@ describe('the environment', () => {
   ])('the environment refuses %j in one sentence', (given, sentence) => {
     expect(() => readEnvironment(given)).toThrow(sentence)
   })
+
+  test.each(['*', 'null', 'app.example.com', 'https://app.example.com/', 'https://a.example,', 'ftp://a.example'])(
+    'the environment refuses the origins %j',
+    (VERBATIM_ORIGINS) => {
+      expect(() => readEnvironment({ VERBATIM_ORIGINS })).toThrow(
+        'VERBATIM_ORIGINS must be origins separated by commas',
+      )
+    },
+  )
 
   test.each([
     'ada',

@@ -30,6 +30,19 @@ const Tokens = z.string().transform((text, context): ReadonlyMap<string, string>
   return z.NEVER
 })
 
+/** Exact origins, separated by commas, as a browser sends them: no path, no slash at the end. */
+const Origins = z.string().transform((text, context): readonly string[] => {
+  const origins = text.split(',').map((origin) => origin.trim())
+  if (origins.every(isOrigin)) return origins
+  const message = 'must be origins separated by commas, such as https://app.example.com,http://localhost:3000'
+  context.addIssue({ code: 'custom', message })
+  return z.NEVER
+})
+
+function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
+}
+
 /** An object as JSON; the engine checks what is in it. */
 const JsonObject = z.string().transform((text, context): Record<string, unknown> => {
   try {
@@ -51,6 +64,7 @@ export const Environment = z
     ANTHROPIC_BASE_URL: HttpUrl.optional().describe("Another server of Anthropic's protocol, such as Ollama"),
     VERBATIM_MODEL: z.string().default('claude-sonnet-5-5').describe('The model that answers'),
     VERBATIM_TOKENS: Tokens.optional().describe('Who may call: token=userId,token=userId; without it you, locally'),
+    VERBATIM_ORIGINS: Origins.optional().describe('Web pages that may call besides its own: origin,origin'),
     VERBATIM_METRICS_TOKEN: z
       .string()
       .min(minTokenLength, `must have at least ${minTokenLength} characters`)

@@ -30,4 +30,14 @@ describe('the guard of a server without tokens', () => {
       expect(refusalOfForeign({ headers: { host: 'localhost:8787', origin } })).toContain('another origin')
     },
   )
+
+  test('without tokens the server lets the pages of a listed origin in, and no others', () => {
+    const origins = ['http://localhost:3000']
+    const from = (origin: string) => refusalOfForeign({ headers: { host: 'localhost:8787', origin } }, origins)
+    expect(from('http://localhost:3000')).toBeUndefined()
+    expect(from('http://localhost:3001')).toContain('another origin')
+    expect(from('https://localhost:3000')).toContain('another origin')
+    const rebound = { host: 'evil.example:8787', origin: 'http://localhost:3000' }
+    expect(refusalOfForeign({ headers: rebound }, origins)).toContain('localhost only')
+  })
 })

@@ -9,13 +9,16 @@ export function createRoutes({
   api,
   web,
   isLocalOnly,
+  origins,
 }: {
   api: RequestListener
   web: RequestListener
   isLocalOnly: boolean
+  /** Of pages that may call besides the server's own. */
+  origins?: readonly string[] | undefined
 }): RequestListener {
   return (request, response) => {
-    const refusal = isLocalOnly ? refusalOfForeign(request) : undefined
+    const refusal = isLocalOnly ? refusalOfForeign(request, origins) : undefined
     if (refusal !== undefined) return refuse(response, refusal)
     return apiPath.test(request.url ?? '') ? api(request, response) : web(request, response)
   }

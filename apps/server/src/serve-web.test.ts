@@ -7,7 +7,8 @@ import { closeServer, listen } from './listen.ts'
 import type { ListeningServer } from './listen.ts'
 import { createWebHandler } from './serve-web.ts'
 
-const config = { model: 'demo', isDemo: true, switchCommand: 'do this' }
+const config = { model: 'demo', isDemo: true, switchCommand: 'do this', needsToken: false }
+const script = `export const words = ${JSON.stringify(Array.from({ length: 500 }, (_, at) => `word ${at}`))}`
 const html = { accept: 'text/html,application/xhtml+xml' }
 
 describe('the web app', () => {
@@ -21,6 +22,8 @@ describe('the web app', () => {
     await writeFile(join(folder, 'dist/index.html'), '<!doctype html><title>Verbatim</title>')
     await writeFile(join(folder, 'dist/assets/main-abc123.js'), 'export {}')
     await writeFile(join(folder, 'dist/assets/main-abc123.css'), 'body {}')
+    await writeFile(join(folder, 'dist/assets/large-def456.js'), script)
+    await writeFile(join(folder, 'dist/assets/picture-def456.png'), Buffer.alloc(4_096))
     web = await listen(await createWebHandler(join(folder, 'dist'), config), { host: '127.0.0.1', port: 0 })
   })
   afterAll(async () => {
@@ -57,6 +60,36 @@ describe('the web app', () => {
     const response = await fetch(`${web.url}/assets/main-abc123.js`, { method: 'HEAD' })
     expect(response.headers.get('content-length')).toBe('9')
     expect(await response.text()).toBe('')
+  })
+
+  test.each([
+    ['gzip, deflate, br, zstd', 'br'],
+    ['gzip', 'gzip'],
+    ['br;q=0, gzip;q=0.5', 'gzip'],
+    ['GZIP', 'gzip'],
+    ['identity', null],
+    ['br;q=0.000', null],
+  ])('to a browser that accepts %j a script is sent as %s, whole', async (accepted, encoding) => {
+    const headers = { 'accept-encoding': accepted }
+    const response = await fetch(`${web.url}/assets/large-def456.js`, { headers })
+    expect(response.headers.get('content-encoding')).toBe(encoding)
+    expect(response.headers.get('vary')).toBe('accept-encoding')
+    const mostBytes = encoding === null ? script.length : script.length / 2
+    expect(Number(response.headers.get('content-length'))).toBeLessThanOrEqual(mostBytes)
+    expect(await response.text()).toBe(script)
+    // Fetch decodes what it receives, and an entry of a cache is valid for its encoding only.
+    const etag = response.headers.get('etag')!
+    const again = { ...headers, 'if-none-match': etag }
+    expect((await fetch(`${web.url}/assets/large-def456.js`, { headers: again })).status).toBe(304)
+    const other = { 'accept-encoding': encoding === 'gzip' ? 'br' : 'gzip', 'if-none-match': etag }
+    expect((await fetch(`${web.url}/assets/large-def456.js`, { headers: other })).status).toBe(200)
+  })
+
+  test('what is compressed already, or small, is sent as it is', async () => {
+    for (const path of ['/assets/picture-def456.png', '/assets/main-abc123.js']) {
+      const response = await fetch(web.url + path, { headers: { 'accept-encoding': 'br, gzip' } })
+      expect(response.headers.get('content-encoding')).toBeNull()
+    }
   })
 
   test('each route of the app returns the same page', async () => {

@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import type { IncomingMessage, OutgoingHttpHeaders, RequestListener, ServerResponse } from 'node:http'
 import { extname, join, relative, sep } from 'node:path'
+import { promisify } from 'node:util'
+import { brotliCompress, constants, gzip } from 'node:zlib'
 
 const mimeTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -36,6 +38,8 @@ const securityHeaders = {
 interface WebFile {
   readonly body: Buffer
   readonly headers: OutgoingHttpHeaders & { readonly etag: string }
+  /** The same file, smaller, for browsers that read the encoding; the best first. */
+  readonly encodings: readonly { readonly name: 'br' | 'gzip'; readonly body: Buffer }[]
 }
 
 /** What the web app reads at `/config.json`. */
@@ -44,12 +48,14 @@ export interface WebConfig {
   readonly isDemo: boolean
   /** The command that switches to Claude; null when Claude answers already. */
   readonly switchCommand: string | null
+  /** True when a caller needs a token, so that the page asks for one. */
+  readonly needsToken: boolean
 }
 
 /** Serves the files of `folder` (none when it is not there), `/config.json`, and 404 for what is neither file nor page. */
 export async function createWebHandler(folder: string, config: WebConfig): Promise<RequestListener> {
   const files = await readFiles(folder)
-  files.set('/config.json', toFile('/config.json', Buffer.from(JSON.stringify(config))))
+  files.set('/config.json', await toFile('/config.json', Buffer.from(JSON.stringify(config))))
   const index = files.get('/index.html')
   return (request, response) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -76,21 +82,45 @@ async function readFiles(folder: string): Promise<Map<string, WebFile>> {
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
   const loaded = files.map(async (file): Promise<[string, WebFile]> => {
     const path = `/${relative(folder, file).split(sep).join('/')}`
-    return [path, toFile(path, await readFile(file))]
+    return [path, await toFile(path, await readFile(file))]
   })
   return new Map(await Promise.all(loaded))
 }
 
-function toFile(path: string, body: Buffer): WebFile {
+async function toFile(path: string, body: Buffer): Promise<WebFile> {
+  const type = mimeTypes[extname(path)] ?? 'application/octet-stream'
   const headers = {
-    'content-type': mimeTypes[extname(path)] ?? 'application/octet-stream',
-    'content-length': body.length,
+    'content-type': type,
     // The build puts a hash of the content into the names under assets/: such a file never changes.
     'cache-control': path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
     ...securityHeaders,
   }
-  return { body, headers }
+  return { body, headers, encodings: isText(type) ? await encodingsOf(body) : [] }
+}
+
+/** Pictures and fonts are compressed already. */
+function isText(type: string): boolean {
+  return /charset|svg|manifest/.test(type)
+}
+
+/** A few hundred bytes fit into one packet as they are. */
+const minCompressedBytes = 1_024
+
+const brotli = promisify(brotliCompress)
+
+/** Made once, at start: a request costs no processor time for it. */
+async function encodingsOf(body: Buffer): Promise<WebFile['encodings']> {
+  if (body.length < minCompressedBytes) return []
+  const [br, gz] = await Promise.all([
+    // The best quality is ten times as slow as this one, for a few percent.
+    brotli(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_SIZE_HINT]: body.length } }),
+    promisify(gzip)(body, { level: 9 }),
+  ])
+  return [
+    { name: 'br', body: br },
+    { name: 'gzip', body: gz },
+  ]
 }
 
 /** The path as a file's name. It never reaches the file system. */
@@ -109,13 +139,31 @@ function isPage({ headers }: IncomingMessage, path: string): boolean {
   return extname(path) === '' || path.endsWith('.html') ? (headers.accept ?? '').includes('text/html') : false
 }
 
-function sendFile(request: IncomingMessage, response: ServerResponse, { body, headers }: WebFile): void {
-  if (request.headers['if-none-match'] === headers.etag) {
-    const { 'content-length': _length, ...rest } = headers
-    response.writeHead(304, rest).end()
+function sendFile(request: IncomingMessage, response: ServerResponse, file: WebFile): void {
+  const encoding = file.encodings.find(({ name }) => accepts(request, name))
+  const { body } = encoding ?? file
+  // Other bytes need another tag.
+  const etag = encoding === undefined ? file.headers.etag : file.headers.etag.replace(/"$/, `-${encoding.name}"`)
+  const headers: OutgoingHttpHeaders = { ...file.headers, etag }
+  if (file.encodings.length > 0) headers['vary'] = 'accept-encoding'
+  if (request.headers['if-none-match'] === etag) {
+    response.writeHead(304, headers).end()
     return
   }
-  response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : body)
+  if (encoding !== undefined) headers['content-encoding'] = encoding.name
+  response.writeHead(200, { ...headers, 'content-length': body.length })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+/** Tells whether the browser names the encoding; one with `q=0` is refused by name. */
+function accepts({ headers }: IncomingMessage, encoding: string): boolean {
+  const accepted = String(headers['accept-encoding'] ?? '')
+    .toLowerCase()
+    .split(',')
+  return accepted.some((entry) => {
+    const [name = '', ...parameters] = entry.split(';').map((part) => part.trim())
+    return name === encoding && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))
+  })
 }
 
 function sendText(

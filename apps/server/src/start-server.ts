@@ -60,12 +60,15 @@ export async function startServer(env: Environment, options: StartServerOptions)
   })
   const { engine } = started.use(await factory.catch((error: unknown) => throwUnusable(error, database)))
   const authenticate = createAuthenticate(env)
-  const api = createApi({ engine, authenticate, logger: options.logger })
+  const origins = env.VERBATIM_ORIGINS
+  const cors = origins === undefined ? undefined : { origins: [...origins] }
+  const api = createApi({ engine, authenticate, logger: options.logger, cors })
   started.defer(async () => await api.close())
   const { model, isDemo } = chosen
-  const config = { model, isDemo, switchCommand: isDemo ? 'ANTHROPIC_API_KEY=<your key> npm start' : null }
+  const needsToken = env.VERBATIM_TOKENS !== undefined
+  const config = { model, isDemo, switchCommand: isDemo ? 'ANTHROPIC_API_KEY=<your key> npm start' : null, needsToken }
   const web = await createWebHandler(webFolder, config)
-  handler = createRoutes({ api: api.nodeHandler, web, isLocalOnly: env.VERBATIM_TOKENS === undefined })
+  handler = createRoutes({ api: api.nodeHandler, web, isLocalOnly: !needsToken, origins })
   options.signal.throwIfAborted()
   const owned = started.move()
   return {

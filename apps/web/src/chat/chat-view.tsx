@@ -11,12 +11,14 @@ import { useStickToEnd } from './use-stick-to-end.ts'
 interface ChatViewProps {
   readonly sessionId: string
   readonly title: string | null
+  /** Which model answers; null when the server has not said it. */
+  readonly model: string | null
   /** Called when the session was loaded and when an answer has begun or ended: its entry in the list may be another now. */
   readonly onChange: () => void
 }
 
 /** One session: its messages, and the field to talk in. */
-export function ChatView({ sessionId, title, onChange }: ChatViewProps) {
+export function ChatView({ sessionId, title, model, onChange }: ChatViewProps) {
   const chat = useChat(sessionId)
   const { messages, status } = chat
   const { scroller, content, isAtEnd, goToEnd } = useStickToEnd()
@@ -44,6 +46,11 @@ export function ChatView({ sessionId, title, onChange }: ChatViewProps) {
           {!isAtEnd && <JumpButton onJump={goToEnd} />}
           <ChatNotices chat={chat} onRetry={prompt.retry} />
           <Composer prompt={prompt} onStop={chat.stop} />
+          {model !== null && (
+            <p className="model-note" data-testid="model">
+              {model} answers. It can be wrong: check what matters.
+            </p>
+          )}
         </div>
       </div>
     </main>

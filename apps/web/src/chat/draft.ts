@@ -1,7 +1,17 @@
 /** What was typed and not sent, per session. It outlives a reload of the tab and goes with it: another user of the browser never sees it. */
 import { useCallback, useRef, useState } from 'react'
 
-const keyOf = (sessionId: string): string => `verbatim:draft:${sessionId}`
+const prefix = 'verbatim:draft:'
+const keyOf = (sessionId: string): string => prefix + sessionId
+
+/** Removes all drafts of this tab: its user has left. */
+export function forgetDrafts(): void {
+  try {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith(prefix)) sessionStorage.removeItem(key)
+  } catch {
+    // A browser that keeps nothing.
+  }
+}
 
 /** As `useState('')`, kept over reloads. */
 export function useDraft(sessionId: string): [string, (next: string | ((text: string) => string)) => void] {

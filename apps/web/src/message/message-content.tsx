@@ -1,4 +1,4 @@
-import { Markdown } from './markdown.tsx'
+import { Markdown } from '../markdown/markdown.tsx'
 import { ThinkingDetails } from './thinking-details.tsx'
 import { ToolDetails } from './tool-details.tsx'
 import type { ContentBlock, ToolResultBlock } from './chat-message.ts'

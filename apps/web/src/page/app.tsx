@@ -11,13 +11,19 @@ import { useShortcuts } from './shortcuts.ts'
 import { SidebarFooter } from './sidebar-footer.tsx'
 import { Sidebar } from './sidebar.tsx'
 import { TopBar } from './top-bar.tsx'
-import { useServerConfig } from './server-config.ts'
+import type { ServerConfig } from './server-config.ts'
+
+interface AppProps {
+  /** Null when the server has not said it. */
+  readonly config: ServerConfig | null
+  /** Given to a user who has signed in. */
+  readonly onSignOut: (() => void) | undefined
+}
 
 /** The page: the sessions on the left, one of them in the middle. */
-export function App() {
+export function App({ config, onSignOut }: AppProps) {
   const sessionId = useSessionId()
   const list = useSessionList()
-  const config = useServerConfig(list.status === 'ready')
   const [isMenuOpen, setMenuOpen] = useState(false)
   const closeMenu = useCallback(() => setMenuOpen(false), [])
   const title = useTitle(list, sessionId)
@@ -53,12 +59,18 @@ export function App() {
           onPick={closeMenu}
           onDelete={deleteSession}
         />
-        <SidebarFooter onShowShortcuts={showShortcuts} />
+        <SidebarFooter onShowShortcuts={showShortcuts} onSignOut={onSignOut} />
       </Sidebar>
       <div className="stage">
         <TopBar title={title} isMenuOpen={isMenuOpen} onMenu={() => setMenuOpen(true)} onNew={startNew} />
         {config?.isDemo === true && <DemoBanner switchCommand={config.switchCommand} />}
-        <ChatView key={sessionId} sessionId={sessionId} title={title} onChange={list.refresh} />
+        <ChatView
+          key={sessionId}
+          sessionId={sessionId}
+          title={title}
+          model={config?.model ?? null}
+          onChange={list.refresh}
+        />
       </div>
       <ShortcutList isOpen={areShortcutsShown} onClose={() => setShortcutsShown(false)} />
     </div>

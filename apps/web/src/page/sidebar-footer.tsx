@@ -3,8 +3,13 @@ import type { Theme } from './theme.ts'
 
 const names: Readonly<Record<Theme, string>> = { system: 'Automatic', light: 'Light', dark: 'Dark' }
 
-/** Below the sessions: how the page looks, and which keys it knows. */
-export function SidebarFooter({ onShowShortcuts }: { onShowShortcuts: () => void }) {
+interface SidebarFooterProps {
+  readonly onShowShortcuts: () => void
+  readonly onSignOut: (() => void) | undefined
+}
+
+/** Below the sessions: how the page looks, which keys it knows, and the way out. */
+export function SidebarFooter({ onShowShortcuts, onSignOut }: SidebarFooterProps) {
   const [theme, setTheme] = useTheme()
   return (
     <footer className="sidebar-foot">
@@ -23,6 +28,11 @@ export function SidebarFooter({ onShowShortcuts }: { onShowShortcuts: () => void
       <button type="button" className="quiet-button" onClick={onShowShortcuts}>
         Shortcuts
       </button>
+      {onSignOut !== undefined && (
+        <button type="button" className="quiet-button" onClick={onSignOut} data-testid="sign-out">
+          Sign out
+        </button>
+      )}
     </footer>
   )
 }

@@ -5,8 +5,9 @@
 import { createTRPCClient, httpLink, TRPCClientError } from '@trpc/client'
 import type { TRPCClient, TRPCLink } from '@trpc/client'
 import { observable } from '@trpc/server/observable'
-import { childController, RunId, seqOf, withCursors } from '@verbatim/core'
+import { childController, seqOf, toRunId, withCursors } from '@verbatim/core'
 import type { AppRouter } from '@verbatim/api'
+import type { RunId } from '@verbatim/core'
 import type { Connection } from './connection.ts'
 import { followRun } from './follow-run.ts'
 import { errorOfAnswer, isTrpcError, toVerbatimError } from './to-error.ts'
@@ -90,6 +91,6 @@ function mountLink(connection: Connection): TRPCLink<AppRouter> {
 
 function followInputOf(input: unknown): { runId: RunId; after: number } {
   const { runId, lastEventId } = input as { runId: string; lastEventId?: string | null } // the router's type made sure of it
-  const id = RunId.parse(runId)
+  const id = toRunId(runId)
   return { runId: id, after: seqOf(lastEventId, id) }
 }

@@ -11,7 +11,8 @@ import { toCursor } from './cursor.ts'
 import { isVerbatimError, VerbatimError } from './errors.ts'
 import { lastSeqOf } from './event.ts'
 import type { EventBatch, RunEvent } from './event.ts'
-import { randomUuid, RunId } from './identifiers.ts'
+import { randomUuid, readRunId } from './identifiers.ts'
+import type { RunId } from './identifiers.ts'
 import type { Message } from './message.ts'
 import { emptyAnswer, reduceEvents } from './reduce-events.ts'
 import type { Answer } from './reduce-events.ts'
@@ -58,8 +59,8 @@ export function followRunHandle(
 
 /** @throws VerbatimError `INVALID_INPUT` */
 export function toRunId(text: string): RunId {
-  const parsed = RunId.safeParse(text)
-  if (parsed.success) return parsed.data
+  const id = readRunId(text)
+  if (id !== undefined) return id
   throw new VerbatimError('INVALID_INPUT', 'A run id is a UUID', { data: { field: 'runId' } })
 }
 

@@ -10,6 +10,14 @@ export type SessionId = z.infer<typeof SessionId>
 export const RunId = z.uuid().toLowerCase()
 export type RunId = z.infer<typeof RunId>
 
+const uuid =
+  /^(?:[\dA-Fa-f]{8}-[\dA-Fa-f]{4}-[1-8][\dA-Fa-f]{3}-[89ABab][\dA-Fa-f]{3}-[\dA-Fa-f]{12}|0{8}(?:-0{4}){3}-0{12}|f{8}(?:-f{4}){3}-f{12})$/
+
+/** As {@link RunId} reads it, without the schema: a page that only follows runs carries no schemas. */
+export function readRunId(text: string): RunId | undefined {
+  return uuid.test(text) ? text.toLowerCase() : undefined
+}
+
 /** A message's id: a UUID. */
 export const MessageId = z.uuid().toLowerCase()
 export type MessageId = z.infer<typeof MessageId>

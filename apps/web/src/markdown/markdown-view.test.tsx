@@ -1,9 +1,9 @@
 import { renderToStaticMarkup } from 'react-dom/server'
 import { describe, expect, test } from 'vitest'
-import { Markdown } from './markdown.tsx'
+import { MarkdownView } from './markdown-view.tsx'
 
 function html(source: string): string {
-  return renderToStaticMarkup(<Markdown source={source} />).replace(
+  return renderToStaticMarkup(<MarkdownView source={source} />).replace(
     /^<div class="markdown" dir="auto">(.*)<\/div>$/s,
     '$1',
   )

@@ -9,8 +9,8 @@ import { CodeBlock } from './code-block.tsx'
 import { endLinks } from './end-links.ts'
 import { splitMarkdown } from './split-markdown.ts'
 
-/** Markdown as it comes. HTML in it is shown as text, never run. */
-export function Markdown({ source }: { source: string }) {
+/** Markdown as it comes. HTML in it is shown as text, never run. A file of its own, because its parser is as large as the rest of the page. */
+export function MarkdownView({ source }: { source: string }) {
   // A part's place is its identity: new parts come after the others, and only the last one grows.
   return (
     <div className="markdown" dir="auto">

@@ -1,6 +1,6 @@
 import { Children, isValidElement, useCallback, useRef } from 'react'
 import type { ReactNode } from 'react'
-import { CopyButton } from './copy-button.tsx'
+import { CopyButton } from '../message/copy-button.tsx'
 
 /** A block of code, with its language and a button that copies it. Long lines scroll, also by keyboard. */
 export function CodeBlock({ children }: { children?: ReactNode }) {
