@@ -98,7 +98,8 @@ describe('the chat page of a server with tokens', { timeout: 120_000 }, () => {
     await page.getByTestId('token').waitFor()
     await other.getByTestId('token').waitFor()
     expect(await focused(page)).toBe('token')
-    const kept = async () => await page.evaluate(() => [localStorage, sessionStorage].map((store) => JSON.stringify(store)).join())
+    const kept = async () =>
+      await page.evaluate(() => [localStorage, sessionStorage].map((store) => JSON.stringify(store)).join())
     expect(await kept()).not.toMatch(/Ada|ada|secret/)
 
     await signIn(page, bobsToken)
