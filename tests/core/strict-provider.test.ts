@@ -80,3 +80,29 @@ it('the strict provider tells of thinking that it dropped, where the request ask
   ])
   await expect(client.beta.messages.stream({ ...base, messages }).finalMessage()).rejects.toMatchObject({ status: 400 })
 })
+
+it('the strict provider refuses what the documentation calls wrong in a request for structured outputs', async () => {
+  await using test = await openProvider()
+  const format = (schema: Record<string, unknown>) => ({
+    output_config: { format: { type: 'json_schema' as const, schema } },
+  })
+  const object = (properties: object) => ({ type: 'object', properties, additionalProperties: false })
+  const cited = {
+    type: 'document' as const,
+    source: { type: 'text' as const, media_type: 'text/plain' as const, data: 'Hello' },
+    citations: { enabled: true },
+  }
+  await test.ask({ ...format(object({ a: { type: 'string', format: 'date' } })), betas: [] })
+  const wrong: Partial<Params>[] = [
+    format({ type: 'object', properties: {} }),
+    format(object({ a: { type: 'number', minimum: 1 } })),
+    format(object({ a: { type: 'array', items: { type: 'string' }, minItems: 2 } })),
+    format(object({ a: { type: 'string', format: 'regex' } })),
+    format(object({ a: { type: 'array', items: { $ref: '#' } } })),
+    { ...format(object({})), model: 'claude-3-5-haiku-latest' },
+    { ...format(object({})), messages: [{ role: 'user', content: [cited] }] },
+    { output_config: { format: { type: 'json_object' as 'json_schema', schema: {} } } },
+  ]
+  for (const params of wrong) await expect(test.ask(params)).rejects.toMatchObject({ status: 400 })
+  expect(test.provider.complaints).toHaveLength(wrong.length)
+})

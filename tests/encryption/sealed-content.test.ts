@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import { BSON } from 'mongodb'
 import type { CommandStartedEvent } from 'mongodb'
 import { describe, expect, it, vi } from 'vitest'
+import { z } from 'zod'
 import { answerOf, messageEnd, messageStart, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, answerMessage, eve, followAll, startRun, waitOptions } from '../support/follow.ts'
@@ -55,11 +56,11 @@ const talkative: readonly AgentEvent[] = [
     is_error: false,
     durationMs: 1,
   },
-  ...answerOf([`and ${marker}`, ' again']),
+  ...answerOf([`{"fish":"${marker}"`, '}']),
 ]
 
 function talkativeAgent(): Agent {
-  return pacedAgent(talkative, { id: 'talker' })
+  return pacedAgent(talkative, { id: 'talker', output: z.object({ fish: z.string() }) })
 }
 
 /** The documents of every collection whose bytes hold the word. */
@@ -119,7 +120,7 @@ describe('content at rest', () => {
     }
     expect(found).toEqual([
       ['messages', 'run_events', 'runs', 'sessions'],
-      ['messages', 'run_archives', 'runs', 'sessions'],
+      ['messages', 'run_archives', 'run_events', 'runs', 'sessions'],
     ])
   })
 
@@ -140,7 +141,9 @@ describe('content at rest', () => {
     for (const reader of [engine, other]) {
       expect(await followAll(reader, runId)).toEqual(live)
       expect(await followAll(reader, runId, { after: 5 })).toEqual(live.slice(5))
-      expect((await answerMessage(reader, runId)).content).toEqual(answerFrom(live).content)
+      const answer = answerFrom(live)
+      expect(await answerMessage(reader, runId)).toMatchObject({ content: answer.content, output: { fish: marker } })
+      expect(answer.output).toEqual({ fish: marker })
       const { items } = await reader.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
       expect(items.filter(({ role }) => role === 'user').map(({ content }) => textOf(content))).toEqual([
         `Tell me of the ${marker}`,

@@ -88,6 +88,7 @@ export class Session {
       runId: null,
       continuationOf: null,
       retryOf: null,
+      output: null,
       metrics: null,
       createdAt: '2026-11-28T00:00:00.000Z',
       ...more,

@@ -29,6 +29,7 @@ function conversation(...texts: readonly string[]): Message[] {
     runId: null,
     continuationOf: null,
     retryOf: null,
+    output: null,
     metrics: null,
     createdAt: '2026-11-23T00:00:00.000Z',
   }))

@@ -67,7 +67,9 @@ export {
   TerminalEvent,
   terminalOf,
 } from './contract/event.ts'
-export { continuationPrompt, unknownOutcome } from './contract/interruption.ts'
+export { continuationPrompt, unknownOutcome, wholeContinuationPrompt } from './contract/interruption.ts'
+export { outputTextOf, partialOutputOf } from './contract/output-text.ts'
+export type { PartialOutput } from './contract/agent-types.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
 export { AuditAction, AuditEntry } from './contract/audit.ts'
 export { EraseInput, Erasure, exportFormat, ExportLine, type ExportItem } from './contract/principal-data.ts'

@@ -2,8 +2,16 @@
  * /chat/sse: a run as server-sent events that any EventSource reads. POST starts the run, GET resumes it, on any server.
  * Token frames carry the cursor after their text, so a resume repeats no text and misses none (promise P2).
  */
-import { lastSeqOf, seqOf, statusOfTerminal, terminalOf, textOfEvent, toCursor, VerbatimError } from '@verbatim/core'
-import type { EventBatch, RunId, TerminalEvent } from '@verbatim/core'
+import {
+  isTerminalEvent,
+  lastSeqOf,
+  seqOf,
+  statusOfTerminal,
+  textOfEvent,
+  toCursor,
+  VerbatimError,
+} from '@verbatim/core'
+import type { EventBatch, RunEvent, RunId, TerminalEvent } from '@verbatim/core'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
 import { parseRunId, requireCaller, startChat } from './chat-run.ts'
@@ -77,14 +85,21 @@ function dataFrame(data: object, id?: string): string {
   return `${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
 }
 
+/** The text of a batch, then the events that have a frame of their own. A cut between two frames must lose none: each has its own cursor. */
 function encodeBatch(batch: EventBatch, runId: RunId): string {
   const text = batch.events.map(textOfEvent).join('')
-  const end = terminalOf(batch)
-  const lastSeq = lastSeqOf(batch)
-  // A cut between the two frames must not lose the last one, so the text's cursor stops before the end.
-  const textCursor = toCursor(runId, end === undefined ? lastSeq : lastSeq - 1)
-  const tokens = text === '' ? '' : dataFrame({ type: 'token', data: text }, textCursor)
-  return end === undefined ? tokens : tokens + dataFrame(endOf(end), toCursor(runId, lastSeq))
+  const own = batch.events.flatMap((event, at) => {
+    const data = ownFrameOf(event)
+    return data === undefined ? [] : [{ data, seq: batch.firstSeq + at }]
+  })
+  const textSeq = (own[0]?.seq ?? lastSeqOf(batch) + 1) - 1
+  const tokens = text === '' ? '' : dataFrame({ type: 'token', data: text }, toCursor(runId, textSeq))
+  return tokens + own.map(({ data, seq }) => dataFrame(data, toCursor(runId, seq))).join('')
+}
+
+function ownFrameOf(event: RunEvent): object | undefined {
+  if (event.type === 'output') return { type: 'output', data: event.output }
+  return isTerminalEvent(event) ? endOf(event) : undefined
 }
 
 function endOf(event: TerminalEvent): object {

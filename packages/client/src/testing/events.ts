@@ -98,6 +98,7 @@ export function storedAnswer(log: readonly EventBatch[], seq = 2): Message {
     runId,
     continuationOf: null,
     retryOf: null,
+    output: null,
     metrics: answer.metrics,
     createdAt: '2026-01-01T00:00:01.000Z',
   }

@@ -26,13 +26,14 @@ export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputS
 export function claude(input: ClaudeOptionsInput = {}): Agent {
   const options = parseClaudeOptions(input)
   const client = options.client ?? createClient(options)
-  const { id, timeouts, maxHistoryMessages, onCrash, continuation, model, maxTokens } = options
+  const { id, output, timeouts, maxHistoryMessages, onCrash, continuation, model, maxTokens } = options
   const budget = createTokenBudget({ contextTokens: options.contextTokens ?? contextTokensOf(model), maxTokens })
   const compactions = createCompactionSwitch(wantsCompaction(options))
   const fixedBytes = fixedBytesOf(options)
   return Object.freeze({
     id,
     maxPromptBytes: () => Math.max(0, budget.maxBytes() - fixedBytes),
+    ...(output === undefined ? {} : { output }),
     onCrash,
     ...(continuation === undefined ? {} : { continuation }),
     ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),

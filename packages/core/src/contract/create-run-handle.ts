@@ -3,8 +3,6 @@
  * readers (promises P2 and P4). An answer is a list of segments: its run, and each run that continues it. One follow at a time
  * fills the bounded buffer of the last segment; all readers share it, each at its own pace.
  */
-import { createBatchBuffer } from './batch-buffer.ts'
-import type { BatchBuffer } from './batch-buffer.ts'
 import { childController, closedError } from './child-controller.ts'
 import { createCondition } from './condition.ts'
 import { toCursor } from './cursor.ts'
@@ -16,6 +14,10 @@ import type { RunId } from './identifiers.ts'
 import type { Message } from './message.ts'
 import { emptyAnswer, reduceEvents } from './reduce-events.ts'
 import type { Answer } from './reduce-events.ts'
+import type { JsonValue } from './content-block.ts'
+import { outputOfMessage, partialOutputs } from './run-output.ts'
+import { createSegment } from './run-segment.ts'
+import type { Segment } from './run-segment.ts'
 import { eventsOf, seqOf, textOfBatches, withCursors } from './run-handle.ts'
 import type {
   FollowedBatch,
@@ -64,24 +66,6 @@ export function toRunId(text: string): RunId {
   throw new VerbatimError('INVALID_INPUT', 'A run id is a UUID', { data: { field: 'runId' } })
 }
 
-interface Segment extends RunSegment {
-  /** Seq after which the handle follows it. */
-  readonly after: number
-  /** False when `answer` lacks what came before `after`. */
-  readonly isWhole: boolean
-  readonly buffer: BatchBuffer
-  answer: Answer
-  sessionId?: string
-}
-
-function createSegment(
-  { maxBufferedChars }: RunSource,
-  runId: RunId,
-  { answer, isWhole }: { answer: Answer; isWhole: boolean } = { answer: emptyAnswer, isWhole: true },
-): Segment {
-  return { runId, after: answer.lastSeq, isWhole, buffer: createBatchBuffer(maxBufferedChars), answer }
-}
-
 interface Outcome {
   readonly status: RunHandleStatus
   readonly failure?: { readonly error: unknown }
@@ -101,6 +85,7 @@ class FollowedRun implements RunHandle {
   #starting: Promise<Run> | undefined
   #started: Promise<Run> | undefined
   #message: Promise<Message> | undefined
+  #output: Promise<JsonValue> | undefined
   /** While there are none, a full buffer stops the reading. */
   #waitingReaders = 0
   #outcome: Outcome | undefined
@@ -166,6 +151,20 @@ class FollowedRun implements RunHandle {
   get message(): Promise<Message> {
     this.#message ??= quiet(this.#loadMessage())
     return this.#message
+  }
+
+  get output(): Promise<JsonValue> {
+    this.#output ??= quiet(this.message.then((message) => outputOfMessage(message, this.error)))
+    return this.#output
+  }
+
+  get partialOutput(): AsyncIterable<JsonValue> {
+    const now = () => ({
+      answer: this.answer,
+      isOver: this.#outcome !== undefined,
+      failure: this.#outcome?.failure ?? (this.error === null ? undefined : { error: this.error }),
+    })
+    return { [Symbol.asyncIterator]: () => partialOutputs({ now, changed: () => this.#waitForMore() }) }
   }
 
   get batches(): AsyncIterable<FollowedBatch> {

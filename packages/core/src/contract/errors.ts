@@ -92,6 +92,10 @@ export const errorTable = {
     502,
     "The model's provider refuses the request as it is (credentials, model, size); data.kind tells. Correct the agent",
   ),
+  OUTPUT_INVALID: passing(
+    502,
+    "The answer is not what the agent's output schema asks for; data.kind tells why. Its text is kept. Start a new run",
+  ),
   PROVIDER_ERROR: passing(502, "The model's provider refused or broke off. Start a new run"),
   UNAVAILABLE: passing(503, 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again'),
   UNSUPPORTED_VERSION: passing(

@@ -130,18 +130,26 @@ const runResumed = z.strictObject({
   resumedAt: z.iso.datetime(),
 })
 
+/**
+ * The answer as the JSON value that the agent's output schema asks for: checked by the engine, and stored with the terminal event,
+ * right before it.
+ */
+const outputEvent = z.strictObject({ type: z.literal('output'), output: JsonValue })
+export type OutputEvent = z.infer<typeof outputEvent>
+
 /** One entry of a run's log. Its seq is its place in the batch, see {@link EventBatch}. */
 export const RunEvent = z.discriminatedUnion('type', [
   runQueued,
   runStarted,
   runResumed,
   ...agentEvents,
+  outputEvent,
   ...terminalEvents,
 ])
 export type RunEvent = z.infer<typeof RunEvent>
 
 /** What the engine says of a run: its states and figures, nothing that a person or a model said. */
-export type EngineEvent = Exclude<RunEvent, AgentEvent>
+export type EngineEvent = Exclude<RunEvent, AgentEvent | OutputEvent>
 
 /** The event with which a run's log goes on when the run begins. */
 export type RunStartedEvent = z.infer<typeof runStarted>

@@ -6,6 +6,12 @@ export const continuationPrompt =
   'Go on exactly where it ends: do not repeat it, do not begin again and do not mention the interruption. ' +
   'Where the outcome of a tool call is unknown, do not make that call again; say what is not known instead.'
 
+/** {@link continuationPrompt} for an agent with an output schema: half of its output and the other half are no JSON together. */
+export const wholeContinuationPrompt =
+  'The server that was writing your answer stopped before the answer was whole. What was kept of it is above, if anything is. ' +
+  'Give the whole answer again from its beginning, and do not mention the interruption. ' +
+  'Where the outcome of a tool call is unknown, do not make that call again; say what is not known instead.'
+
 /** The result of a tool call that may have taken effect; its real result is lost. */
 export const unknownOutcome =
   'The outcome of this call is unknown: the process that ran the tool was lost. It may have taken effect.'

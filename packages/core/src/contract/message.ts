@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ContentBlock } from './content-block.ts'
+import { ContentBlock, JsonValue } from './content-block.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
 
@@ -31,6 +31,8 @@ export const Message = z.strictObject({
   continuationOf: RunId.nullable(),
   /** On an assistant message: the run whose answer this one replaces; agents no longer receive that answer. */
   retryOf: RunId.nullable(),
+  /** The answer as the agent's output schema asks for it; null where the agent has none, and where the run did not complete. */
+  output: JsonValue.nullable(),
   /** On assistant messages of a run. */
   metrics: RunMetrics.nullable(),
   createdAt: z.iso.datetime(),

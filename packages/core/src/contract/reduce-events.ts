@@ -2,7 +2,7 @@
  * Events become an answer here and nowhere else: the server stores what this returns, the client shows it (promise P4).
  * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
  */
-import type { ContentBlock, ToolUseBlock } from './content-block.ts'
+import type { ContentBlock, JsonValue, ToolUseBlock } from './content-block.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
 import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from './event.ts'
@@ -18,6 +18,8 @@ export interface Answer {
   readonly lastSeq: number
   readonly messageId: string | null
   readonly content: readonly ContentBlock[]
+  /** The checked output of an agent with an output schema, which comes with the run's end. */
+  readonly output: JsonValue | null
   readonly metrics: RunMetrics | null
   readonly error: WireError | null
   /** The run that goes on from this interrupted one. */
@@ -34,6 +36,7 @@ export const emptyAnswer: Answer = Object.freeze({
   lastSeq: 0,
   messageId: null,
   content: [],
+  output: null,
   metrics: null,
   error: null,
   continuedBy: null,
@@ -96,6 +99,9 @@ function applyEvent(draft: Draft, event: RunEvent): void {
         content: event.content,
         is_error: event.is_error,
       })
+      return
+    case 'output':
+      draft.output = event.output
       return
     case 'run_resumed':
     case 'message_delta':

@@ -1,4 +1,6 @@
 /** The handle of an answer: the same in process (`SessionManager.send`) and over the wire (the client's `chat().send`). */
+import type { PartialOutput } from './agent-types.ts'
+import type { JsonValue } from './content-block.ts'
 import { fromCursor, toCursor } from './cursor.ts'
 import { VerbatimError } from './errors.ts'
 import { blockOf, isContinued, lastSeqOf, terminalOf } from './event.ts'
@@ -51,7 +53,7 @@ export interface RunSegment {
  * (`id`, `answer`, `cursor`, `status`, `message`) is of the run that is followed now. `followContinuations: false` stays with the
  * one run.
  */
-export interface RunHandle extends AsyncIterable<RunEvent>, AsyncDisposable {
+export interface RunHandle<TOutput = JsonValue> extends AsyncIterable<RunEvent>, AsyncDisposable {
   /** The run that is followed now. */
   readonly id: RunId
   /** The runs of this answer so far, oldest first; more than one when it was interrupted and continued. */
@@ -79,6 +81,17 @@ export interface RunHandle extends AsyncIterable<RunEvent>, AsyncDisposable {
    * caller that asks for it makes the handle read to the end without pause.
    */
   readonly message: Promise<Message>
+  /**
+   * The output of an agent with an output schema, as it was checked and stored before the run completed. Rejects with the run's error
+   * when it failed (`OUTPUT_INVALID` when its answer does not fit; the text is in the partial message) or was interrupted, and with
+   * `OUTPUT_INVALID` when it was refused or cancelled, or its agent has no output schema (`data.kind`).
+   */
+  readonly output: Promise<TOutput>
+  /**
+   * The output as it becomes more: each state that the reader finds when it asks, unchecked until the last, which is the checked one.
+   * Fields and items are missing at the end, and the last string may be cut. Empty for an answer in prose. Ends and throws as `text`.
+   */
+  readonly partialOutput: AsyncIterable<PartialOutput<TOutput>>
   /** Asks the server to stop the run; the answer's end is then `run_cancelled`. Harmless when it has ended. */
   cancel(): Promise<CancelRunResult>
   /** Calls `listener` after every change of `status` or `answer`, and reads to the end without pause. Returns what undoes it. */

@@ -1,3 +1,4 @@
+import type { z } from 'zod'
 import type { AgentEvent } from '../contract/event.ts'
 import type { AgentId, AttachmentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
@@ -79,6 +80,11 @@ export interface Agent {
    * @default no limit but the engine's own
    */
   maxPromptBytes?(): number
+  /**
+   * What the text of the last model call must be: JSON that fits. The engine checks it before the run completes and stores what the
+   * schema answers as the message's `output`. A run whose answer does not fit fails with `OUTPUT_INVALID`. @default any text
+   */
+  readonly output?: z.ZodType
   /** @default "interrupt" */
   readonly onCrash?: CrashPolicy
   /** For `onCrash: "continue"`; every field has a default. */

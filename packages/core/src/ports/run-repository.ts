@@ -1,4 +1,4 @@
-import type { ContentBlock } from '../contract/content-block.ts'
+import type { ContentBlock, JsonValue } from '../contract/content-block.ts'
 import type { WireError } from '../contract/errors.ts'
 import type { EngineEvent, RunEvent, RunStartedEvent, TerminalEvent } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
@@ -117,6 +117,8 @@ export interface RunEnd {
   /** Events that become durable with the terminal one, right before it. */
   readonly before?: readonly RunEvent[]
   readonly content: readonly ContentBlock[]
+  /** The checked output of an agent with an output schema; its event is the last of `before`. */
+  readonly output?: JsonValue
   readonly metrics: RunMetrics
   readonly error: WireError | null
 }

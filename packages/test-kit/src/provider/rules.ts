@@ -3,6 +3,7 @@
  * https://platform.claude.com/docs/en/; types are those of @anthropic-ai/sdk 1.12.
  */
 import { compactionRules, isPresent } from './compaction-rules.ts'
+import { outputRules } from './output-rules.ts'
 import { compactionOf, isThinking } from './request.ts'
 import type { JudgedRequest, RequestBlock, RequestMessage, Rule } from './request.ts'
 
@@ -267,4 +268,10 @@ const thinkingRules: readonly Rule[] = [
 ]
 
 /** Every rule but the one on the signatures of thinking, which needs to know what the provider signed. */
-export const rules: readonly Rule[] = [...shapeRules, ...toolRules, ...thinkingRules, ...compactionRules]
+export const rules: readonly Rule[] = [
+  ...shapeRules,
+  ...toolRules,
+  ...thinkingRules,
+  ...compactionRules,
+  ...outputRules,
+]

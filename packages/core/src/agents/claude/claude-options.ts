@@ -9,8 +9,9 @@ import type { Clock } from '../../ports/clock.ts'
 import { silentLogger } from '../../ports/logger.ts'
 import type { Logger } from '../../ports/logger.ts'
 import { systemClock } from '../../engine/system-clock.ts'
-import { canCompact, maxOutputTokensOf, whyThinkingRefused } from './model-rules.ts'
+import { canCompact, lacksOutputs, maxOutputTokensOf, whyThinkingRefused } from './model-rules.ts'
 import { randomFraction } from './retry-delay.ts'
+import { toOutputFormat } from './to-output-format.ts'
 import type { Tool } from './tool.ts'
 
 /** What the agent needs of the SDK's client; its Bedrock and Vertex clients have it too. */
@@ -50,6 +51,11 @@ export const ClaudeOptions = z
     system: z.string().min(1).optional(),
     /** What the model may call; see {@link tool}. @default none */
     tools: z.array(z.custom<Tool>(isTool, 'Make it with tool()')).default([]),
+    /**
+     * A `z.object` of JSON values that the answer must be, by the model's structured outputs. It is checked before the run completes:
+     * `run.output` and the message's `output` hold it, and an answer that does not fit fails with `OUTPUT_INVALID`. @default the answer is prose
+     */
+    output: z.custom<z.ZodType>((value) => value instanceof z.ZodType, 'Must be a zod schema').optional(),
     /** Tokens of one model call, thinking included. @default 16_384, long answers and a little thinking */
     maxTokens: z.int().positive().default(16_384),
     /** Passed on as it is. Left out, the model's own default holds, with its text shown. */
@@ -112,7 +118,9 @@ export const ClaudeOptions = z
     error: 'must leave tokens for the conversation: maxTokens under contextTokens',
     path: ['maxTokens'],
   })
-  .superRefine(({ model, thinking, maxTokens }, context) => {
+  .superRefine(({ model, thinking, maxTokens, output }, context) => {
+    const misfit = output && whyNoOutput(model, output)
+    if (misfit !== undefined) context.addIssue({ code: 'custom', message: misfit, path: ['output'] })
     const refused = thinking === undefined ? undefined : whyThinkingRefused(model, thinking.type)
     if (refused !== undefined) context.addIssue({ code: 'custom', message: refused, path: ['thinking'] })
     const most = maxOutputTokensOf(model) ?? Infinity
@@ -133,6 +141,17 @@ export function parseClaudeOptions(input: ClaudeOptionsInput): ClaudeOptions {
   throw new VerbatimError('INVALID_CONFIGURATION', `claude(): ${field} ${issue?.message ?? 'is wrong'}`, {
     data: { field },
   })
+}
+
+/** Why the model cannot be asked for `output`. */
+function whyNoOutput(model: string, output: z.ZodType): string | undefined {
+  if (lacksOutputs(model)) return 'is not for this model, which has no structured outputs'
+  try {
+    toOutputFormat(output)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : 'is no schema of JSON'
+  }
 }
 
 /** Whether Claude itself summarizes conversations that become too long. */

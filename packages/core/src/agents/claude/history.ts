@@ -22,9 +22,10 @@ import {
   withoutOldOutputs,
 } from './fit-history.ts'
 import type { TurnGroup } from './fit-history.ts'
+import { toOutputFormat } from './to-output-format.ts'
 import { providerError } from './map-provider-error.ts'
 
-interface HistoryOptions extends Pick<ClaudeOptions, 'summarize' | 'system' | 'tools' | 'logger'> {
+interface HistoryOptions extends Pick<ClaudeOptions, 'summarize' | 'system' | 'tools' | 'output' | 'logger'> {
   /** Whose summaries are sent back; undefined for none. */
   readonly compactionsOf: Identity | undefined
 }
@@ -117,8 +118,8 @@ function bytesOfCompaction(block: CompactionBlock | undefined): number {
 }
 
 /** What every request has besides its conversation. */
-export function fixedBytesOf({ system, tools }: Pick<ClaudeOptions, 'system' | 'tools'>): number {
-  return Buffer.byteLength(JSON.stringify([system, tools]))
+export function fixedBytesOf({ system, tools, output }: Pick<ClaudeOptions, 'system' | 'tools' | 'output'>): number {
+  return Buffer.byteLength(JSON.stringify([system, tools, output && toOutputFormat(output)]))
 }
 
 /**

@@ -8,6 +8,7 @@ const hasLargeWindow = /claude-(?:fable|mythos|(?:sonnet|opus|haiku)-5|(?:opus|s
 const thinksByDefault = /claude-(?:fable|mythos-5|(?:sonnet|opus)-5)/
 const compacts = /claude-(?:fable-5|mythos|(?:sonnet|opus)-5|haiku-5-5|opus-4-[6-8]|sonnet-4-6)/
 const refusesDisabled = /claude-(?:sonnet-5-5|fable|mythos)/
+const hasNoOutputs = /claude-(?:3|(?:sonnet|opus)-4-(?:0|2025))/
 const refusesBudget = /claude-(?:fable|mythos-5|(?:sonnet|opus|haiku)-5|opus-4-[78])/
 
 /** Tokens that a request and its answer may have together. */
@@ -32,6 +33,11 @@ export function defaultThinking(model: string): ThinkingConfigParam | undefined 
 /** Tells whether the API summarizes conversations for `model` ("Compaction on demand"). */
 export function canCompact(model: string): boolean {
   return compacts.test(model)
+}
+
+/** Tells whether `model` is from before structured outputs ("Structured outputs": Claude 4.5 models and later). */
+export function lacksOutputs(model: string): boolean {
+  return hasNoOutputs.test(model)
 }
 
 /** Why `model` refuses this kind of thinking, as far as it is known. */

@@ -10,6 +10,7 @@ import { bindCompaction, chainAfter, compactionBeta } from './compaction.ts'
 import type { Identity } from './compaction.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { defaultThinking } from './model-rules.ts'
+import { toOutputFormat } from './to-output-format.ts'
 import { toClaudeMessages } from './to-claude-messages.ts'
 
 const cacheControl = { type: 'ephemeral' } as const
@@ -59,7 +60,7 @@ export function toCompactionRequest(
   rules: RequestRules,
 ): ClaudeRequest {
   const maxTokens = Math.max(options.maxTokens, minCompactionTokens)
-  return toRequest({ ...options, maxTokens }, conversation, { ...rules, compacts: true })
+  return toRequest({ ...options, maxTokens, output: undefined }, conversation, { ...rules, compacts: true })
 }
 
 function toRequest(
@@ -100,7 +101,7 @@ function toRequest(
 
 /** All but the conversation. */
 function toFixedFields(options: RequestOptions, thinking: ThinkingConfigParam | undefined) {
-  const { model, maxTokens, system, tools, cache } = options
+  const { model, maxTokens, system, tools, cache, output } = options
   return {
     stream: true as const,
     model,
@@ -108,6 +109,7 @@ function toFixedFields(options: RequestOptions, thinking: ThinkingConfigParam | 
     ...(system === undefined ? {} : { system: [toSystemBlock(system, cache)] }),
     ...(tools.length === 0 ? {} : { tools: tools.map(toToolParam) }),
     ...(thinking === undefined ? {} : { thinking }),
+    ...(output === undefined ? {} : { output_config: { format: toOutputFormat(output) } }),
   }
 }
 

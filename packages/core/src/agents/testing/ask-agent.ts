@@ -37,6 +37,7 @@ export function messagesOf(turns: readonly (string | Partial<Message>)[], firstS
       runId: null,
       continuationOf: null,
       retryOf: null,
+      output: null,
       metrics: null,
       createdAt: '2026-11-23T00:00:00.000Z',
       ...given,

@@ -11,7 +11,7 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
 import type { ContinuationUsage } from '../../ports/run-repository.ts'
 import type { MessageKey } from './owner-keys.ts'
-import type { StoredContent, StoredItem, StoredTitle } from './stored-json.ts'
+import type { StoredContent, StoredItem, StoredOutput, StoredTitle } from './stored-json.ts'
 
 export interface SessionDocument {
   _id: SessionKey
@@ -67,6 +67,7 @@ export interface MessageDocument {
   /** Only where there is one. */
   continuationOf?: RunId
   retryOf?: RunId
+  output?: StoredOutput
   metrics: RunMetrics | null
   createdAt: Date
   v: 1

@@ -4,7 +4,7 @@
  * A sealed text opens only at the place that it was sealed for: a message's key, a session's key, a run's key and seq.
  */
 import { BSON } from 'mongodb'
-import type { ContentBlock } from '../../contract/content-block.ts'
+import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
 import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 import { isTerminalEvent } from '../../contract/event.ts'
 import type { EngineEvent, RunEvent } from '../../contract/event.ts'
@@ -18,7 +18,15 @@ import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ContentEncryption } from '../../ports/key-service.ts'
 import type { MessageKey } from './owner-keys.ts'
-import { fromStoredContent, fromStoredEvents, isSealed, toStoredContent, toStoredEvents } from './stored-json.ts'
+import {
+  fromStoredContent,
+  fromStoredEvents,
+  fromText,
+  isSealed,
+  toStoredContent,
+  toStoredEvents,
+  toStoredOutput,
+} from './stored-json.ts'
 import type {
   Sealed,
   SealedEvents,
@@ -26,12 +34,14 @@ import type {
   StoredContent,
   StoredEvent,
   StoredItem,
+  StoredOutput,
   StoredTitle,
 } from './stored-json.ts'
 
 /** Writes content of one owner. */
 export interface ContentWriter {
   content(key: MessageKey, content: readonly ContentBlock[]): StoredContent
+  output(key: MessageKey, output: JsonValue): StoredOutput
   title(key: SessionKey, title: string | null): StoredTitle
   events(entry: { readonly key: RunKey; readonly firstSeq: number; readonly events: readonly RunEvent[] }): StoredItem[]
   /** A hash of content, so that the content cannot be guessed from it. */
@@ -45,6 +55,7 @@ export interface ContentCipher {
   writerForRun(owner: Owner): Promise<ContentWriter>
   /** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`; as every call that reads */
   readContent(key: MessageKey, stored: StoredContent): Promise<ContentBlock[]>
+  readOutput(key: MessageKey, stored: StoredOutput): Promise<JsonValue>
   /** Null also when it is unreadable: a list of sessions works without. */
   readTitle(key: SessionKey, stored: StoredTitle): Promise<string | null>
   readEvents(key: RunKey, stored: readonly StoredItem[]): Promise<RunEvent[]>
@@ -64,6 +75,10 @@ export function createContentCipher(encryption: ContentEncryption | undefined, c
     async readContent(key, stored) {
       if (Array.isArray(stored)) return fromStoredContent(stored)
       return fromStoredContent((await unseal(ring, placeOfMessage(key), stored)) as StoredBlock[]) // sealed by content()
+    },
+    async readOutput(key, stored) {
+      if (typeof stored === 'string') return fromText(stored)
+      return fromText((await unseal(ring, placeOfOutput(key), stored)) as string) // sealed by output()
     },
     readTitle: async (key, stored) => await readTitle(ring, key, stored),
     async readEvents(key, stored) {
@@ -94,6 +109,7 @@ async function readTitle(ring: KeyRing | undefined, key: SessionKey, stored: Sto
 /** Writes as it is given. */
 export const clearWriter: ContentWriter = {
   content: (_key, content) => toStoredContent(content),
+  output: (_key, output) => toStoredOutput(output),
   title: (_key, title) => title as StoredTitle, // branded here only
   events: ({ events }) => toStoredEvents(events),
   hash: (hash) => hash,
@@ -106,6 +122,7 @@ function sealingWriter(key: HeldKey): ContentWriter {
     // Without content there is nothing to seal, and nothing that a lost key makes unreadable.
     content: (place, content) =>
       content.length === 0 ? [] : sealValue(key, placeOfMessage(place), toStoredContent(content)),
+    output: (place, output) => sealValue(key, placeOfOutput(place), toStoredOutput(output)),
     title: (place, title) => (title === null ? null : sealValue(key, placeOfTitle(place), title)),
     events({ key: run, firstSeq: n, events }) {
       const items: StoredItem[] = []
@@ -156,6 +173,10 @@ function placeOfEvents(key: RunKey, { n, count }: Pick<SealedEvents, 'n' | 'coun
 
 function placeOfMessage(key: MessageKey): string {
   return `message ${key}`
+}
+
+function placeOfOutput(key: MessageKey): string {
+  return `output ${key}`
 }
 
 function placeOfTitle(key: SessionKey): string {

@@ -53,6 +53,7 @@ export async function toMessage(cipher: ContentCipher, document: MessageDocument
     runId: document.runId,
     continuationOf: document.continuationOf ?? null,
     retryOf: document.retryOf ?? null,
+    output: document.output === undefined ? null : await cipher.readOutput(document._id, document.output),
     metrics: document.metrics,
     createdAt: document.createdAt.toISOString(),
   }

@@ -18,6 +18,8 @@ export type StoredEvent = RunEvent & { readonly [storedBrand]: true }
 /** Bytes that only content-cipher.ts makes and reads; the driver answers its own class for what was stored. */
 export type Sealed = Uint8Array | Binary
 export type StoredContent = StoredBlock[] | Sealed
+/** JSON text. */
+export type StoredOutput = (string & { readonly [storedBrand]: true }) | Sealed
 export type StoredTitle = (string & { readonly [storedBrand]: true }) | Sealed | null
 
 /** Events of an agent, in one sealed text. Archiving moves it as it is. */
@@ -56,11 +58,15 @@ export function fromStoredEvents(events: readonly StoredEvent[]): RunEvent[] {
   return events.map((event) => mapEvent(event, { toBlock: fromStoredBlock, toValue: fromText }))
 }
 
+export function toStoredOutput(output: JsonValue): Exclude<StoredOutput, Sealed> {
+  return toText(output) as Exclude<StoredOutput, Sealed> // branded here only
+}
+
 function toText(value: JsonValue): string {
   return JSON.stringify(value)
 }
 
-function fromText(text: JsonValue): JsonValue {
+export function fromText(text: JsonValue): JsonValue {
   if (typeof text !== 'string') throw new Error('Stored JSON is not text')
   return JSON.parse(text) as JsonValue // written by toText
 }
@@ -98,6 +104,8 @@ function mapEvent(event: RunEvent, map: BlockMap): RunEvent {
       return { ...event, delta: { ...event.delta, citation: map.toValue(event.delta.citation) } }
     case 'tool_result':
       return typeof event.content === 'string' ? event : { ...event, content: mapParts(event.content, map) }
+    case 'output':
+      return { ...event, output: map.toValue(event.output) }
     default:
       return event
   }

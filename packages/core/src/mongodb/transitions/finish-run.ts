@@ -83,7 +83,8 @@ export async function storeEnding(
 ): Promise<void> {
   const key = messageKeyOf(owned.owner, owned.run.sessionId, owned.run.messageId)
   const content = writer.content(key, end.content)
-  const answer = assistantMessage(owned, end, { _id: key, content, seq, createdAt: now })
+  const output = end.output === undefined ? {} : { output: writer.output(key, end.output) }
+  const answer = assistantMessage(owned, end, { _id: key, content, ...output, seq, createdAt: now })
   await messages.insertMany([answer, ...(promoted ? [promoted.message] : [])], { session })
   const firstSeq = firstSeqOf(end)
   const e = writer.events({ key: owned.key, firstSeq, events: [...(end.before ?? []), end.event] })
@@ -123,7 +124,7 @@ export async function hasLanded(
 function assistantMessage(
   { owner, run }: OwnedRun,
   end: RunEnd,
-  at: Pick<MessageDocument, '_id' | 'content' | 'seq' | 'createdAt'>,
+  at: Pick<MessageDocument, '_id' | 'content' | 'output' | 'seq' | 'createdAt'>,
 ): MessageDocument {
   return {
     _id: at._id,
@@ -139,6 +140,7 @@ function assistantMessage(
     runId: run.id,
     ...(run.continuationOf === null ? {} : { continuationOf: run.continuationOf }),
     ...(run.retryOf === null ? {} : { retryOf: run.retryOf }),
+    ...(at.output === undefined ? {} : { output: at.output }),
     metrics: end.metrics,
     createdAt: at.createdAt,
     v: 1,

@@ -3,6 +3,7 @@
  * In: a started run. Out: exactly one terminal event and one assistant message (P3, P4), unless another process took over.
  */
 import { raceSignal } from '../../async/race-signal.ts'
+import type { JsonValue } from '../../contract/content-block.ts'
 import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import { blockOf } from '../../contract/event.ts'
@@ -22,6 +23,7 @@ import type { RunAppender } from '../log/append-events.ts'
 import { joinSurrogates } from '../log/join-surrogates.ts'
 import { awaitAgent } from './await-agent.ts'
 import { createEventCheck } from './check-agent-event.ts'
+import { checkOutput } from './check-output.ts'
 import { cancelReason } from './live-runs.ts'
 import { loadHistory } from './load-history.ts'
 import { createMetricsCollector } from './run-metrics.ts'
@@ -59,7 +61,7 @@ export async function driveRun(context: EngineContext, driven: DrivenRun): Promi
   const signal = AbortSignal.any([driven.signal, lost.signal])
   const meter = openMeter(context, driven)
   const ending = await pullAgent(context, driven, { appender, record, elapsedMs, meter, signal }).then(
-    () => completed,
+    (output): Ending => ({ status: 'completed', error: null, output }),
     toEnding(context, driven),
   )
   await meter.close()
@@ -99,7 +101,7 @@ async function pullAgent(
   context: EngineContext,
   { owned, agent }: DrivenRun,
   drive: Drive & { meter: CallMeter; signal: AbortSignal },
-): Promise<void> {
+): Promise<JsonValue | undefined> {
   const { options } = context
   const { appender, record, elapsedMs, meter, signal } = drive
   signal.throwIfAborted()
@@ -120,14 +122,26 @@ async function pullAgent(
     asksForTools &&= valid.type !== 'message_stop'
     await meter.after(valid, signal)
   }
+  return agent.output && (await readOutput(agent.output, { ...drive, maxAnswerBytes: options.maxAnswerBytes }))
+}
+
+/** Undefined for a refusal, which is no output. */
+async function readOutput(
+  schema: NonNullable<Agent['output']>,
+  { appender, record, maxAnswerBytes, signal }: Drive & { maxAnswerBytes: number; signal: AbortSignal },
+): Promise<JsonValue | undefined> {
+  const { stopReason } = record.metrics.total(0)
+  if (stopReason === 'refusal') return undefined
+  await raceSignal(appender.flush(), signal)
+  return await checkOutput(schema, { answer: record.answer, stopReason, maxAnswerBytes, signal })
 }
 
 interface Ending {
   readonly status: TerminalStatus
   readonly error: WireError | null
+  /** Of an agent with an output schema. */
+  readonly output?: JsonValue | undefined
 }
-
-const completed: Ending = { status: 'completed', error: null }
 
 /** Why the agent stopped, as the run's end; undefined when the run is released without one. */
 function toEnding(
@@ -156,16 +170,19 @@ async function endRun(
   try {
     await raceSignal(appender.flush(), leaving)
     const metrics = record.metrics.total(elapsedMs())
-    const { error } = ending
+    const { error, output } = ending
+    const before: RunEvent[] = output === undefined ? [] : [{ type: 'output', output }]
     const status = ending.status === 'completed' && metrics.stopReason === 'refusal' ? 'refused' : ending.status
     const event = terminalEvent({ status, error }, { messageId: driven.owned.run.messageId, metrics })
     const end = {
       status,
       error,
-      seq: appender.nextSeq,
+      seq: appender.nextSeq + before.length,
       batchId: crypto.randomUUID(),
+      before,
       event,
       content: record.answer.content,
+      ...(output === undefined ? {} : { output }),
       metrics,
     }
     const signal = AbortSignal.any([leaving, AbortSignal.timeout(options.selfFenceMs)])
@@ -173,7 +190,8 @@ async function endRun(
     // Raced: whether or not it is stored in the end, it is not waited for. Followers hear of it from the log.
     const { end: stored, outcome } = await raceSignal(storing, leaving)
     if (outcome.type === 'fenced') return reportLost(context, driven, new VerbatimError('RUN_FENCED'))
-    driven.onCommitted({ firstSeq: stored.seq, events: [stored.event] }, JSON.stringify(stored.event).length)
+    const events = [...(stored.before ?? []), stored.event]
+    driven.onCommitted({ firstSeq: stored.seq - events.length + 1, events }, JSON.stringify(events).length)
     executor.drivePromoted(outcome.promoted)
     return stored.status
   } catch (error) {

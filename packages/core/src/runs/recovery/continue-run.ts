@@ -3,7 +3,7 @@
  * all runs before it have used, so an answer that kills every process that drives it stops after its budget.
  */
 import type { RunStartedEvent } from '../../contract/event.ts'
-import { continuationPrompt } from '../../contract/interruption.ts'
+import { continuationPrompt, wholeContinuationPrompt } from '../../contract/interruption.ts'
 import { costOf } from '../../limits/prices.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
 import type { Answer } from '../../contract/reduce-events.ts'
@@ -33,7 +33,7 @@ export function planContinuation(context: EngineContext, interrupted: Interrupte
   const used = addUse(interrupted, maxCost?.prices)
   const reason = whyOver({ maxContinuations, maxOutputTokens, maxCost }, used)
   return reason === undefined
-    ? { type: 'go', next: toLinkedRun(context, interrupted, used), agent }
+    ? { type: 'go', next: toLinkedRun(context, interrupted, { used, agent }), agent }
     : { type: 'stay', reason }
 }
 
@@ -80,7 +80,7 @@ function estimateTokens({ content, partialInputs }: Answer): number {
 function toLinkedRun(
   context: EngineContext,
   { owned: { run } }: Interrupted,
-  continuationUsage: ContinuationUsage,
+  { used: continuationUsage, agent }: { used: ContinuationUsage; agent: Agent },
 ): LinkedRun {
   const { sessionId, agentId } = run
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
@@ -92,7 +92,7 @@ function toLinkedRun(
   }
   return {
     ...next,
-    prompt: [{ type: 'text', text: continuationPrompt }],
+    prompt: [{ type: 'text', text: agent.output === undefined ? continuationPrompt : wholeContinuationPrompt }],
     // No caller's start has this hash, so a caller that reuses the id receives RUN_ID_REUSED.
     inputHash: `continuationOf ${run.id}`,
     processId: context.processId,

@@ -7,6 +7,7 @@ import { poll } from '../../async/poll.ts'
 import { raceSignal } from '../../async/race-signal.ts'
 import { isUnavailable, isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
+import type { JsonValue } from '../../contract/content-block.ts'
 import type { RunEvent, TerminalEvent } from '../../contract/event.ts'
 import { noMetrics } from '../../contract/metrics.ts'
 import type { Agent } from '../../ports/agent.ts'
@@ -15,6 +16,7 @@ import { releaseTimeoutMs } from '../engine-context.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { planContinuation } from './continue-run.ts'
 import type { Continuation } from './continue-run.ts'
+import { checkOutput } from '../lifecycle/check-output.ts'
 import { terminalEvent } from '../lifecycle/drive-run.ts'
 import { storeEnd } from '../lifecycle/store-end.ts'
 import { replayRun } from './replay-run.ts'
@@ -188,7 +190,26 @@ async function endLostRun(
   if (plan.reason !== undefined) {
     context.ports.logger.warn({ runId: claimed.run.id, reason: plan.reason }, 'A lost run is not continued')
   }
-  return await endLost(context, { claimed, end: toEnd(claimed, replayed, plan) }, signal)
+  const output = await outputOf(context, claimed, { replayed, signal })
+  return await endLost(context, { claimed, end: toEnd(claimed, { ...replayed, output }, plan) }, signal)
+}
+
+/** Of an answer that is whole but for its end. */
+async function outputOf(
+  { agents, options }: EngineContext,
+  { run, cancelRequested }: ClaimedRun,
+  { replayed, signal }: { replayed: Replayed; signal: AbortSignal },
+): Promise<JsonValue | undefined> {
+  const { answer, metrics, isWhole } = replayed
+  const schema = agents.get(run.agentId)?.output
+  if (schema === undefined || !isWhole || cancelRequested) return undefined
+  const { stopReason } = metrics
+  try {
+    return await checkOutput(schema, { answer, stopReason, maxAnswerBytes: options.maxAnswerBytes, signal })
+  } catch {
+    signal.throwIfAborted()
+    return undefined // the run is interrupted, whatever its answer is
+  }
 }
 
 /** An end that the database refuses is not continued: the linked run would be lost with it. */
@@ -231,14 +252,19 @@ function planEnd(context: EngineContext, claimed: ClaimedRun, replayed: Replayed
   return planContinuation(context, { owned: claimed, ...replayed })
 }
 
-function toEnd({ run, cancelRequested }: ClaimedRun, replayed: Replayed, plan: Continuation): RunEnd {
-  const { answer, metrics, settled } = replayed
+function toEnd(
+  { run, cancelRequested }: ClaimedRun,
+  { answer, metrics, settled, output }: Replayed & { readonly output?: JsonValue | undefined },
+  plan: Continuation,
+): RunEnd {
   const end = { messageId: run.messageId, metrics }
+  const outputEvents: RunEvent[] = output === undefined ? [] : [{ type: 'output', output }]
   const common = {
-    seq: answer.lastSeq + 1,
+    seq: answer.lastSeq + outputEvents.length + 1,
     batchId: crypto.randomUUID(),
-    before: settled,
+    before: [...settled, ...outputEvents],
     content: answer.content,
+    ...(output === undefined ? {} : { output }),
     metrics,
   }
   if (cancelRequested) {
