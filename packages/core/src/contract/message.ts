@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { ContentBlock, JsonValue } from './content-block.ts'
+import { ContentBlock } from './content-block.ts'
+import { JsonValue } from './json-value.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
 

@@ -1,6 +1,8 @@
 /** The JSON value that an answer's text is, or begins to be: of agents with an output schema. */
-import { isJson, textOf } from './content-block.ts'
-import type { ContentBlock, JsonValue } from './content-block.ts'
+import { textOf } from './content-block.ts'
+import { isJson } from './json-value.ts'
+import type { ContentBlock } from './content-block.ts'
+import type { JsonValue } from './json-value.ts'
 import { parsePartialJson } from './partial-json.ts'
 import type { Answer } from './reduce-events.ts'
 

@@ -3,7 +3,7 @@
  * a number, a literal and a key are there once they are whole. So a value never changes its type while the text grows.
  */
 
-import { maxJsonDepth } from './content-block.ts'
+import { maxJsonDepth } from './json-value.ts'
 
 /** Strings, whole or cut by the end of the text (then the group is empty); punctuation; numbers and literals. */
 const tokens = /"[^"\\]*(?:\\[^][^"\\]*)*("?)|[{}[\],:]|[^\s{}[\],:"]+/g

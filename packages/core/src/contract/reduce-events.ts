@@ -2,7 +2,8 @@
  * Events become an answer here and nowhere else: the server stores what this returns, the client shows it (promise P4).
  * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
  */
-import type { ContentBlock, JsonValue, ToolUseBlock } from './content-block.ts'
+import type { ContentBlock, ToolUseBlock } from './content-block.ts'
+import type { JsonValue } from './json-value.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
 import type { ContentDelta, EventBatch, RunEvent, TerminalEvent } from './event.ts'

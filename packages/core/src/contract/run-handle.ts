@@ -1,6 +1,6 @@
 /** The handle of an answer: the same in process (`SessionManager.send`) and over the wire (the client's `chat().send`). */
 import type { PartialOutput } from './agent-types.ts'
-import type { JsonValue } from './content-block.ts'
+import type { JsonValue } from './json-value.ts'
 import { fromCursor, toCursor } from './cursor.ts'
 import { VerbatimError } from './errors.ts'
 import { blockOf, isContinued, lastSeqOf, terminalOf } from './event.ts'

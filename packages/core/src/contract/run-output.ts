@@ -1,5 +1,5 @@
 /** What a run's handle says of the output of an agent with an output schema. */
-import type { JsonValue } from './content-block.ts'
+import type { JsonValue } from './json-value.ts'
 import { VerbatimError } from './errors.ts'
 import type { Message } from './message.ts'
 import { partialOutputOf } from './output-text.ts'

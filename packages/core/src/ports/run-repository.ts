@@ -1,4 +1,5 @@
-import type { ContentBlock, JsonValue } from '../contract/content-block.ts'
+import type { ContentBlock } from '../contract/content-block.ts'
+import type { JsonValue } from '../contract/json-value.ts'
 import type { WireError } from '../contract/errors.ts'
 import type { EngineEvent, RunEvent, RunStartedEvent, TerminalEvent } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'

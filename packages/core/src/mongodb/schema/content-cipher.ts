@@ -4,7 +4,8 @@
  * A sealed text opens only at the place that it was sealed for: a message's key, a session's key, a run's key and seq.
  */
 import { BSON } from 'mongodb'
-import type { ContentBlock, JsonValue } from '../../contract/content-block.ts'
+import type { ContentBlock } from '../../contract/content-block.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 import { isTerminalEvent } from '../../contract/event.ts'
 import type { EngineEvent, RunEvent } from '../../contract/event.ts'

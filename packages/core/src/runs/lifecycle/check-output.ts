@@ -1,8 +1,8 @@
 /** The output of an agent with an output schema: the answer's text as JSON that fits. In: a whole answer. Out: what is stored beside it. */
 import type { z } from 'zod'
 import { raceSignal } from '../../async/race-signal.ts'
-import { isJson } from '../../contract/content-block.ts'
-import type { JsonValue } from '../../contract/content-block.ts'
+import { isJson } from '../../contract/json-value.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import { describeIssue } from '../../contract/describe-issue.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import { outputTextOf } from '../../contract/output-text.ts'

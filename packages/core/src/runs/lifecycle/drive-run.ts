@@ -3,7 +3,7 @@
  * In: a started run. Out: exactly one terminal event and one assistant message (P3, P4), unless another process took over.
  */
 import { raceSignal } from '../../async/race-signal.ts'
-import type { JsonValue } from '../../contract/content-block.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import { blockOf } from '../../contract/event.ts'
