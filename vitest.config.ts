@@ -12,6 +12,8 @@ export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.{ts,tsx}', 'apps/*/src/**/*.test.{ts,tsx}', 'tests/**/*.test.{ts,tsx}'],
     globalSetup: ['tests/support/global-setup.ts'],
+    // The default leaves one of two cores to Vitest itself. Most tests wait for MongoDB, timers or sockets, so two share them well.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Vitest's own second is over before a busy machine has answered; what waits so long has failed.

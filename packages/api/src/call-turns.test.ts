@@ -6,6 +6,7 @@ import { query } from '@verbatim/test-kit/http'
 import { expect, it, vi } from 'vitest'
 import { readOutcome } from './testing/read-outcome.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
+import type { TestApi } from './testing/serve-test-api.ts'
 
 const list = query('sessions.list', {})
 const few = { maxCallsPerPrincipal: 2, maxWaitingCallsPerPrincipal: 3 }
@@ -30,6 +31,15 @@ async function openHeldApi() {
   return { app, gate, asked }
 }
 
+/** Resolves when the server has seen that its callers left. */
+async function allClosed({ server }: TestApi): Promise<void> {
+  const countConnections = async () =>
+    await new Promise<number>((resolve, reject) => {
+      server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)))
+    })
+  await expect.poll(countConnections).toBe(0)
+}
+
 it('a few calls of a principal are in work, some wait, one more is refused, and another principal is answered', async () => {
   const { app, gate, asked } = await openHeldApi()
   await using _ = app
@@ -52,6 +62,7 @@ it('a call whose caller leaves ends its turn, whether it is in work or waits', a
   await vi.waitFor(() => expect(asked).toHaveLength(2))
   leaving.abort()
   for (const { status } of await Promise.allSettled(left)) expect(status).toBe('rejected')
+  await allClosed(app)
   gate.open()
   const next = Array.from({ length: 4 }, async () => await app.fetch(list))
   for (const { status } of await Promise.all(next)) expect(status).toBe(200)
@@ -66,6 +77,7 @@ it('a connection with many requests at once leaves no turn taken when it closes'
   socket.write(request.repeat(5))
   await vi.waitFor(() => expect(asked).toHaveLength(2))
   socket.destroy()
+  await allClosed(app)
   gate.open()
   const next = Array.from({ length: 4 }, async () => await app.fetch(list))
   for (const { status } of await Promise.all(next)) expect(status).toBe(200)
