@@ -156,6 +156,7 @@ describe('the chat page', { timeout: 120_000 }, () => {
     await composer.press('ArrowUp')
     expect(await composer.inputValue()).toBe('slow by keys')
     await page.keyboard.press('Control+k')
+    await page.locator('input[type=search]:focus').waitFor()
     await page.keyboard.type('BY slow')
     await expect.poll(async () => await page.getByTestId('session-item').allInnerTexts()).toEqual(['slow by keys'])
     await page.keyboard.type(' nowhere')
