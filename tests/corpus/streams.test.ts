@@ -8,6 +8,7 @@ import { Anthropic } from '@anthropic-ai/sdk'
 import { emptyAnswer, isVerbatimError, reduceEvents, textOfResult } from '@verbatim/core'
 import type { AgentEvent, ContentBlock } from '@verbatim/core'
 import { claude, tool } from '@verbatim/core/claude'
+import { agentRequest } from '@verbatim/core/testing'
 import { frameOf, callEnd, callStart, textBlock } from '@verbatim/test-kit/provider'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -52,7 +53,7 @@ function createReplay(contentType: string): (parts: readonly Uint8Array[]) => Pr
   const agent = claude({ client, tools: [echo], maxRetries: 0 })
   const session = new Session()
   session.append('user', [{ type: 'text', text: 'Hi' }])
-  const request = { runId: crypto.randomUUID(), sessionId: 's', messages: session.messages }
+  const request = agentRequest({ messages: session.messages })
   return async (parts) => {
     answers = [parts]
     inputs = []

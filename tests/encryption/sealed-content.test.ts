@@ -13,7 +13,7 @@ import { answerOf, messageEnd, messageStart, pacedAgent } from '../support/agent
 import { openDatabase, openEngine, shortLeases } from '../support/engine.ts'
 import { ada, answerFrom, answerMessage, eve, followAll, startRun, waitOptions } from '../support/follow.ts'
 import { openTestKeys, otherProcess } from '../support/keys.ts'
-import { echoAgent, start } from '../support/queue.ts'
+import { echoAgent, sessionId, start } from '../support/queue.ts'
 
 /** In everything that a person or a model says in these tests. */
 const marker = 'zebrafish'
@@ -60,7 +60,7 @@ const talkative: readonly AgentEvent[] = [
 ]
 
 function talkativeAgent(): Agent {
-  return pacedAgent(talkative, { id: 'talker', output: z.object({ fish: z.string() }) })
+  return pacedAgent(talkative, { id: 'talker', input: z.json().optional(), output: z.object({ fish: z.string() }) })
 }
 
 /** The documents of every collection whose bytes hold the word. */
@@ -78,7 +78,7 @@ async function whereIs(database: TestDatabase, word: string): Promise<string[]> 
 /** Says the marker everywhere that a caller or an agent can. */
 async function converse(database: TestDatabase, archiveDelayMs = 1) {
   const gate = createGate()
-  const waiting = echoAgent({ gate })
+  const waiting = { ...echoAgent({ gate }), input: z.json().optional() }
   const engine = openEngine(database, {
     agents: [waiting, talkativeAgent()],
     options: { ...shortLeases, archiveDelayMs },
@@ -86,11 +86,21 @@ async function converse(database: TestDatabase, archiveDelayMs = 1) {
   await engine.sessions.create(ada, { sessionId: 'named', title: `My ${marker}` })
   await engine.sessions.update(ada, { sessionId: 'named', title: `Your ${marker}` })
   await engine.messages.append(ada, { sessionId: 'named', role: 'user', content: `Imported ${marker}` })
-  const runId = await startRun(engine, { message: `Tell me of the ${marker}`, agentId: 'talker' })
+  const runId = await startRun(engine, {
+    message: `Tell me of the ${marker}`,
+    agentId: 'talker',
+    input: { fish: marker },
+  })
   const live = await followAll(engine, runId)
   await start(engine, `first ${marker}`)
   await gate.reached()
-  const queued = await start(engine, `queued ${marker}`, { whenBusy: 'queue' })
+  const queued = await engine.runs.start(ada, {
+    runId: crypto.randomUUID(),
+    sessionId,
+    message: `queued ${marker}`,
+    input: [marker],
+    whenBusy: 'queue',
+  })
   return { engine, gate, runId, live, queued }
 }
 
@@ -149,6 +159,11 @@ describe('content at rest', () => {
         `Tell me of the ${marker}`,
         `first ${marker}`,
         `queued ${marker}`,
+      ])
+      expect(items.filter(({ role }) => role === 'user').map(({ input }) => input)).toEqual([
+        { fish: marker },
+        undefined,
+        [marker],
       ])
       const sessions = await reader.sessions.list(ada, { limit: 10 })
       expect(sessions.items.map(({ title }) => title)).toEqual([`Tell me of the ${marker}`, `Your ${marker}`])

@@ -2,6 +2,7 @@
 import { continuationPrompt, emptyAnswer, isVerbatimError, reduceEvents, unknownOutcome } from '@verbatim/core'
 import type { AgentEvent, ContentBlock, Message } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
+import { agentRequest } from '@verbatim/core/testing'
 
 /** How a run is stopped after some of its events: by its user, or with its process. */
 export interface Stop {
@@ -52,7 +53,7 @@ export class Session {
   async #run(agent: Agent, { runId, retryOf }: { runId: string; retryOf?: string | null }, stop?: Stop) {
     const stopping = new AbortController()
     const events: AgentEvent[] = []
-    const request = { runId, sessionId: 'session-1', ...this.#windowOf(agent, retryOf) }
+    const request = agentRequest({ runId, ...this.#windowOf(agent, retryOf) })
     try {
       for await (const event of agent.stream(request, stopping.signal)) {
         if (event.type === 'ping') continue

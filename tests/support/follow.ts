@@ -1,6 +1,6 @@
 /** Reading a run to its end, with what every reader may rely on checked on the way. */
 import { emptyAnswer, lastSeqOf, ownerOf, reduceEvents, toCursor } from '@verbatim/core'
-import type { Answer, EventBatch, Owner, RunEvent } from '@verbatim/core'
+import type { Answer, EventBatch, JsonValue, Owner, RunEvent } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { expect } from 'vitest'
 
@@ -59,11 +59,18 @@ export function answerFrom(events: readonly RunEvent[]): Answer {
 /** Starts a run, in `session-1` of Ada by default; returns its id. */
 export async function startRun(
   engine: Engine,
-  input: { runId?: string; sessionId?: string; message?: string; owner?: Owner; agentId?: string } = {},
+  input: {
+    runId?: string
+    sessionId?: string
+    message?: string
+    owner?: Owner
+    agentId?: string
+    input?: JsonValue
+  } = {},
 ): Promise<string> {
   const { owner = ada, runId = crypto.randomUUID(), sessionId = 'session-1', message = 'Say something' } = input
-  const agent = input.agentId === undefined ? {} : { agentId: input.agentId }
-  await engine.runs.start(owner, { runId, sessionId, message, ...agent })
+  const { agentId, input: given } = input
+  await engine.runs.start(owner, { runId, sessionId, message, agentId, input: given })
   return runId
 }
 

@@ -139,7 +139,9 @@ export async function settled(engine: Engine, database: TestDatabase): Promise<{
   const [session] = await sessionsOf(database).find().toArray()
   expect(session?.['queue'] ?? []).toEqual([])
   const runsStored = database.client.db(database.databaseName).collection('runs')
-  expect(await runsStored.countDocuments({ prompt: { $exists: true } })).toBe(0)
+  expect(await runsStored.countDocuments({ $or: [{ prompt: { $exists: true } }, { input: { $exists: true } }] })).toBe(
+    0,
+  )
   return { runs, messages }
 }
 

@@ -3,6 +3,7 @@ import { createConnection } from 'node:net'
 import { claude } from '@verbatim/core/claude'
 import type { Message } from '@verbatim/core'
 import { AgentEvent, emptyAnswer, reduceEvents, textOf } from '@verbatim/core'
+import { agentRequest } from '@verbatim/core/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { demoAnswer } from './demo-answer.ts'
 import { startDemoModel } from './demo-model.ts'
@@ -37,7 +38,7 @@ function conversation(...texts: readonly string[]): Message[] {
 
 function ask(baseURL: string, messages: Message[], signal = never) {
   const agent = claude({ baseURL, apiKey: 'demo', model: 'demo', maxRetries: 0 })
-  return agent.stream({ runId: crypto.randomUUID(), sessionId: 'session-1', messages }, signal)
+  return agent.stream(agentRequest({ messages }), signal)
 }
 
 async function answerTo(baseURL: string, ...texts: readonly string[]) {

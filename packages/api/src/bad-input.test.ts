@@ -29,6 +29,8 @@ const pollutedFuture = {
   ...json({}),
   body: appended({ type: 'future' }).body.replace('}', ',"__proto__":{"polluted":1}}'),
 }
+/** A start with this input, as JSON text. */
+const rawStart = (input: string) => `{"sessionId":"s","runId":"${crypto.randomUUID()}","message":"hi","input":${input}}`
 const post = (body: NonNullable<RequestInit['body']>) => ({ method: 'POST', body })
 const bytes = new Uint8Array([123, 125])
 
@@ -74,6 +76,11 @@ describe('bad input', () => {
       ['an unknown field in a chat', '/chat/sse', json({ ...chat, userId: 'bob' })],
       ['a limit of 0', query('sessions.list', { limit: 0 })],
       ['a limit of 1e9', query('sessions.list', { limit: 1e9 })],
+      ['an input for an agent that takes none', start, prompt('hi', { input: {} })],
+      ['an input for an agent that takes none, in a chat', '/chat/stream', json({ ...chat, input: 1 })],
+      ['__proto__ in an input', start, { ...prompt('hi'), body: rawStart('{"__proto__":1}') }],
+      ['a NUL in an input', start, { ...prompt('hi'), body: rawStart('["\\u0000"]') }],
+      ['a lone surrogate in an input', start, { ...prompt('hi'), body: rawStart('"\\ud83d"') }],
       ['a session id with a slash', query('sessions.get', { sessionId: '../x' })],
     ],
     '400 INVALID_CURSOR': [['a page cursor that the server never gave', query('sessions.list', { cursor: 'x' })]],
@@ -93,7 +100,10 @@ describe('bad input', () => {
       ['PUT', '/trpc/sessions.list', { ...json({}), method: 'PUT' }],
       ['GET on a chat', '/chat/stream'],
     ],
-    '413 MESSAGE_TOO_LARGE': [['a prompt that is too large', start, prompt('x'.repeat(600 * 1024))]],
+    '413 MESSAGE_TOO_LARGE': [
+      ['a prompt that is too large', start, prompt('x'.repeat(600 * 1024))],
+      ['an input that is too large', start, prompt('hi', { input: 'x'.repeat(65 * 1024) })],
+    ],
     '415 UNSUPPORTED_MEDIA_TYPE': [
       ['text/plain', start, post('{}')],
       ['a form', start, post(new URLSearchParams({ a: '1' }))],

@@ -61,7 +61,7 @@ export interface Chat {
   /**
    * Sends a prompt, text or blocks, and returns the handle of its answer at once. The start is repeated with backoff while the server cannot
    * be reached, which is safe: the run's id makes it the same run. A refused start (`SESSION_BUSY`, `RUN_ID_REUSED`,
-   * `UNAUTHENTICATED`, …) is what the handle's iterators throw and its promises reject with.
+   * `INVALID_INPUT`, …) is what the handle's iterators throw and its promises reject with.
    *
    * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID
    */
@@ -133,8 +133,8 @@ export function createClient(options: ClientOptions): VerbatimClient {
   return {
     chat: (sessionId) => ({
       sessionId,
-      send(prompt, { agentId, whenBusy, ...handleOptions } = {}) {
-        const input = { sessionId, message: prompt, agentId, whenBusy }
+      send(prompt, { agentId, whenBusy, input: given, ...handleOptions } = {}) {
+        const input = { sessionId, message: prompt, agentId, whenBusy, input: given }
         const start: RunStart = async (runId, init) =>
           await retryCall(async () => await trpc.runs.start.mutate({ ...input, runId }, init), { retry, ...init })
         return startRunHandle(source, start, handleOptions)

@@ -42,6 +42,7 @@ export { excessOfText, excessOfValue, inputBounds, refuseExcess } from './contra
 export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
 export { Message, MessageRole, MessageStatus } from './contract/message.ts'
 export { bytesOfPrompt, maxPromptBytes, Prompt, PromptBlock, toPromptBlocks } from './contract/prompt.ts'
+export { bytesOfRunInput, maxRunInputBytes, RunInput } from './contract/run-input.ts'
 export { DeleteSessionResult, Session, SessionTitle } from './contract/session.ts'
 export {
   CancelRunResult,

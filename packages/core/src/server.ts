@@ -20,7 +20,16 @@ export type {
   Engine,
   SessionActions,
 } from './engine/engine.ts'
-export type { Agent, AgentRequest, ContinuationBudget, CrashPolicy, RunTimeouts, TokenPrices } from './ports/agent.ts'
+export type {
+  Agent,
+  AgentRequest,
+  ContinuationBudget,
+  CrashPolicy,
+  RunPrincipal,
+  RunScope,
+  RunTimeouts,
+  TokenPrices,
+} from './ports/agent.ts'
 export type {
   AuditListener,
   AuditRecorder,

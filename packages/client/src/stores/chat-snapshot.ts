@@ -1,5 +1,5 @@
 /** What a chat store shows and takes. */
-import type { PromptInput, VerbatimError, WhenBusy } from '@verbatim/core'
+import type { JsonValue, PromptInput, VerbatimError, WhenBusy } from '@verbatim/core'
 import type { ChatMessage } from './chat-messages.ts'
 import type { Store } from './publisher.ts'
 
@@ -22,6 +22,8 @@ export interface ChatSnapshot {
 export interface ChatSendOptions {
   /** The agent that answers. @default the server's first */
   readonly agentId?: string | undefined
+  /** What the agent takes beside the prompt, see `SendOptions.input`. */
+  readonly input?: JsonValue | undefined
   /** What becomes of the prompt while an answer is being made. @default "reject" */
   readonly whenBusy?: WhenBusy | undefined
 }

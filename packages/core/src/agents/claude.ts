@@ -12,7 +12,7 @@ import { createCompactionSwitch } from './claude/compact-history.ts'
 import { contextTokensOf } from './claude/model-rules.ts'
 import { createTokenBudget } from './claude/token-budget.ts'
 
-export type { ClaudeClient, ClaudeOptionsInput, Summarize } from './claude/claude-options.ts'
+export type { ClaudeClient, ClaudeOptionsInput, Summarize, SystemPrompt } from './claude/claude-options.ts'
 export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputSchema } from './claude/tool.ts'
 
 /**
@@ -26,15 +26,28 @@ export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputS
 export function claude(input: ClaudeOptionsInput = {}): Agent {
   const options = parseClaudeOptions(input)
   const client = options.client ?? createClient(options)
-  const { id, output, timeouts, maxHistoryMessages, onCrash, continuation, model, maxTokens } = options
+  const {
+    id,
+    input: inputSchema,
+    output,
+    timeouts,
+    maxHistoryMessages,
+    onCrash,
+    continuation,
+    model,
+    maxTokens,
+  } = options
   const budget = createTokenBudget({ contextTokens: options.contextTokens ?? contextTokensOf(model), maxTokens })
   const compactions = createCompactionSwitch(wantsCompaction(options))
-  const fixedBytes = fixedBytesOf(options)
+  // A system prompt that is made for each run is not known yet.
+  const { system } = options
+  const fixedBytes = fixedBytesOf({ ...options, system: typeof system === 'string' ? system : undefined })
   return Object.freeze({
     id,
     maxPromptBytes: () => Math.max(0, budget.maxBytes() - fixedBytes),
     ...(output === undefined ? {} : { output }),
     onCrash,
+    ...(inputSchema === undefined ? {} : { input: inputSchema }),
     ...(continuation === undefined ? {} : { continuation }),
     ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),
     ...(maxHistoryMessages === undefined ? {} : { maxHistoryMessages }),

@@ -80,8 +80,8 @@ function wrongOf(block: ContentBlock): string | undefined {
   return excess === undefined ? unstorableOf(block) : `The inputJson ${excess}`
 }
 
-/** Text and keys that storage would not give back unchanged, and the key that names a prototype. */
-function unstorableOf(value: unknown): string | undefined {
+/** Text and keys that storage would not give back unchanged, and the key that names a prototype. @internal */
+export function unstorableOf(value: unknown): string | undefined {
   if (typeof value === 'string') return unstorableText(value)
   if (typeof value !== 'object' || value === null) return undefined
   for (const [key, inner] of Object.entries(value)) {

@@ -20,6 +20,8 @@ export const Message = z.strictObject({
   seq: z.int().positive(),
   role: MessageRole,
   content: z.array(ContentBlock),
+  /** On a prompt: what its agent received beside it, as the agent's schema answered it. Absent where there is none. */
+  input: JsonValue.optional(),
   status: MessageStatus,
   /** The agent that answered; null for a message that no run made. */
   agentId: AgentId.nullable(),

@@ -4,6 +4,7 @@ import { AuditEntry } from './audit.ts'
 import { ContentBlock } from './content-block.ts'
 import { RunEvent } from './event.ts'
 import { RunId, SessionId } from './identifiers.ts'
+import { JsonValue } from './json-value.ts'
 import { Message } from './message.ts'
 import { Run } from './run.ts'
 import { Session } from './session.ts'
@@ -30,8 +31,13 @@ export const ExportLine = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('session'), session: Session }),
   z.strictObject({ type: z.literal('message'), message: Message }),
-  /** `prompt` is that of a run that waits, which no message holds yet. */
-  z.strictObject({ type: z.literal('run'), run: Run, prompt: z.array(ContentBlock).nullable() }),
+  /** `prompt` and `input` are those of a run that waits, which no message holds yet. */
+  z.strictObject({
+    type: z.literal('run'),
+    run: Run,
+    prompt: z.array(ContentBlock).nullable(),
+    input: JsonValue.optional(),
+  }),
   z.strictObject({
     type: z.literal('events'),
     sessionId: SessionId,

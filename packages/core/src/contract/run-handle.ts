@@ -115,6 +115,11 @@ export interface SendOptions extends HandleOptions {
   /** The agent that answers. @default the server's first */
   readonly agentId?: string | undefined
   /**
+   * What the agent takes beside the prompt: JSON that fits the agent's own schema (`INVALID_INPUT` otherwise). A retry has it too. It is
+   * stored, so it must hold no secret.
+   */
+  readonly input?: JsonValue | undefined
+  /**
    * When the session is busy: `reject` the prompt (`SESSION_BUSY`), let it wait in the `queue`, or `replace` all before it,
    * which is cancelled. @default "reject"
    */

@@ -3,6 +3,7 @@ import { PromptInput } from './content-input.ts'
 import { WireError } from './errors.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
+import { RunInput } from './run-input.ts'
 
 /** `queued`: durable, waiting for the runs before it. `running`: being answered. The others are terminal. */
 export const RunStatus = z.enum(['queued', 'running', 'completed', 'refused', 'failed', 'cancelled', 'interrupted'])
@@ -56,6 +57,8 @@ export const StartRunInput = z.strictObject({
   message: PromptInput,
   /** The agent that answers; the server's first agent when left out. */
   agentId: AgentId.optional(),
+  /** What the agent takes beside the prompt, by its own schema. It is stored with the prompt, so it must hold no secret. */
+  input: RunInput.optional(),
   /** Does not count as input: a repeated start finds its run, whatever this says. @default "reject" */
   whenBusy: WhenBusy.optional(),
 })

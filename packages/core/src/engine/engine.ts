@@ -68,7 +68,8 @@ export interface RunActions {
    * Starts a run and answers when its prompt is durable; from then on the run belongs to the server. In a busy session `whenBusy`
    * decides: the run is refused (by default), queued, or it replaces all runs before it.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `INVALID_INPUT` (`input` does not fit the agent),
+   * `MESSAGE_TOO_LARGE`
    */
   start(owner: Owner, input: StartRunInput): Promise<Run>
   /**

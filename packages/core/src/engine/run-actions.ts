@@ -5,6 +5,7 @@ import type { Owner } from '../contract/principal.ts'
 import { bytesOfPrompt } from '../contract/prompt.ts'
 import type { Run } from '../contract/run.ts'
 import { seqOf } from '../contract/run-handle.ts'
+import { bytesOfRunInput } from '../contract/run-input.ts'
 import { requireFound } from '../contract/errors.ts'
 import { cancelRun } from '../runs/lifecycle/cancel-run.ts'
 import { retryRun } from '../runs/lifecycle/retry-run.ts'
@@ -22,8 +23,9 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
     auditMissing(audit, { owner, kind: 'run', id }, call)
   return {
     start: (owner, input) =>
-      executor.start({ owner, runId: input.runId, bytes: bytesOfPrompt(input.message) }, () =>
-        startRun(context, owner, input),
+      executor.start(
+        { owner, runId: input.runId, bytes: bytesOfPrompt(input.message) + bytesOfRunInput(input.input) },
+        () => startRun(context, owner, input),
       ),
     async *follow(owner, runId, { after, signal } = {}) {
       const release = context.admission.limits.follow(owner)

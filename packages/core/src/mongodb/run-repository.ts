@@ -94,7 +94,7 @@ async function listRuns(runs: Runs, { owner, sessionId }: { owner: Owner; sessio
   }
   const found = await retryRequest(() =>
     runs
-      .find({ s: sessionKeyOf(owner, sessionId), ...past }, { projection: { prompt: 0 } }) // a queued run holds its prompt
+      .find({ s: sessionKeyOf(owner, sessionId), ...past }, { projection: { prompt: 0, input: 0 } }) // a queued run holds its prompt
       .sort({ createdAt: -1, _id: -1 })
       .limit(page.limit + 1)
       .toArray(),
@@ -124,7 +124,7 @@ async function findStored(
 }
 
 async function findOwnedRun(runs: Runs, owner: Owner, runId: RunId): Promise<OwnedRun | undefined> {
-  const found = await runs.findOne({ _id: runKeyOf(owner, runId) }, { projection: { prompt: 0 } })
+  const found = await runs.findOne({ _id: runKeyOf(owner, runId) }, { projection: { prompt: 0, input: 0 } })
   return found === null ? undefined : toOwnedRun(found)
 }
 

@@ -1,12 +1,31 @@
 import type { z } from 'zod'
+import type { JsonValue } from '../contract/json-value.ts'
 import type { AgentEvent } from '../contract/event.ts'
 import type { AgentId, AttachmentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
 
-/** What an agent receives: the run, its session and the conversation so far, oldest first, ending with the user message to answer. */
-export interface AgentRequest {
+/**
+ * For whom a run is made. The same in every process that takes the run on. It names the user and holds no rights and no token: an agent
+ * or a tool asks the application for those, which knows what they are now.
+ */
+export interface RunPrincipal {
+  readonly userId: string
+  readonly tenantId: string
+}
+
+/** Who asks, where and with what: the part of a request that system prompts and tools receive too. */
+export interface RunScope {
   readonly runId: RunId
   readonly sessionId: SessionId
+  readonly principal: RunPrincipal
+  /** The session as it was when the run began. */
+  readonly session: { readonly id: SessionId; readonly title: string | null }
+  /** What the caller gave beside the prompt, as the agent's `input` schema answered it. */
+  readonly input?: JsonValue | undefined
+}
+
+/** What an agent receives: who asks, and the conversation so far, oldest first, ending with the user message to answer. */
+export interface AgentRequest extends RunScope {
   readonly messages: readonly Message[]
   /** True when the session has messages before these, which the window leaves out. */
   readonly hasOlder?: boolean
@@ -85,6 +104,13 @@ export interface Agent {
    * schema answers as the message's `output`. A run whose answer does not fit fails with `OUTPUT_INVALID`. @default any text
    */
   readonly output?: z.ZodType
+  /**
+   * What callers may give beside the prompt. It is checked before anything is stored (`INVALID_INPUT`), and what the schema answers is
+   * stored with the prompt and goes to the agent: also in another process, in a retry and in a continuation. It must be JSON.
+   *
+   * @default none: an input is refused
+   */
+  readonly input?: z.ZodType | undefined
   /** @default "interrupt" */
   readonly onCrash?: CrashPolicy
   /** For `onCrash: "continue"`; every field has a default. */

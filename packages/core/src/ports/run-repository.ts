@@ -25,6 +25,8 @@ export interface NewRun {
   readonly userMessageId: MessageId
   readonly messageId: MessageId
   readonly prompt: readonly ContentBlock[]
+  /** What the agent receives beside the prompt. */
+  readonly input?: JsonValue | undefined
   /** Tells a retried start from a reused id. */
   readonly inputHash: string
   /** The process that writes the run when it begins at once. */
@@ -62,11 +64,13 @@ export interface ContinuationUsage {
 }
 
 /** A run that begins in the transaction that stores it: there is nothing to wait for. */
-type ImmediateRun = Omit<NewRun, 'prompt' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns' | 'limits'>
+type ImmediateRun = Omit<NewRun, 'prompt' | 'input' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns' | 'limits'>
 
 /** A run that goes on from an interrupted one; its prompt is the server's. */
 export interface LinkedRun extends ImmediateRun {
   readonly prompt: readonly ContentBlock[]
+  /** That of the run that it goes on from. */
+  readonly input?: JsonValue | undefined
   readonly continuationOf: RunId
   readonly continuationUsage: ContinuationUsage
 }
@@ -88,6 +92,8 @@ export interface OwnedRun {
   /** The writer's fence; a takeover raises it. */
   readonly fence: number
   readonly continuationUsage: ContinuationUsage
+  /** The session's title as the transaction that began the run has seen it. Absent in a run that was taken over: read the session. */
+  readonly readTitle?: (() => Promise<string | null>) | undefined
 }
 
 /** What became of a start: the run is this process's to drive, it waits for its turn, or it was there already. */

@@ -68,14 +68,14 @@ export class SessionManager implements AsyncDisposable {
 
   /**
    * Sends a prompt, text or blocks, and returns the handle of its answer at once, as the client's `chat().send` does. A refused start
-   * (`SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`) is what the handle's iterators throw and its promises
+   * (`SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`) is what the handle's iterators throw and its promises
    * reject with.
    *
    * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID or a block is malformed
    */
-  send(message: PromptInput, { agentId, whenBusy, ...options }: SendOptions = {}): RunHandle {
-    const input = { sessionId: this.sessionId, message: checkedPrompt(message), agentId, whenBusy }
-    return startRunHandle(this.#source, (runId) => this.#engine.runs.start(this.#owner, { ...input, runId }), options)
+  send(message: PromptInput, { agentId, whenBusy, input, ...options }: SendOptions = {}): RunHandle {
+    const start = { sessionId: this.sessionId, message: checkedPrompt(message), agentId, whenBusy, input }
+    return startRunHandle(this.#source, (runId) => this.#engine.runs.start(this.#owner, { ...start, runId }), options)
   }
 
   /**

@@ -1,4 +1,5 @@
 /** For tests of programs that use Verbatim: real storage, scripted agents. */
+export { agentRequest } from './agent-request.ts'
 export { createGate, type Gate } from './gate.ts'
 export {
   scriptedAgent,

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { AgentEvent } from '../contract/event.ts'
 import { emptyAnswer, reduceEvents } from '../contract/reduce-events.ts'
-import type { AgentRequest } from '../ports/agent.ts'
+import { agentRequest } from './agent-request.ts'
 import { createGate } from './gate.ts'
 import { scriptedAgent } from './scripted-agent.ts'
 
-const request: AgentRequest = { runId: crypto.randomUUID(), sessionId: 'session-1', messages: [] }
+const request = agentRequest()
 const never = new AbortController().signal
 
 function reader(events: AsyncIterable<unknown>) {

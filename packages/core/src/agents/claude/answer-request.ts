@@ -8,8 +8,8 @@ import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
 import type { AgentPing, AgentRequest } from '../../ports/agent.ts'
 import type { Turn } from './claude-message.ts'
-import { wantsCompaction } from './claude-options.ts'
-import type { ClaudeClient, ClaudeOptions } from './claude-options.ts'
+import { wantsCompaction, withSystem } from './claude-options.ts'
+import type { ClaudeClient, ClaudeOptions, RunOptions } from './claude-options.ts'
 import { compactHistory } from './compact-history.ts'
 import type { CompactionSwitch } from './compact-history.ts'
 import { createHistory } from './history.ts'
@@ -29,7 +29,8 @@ const pausePrompt: Turn = { role: 'user', content: [{ type: 'text', text: 'Conti
 /** What a model without tools hears that calls one: a request without tools may have no results either. */
 const noTools: Turn = { role: 'user', content: [{ type: 'text', text: 'There are no tools. Answer without them.' }] }
 
-export interface ClaudeAgent extends ClaudeOptions {
+/** An agent for one run: its system prompt is made. */
+export interface ClaudeAgent extends RunOptions {
   readonly client: ClaudeClient
   readonly budget: TokenBudget
   readonly compactions: CompactionSwitch
@@ -37,10 +38,11 @@ export interface ClaudeAgent extends ClaudeOptions {
 
 /** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`; the signal's reason when it aborts */
 export async function* answerRequest(
-  agent: ClaudeAgent,
+  options: ClaudeOptions & Pick<ClaudeAgent, 'client' | 'budget' | 'compactions'>,
   request: AgentRequest,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
+  const agent: ClaudeAgent = await withSystem(options, request, signal)
   const compactionsOf = wantsCompaction(agent) ? identityOf(agent) : undefined
   const history = createHistory({ ...agent, compactionsOf }, request, signal)
   const call = { agent, history, rules: { keepsThinking: true, keepsExactInput: true }, runId: request.runId }

@@ -1,10 +1,12 @@
 import type { Anthropic } from '@anthropic-ai/sdk'
 import type { ThinkingConfigParam } from '@anthropic-ai/sdk/resources/messages'
 import { z } from 'zod'
+import { raceSignal } from '../../async/race-signal.ts'
+import { isBlank } from '../../contract/blank.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import { AgentId } from '../../contract/identifiers.ts'
 import type { Message } from '../../contract/message.ts'
-import type { AgentRequest } from '../../ports/agent.ts'
+import type { AgentRequest, RunScope } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { silentLogger } from '../../ports/logger.ts'
 import type { Logger } from '../../ports/logger.ts'
@@ -21,6 +23,11 @@ export type ClaudeClient = Pick<Anthropic, 'messages'>
 export type Summarize = (
   left: readonly Message[],
   context: Pick<AgentRequest, 'sessionId' | 'runId'> & { readonly signal: AbortSignal },
+) => string | undefined | Promise<string | undefined>
+
+/** A system prompt made for each run: of who asks, in which session, with which input. Undefined for none. */
+export type SystemPrompt = (
+  scope: RunScope & { readonly signal: AbortSignal },
 ) => string | undefined | Promise<string | undefined>
 
 const ms = z.int().positive()
@@ -47,8 +54,13 @@ export const ClaudeOptions = z
     apiKey: z.string().min(1).optional(),
     /** Another server of the same protocol. */
     baseURL: z.url({ protocol: /^https?$/ }).optional(),
-    /** The system prompt. */
-    system: z.string().min(1).optional(),
+    /**
+     * The system prompt, or a function that makes it for each run. Where it differs from that of the run before, the provider reads the
+     * conversation anew (its cache begins with it) and thinking of earlier answers is left out.
+     */
+    system: z.union([z.string().min(1), z.custom<SystemPrompt>((value) => typeof value === 'function')]).optional(),
+    /** What callers may give beside the prompt, see `Agent.input`. The model receives it only through `system` and tools. @default nothing */
+    input: z.custom<z.ZodType>(isSchema, 'must be a zod schema').optional(),
     /** What the model may call; see {@link tool}. @default none */
     tools: z.array(z.custom<Tool>(isTool, 'Make it with tool()')).default([]),
     /**
@@ -132,6 +144,24 @@ export const ClaudeOptions = z
 export type ClaudeOptionsInput = z.input<typeof ClaudeOptions>
 export type ClaudeOptions = z.infer<typeof ClaudeOptions>
 
+/** The options with the system prompt of one run. */
+export type RunOptions = Omit<ClaudeOptions, 'system'> & { readonly system?: string | undefined }
+
+/** `options` with the system prompt that they make for the run. @throws what the function throws; the signal's reason when it aborts */
+export async function withSystem<TOptions extends ClaudeOptions>(
+  options: TOptions,
+  { runId, sessionId, principal, session, input }: RunScope,
+  signal: AbortSignal,
+): Promise<Omit<TOptions, 'system'> & Pick<RunOptions, 'system'>> {
+  const { system, ...others } = options
+  if (typeof system !== 'function') return { ...others, system }
+  const made = await raceSignal(
+    Promise.resolve(system({ runId, sessionId, principal, session, input, signal })),
+    signal,
+  )
+  return { ...others, system: made === undefined || isBlank(made) ? undefined : made }
+}
+
 /** @throws VerbatimError `INVALID_CONFIGURATION` naming the option */
 export function parseClaudeOptions(input: ClaudeOptionsInput): ClaudeOptions {
   const parsed = ClaudeOptions.safeParse(input)
@@ -155,12 +185,20 @@ function whyNoOutput(model: string, output: z.ZodType): string | undefined {
 }
 
 /** Whether Claude itself summarizes conversations that become too long. */
-export function wantsCompaction({ compaction, summarize, model }: ClaudeOptions): boolean {
+export function wantsCompaction({
+  compaction,
+  summarize,
+  model,
+}: Pick<ClaudeOptions, 'compaction' | 'summarize' | 'model'>): boolean {
   return (compaction ?? summarize === undefined) && canCompact(model)
 }
 
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null
+}
+
+function isSchema(value: unknown): boolean {
+  return isObject(value) && value instanceof Object && 'safeParseAsync' in value
 }
 
 function isTool(value: unknown): boolean {

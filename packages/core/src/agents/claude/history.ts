@@ -9,7 +9,7 @@ import type { Message } from '../../contract/message.ts'
 import type { AgentRequest } from '../../ports/agent.ts'
 import type { CompactionBlock } from '../../contract/content-block.ts'
 import type { Conversation, Turn } from './claude-message.ts'
-import type { ClaudeOptions } from './claude-options.ts'
+import type { RunOptions } from './claude-options.ts'
 import { newestCompaction } from './compaction.ts'
 import type { Identity } from './compaction.ts'
 import {
@@ -25,7 +25,7 @@ import type { TurnGroup } from './fit-history.ts'
 import { toOutputFormat } from './to-output-format.ts'
 import { providerError } from './map-provider-error.ts'
 
-interface HistoryOptions extends Pick<ClaudeOptions, 'summarize' | 'system' | 'tools' | 'output' | 'logger'> {
+interface HistoryOptions extends Pick<RunOptions, 'summarize' | 'system' | 'tools' | 'output' | 'logger'> {
   /** Whose summaries are sent back; undefined for none. */
   readonly compactionsOf: Identity | undefined
 }
@@ -118,7 +118,7 @@ function bytesOfCompaction(block: CompactionBlock | undefined): number {
 }
 
 /** What every request has besides its conversation. */
-export function fixedBytesOf({ system, tools, output }: Pick<ClaudeOptions, 'system' | 'tools' | 'output'>): number {
+export function fixedBytesOf({ system, tools, output }: Pick<RunOptions, 'system' | 'tools' | 'output'>): number {
   return Buffer.byteLength(JSON.stringify([system, tools, output && toOutputFormat(output)]))
 }
 

@@ -108,11 +108,11 @@ async function invokeTool(
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(), runner.toolTimeoutMs)
   const either = AbortSignal.any([signal, timeout.signal])
-  const { runId, sessionId } = request
+  const { runId, sessionId, principal, session, input } = request
   const inputJson = call.inputJson ?? JSON.stringify(call.input)
   try {
     const content = await raceSignal(
-      found.execute(toolInputOf(call), { signal: either, runId, sessionId, inputJson }),
+      found.execute(toolInputOf(call), { signal: either, runId, sessionId, principal, session, input, inputJson }),
       either,
     )
     return new TextEncoder().encode(content).length > maxToolOutputBytes

@@ -5,7 +5,7 @@ import type {
 } from '@anthropic-ai/sdk/resources/messages'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { ClaudeMessage, Conversation } from './claude-message.ts'
-import type { ClaudeClient, ClaudeOptions } from './claude-options.ts'
+import type { ClaudeClient, RunOptions } from './claude-options.ts'
 import { bindCompaction, chainAfter, compactionBeta } from './compaction.ts'
 import type { Identity } from './compaction.ts'
 import { fingerprintOf } from './fingerprint.ts'
@@ -35,7 +35,7 @@ export interface RequestRules {
   readonly keepsExactInput: boolean
 }
 
-type RequestOptions = ClaudeOptions & { readonly client: ClaudeClient }
+type RequestOptions = RunOptions & { readonly client: ClaudeClient }
 
 /**
  * One call of the Messages API that answers a conversation.
@@ -135,7 +135,7 @@ function toSystemBlock(text: string, isCached: boolean): TextBlockParam {
   return { type: 'text', text, ...(isCached ? { cache_control: cacheControl } : {}) }
 }
 
-function toToolParam({ name, description, inputSchema }: ClaudeOptions['tools'][number]) {
+function toToolParam({ name, description, inputSchema }: RunOptions['tools'][number]) {
   return { name, description, input_schema: inputSchema }
 }
 

@@ -1,15 +1,13 @@
 import { z } from 'zod'
 import type { JsonValue } from '../../contract/json-value.ts'
 import { VerbatimError } from '../../contract/errors.ts'
-import type { RunId, SessionId } from '../../contract/identifiers.ts'
+import type { RunScope } from '../../ports/agent.ts'
 
-/** What a tool receives beside its input. */
-export interface ToolContext {
+/** What a tool receives beside its input: who asks, and with what. `input` is that of the run. */
+export interface ToolContext extends RunScope {
   /** Aborts when the run is stopped and when the tool's time is over. */
   readonly signal: AbortSignal
-  readonly runId: RunId
-  readonly sessionId: SessionId
-  /** The input as the model wrote it, digit for digit. */
+  /** The input of the call as the model wrote it, digit for digit. */
   readonly inputJson: string
 }
 

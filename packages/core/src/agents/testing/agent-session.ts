@@ -4,6 +4,7 @@ import type { Provider, ProviderCall, ProviderOptions, ProviderReply } from '@ve
 import type { Message } from '../../contract/message.ts'
 import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
 import type { Agent } from '../../ports/agent.ts'
+import { agentRequest } from '../../testing/agent-request.ts'
 import type { ClaudeOptionsInput } from '../claude.ts'
 import { claudeAt, collect, messagesOf, never } from './ask-agent.ts'
 
@@ -36,7 +37,8 @@ export async function openSession(reply: ProviderReply = thinking, options: Prov
       store({ role: 'user', content: [{ type: 'text', text }] })
       const size = agent.maxHistoryMessages ?? 40
       const window = messages.slice(-size)
-      const request = { runId: crypto.randomUUID(), sessionId: 's', messages: window, hasOlder: messages.length > size }
+      const hasOlder = messages.length > size
+      const request = agentRequest({ sessionId: 's', messages: window, hasOlder })
       const { events, error } = await collect(agent.stream(request, signal))
       const { content } = reduceEvents(emptyAnswer, { firstSeq: 1, events })
       store({ role: 'assistant', content: [...content] })

@@ -5,6 +5,7 @@ import { AgentEvent } from '../../contract/event.ts'
 import type { Message } from '../../contract/message.ts'
 import type { Agent, AgentPing, AgentRequest } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
+import { agentRequest } from '../../testing/agent-request.ts'
 import { claude } from '../claude.ts'
 import type { ClaudeOptionsInput } from '../claude.ts'
 
@@ -46,11 +47,7 @@ export function messagesOf(turns: readonly (string | Partial<Message>)[], firstS
 }
 
 export function requestOf(...turns: readonly (string | Partial<Message>)[]): AgentRequest {
-  return {
-    runId: '00000000-0000-4000-8000-000000000001',
-    sessionId: 'session-1',
-    messages: messagesOf(turns),
-  }
+  return agentRequest({ runId: '00000000-0000-4000-8000-000000000001', messages: messagesOf(turns) })
 }
 
 /** The events without the signs of life. */

@@ -70,7 +70,8 @@ async function* exportSession(input: Export, session: SessionDocument): AsyncGen
     if (run.status === 'deleted') continue
     const key = messageKeyOf(owner, run.sessionId, run.userMessageId)
     const prompt = run.prompt === undefined ? null : await cipher.readContent(key, run.prompt)
-    yield { type: 'run', run: toRun(run), prompt }
+    const given = run.input === undefined ? {} : { input: await cipher.readInput(key, run.input) }
+    yield { type: 'run', run: toRun(run), prompt, ...given }
     yield* exportEvents(input, run)
   }
 }

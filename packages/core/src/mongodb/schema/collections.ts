@@ -11,7 +11,7 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
 import type { ContinuationUsage } from '../../ports/run-repository.ts'
 import type { MessageKey } from './owner-keys.ts'
-import type { StoredContent, StoredItem, StoredOutput, StoredTitle } from './stored-json.ts'
+import type { StoredContent, StoredItem, StoredJson, StoredTitle } from './stored-json.ts'
 
 export interface SessionDocument {
   _id: SessionKey
@@ -61,13 +61,15 @@ export interface MessageDocument {
   sessionId: SessionId
   role: MessageRole
   content: StoredContent
+  /** Of a prompt, only where there is one. */
+  input?: StoredJson
   status: MessageStatus
   agentId: AgentId | null
   runId: RunId | null
   /** Only where there is one. */
   continuationOf?: RunId
   retryOf?: RunId
-  output?: StoredOutput
+  output?: StoredJson
   metrics: RunMetrics | null
   createdAt: Date
   v: 1
@@ -90,6 +92,8 @@ export interface RunDocument {
   messageId: MessageId
   /** While the run is queued; then the user message has it. */
   prompt?: StoredContent
+  /** As `prompt`, where there is one. */
+  input?: StoredJson
   /**
    * The process that writes the run; absent while the run waits. Written by the database's clock only; expired when it was not
    * renewed for `ms`.

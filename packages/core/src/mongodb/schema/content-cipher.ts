@@ -26,7 +26,7 @@ import {
   isSealed,
   toStoredContent,
   toStoredEvents,
-  toStoredOutput,
+  toStoredJson,
 } from './stored-json.ts'
 import type {
   Sealed,
@@ -35,14 +35,16 @@ import type {
   StoredContent,
   StoredEvent,
   StoredItem,
-  StoredOutput,
+  StoredJson,
   StoredTitle,
 } from './stored-json.ts'
 
 /** Writes content of one owner. */
 export interface ContentWriter {
   content(key: MessageKey, content: readonly ContentBlock[]): StoredContent
-  output(key: MessageKey, output: JsonValue): StoredOutput
+  /** Beside the prompt of this key. */
+  input(key: MessageKey, input: JsonValue): StoredJson
+  output(key: MessageKey, output: JsonValue): StoredJson
   title(key: SessionKey, title: string | null): StoredTitle
   events(entry: { readonly key: RunKey; readonly firstSeq: number; readonly events: readonly RunEvent[] }): StoredItem[]
   /** A hash of content, so that the content cannot be guessed from it. */
@@ -56,7 +58,8 @@ export interface ContentCipher {
   writerForRun(owner: Owner): Promise<ContentWriter>
   /** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`; as every call that reads */
   readContent(key: MessageKey, stored: StoredContent): Promise<ContentBlock[]>
-  readOutput(key: MessageKey, stored: StoredOutput): Promise<JsonValue>
+  readInput(key: MessageKey, stored: StoredJson): Promise<JsonValue>
+  readOutput(key: MessageKey, stored: StoredJson): Promise<JsonValue>
   /** Null also when it is unreadable: a list of sessions works without. */
   readTitle(key: SessionKey, stored: StoredTitle): Promise<string | null>
   readEvents(key: RunKey, stored: readonly StoredItem[]): Promise<RunEvent[]>
@@ -77,10 +80,8 @@ export function createContentCipher(encryption: ContentEncryption | undefined, c
       if (Array.isArray(stored)) return fromStoredContent(stored)
       return fromStoredContent((await unseal(ring, placeOfMessage(key), stored)) as StoredBlock[]) // sealed by content()
     },
-    async readOutput(key, stored) {
-      if (typeof stored === 'string') return fromText(stored)
-      return fromText((await unseal(ring, placeOfOutput(key), stored)) as string) // sealed by output()
-    },
+    readInput: async (key, stored) => await readJson(ring, placeOfInput(key), stored),
+    readOutput: async (key, stored) => await readJson(ring, placeOfOutput(key), stored),
     readTitle: async (key, stored) => await readTitle(ring, key, stored),
     async readEvents(key, stored) {
       const parts = stored.map(async (item) =>
@@ -97,6 +98,10 @@ export function createContentCipher(encryption: ContentEncryption | undefined, c
   }
 }
 
+async function readJson(ring: KeyRing | undefined, place: string, stored: StoredJson): Promise<JsonValue> {
+  return fromText(typeof stored === 'string' ? stored : ((await unseal(ring, place, stored)) as string)) // sealed as text
+}
+
 async function readTitle(ring: KeyRing | undefined, key: SessionKey, stored: StoredTitle): Promise<string | null> {
   if (stored === null || typeof stored === 'string') return stored
   try {
@@ -110,7 +115,8 @@ async function readTitle(ring: KeyRing | undefined, key: SessionKey, stored: Sto
 /** Writes as it is given. */
 export const clearWriter: ContentWriter = {
   content: (_key, content) => toStoredContent(content),
-  output: (_key, output) => toStoredOutput(output),
+  input: (_key, input) => toStoredJson(input),
+  output: (_key, output) => toStoredJson(output),
   title: (_key, title) => title as StoredTitle, // branded here only
   events: ({ events }) => toStoredEvents(events),
   hash: (hash) => hash,
@@ -123,7 +129,8 @@ function sealingWriter(key: HeldKey): ContentWriter {
     // Without content there is nothing to seal, and nothing that a lost key makes unreadable.
     content: (place, content) =>
       content.length === 0 ? [] : sealValue(key, placeOfMessage(place), toStoredContent(content)),
-    output: (place, output) => sealValue(key, placeOfOutput(place), toStoredOutput(output)),
+    input: (place, input) => sealValue(key, placeOfInput(place), toStoredJson(input)),
+    output: (place, output) => sealValue(key, placeOfOutput(place), toStoredJson(output)),
     title: (place, title) => (title === null ? null : sealValue(key, placeOfTitle(place), title)),
     events({ key: run, firstSeq: n, events }) {
       const items: StoredItem[] = []
@@ -174,6 +181,10 @@ function placeOfEvents(key: RunKey, { n, count }: Pick<SealedEvents, 'n' | 'coun
 
 function placeOfMessage(key: MessageKey): string {
   return `message ${key}`
+}
+
+function placeOfInput(key: MessageKey): string {
+  return `input ${key}`
 }
 
 function placeOfOutput(key: MessageKey): string {

@@ -9,7 +9,9 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { ContinuationUsage, OwnedRun } from '../../ports/run-repository.ts'
 import type { EventsDocument, MessageDocument, RunDocument, SessionDocument } from './collections.ts'
 import type { ContentCipher } from './content-cipher.ts'
+import { sessionKeyOf } from './owner-keys.ts'
 import { toStoredEvents } from './stored-json.ts'
+import type { StoredTitle } from './stored-json.ts'
 import { requireKnown } from './version.ts'
 
 /** @throws VerbatimError `SESSION_DELETED`, `UNSUPPORTED_VERSION` */
@@ -48,6 +50,7 @@ export async function toMessage(cipher: ContentCipher, document: MessageDocument
     seq: document.seq,
     role: document.role,
     content: await cipher.readContent(document._id, document.content),
+    ...(document.input === undefined ? {} : { input: await cipher.readInput(document._id, document.input) }),
     status: document.status,
     agentId: document.agentId,
     runId: document.runId,
@@ -92,4 +95,10 @@ export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
     fence: document.fence,
     continuationUsage: document.continuationUsage ?? noContinuationUsage,
   }
+}
+
+/** `owned` with the title of its session, which is read when an agent needs it. */
+export function withTitle(cipher: ContentCipher, owned: OwnedRun, title: StoredTitle): OwnedRun {
+  const key = sessionKeyOf(owned.owner, owned.run.sessionId)
+  return { ...owned, readTitle: async () => await cipher.readTitle(key, title) }
 }

@@ -19,7 +19,7 @@ export type StoredEvent = RunEvent & { readonly [storedBrand]: true }
 export type Sealed = Uint8Array | Binary
 export type StoredContent = StoredBlock[] | Sealed
 /** JSON text. */
-export type StoredOutput = (string & { readonly [storedBrand]: true }) | Sealed
+export type StoredJson = (string & { readonly [storedBrand]: true }) | Sealed
 export type StoredTitle = (string & { readonly [storedBrand]: true }) | Sealed | null
 
 /** Events of an agent, in one sealed text. Archiving moves it as it is. */
@@ -58,8 +58,8 @@ export function fromStoredEvents(events: readonly StoredEvent[]): RunEvent[] {
   return events.map((event) => mapEvent(event, { toBlock: fromStoredBlock, toValue: fromText }))
 }
 
-export function toStoredOutput(output: JsonValue): Exclude<StoredOutput, Sealed> {
-  return toText(output) as Exclude<StoredOutput, Sealed> // branded here only
+export function toStoredJson(output: JsonValue): Exclude<StoredJson, Sealed> {
+  return toText(output) as Exclude<StoredJson, Sealed> // branded here only
 }
 
 function toText(value: JsonValue): string {

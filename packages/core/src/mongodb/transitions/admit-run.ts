@@ -36,12 +36,12 @@ export interface AdmissionRequest {
 }
 
 /** A session before its admission. */
-type Admitting = Pick<SessionDocument, 'head' | 'activeRunId' | 'queue' | 'deletedAt' | 'v'>
+type Admitting = Pick<SessionDocument, 'head' | 'title' | 'activeRunId' | 'queue' | 'deletedAt' | 'v'>
 
 /** What the session answers; only the first three have changed it. */
 export type Admission =
   /** The session was idle, or new. `head` is the seq of the newest message, the one to insert included. */
-  | { readonly type: 'idle'; readonly head: number }
+  | { readonly type: 'idle'; readonly head: number; readonly title: StoredTitle }
   | { readonly type: 'queued' }
   /** The run comes next. The runs of `before` are to be stopped in the same transaction. */
   | { readonly type: 'replaced'; readonly before: Admitting }
@@ -66,7 +66,7 @@ export async function admit(
   const before = await sessions.findOneAndUpdate({ _id }, admissionUpdate(request), {
     session,
     returnDocument: 'before',
-    projection: { head: 1, activeRunId: 1, queue: 1, deletedAt: 1, v: 1 },
+    projection: { head: 1, title: 1, activeRunId: 1, queue: 1, deletedAt: 1, v: 1 },
   })
   if (before !== null) return admissionOf(before, request)
   await requireNotErasing(erasures, request.owner, session)
@@ -74,7 +74,7 @@ export async function admit(
   const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
   const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
   await insertDocument(sessions, { _id, ...made }, { session })
-  return { type: 'idle', head }
+  return { type: 'idle', head, title }
 }
 
 /** How long a caller waits before it asks again, in milliseconds: an erasure takes a lease or longer. */
@@ -118,10 +118,10 @@ function admissionUpdate({ runId, whenBusy, maxQueuedRuns, newMessages, now }: A
 }
 
 function admissionOf(before: Admitting, { runId, whenBusy, maxQueuedRuns, newMessages }: AdmissionRequest): Admission {
-  const { head, activeRunId, queue = [], deletedAt, v } = before
+  const { head, title, activeRunId, queue = [], deletedAt, v } = before
   if (v > documentVersion) return { type: 'newer' }
   if (deletedAt !== undefined) return { type: 'deleted' }
-  if (activeRunId === null) return { type: 'idle', head: head + newMessages }
+  if (activeRunId === null) return { type: 'idle', head: head + newMessages, title }
   if (runId !== null && [activeRunId, ...queue].includes(runId)) return { type: 'present' }
   switch (whenBusy) {
     case 'reject':

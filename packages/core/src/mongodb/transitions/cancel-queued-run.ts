@@ -64,7 +64,7 @@ export async function endQueuedRuns(
         endedAt: now,
         toArchive: true,
       },
-      $unset: { prompt: true },
+      $unset: { prompt: true, input: true },
     },
     { session },
   )

@@ -1,6 +1,6 @@
 import type { LinkedRun, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
 import { AbortTransition, tryTransition } from '../driver/transaction.ts'
-import { toOwnedRun } from '../schema/documents.ts'
+import { toOwnedRun, withTitle } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import type { ContentWriter } from '../schema/content-cipher.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
@@ -28,16 +28,17 @@ export async function continueRun(
     const kept = await collections.sessions.findOneAndUpdate(
       { _id: sessionKeyOf(owner, ended.sessionId), ...notDeleted, ...known, activeRunId: ended.id },
       { $inc: { head: 2 }, $set: { activeRunId: next.runId, updatedAt: now } },
-      { session, returnDocument: 'after', projection: { head: 1 } },
+      { session, returnDocument: 'after', projection: { head: 1, title: 1 } },
     )
     if (kept === null) throw new AbortTransition()
     await storeEnding(collections, { owned, end, now, writer, seq: kept.head - 1 }, session)
     const lease = { processId: next.processId, ms: next.leaseMs }
     const key = messageKeyOf(owner, next.sessionId, next.userMessageId)
-    const message = { prompt: writer.content(key, next.prompt), seq: kept.head }
+    const input = next.input === undefined ? undefined : writer.input(key, next.input)
+    const message = { prompt: writer.content(key, next.prompt), input, seq: kept.head }
     await storeBeginning(storage, { owner, run, lease, message, event: next.startedEvent }, session)
-    return true
+    return kept.title
   })
-  const isStored = stored ?? (await hasLanded(storage, { owned, end, isContinued: true }))
-  return isStored ? toOwnedRun(run) : 'fenced'
+  if (stored !== undefined) return withTitle(storage.cipher, toOwnedRun(run), stored)
+  return (await hasLanded(storage, { owned, end, isContinued: true })) ? toOwnedRun(run) : 'fenced'
 }

@@ -38,7 +38,7 @@ export async function finishRun(
   }
   const stored = await tryTransition(storage.client, async (session) => {
     await markEnded(storage.collections, { owned, end, now }, session)
-    const { head, promoted } = await releaseSession(storage.collections, release, session)
+    const { head, promoted } = await releaseSession(storage, release, session)
     await storeEnding(storage.collections, { owned, end, seq: head, now, writer, promoted }, session)
     return { promoted: promoted?.started }
   })

@@ -9,11 +9,12 @@ import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import { firstFence } from '../../ports/run-repository.ts'
-import type { LeaseHolder, PromotedRun } from '../../ports/run-repository.ts'
+import type { LeaseHolder, OwnedRun, PromotedRun } from '../../ports/run-repository.ts'
 import { AbortTransition } from '../driver/transaction.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
-import { toOwnedRun } from '../schema/documents.ts'
+import { toOwnedRun, withTitle } from '../schema/documents.ts'
 import type { EngineEntry } from '../schema/documents.ts'
+import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
 import { known, newer, newerDocument } from '../schema/version.ts'
 import { userMessageOf } from './store-beginning.ts'
@@ -48,17 +49,24 @@ const promotedFence = firstFence + 1
 
 /** Gives the session to the first run that waits, or to none. Throws AbortTransition when the session is not the run's. */
 export async function releaseSession(
-  collections: Collections,
+  { collections, cipher }: Pick<MongoContext, 'collections' | 'cipher'>,
   release: Release,
   session: ClientSession,
 ): Promise<Released> {
   let { from } = release
   let added = 1
   while (true) {
-    const { head, activeRunId: next } = await shiftQueue(collections.sessions, { ...release, from, added }, session)
+    const {
+      head,
+      title,
+      activeRunId: next,
+    } = await shiftQueue(collections.sessions, { ...release, from, added }, session)
     if (next === null) return { head, promoted: undefined }
     const waiting = await promoteRun(collections.runs, { ...release, runId: next }, session)
-    if (waiting !== null) return { head: head - 1, promoted: toPromoted(waiting, { ...release, seq: head }) }
+    if (waiting !== null) {
+      const promoted = toPromoted(waiting, { ...release, seq: head }, (owned) => withTitle(cipher, owned, title))
+      return { head: head - 1, promoted }
+    }
     await requireNoNewer(collections.runs, runKeyOf(release.owner, next), session)
     // A run that was deleted by hand must not hold up those after it; the place of its message is free again.
     from = next
@@ -90,7 +98,7 @@ async function shiftQueue(
         },
       },
     ],
-    { session, returnDocument: 'after', projection: { head: 1, activeRunId: 1 } },
+    { session, returnDocument: 'after', projection: { head: 1, title: 1, activeRunId: 1 } },
   )
   if (released === null) throw new AbortTransition()
   return released
@@ -99,7 +107,7 @@ async function shiftQueue(
 /** `$slice` wants a length; any that no queue reaches will do. */
 const maxSliced = 1_000_000
 
-/** Answers the run as it waited, with its prompt. */
+/** Answers the run as it waited, with its prompt and its input. */
 async function promoteRun(
   runs: Collections['runs'],
   { owner, runId, batchId, holder }: Release & { readonly runId: RunId },
@@ -114,16 +122,20 @@ async function promoteRun(
   return await runs.findOneAndUpdate(
     { _id: runKeyOf(owner, runId), status: 'queued', ...known },
     // Another start id from here on: a start that is repeated must not take the run for one that it has begun itself.
-    [{ $set: { status: 'running', startId: batchId, fence: promotedFence, lease } }, { $unset: 'prompt' }],
+    [{ $set: { status: 'running', startId: batchId, fence: promotedFence, lease } }, { $unset: ['prompt', 'input'] }],
     { session, returnDocument: 'before' },
   )
 }
 
-function toPromoted(waiting: RunDocument, { owner, holder, batchId, now, seq }: Release & { seq: number }): Promoted {
+function toPromoted(
+  waiting: RunDocument,
+  { owner, holder, batchId, now, seq }: Release & { seq: number },
+  addTitle: (owned: OwnedRun) => OwnedRun,
+): Promoted {
   const events = eventsOf(waiting, now)
-  const owned = toOwnedRun({ ...waiting, status: 'running', fence: promotedFence })
+  const owned = addTitle(toOwnedRun({ ...waiting, status: 'running', fence: promotedFence }))
   return {
-    message: userMessageOf(owner, waiting, { prompt: waiting.prompt ?? [], seq, createdAt: now }),
+    message: userMessageOf(owner, waiting, { prompt: waiting.prompt ?? [], input: waiting.input, seq, createdAt: now }),
     entry: { key: waiting._id, firstSeq: events.length, batchId, events: events.slice(-1) },
     started: holder.agentIds.includes(waiting.agentId) ? { owned, events } : undefined,
   }

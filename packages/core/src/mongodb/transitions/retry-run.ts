@@ -6,7 +6,7 @@ import type { RepeatedRun, StartOutcome } from '../../ports/run-repository.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
 import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 import type { Collections, MessageDocument } from '../schema/collections.ts'
-import { toOwnedRun } from '../schema/documents.ts'
+import { toOwnedRun, withTitle } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
 import { requireKnown } from '../schema/version.ts'
@@ -57,12 +57,13 @@ async function storeRetry(
   if (isRefusal(admission)) {
     return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
   }
+  if (admission.type !== 'idle') throw new Error('A retry waits for nothing')
   const newest = await newestMessage(messages, run.s, session)
   if (newest?.role !== 'assistant' || newest.runId !== retry.retryOf) throw new AbortTransition()
   await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
   const lease = { processId, ms: leaseMs }
   await storeBeginning(storage, { owner, run, lease, event: retry.startedEvent }, session)
-  return { type: 'started', owned: toOwnedRun(run) }
+  return { type: 'started', owned: withTitle(storage.cipher, toOwnedRun(run), admission.title) }
 }
 
 /** What the transaction has met may not be majority-committed yet, and so not be seen here: then it is tried again. */

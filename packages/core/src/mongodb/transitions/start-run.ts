@@ -7,11 +7,11 @@ import type { StartOutcome } from '../../ports/run-repository.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
 import { tryTransition } from '../driver/transaction.ts'
 import type { RunDocument } from '../schema/collections.ts'
-import { toOwnedRun, toRun } from '../schema/documents.ts'
+import { toOwnedRun, toRun, withTitle } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import type { ContentCipher, ContentWriter } from '../schema/content-cipher.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
-import type { StoredContent, StoredTitle } from '../schema/stored-json.ts'
+import type { StoredContent, StoredJson, StoredTitle } from '../schema/stored-json.ts'
 import { requireKnown } from '../schema/version.ts'
 import { admit, isRefusal, toError } from './admit-run.ts'
 import type { Refusal } from './admit-run.ts'
@@ -27,6 +27,7 @@ interface Starting {
   readonly start: Start
   readonly run: NewRunDocument
   readonly prompt: StoredContent
+  readonly input: StoredJson | undefined
   readonly title: StoredTitle
 }
 
@@ -37,9 +38,11 @@ export async function startRun(
   { start, writer }: { start: Start; writer: ContentWriter },
 ): Promise<StartOutcome> {
   const run = newRunDocument(owner, { ...start, inputHash: writer.hash(start.inputHash) }, storage.clock.now())
-  const prompt = writer.content(messageKeyOf(owner, start.sessionId, start.userMessageId), start.prompt)
+  const key = messageKeyOf(owner, start.sessionId, start.userMessageId)
+  const prompt = writer.content(key, start.prompt)
+  const input = start.input === undefined ? undefined : writer.input(key, start.input)
   const title = writer.title(sessionKeyOf(owner, start.sessionId), titleOf(start))
-  const starting = { owner, start, run, prompt, title }
+  const starting = { owner, start, run, prompt, input, title }
   const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, starting, session))
   if (tried === undefined) return await outcomeOfStored(storage, run._id, start)
   return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, start) : tried
@@ -54,7 +57,7 @@ export interface Refused {
 
 async function admitAndStore(
   storage: MongoContext,
-  { owner, start, run, prompt, title }: Starting,
+  { owner, start, run, prompt, input, title }: Starting,
   session: ClientSession,
 ): Promise<StartOutcome | Refused> {
   const { runs } = storage.collections
@@ -69,16 +72,16 @@ async function admitAndStore(
     case 'idle': {
       await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
       const lease = { processId: start.processId, ms: start.leaseMs }
-      const message = { prompt, seq: admission.head }
+      const message = { prompt, input, seq: admission.head }
       await storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, session)
-      return { type: 'started', owned: toOwnedRun(run) }
+      return { type: 'started', owned: withTitle(storage.cipher, toOwnedRun(run), admission.title) }
     }
     case 'queued':
     case 'replaced': {
       const isReplacing = admission.type === 'replaced'
       const replaced = isReplacing ? await stopRuns(storage, owner, { before: admission.before, session }) : []
       await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
-      const waiting: NewRunDocument = { ...run, status: 'queued', prompt }
+      const waiting: NewRunDocument = { ...run, status: 'queued', prompt, ...(input === undefined ? {} : { input }) }
       await storeBeginning(storage, { owner, run: waiting, event: start.queuedEvent }, session)
       return { type: 'queued', key: run._id, run: toRun(waiting), replaced }
     }

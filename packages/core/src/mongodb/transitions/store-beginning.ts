@@ -8,7 +8,7 @@ import type { Collections, MessageDocument, RunDocument } from '../schema/collec
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { toEventsDocument } from '../schema/documents.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
-import type { StoredContent } from '../schema/stored-json.ts'
+import type { StoredContent, StoredJson } from '../schema/stored-json.ts'
 
 /** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has stored the run. */
 export type Start = NewRun & { readonly startId: string }
@@ -22,7 +22,7 @@ export interface Beginning {
   /** Absent while the run waits; the database writes when it was renewed. */
   readonly lease?: { readonly processId: string; readonly ms: number }
   /** The user message, when the transaction inserts it. */
-  readonly message?: { readonly prompt: StoredContent; readonly seq: number }
+  readonly message?: { readonly prompt: StoredContent; readonly input?: StoredJson | undefined; readonly seq: number }
   /** The event at seq 1. */
   readonly event: EngineEvent
 }
@@ -99,7 +99,7 @@ async function insertRun(
 export function userMessageOf(
   owner: Owner,
   run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId' | 'continuationOf'>,
-  at: { prompt: StoredContent; seq: number; createdAt: Date },
+  at: { prompt: StoredContent; input?: StoredJson | undefined; seq: number; createdAt: Date },
 ): MessageDocument {
   return {
     _id: messageKeyOf(owner, run.sessionId, run.userMessageId),
@@ -110,6 +110,7 @@ export function userMessageOf(
     sessionId: run.sessionId,
     role: 'user',
     content: at.prompt,
+    ...(at.input === undefined ? {} : { input: at.input }),
     status: 'completed',
     agentId: null,
     runId: run.id,

@@ -107,7 +107,8 @@ async function pullAgent(
   signal.throwIfAborted()
   await meter.begin(signal)
   const history = await loadHistory(context, owned, { agent, signal })
-  const request = { runId: owned.run.id, sessionId: owned.run.sessionId, ...history }
+  const { tenantId, ownerId: userId } = owned.owner
+  const request = { runId: owned.run.id, sessionId: owned.run.sessionId, principal: { userId, tenantId }, ...history }
   const timeouts = { ...options, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
   let asksForTools = false

@@ -6,8 +6,8 @@ import type { Agent, AgentRequest } from '../../ports/agent.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
 
-/** What an agent receives of a session; see `AgentRequest`. */
-type History = Required<Pick<AgentRequest, 'messages' | 'hasOlder'>>
+/** What an agent receives of its session and of the prompt; see `AgentRequest`. */
+type History = Pick<AgentRequest, 'messages' | 'hasOlder' | 'session' | 'input'>
 
 /** Between two attempts, in milliseconds: each waits for the database by itself. */
 const retryMs = 200
@@ -49,7 +49,15 @@ async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent
   // An election may come between the prompt's commit and this read. While the run is active, its prompt is the newest message.
   if (newest.items[0]?.id !== run.userMessageId) newest = await list({ isLinearizable: true })
   const messages = withoutRefused(withoutRetried(newest.items).toReversed())
-  return { messages, hasOlder: newest.nextCursor !== null }
+  const input = newest.items.find(({ id }) => id === run.userMessageId)?.input
+  const session = { id: run.sessionId, title: await titleOf(context, owned) }
+  return { messages, hasOlder: newest.nextCursor !== null, session, input }
+}
+
+/** Of a run that was taken over, the session is read: its beginning has seen the title, in another process. */
+async function titleOf({ ports }: EngineContext, { owner, run, readTitle }: OwnedRun): Promise<string | null> {
+  if (readTitle !== undefined) return await readTitle()
+  return (await ports.sessionRepository.getSession(owner, run.sessionId))?.title ?? null
 }
 
 /** The messages after the prompt of a run that is retried are its failed attempts. */

@@ -8,6 +8,7 @@ import type { StartRunInput } from '../../contract/run.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
+import { checkRunInput } from './check-run-input.ts'
 import { requireFittingPrompt } from './require-fitting-prompt.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
 
@@ -16,12 +17,13 @@ export type Started = StartOutcome & { readonly agent: Agent; readonly startedEv
 /**
  * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run.
  *
- * @throws VerbatimError `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+ * @throws VerbatimError `AGENT_NOT_FOUND`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
 export async function startRun(context: EngineContext, owner: Owner, input: StartRunInput): Promise<Started> {
   const { ports, options, agents, processId, executor, admission } = context
   requirePromptSize(bytesOfPrompt(input.message), 'message')
   const agent = agentOf(agents, input.agentId)
+  const given = await checkRunInput(context, { owner, agent }, input)
   const prompt = toPromptBlocks(input.message)
   await requireFittingPrompt(context, { owner, runId: input.runId, agent }, () => prompt)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
@@ -32,6 +34,7 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
   const starting = ports.runRepository.startRun(owner, {
     ...run,
     prompt,
+    input: given,
     inputHash: hashOf(input),
     leaseMs: options.leaseMs,
     startedEvent,
@@ -52,8 +55,9 @@ function agentOf(agents: ReadonlyMap<string, Agent>, agentId: string | undefined
   return agent
 }
 
-function hashOf({ sessionId, message, agentId }: StartRunInput): string {
+function hashOf({ sessionId, message, agentId, input }: StartRunInput): string {
+  const given = input === undefined ? [] : [input]
   return createHash('sha256')
-    .update(JSON.stringify([sessionId, toPlainPrompt(message), agentId ?? null]))
+    .update(JSON.stringify([sessionId, toPlainPrompt(message), agentId ?? null, ...given]))
     .digest('base64url')
 }

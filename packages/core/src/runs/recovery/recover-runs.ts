@@ -5,9 +5,9 @@
  */
 import { poll } from '../../async/poll.ts'
 import { raceSignal } from '../../async/race-signal.ts'
+import type { JsonValue } from '../../contract/json-value.ts'
 import { isUnavailable, isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
-import type { JsonValue } from '../../contract/json-value.ts'
 import type { RunEvent, TerminalEvent } from '../../contract/event.ts'
 import { noMetrics } from '../../contract/metrics.ts'
 import type { Agent } from '../../ports/agent.ts'
@@ -219,18 +219,30 @@ async function continueLost(
   signal: AbortSignal,
 ): Promise<'done' | 'fenced'> {
   const { ports, executor, tails } = context
-  const { next, agent } = plan
+  const { agent } = plan
   try {
     const end = toEnd(claimed, replayed, plan)
+    const next = { ...plan.next, input: await inputOf(context, { claimed, agent }) }
     const owned = await ports.runRepository.continueRun(claimed, end, { next, signal })
     if (owned === 'fenced') return 'fenced'
     await executor.driveOrRelease({ owned, agent, events: [next.startedEvent] })
     tails.hint(claimed.key)
     return 'done'
   } catch (error) {
-    if (isVerbatimError(error) || signal.aborted) throw error
+    const isPassing = isVerbatimError(error) && error.code !== 'CONTENT_UNREADABLE'
+    if (isPassing || signal.aborted) throw error
     return await endLost(context, { claimed, end: toEnd(claimed, replayed, { type: 'stay' }) }, signal)
   }
+}
+
+/** What the agent received beside the prompt of the lost run. */
+async function inputOf(
+  { ports }: EngineContext,
+  { claimed, agent }: { claimed: ClaimedRun; agent: Agent },
+): Promise<JsonValue | undefined> {
+  if (agent.input === undefined) return undefined
+  const { owner, run } = claimed
+  return (await ports.sessionRepository.getMessage(owner, run.sessionId, run.userMessageId))?.input
 }
 
 async function endLost(
