@@ -1,6 +1,6 @@
-import { maxPromptBytes } from '@verbatim/core'
-import type { ContentBlock, Message } from '@verbatim/core'
-import type { Engine } from '@verbatim/core/server'
+import { maxPromptBytes, textOf } from '@verbatim/core'
+import type { ContentBlock, Message, RunMetrics } from '@verbatim/core'
+import type { Agent, Engine } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
 import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
@@ -9,6 +9,20 @@ import { ada, followAll, startRun } from '../support/follow.ts'
 
 const sessionId = 'session-1'
 const role = 'user' as const
+
+const noMetrics: RunMetrics = {
+  latencyMs: 0,
+  timeToFirstTokenMs: null,
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  cacheReadInputTokens: 0,
+  cacheWriteInputTokens: 0,
+  cycles: 0,
+  tools: [],
+  model: null,
+  stopReason: null,
+}
 
 type AppendInput = Parameters<Engine['messages']['append']>[1]
 
@@ -99,6 +113,49 @@ describe('append a message', () => {
     agent.end()
     await followAll(test.engine, activeRunId)
     expect(await test.engine.messages.append(ada, { sessionId, role, content: 'Me too' })).toMatchObject({ seq: 3 })
+  })
+
+  it('an append keeps who said it, how it was made and how it ended, and a repeat that differs in one of them is refused', async () => {
+    await using test = await openOne({ agents: [pacedAgent([])] })
+    const { messages } = test.engine
+    const metrics = { ...noMetrics, inputTokens: 3, outputTokens: 5, totalTokens: 8 }
+    const said = { agentId: 'own', metrics, status: 'cancelled' } as const
+    const message = { sessionId, role: 'assistant', content: 'Half', messageId: crypto.randomUUID(), ...said } as const
+    const stored = await messages.append(ada, message)
+    expect(stored).toMatchObject({ ...said, runId: null })
+    expect(await messages.append(ada, message)).toEqual(stored)
+    for (const other of [{ agentId: 'other' }, { metrics: noMetrics }, { status: 'failed' as const }]) {
+      const changed = messages.append(ada, { ...message, ...other })
+      await expect(changed).rejects.toMatchObject({ code: 'MESSAGE_ID_REUSED' })
+    }
+  })
+
+  it.each([
+    ['metrics', { metrics: noMetrics }],
+    ['status', { status: 'failed' as const }],
+  ])('an append of a user message with %s is refused and nothing is stored', async (field, given) => {
+    await using test = await openOne({ agents: [pacedAgent([])] })
+    const wrong = test.engine.messages.append(ada, { sessionId, role, content: 'Hello', ...given })
+    await expect(wrong).rejects.toMatchObject({ code: 'INVALID_INPUT', data: { field } })
+    await expect(test.engine.sessions.get(ada, sessionId)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' })
+  })
+
+  it('an agent does not receive an appended answer that was refused, nor the prompt before it', async () => {
+    const seen: string[] = []
+    const listener: Agent = {
+      id: 'listener',
+      async *stream({ messages }) {
+        seen.push(...messages.map((message) => textOf(message.content)))
+        yield* answerOf(['ok'])
+      },
+    }
+    await using test = await openOne({ agents: [listener] })
+    const { messages } = test.engine
+    await messages.append(ada, { sessionId, role, content: 'Bad' })
+    await messages.append(ada, { sessionId, role: 'assistant', content: 'No', status: 'refused' })
+    await messages.append(ada, { sessionId, role: 'assistant', content: 'Ask me something else' })
+    await followAll(test.engine, await startRun(test.engine, { message: 'Good' }))
+    expect(seen).toEqual(['Ask me something else', 'Good'])
   })
 
   it('an append keeps its blocks as they are, and the agent receives them', async () => {

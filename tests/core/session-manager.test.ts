@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { isVerbatimError, textOf } from '@verbatim/core'
 import {
+  agent,
   closeGlobalFactory,
   createSessionManager,
   getGlobalFactory,
@@ -155,7 +156,6 @@ describe('SessionManagerFactory', () => {
   })
 
   it.each([
-    ['no agents', { agents: [] }],
     ['two agents of one id', { agents: [...agents, ...agents] }],
     ['leases that contradict each other', { agents, options: { leaseMs: 10, selfFenceMs: 20 } }],
     ['an unknown option', { agents, options: { leasMs: 10 } as object }],
@@ -166,6 +166,52 @@ describe('SessionManagerFactory', () => {
       ...input,
     })
     await expect(refused).rejects.toSatisfy((error) => isVerbatimError(error) && error.code === 'INVALID_CONFIGURATION')
+  })
+
+  it('a SessionManagerFactory without agents refuses a prompt that brings none', async () => {
+    await using database = await openDatabase()
+    const { client, databaseName } = database
+    await using factory = await SessionManagerFactory.connect({ client, databaseName })
+    const session = factory.createSessionManager({ sessionId: 'session-1' })
+    await expect(session.send('Hi').started).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND' })
+    const own = agent({ id: 'own', stream: () => 'Hello from my own loop' })
+    expect(textOf((await session.send('Hi', { agent: own }).message).content)).toBe('Hello from my own loop')
+    const both = () => session.send('Hi', { agent: own, agentId: 'own' })
+    expect(both).toThrow(expect.objectContaining({ code: 'INVALID_INPUT', data: { field: 'agent' } }))
+  })
+
+  it('a program that streams itself appends the prompt, and then the answer with its agent, metrics and status', async () => {
+    await using database = await openDatabase()
+    const { client, databaseName } = database
+    await using factory = await SessionManagerFactory.connect({ client, databaseName })
+    const session = factory.createSessionManager({ sessionId: 'session-1' })
+    await session.appendMessage({ role: 'user', content: 'Hello', agentId: 'assistant' })
+    await session.appendMessage({
+      role: 'assistant',
+      content: 'Hello to',
+      agentId: 'assistant',
+      status: 'cancelled',
+      metrics: { inputTokens: 12, outputTokens: 30, latencyMs: 800, model: 'my-model' },
+    })
+    const [prompt, answer] = await session.history()
+    expect(prompt).toMatchObject({ agentId: 'assistant', status: 'completed', metrics: null, runId: null })
+    expect(answer).toMatchObject({ agentId: 'assistant', status: 'cancelled', runId: null })
+    expect(answer?.metrics).toEqual({
+      latencyMs: 800,
+      timeToFirstTokenMs: null,
+      inputTokens: 12,
+      outputTokens: 30,
+      totalTokens: 42,
+      cacheReadInputTokens: 0,
+      cacheWriteInputTokens: 0,
+      cycles: 0,
+      tools: [],
+      model: 'my-model',
+      stopReason: null,
+    })
+    const wrong = session.appendMessage({ role: 'assistant', content: 'x', metrics: { inputTokens: -1 } })
+    await expect(wrong).rejects.toMatchObject({ code: 'INVALID_INPUT', data: { field: 'metrics.inputTokens' } })
+    expect(await session.history()).toHaveLength(2)
   })
 
   it('a program ends after it closes its factory, even when an agent hangs', async () => {

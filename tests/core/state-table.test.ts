@@ -124,7 +124,8 @@ const drivers: Record<string, Arrange> = {
   }),
   async appendMessage({ sessionRepository }) {
     await sessionRepository.createSession(owner, { sessionId, title: null })
-    const message = { sessionId, messageId: crypto.randomUUID(), role: 'user', content } as const
+    const asked = { role: 'user', content, agentId: null, metrics: null, status: 'completed' } as const
+    const message = { sessionId, messageId: crypto.randomUUID(), ...asked }
     return { make: async () => await sessionRepository.appendMessage(owner, message) }
   },
   startInNewSession: async (storage) => startOf(storage, newRun()),

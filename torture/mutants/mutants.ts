@@ -177,8 +177,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'packages/core/src/mongodb/transitions/promote-run.ts',
-        from: '{ $literal: agentIds }] }, leaseMs, 0] }',
-        to: '{ $literal: agentIds }] }, 0, 0] }',
+        from: '{ $literal: agentIds }] }] }, leaseMs, 0] }',
+        to: '{ $literal: agentIds }] }] }, 0, 0] }',
       },
     ],
     fault: 'replace',

@@ -1,4 +1,6 @@
 /** The engine for programs that embed it: `Engine` over any storage, and the factory over MongoDB. */
+export { agent, type AgentOptions, type AgentSource } from './agents/agent.ts'
+export type { AgentChunk } from './agents/frame-answer.ts'
 export { createEngine } from './engine/create-engine.ts'
 export type { EnginePorts } from './ports/engine-ports.ts'
 export {
@@ -14,6 +16,7 @@ export type { EngineOptionsInput } from './ports/engine-options.ts'
 export type {
   AuditActions,
   EngineStats,
+  InlineAgentOption,
   MessageActions,
   PrincipalActions,
   RunActions,
@@ -22,6 +25,7 @@ export type {
 } from './engine/engine.ts'
 export type {
   Agent,
+  AgentPing,
   AgentRequest,
   ContinuationBudget,
   CrashPolicy,
@@ -73,4 +77,9 @@ export {
   type WrappedKeys,
 } from './keys/wrapped-keys.ts'
 export { systemClock } from './engine/system-clock.ts'
-export { SessionManager, type MessageInput } from './sessions/session-manager.ts'
+export {
+  SessionManager,
+  type MessageInput,
+  type SessionRetryOptions,
+  type SessionSendOptions,
+} from './sessions/session-manager.ts'

@@ -22,8 +22,12 @@ export interface SessionManagerFactoryOptions {
   readonly client?: MongoClient
   /** @default 'verbatim' */
   readonly databaseName?: string
-  /** The agents that can answer; the first is the default. */
-  readonly agents: readonly Agent[]
+  /**
+   * The agents that can answer; the first is the default.
+   *
+   * @default none: each `send` brings its own, or the program streams itself and appends
+   */
+  readonly agents?: readonly Agent[]
   readonly logger?: Logger
   /** Receives each row of the audit after it was stored, see `EnginePorts`. */
   readonly onAudit?: AuditListener
@@ -72,7 +76,7 @@ export class SessionManagerFactory implements AsyncDisposable {
       if (options.uri !== undefined) {
         options.logger?.info(tunedSettingsOf(options.uri), 'MongoDB driver settings that the URI leaves to Verbatim')
       }
-      const { agents, logger, onAudit } = options
+      const { agents = [], logger, onAudit } = options
       const ports = { ...storage, agents, logger, onAudit }
       return new SessionManagerFactory(createEngine(ports, options.options), close)
     } catch (error) {

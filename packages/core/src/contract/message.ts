@@ -23,7 +23,7 @@ export const Message = z.strictObject({
   /** On a prompt: what its agent received beside it, as the agent's schema answered it. Absent where there is none. */
   input: JsonValue.optional(),
   status: MessageStatus,
-  /** The agent that answered; null for a message that no run made. */
+  /** The agent that answered; null on prompts, and on appended messages that name none. */
   agentId: AgentId.nullable(),
   /** The run that this message asks or that made it; null for an appended message. */
   runId: RunId.nullable(),
@@ -36,7 +36,7 @@ export const Message = z.strictObject({
   retryOf: RunId.nullable(),
   /** The answer as the agent's output schema asks for it; null where the agent has none, and where the run did not complete. */
   output: JsonValue.nullable(),
-  /** On assistant messages of a run. */
+  /** On assistant messages of a run, and on appended ones that bring them. */
   metrics: RunMetrics.nullable(),
   createdAt: z.iso.datetime(),
 })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { VerbatimError } from './errors.ts'
 
 const count = z.int().nonnegative()
 
@@ -33,6 +34,18 @@ export const RunMetrics = z.strictObject({
   stopReason: z.string().nullable(),
 })
 export type RunMetrics = z.infer<typeof RunMetrics>
+
+/** The metrics of an answer that was made outside a run; `totalTokens` is the sum when it is left out. @throws VerbatimError `INVALID_INPUT` */
+export function toRunMetrics(known: Partial<RunMetrics>): RunMetrics {
+  const metrics = { ...noMetrics, ...known }
+  const { inputTokens, outputTokens, cacheReadInputTokens, cacheWriteInputTokens } = metrics
+  const totalTokens = known.totalTokens ?? inputTokens + outputTokens + cacheReadInputTokens + cacheWriteInputTokens
+  const parsed = RunMetrics.safeParse({ ...metrics, totalTokens })
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const field = ['metrics', ...(issue?.path ?? [])].join('.')
+  throw new VerbatimError('INVALID_INPUT', `${field}: ${issue?.message ?? 'is wrong'}`, { data: { field } })
+}
 
 /** The metrics of a run that never began. */
 export const noMetrics: RunMetrics = Object.freeze({

@@ -102,9 +102,8 @@ function createExecutor(ports: ResolvedPorts, { options, audit }: { options: Eng
   return { executor, remoteWatch, stop: () => stopping.abort(stoppingError()) }
 }
 
-/** The agents by their ids, in the order given. @throws VerbatimError `INVALID_CONFIGURATION` when there is none, or two share an id */
+/** The agents by their ids, in the order given. @throws VerbatimError `INVALID_CONFIGURATION` when two share an id */
 function agentsById(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
-  if (agents.length === 0) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: name at least one agent')
   const byId = new Map(agents.map((agent) => [agent.id, agent]))
   if (byId.size < agents.length) throw new VerbatimError('INVALID_CONFIGURATION', 'agents: two agents have the same id')
   return byId

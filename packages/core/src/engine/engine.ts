@@ -3,13 +3,15 @@ import type { AuditEntry } from '../contract/audit.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { EventBatch } from '../contract/event.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
-import type { Message, MessageRole } from '../contract/message.ts'
+import type { Message, MessageRole, MessageStatus } from '../contract/message.ts'
+import type { RunMetrics } from '../contract/metrics.ts'
 import type { Page } from '../contract/page.ts'
 import type { Erasure, ExportLine } from '../contract/principal-data.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult, RetryRunInput, Run, StartRunInput, TerminalStatus } from '../contract/run.ts'
 import type { FollowOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
+import type { Agent } from '../ports/agent.ts'
 import type { AuditRequest, RefusedAccess } from '../ports/audit.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 
@@ -46,9 +48,9 @@ export interface MessageActions {
   /** @throws VerbatimError `MESSAGE_NOT_FOUND` */
   get(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message>
   /**
-   * Stores a message without a run (an import, a greeting).
+   * Stores a message without a run (an import, a greeting, an answer that the caller has streamed itself). Budgets do not count its tokens.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE`
+   * @throws VerbatimError `INVALID_INPUT` for a user message with metrics or another status, `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE`
    */
   append(
     owner: Owner,
@@ -58,8 +60,26 @@ export interface MessageActions {
       content: string | readonly ContentBlock[]
       messageId?: MessageId | undefined
       expectedHead?: number | undefined
+      /** The agent that said it. */
+      agentId?: AgentId | null | undefined
+      /** Of an answer that was made without a run. */
+      metrics?: RunMetrics | null | undefined
+      /** @default "completed" */
+      status?: MessageStatus | undefined
     },
   ): Promise<Message>
+}
+
+/** An agent for one run. */
+export interface InlineAgentOption {
+  /**
+   * Answers this run, in place of one of the engine's agents. Only this process has it. So the run is not continued or driven again when
+   * the process is lost: it ends as interrupted, `error.data.kind` is `inline_agent`, and what was stored of the answer is kept.
+   * `onCrash` of such an agent has no effect.
+   *
+   * @default the agent that `agentId` names
+   */
+  readonly agent?: Agent | undefined
 }
 
 /** Runs. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` for a run of a deleted session. */
@@ -71,7 +91,7 @@ export interface RunActions {
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `INVALID_INPUT` (`input` does not fit the agent),
    * `MESSAGE_TOO_LARGE`
    */
-  start(owner: Owner, input: StartRunInput): Promise<Run>
+  start(owner: Owner, input: StartRunInput, options?: InlineAgentOption): Promise<Run>
   /**
    * Every batch of the run past `after`, once and in order, up to and including the terminal event; then it returns.
    * Waits for a run that does not exist yet (5 s by default).
@@ -93,7 +113,7 @@ export interface RunActions {
    *
    * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`
    */
-  retry(owner: Owner, input: RetryRunInput): Promise<Run>
+  retry(owner: Owner, input: RetryRunInput, options?: InlineAgentOption): Promise<Run>
 }
 
 /** The audit of access: refused calls, foreign ids asked for, exports, erasures and deletions, without content. */

@@ -22,10 +22,10 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
   const ofOwn = <TResult>(owner: Owner, id: RunId, call: Promise<TResult>) =>
     auditMissing(audit, { owner, kind: 'run', id }, call)
   return {
-    start: (owner, input) =>
+    start: (owner, input, { agent } = {}) =>
       executor.start(
         { owner, runId: input.runId, bytes: bytesOfPrompt(input.message) + bytesOfRunInput(input.input) },
-        () => startRun(context, owner, input),
+        () => startRun(context, owner, { ...input, inlineAgent: agent }),
       ),
     async *follow(owner, runId, { after, signal } = {}) {
       const release = context.admission.limits.follow(owner)
@@ -53,11 +53,13 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
       return runs
     },
     cancel: (owner, runId) => ofOwn(owner, runId, cancelRun(context, owner, runId)),
-    retry: (owner, input) =>
+    retry: (owner, input, { agent } = {}) =>
       ofOwn(
         owner,
         input.runId,
-        executor.start({ owner, runId: input.newRunId, bytes: 0 }, () => retryRun(context, owner, input)),
+        executor.start({ owner, runId: input.newRunId, bytes: 0 }, () =>
+          retryRun(context, owner, { ...input, inlineAgent: agent }),
+        ),
       ),
   }
 }

@@ -4,12 +4,16 @@
  */
 import { raceSignal } from '../async/race-signal.ts'
 import { VerbatimError } from '../contract/errors.ts'
+import type { Owner } from '../contract/principal.ts'
 import type { Run } from '../contract/run.ts'
+import type { Agent } from '../ports/agent.ts'
+import type { RunKey } from '../ports/event-log.ts'
 import { admitStart } from '../limits/admit-start.ts'
 import type { AdmittedStart } from '../limits/admit-start.ts'
 import type { LeaseHolder, PromotedRun } from '../ports/run-repository.ts'
 import { releaseTimeoutMs } from '../runs/engine-context.ts'
 import type { EngineContext, Executor } from '../runs/engine-context.ts'
+import { awaitTurn } from '../runs/lifecycle/await-turn.ts'
 import { driveRun } from '../runs/lifecycle/drive-run.ts'
 import { resolveInDoubtStart } from '../runs/lifecycle/resolve-in-doubt-start.ts'
 import type { Started } from '../runs/lifecycle/start-run.ts'
@@ -20,6 +24,8 @@ export class RunExecutor implements Executor {
   readonly context: EngineContext
   readonly runsEnded = { completed: 0, refused: 0, failed: 0, cancelled: 0, interrupted: 0 }
   #runsStarted = 0
+  /** The agents of inline runs that wait in a queue. */
+  readonly #inlineAgents = new Map<RunKey, Agent>()
   readonly #draining = new AbortController()
   /** Aborts when active runs are released: starts in doubt are read once more. */
   readonly #releasing = new AbortController()
@@ -46,7 +52,7 @@ export class RunExecutor implements Executor {
     this.requireOpen()
     const taking = admitStart(this.context.admission, admitted, async () => {
       const started = await starting()
-      return { type: started.type, run: this.#takeOn(started) }
+      return { type: started.type, run: this.#takeOn(started, admitted.owner) }
     })
     this.context.liveRuns.addBeginning(taking.then(ignore, ignore))
     return (await taking).run
@@ -72,10 +78,12 @@ export class RunExecutor implements Executor {
   }
 
   drivePromoted(promoted: PromotedRun | undefined): void {
+    if (promoted === undefined) return
     const { agents, liveRuns } = this.context
-    const agent = promoted && agents.get(promoted.owned.run.agentId)
+    const { key, isInline, run } = promoted.owned
+    const agent = isInline ? this.#inlineAgents.get(key) : agents.get(run.agentId)
     // Recovery of this process may have resumed the run before the end was confirmed.
-    if (promoted === undefined || agent === undefined || liveRuns.get(promoted.owned.key) !== undefined) return
+    if (agent === undefined || liveRuns.get(key) !== undefined) return
     // A lease that cannot be released expires: the run is another process's then.
     liveRuns.addBeginning(this.driveOrRelease({ ...promoted, agent }).catch(ignore))
   }
@@ -112,7 +120,7 @@ export class RunExecutor implements Executor {
     }
   }
 
-  #takeOn(started: Started): Run {
+  #takeOn(started: Started, owner: Owner): Run {
     const { liveRuns, tails } = this.context
     switch (started.type) {
       case 'existing':
@@ -123,11 +131,21 @@ export class RunExecutor implements Executor {
           tails.hint(key)
         }
         tails.hint(started.key)
+        if (started.isInline) liveRuns.addBeginning(this.#awaitTurn(started, owner))
         return started.run
       case 'started':
         this.#drive({ ...started, events: [started.startedEvent] })
         return started.owned.run
     }
+  }
+
+  /** Drives an inline run when its turn comes; never rejects. */
+  async #awaitTurn({ key, run, agent }: Extract<Started, { type: 'queued' }>, owner: Owner): Promise<void> {
+    this.#inlineAgents.set(key, agent)
+    const begun = await awaitTurn(this.context, { key, owner, runId: run.id }).catch(ignore)
+    // A process that drains may promote the run still, and then releases it.
+    if (!this.#draining.signal.aborted) this.#inlineAgents.delete(key)
+    if (begun !== undefined && this.context.liveRuns.get(key) === undefined) this.#drive({ ...begun, agent })
   }
 
   /** From here on the run belongs to the process: nothing of the request that started it reaches it. */

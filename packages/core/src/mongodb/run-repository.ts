@@ -176,7 +176,15 @@ async function claimExpiredLease(
     return { $expr: { $lt: ['$lease.renewedAt', { $subtract: ['$$NOW', heldMs] }] } }
   }
   const claimed = await runs.findOneAndUpdate(
-    { status: 'running', ...known, $or: [{ agentId: { $in: [...agentIds] }, ...expiredFor(0) }, expiredFor(leaseMs)] },
+    {
+      status: 'running',
+      ...known,
+      $or: [
+        { agentId: { $in: [...agentIds] }, ...expiredFor(0) },
+        { inlineProcessId: { $exists: true }, ...expiredFor(0) }, // no process has its agent any more
+        expiredFor(leaseMs),
+      ],
+    },
     {
       $set: { 'lease.processId': processId, 'lease.ms': leaseMs },
       $currentDate: { 'lease.renewedAt': true },

@@ -212,10 +212,10 @@ function newMessageDocument(
     sessionId: message.sessionId,
     role: message.role,
     content: writer.content(_id, message.content),
-    status: 'completed',
-    agentId: null,
+    status: message.status,
+    agentId: message.agentId,
     runId: null,
-    metrics: null,
+    metrics: message.metrics,
     createdAt: now,
     v: 1,
   }
@@ -223,14 +223,17 @@ function newMessageDocument(
 
 async function findSameMessage(
   { collections, cipher }: MongoContext,
-  { _id, role }: Omit<MessageDocument, 'seq'>,
-  { content }: NewMessage,
+  { _id }: Omit<MessageDocument, 'seq'>,
+  { content, role, status, agentId, metrics }: NewMessage,
 ): Promise<Message | undefined> {
   const found = await findLinearizable(collections, () => collections.messages.findOne({ _id }))
   if (found === null) return undefined
   const stored = await toMessage(cipher, found)
   // As it would be read: JSON does not keep every number as it was given.
-  const isSame = stored.role === role && isDeepStrictEqual(stored.content, fromStoredContent(toStoredContent(content)))
+  const isSame = isDeepStrictEqual(
+    [stored.role, stored.status, stored.agentId, stored.metrics, stored.content],
+    [role, status, agentId, metrics, fromStoredContent(toStoredContent(content))],
+  )
   if (!isSame)
     throw new VerbatimError('MESSAGE_ID_REUSED', 'This message id holds another message; make a new id', {
       data: { field: 'messageId' },

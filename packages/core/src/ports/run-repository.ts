@@ -27,6 +27,8 @@ export interface NewRun {
   readonly prompt: readonly ContentBlock[]
   /** What the agent receives beside the prompt. */
   readonly input?: JsonValue | undefined
+  /** The agent was made for this run: only the process `processId` has it. */
+  readonly isInline?: boolean | undefined
   /** Tells a retried start from a reused id. */
   readonly inputHash: string
   /** The process that writes the run when it begins at once. */
@@ -84,6 +86,9 @@ export interface RepeatedRun extends ImmediateRun {
 /** The fence of a run's first writer. */
 export const firstFence = 1
 
+/** A run that was promoted has a higher fence than one that its start began: the process whose start is in doubt tells them apart. */
+export const promotedFence = firstFence + 1
+
 /** A run as its writer holds it. */
 export interface OwnedRun {
   readonly key: RunKey
@@ -91,6 +96,8 @@ export interface OwnedRun {
   readonly run: Run
   /** The writer's fence; a takeover raises it. */
   readonly fence: number
+  /** No other process has the agent: the run ends with the process that it was started in. */
+  readonly isInline: boolean
   readonly continuationUsage: ContinuationUsage
   /** The session's title as the transaction that began the run has seen it. Absent in a run that was taken over: read the session. */
   readonly readTitle?: (() => Promise<string | null>) | undefined
@@ -151,7 +158,8 @@ export interface RunRepository {
   /**
    * One transaction: stores the assistant message, the terminal event and the run's end, and releases the session or promotes the
    * first run that waits: its user message, `run_started`, and the lease of `holder`. A run of an agent that the holder lacks is
-   * promoted with a lease that has expired: a process that has the agent takes it over at once.
+   * promoted with a lease that has expired: a process that has the agent takes it over at once. An inline run is promoted with a lease
+   * of the process that has its agent.
    * `fenced` when another process has taken the run over. Safe to call again with the same end.
    *
    * @throws VerbatimError `UNAVAILABLE` until the signal aborts

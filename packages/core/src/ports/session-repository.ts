@@ -1,6 +1,7 @@
 import type { ContentBlock } from '../contract/content-block.ts'
-import type { MessageId, SessionId } from '../contract/identifiers.ts'
-import type { Message, MessageRole } from '../contract/message.ts'
+import type { AgentId, MessageId, SessionId } from '../contract/identifiers.ts'
+import type { Message, MessageRole, MessageStatus } from '../contract/message.ts'
+import type { RunMetrics } from '../contract/metrics.ts'
 import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Session } from '../contract/session.ts'
@@ -28,6 +29,9 @@ export interface NewMessage {
   readonly messageId: MessageId
   readonly role: MessageRole
   readonly content: readonly ContentBlock[]
+  readonly agentId: AgentId | null
+  readonly metrics: RunMetrics | null
+  readonly status: MessageStatus
   /** Append only when the session has exactly this many messages. */
   readonly expectedHead?: number | undefined
   readonly limits?: StoredLimits | undefined
@@ -46,7 +50,7 @@ export interface SessionRepository {
   listSessions(owner: Owner, page: PageRequest): Promise<Page<Session>>
   renameSession(owner: Owner, sessionId: SessionId, title: string | null): Promise<Session | undefined>
   /**
-   * Appends a message; the session is made when it is new. The same `messageId` and content again is the same message.
+   * Appends a message; the session is made when it is new. The same `messageId` with the same message again is the same message.
    *
    * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `RATE_LIMITED`, `UNAVAILABLE`
    */

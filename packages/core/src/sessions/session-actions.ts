@@ -1,9 +1,10 @@
 /** Sessions and messages as callers use them: what is missing is a typed error, what is new gets its id here. */
 import { auditMissing } from '../audit/audit-missing.ts'
-import { requireFound } from '../contract/errors.ts'
+import { requireFound, VerbatimError } from '../contract/errors.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import { requirePromptSize } from '../contract/prompt.ts'
 import type { MessageId, SessionId } from '../contract/identifiers.ts'
+import type { Message } from '../contract/message.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Session } from '../contract/session.ts'
 import type { MessagesRequest, SessionRepository } from '../ports/session-repository.ts'
@@ -43,15 +44,25 @@ export function createMessageActions(context: EngineContext): MessageActions {
     list: (owner, sessionId, page) => ofOwn(owner, sessionId, listMessages(repository, { owner, sessionId }, page)),
     get: (owner, sessionId, messageId) =>
       ofOwn(owner, sessionId, getMessage(repository, { owner, sessionId }, messageId)),
-    async append(owner, { content, messageId = crypto.randomUUID(), ...message }) {
+    async append(owner, { content, messageId = crypto.randomUUID(), ...given }) {
+      const { agentId = null, metrics = null, status = 'completed', ...message } = given
+      requireAnswer({ role: message.role, metrics, status })
       const blocks: readonly ContentBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content
       const bytes = Buffer.byteLength(JSON.stringify(blocks))
       requirePromptSize(bytes, 'content')
       // Not given back for a repeated append: what was sent was read.
       limits.take(owner, { starts: 0, bytes })
-      return await repository.appendMessage(owner, { ...message, messageId, content: blocks, limits: limits.stored })
+      const said = { ...message, agentId, metrics, status, messageId, content: blocks }
+      return await repository.appendMessage(owner, { ...said, limits: limits.stored })
     },
   }
+}
+
+/** How it was made is said of an answer only. @throws VerbatimError `INVALID_INPUT` */
+function requireAnswer({ role, metrics, status }: Pick<Message, 'role' | 'metrics' | 'status'>): void {
+  const field = metrics === null ? (status === 'completed' ? undefined : 'status') : 'metrics'
+  if (role === 'assistant' || field === undefined) return
+  throw new VerbatimError('INVALID_INPUT', `${field}: only an assistant message has it`, { data: { field } })
 }
 
 interface OwnSession {

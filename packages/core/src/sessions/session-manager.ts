@@ -9,13 +9,15 @@ import { describeIssue } from '../contract/describe-issue.ts'
 import { PageInput } from '../contract/page.ts'
 import type { Page } from '../contract/page.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
-import type { MessageId, RunId, SessionId } from '../contract/identifiers.ts'
-import type { Message, MessageRole } from '../contract/message.ts'
+import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { Message, MessageRole, MessageStatus } from '../contract/message.ts'
+import { toRunMetrics } from '../contract/metrics.ts'
+import type { RunMetrics } from '../contract/metrics.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult } from '../contract/run.ts'
 import type { FollowRunOptions, HandleOptions, RunHandle, SendOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { Engine, InlineAgentOption } from '../engine/engine.ts'
 
 /** What {@link SessionManager.appendMessage} takes. */
 export interface MessageInput {
@@ -25,6 +27,24 @@ export interface MessageInput {
   readonly messageId?: MessageId | undefined
   /** Append only when the session has exactly this many messages. */
   readonly expectedHead?: number | undefined
+  /** The agent that said it. */
+  readonly agentId?: AgentId | undefined
+  /**
+   * How an answer was made that the program has streamed itself. What is left out is 0 or null, and `totalTokens` the sum.
+   * A message without metrics has none.
+   */
+  readonly metrics?: Partial<RunMetrics> | undefined
+  /** How an answer that the program has streamed itself ended. @default "completed" */
+  readonly status?: MessageStatus | undefined
+}
+
+/** Options of {@link SessionManager.send}. */
+export interface SessionSendOptions extends SendOptions, InlineAgentOption {}
+
+/** Options of {@link SessionManager.retry}. */
+export interface SessionRetryOptions extends HandleOptions, InlineAgentOption {
+  /** Makes the retry safe to repeat. @default a random UUID */
+  readonly newRunId?: RunId | undefined
 }
 
 /**
@@ -71,11 +91,15 @@ export class SessionManager implements AsyncDisposable {
    * (`SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`) is what the handle's iterators throw and its promises
    * reject with.
    *
-   * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID or a block is malformed
+   * With `agent`, an agent that was made on the spot answers. Such a run ends with the process: should that be lost, the run is interrupted.
+   *
+   * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID, a block is malformed, or with both `agent` and `agentId`
    */
-  send(message: PromptInput, { agentId, whenBusy, input, ...options }: SendOptions = {}): RunHandle {
-    const start = { sessionId: this.sessionId, message: checkedPrompt(message), agentId, whenBusy, input }
-    return startRunHandle(this.#source, (runId) => this.#engine.runs.start(this.#owner, { ...start, runId }), options)
+  send(message: PromptInput, { agent, agentId, whenBusy, input, ...options }: SessionSendOptions = {}): RunHandle {
+    if (agent !== undefined && agentId !== undefined) throw twoAgents()
+    const asked = { sessionId: this.sessionId, message: checkedPrompt(message), agentId, whenBusy, input }
+    const start: RunStart = (runId) => this.#engine.runs.start(this.#owner, { ...asked, runId }, { agent })
+    return startRunHandle(this.#source, start, options)
   }
 
   /**
@@ -101,16 +125,22 @@ export class SessionManager implements AsyncDisposable {
    * Starts another run for the prompt of one that failed, was cancelled or interrupted. What the engine refuses
    * (`RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `SESSION_BUSY`) comes through the handle.
    *
-   * @param options.newRunId makes the retry safe to repeat. @default a random UUID
+   * The answer of an agent that was made on the spot needs one again: `agent`.
    */
-  retry(runId: RunId, { newRunId, ...options }: HandleOptions & { newRunId?: RunId | undefined } = {}): RunHandle {
-    const start: RunStart = (id) => this.#engine.runs.retry(this.#owner, { runId, newRunId: id })
+  retry(runId: RunId, { newRunId, agent, ...options }: SessionRetryOptions = {}): RunHandle {
+    const start: RunStart = (id) => this.#engine.runs.retry(this.#owner, { runId, newRunId: id }, { agent })
     return startRunHandle(this.#source, start, { ...options, runId: newRunId })
   }
 
-  /** Stores a message without a run. @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE` */
-  appendMessage(message: MessageInput): Promise<Message> {
-    return this.#engine.messages.append(this.#owner, { ...message, sessionId: this.sessionId })
+  /**
+   * Stores a message without a run: an import, a greeting, or both sides of a turn that the program streams itself. Such a turn is not
+   * durable while it is streamed; `send` with an `agent` makes it so.
+   *
+   * @throws VerbatimError `INVALID_INPUT`, `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE`
+   */
+  async appendMessage({ metrics, ...message }: MessageInput): Promise<Message> {
+    const measured = metrics === undefined ? {} : { metrics: toRunMetrics(metrics) }
+    return await this.#engine.messages.append(this.#owner, { ...message, ...measured, sessionId: this.sessionId })
   }
 
   /**
@@ -170,6 +200,12 @@ function checkedPrompt(message: PromptInput): PromptInput {
   const { field, reason } = describeIssue(parsed.error.issues[0])
   const place = ['message', field].filter(Boolean).join('.')
   throw new VerbatimError('INVALID_INPUT', `${place}: ${reason}`, { data: { field: place } })
+}
+
+function twoAgents(): VerbatimError {
+  return new VerbatimError('INVALID_INPUT', 'agent: name an agent of the engine by agentId, or pass one, not both', {
+    data: { field: 'agent' },
+  })
 }
 
 function pageLimitOf(maxMessages: number): number {

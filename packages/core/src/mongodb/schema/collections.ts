@@ -99,6 +99,8 @@ export interface RunDocument {
    * renewed for `ms`.
    */
   lease?: { processId: string; ms: number; renewedAt: Date }
+  /** Of a run whose agent was made for it: the one process that has the agent. */
+  inlineProcessId?: string
   fence: number
   cancelRequestedAt: Date | null
   lastSeq: number | null

@@ -93,6 +93,7 @@ export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
     owner,
     run: toRun(document),
     fence: document.fence,
+    isInline: document.inlineProcessId !== undefined,
     continuationUsage: document.continuationUsage ?? noContinuationUsage,
   }
 }

@@ -8,7 +8,7 @@ import type { RunId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
-import { firstFence } from '../../ports/run-repository.ts'
+import { promotedFence } from '../../ports/run-repository.ts'
 import type { LeaseHolder, OwnedRun, PromotedRun } from '../../ports/run-repository.ts'
 import { AbortTransition } from '../driver/transaction.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
@@ -43,9 +43,6 @@ export interface Promoted {
   /** Undefined when another process is to drive it. */
   readonly started: PromotedRun | undefined
 }
-
-/** A run that was promoted has a higher fence than one that its start began: the process whose start is in doubt tells them apart. */
-const promotedFence = firstFence + 1
 
 /** Gives the session to the first run that waits, or to none. Throws AbortTransition when the session is not the run's. */
 export async function releaseSession(
@@ -114,9 +111,10 @@ async function promoteRun(
   session: ClientSession,
 ): Promise<RunDocument | null> {
   const { processId, leaseMs, agentIds } = holder
+  const isInline = { $gt: ['$inlineProcessId', null] }
   const lease = {
-    processId,
-    ms: { $cond: [{ $in: ['$agentId', { $literal: agentIds }] }, leaseMs, 0] },
+    processId: { $ifNull: ['$inlineProcessId', processId] },
+    ms: { $cond: [{ $or: [isInline, { $in: ['$agentId', { $literal: agentIds }] }] }, leaseMs, 0] },
     renewedAt: '$$NOW',
   }
   return await runs.findOneAndUpdate(
@@ -137,8 +135,15 @@ function toPromoted(
   return {
     message: userMessageOf(owner, waiting, { prompt: waiting.prompt ?? [], input: waiting.input, seq, createdAt: now }),
     entry: { key: waiting._id, firstSeq: events.length, batchId, events: events.slice(-1) },
-    started: holder.agentIds.includes(waiting.agentId) ? { owned, events } : undefined,
+    started: isDrivenBy(holder, waiting) ? { owned, events } : undefined,
   }
+}
+
+function isDrivenBy(
+  { processId, agentIds }: LeaseHolder,
+  { agentId, inlineProcessId }: Pick<RunDocument, 'agentId' | 'inlineProcessId'>,
+): boolean {
+  return inlineProcessId === undefined ? agentIds.includes(agentId) : inlineProcessId === processId
 }
 
 /** What the log of a promoted run begins with. */

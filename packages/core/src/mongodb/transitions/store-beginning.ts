@@ -46,7 +46,7 @@ export async function storeBeginning(
 
 type RunSeed = Pick<
   Start,
-  'runId' | 'sessionId' | 'agentId' | 'userMessageId' | 'messageId' | 'inputHash' | 'startId'
+  'runId' | 'sessionId' | 'agentId' | 'userMessageId' | 'messageId' | 'inputHash' | 'startId' | 'processId' | 'isInline'
 > &
   Partial<Pick<LinkedRun, 'continuationOf' | 'continuationUsage'> & Pick<RepeatedRun, 'retryOf'>>
 
@@ -66,6 +66,7 @@ export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunD
     startId: start.startId,
     userMessageId: start.userMessageId,
     messageId: start.messageId,
+    ...(start.isInline === true ? { inlineProcessId: start.processId } : {}),
     fence: firstFence,
     cancelRequestedAt: null,
     lastSeq: null,

@@ -74,9 +74,10 @@ function withoutRetried(messages: readonly Message[]): Message[] {
 
 /** A model that gets a refused turn again refuses the next one too. What was appended after the turn stays. */
 function withoutRefused(messages: readonly Message[]): Message[] {
-  return turnsOf(messages).flatMap((turn) =>
-    turn.some(({ status }) => status === 'refused') ? turn.filter(({ runId }) => runId === null) : turn,
-  )
+  return turnsOf(messages).flatMap((turn) => {
+    const refusedAt = turn.findLastIndex(({ status }) => status === 'refused')
+    return refusedAt === -1 ? turn : turn.slice(refusedAt + 1).filter(({ runId }) => runId === null)
+  })
 }
 
 /** A prompt and all that came of it. The prompt of a continuation is the server's, and of the turn that it continues. */

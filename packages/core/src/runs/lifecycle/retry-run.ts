@@ -4,9 +4,11 @@ import { requireFound, VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RetryRunInput, Run } from '../../contract/run.ts'
+import type { Agent } from '../../ports/agent.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { requireFittingPrompt } from './require-fitting-prompt.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
+import { requireInlineAgent } from './start-run.ts'
 import type { Started } from './start-run.ts'
 
 /**
@@ -18,23 +20,26 @@ import type { Started } from './start-run.ts'
 export async function retryRun(
   context: EngineContext,
   owner: Owner,
-  { runId, newRunId }: RetryRunInput,
+  { runId, newRunId, inlineAgent }: RetryRunInput & { inlineAgent?: Agent | undefined },
 ): Promise<Started> {
   const { ports, options, agents, processId, executor, admission } = context
   const retried = requireFound(await ports.runRepository.getRun(owner, runId), 'RUN_NOT_FOUND')
   requireRetryable(retried)
-  const { sessionId, agentId, userMessageId } = retried
-  const agent = requireFound(agents.get(agentId), 'AGENT_NOT_FOUND')
+  const { sessionId, userMessageId, agentId } = retried
+  const isInline = inlineAgent !== undefined
+  const agent = isInline ? requireInlineAgent(inlineAgent) : requireFound(agents.get(agentId), 'AGENT_NOT_FOUND')
   await requireFittingPrompt(context, { owner, runId: newRunId, agent }, async () => {
     const prompt = await ports.sessionRepository.getMessage(owner, sessionId, userMessageId)
     return requireFound(prompt, 'MESSAGE_NOT_FOUND').content
   })
-  const run = { runId: newRunId, sessionId, agentId, userMessageId, messageId: crypto.randomUUID() }
+  const ids = { userMessageId, messageId: crypto.randomUUID() }
+  const run = { runId: newRunId, sessionId, agentId: agent.id, ...ids }
   const startedEvent: RunStartedEvent = { type: 'run_started', ...run, startedAt: ports.clock.now().toISOString() }
   const retrying = ports.runRepository.retryRun(owner, {
     ...run,
     retryOf: runId,
     inputHash: hashOf(runId),
+    isInline,
     processId,
     leaseMs: options.leaseMs,
     startedEvent,
@@ -43,7 +48,7 @@ export async function retryRun(
   const { messageId } = run
   const inDoubt = { owner, runId: newRunId, messageId, agent, events: [startedEvent] }
   const outcome = await reportInDoubt(retrying, () => executor.resolveInDoubt(inDoubt))
-  return { ...outcome, agent, startedEvent }
+  return { ...outcome, agent, isInline, startedEvent }
 }
 
 function requireRetryable({ id, status }: Run): void {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
+import { AgentId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import { bytesOfPrompt, requirePromptSize, toPlainPrompt, toPromptBlocks } from '../../contract/prompt.ts'
 import type { StartRunInput } from '../../contract/run.ts'
@@ -12,17 +13,27 @@ import { checkRunInput } from './check-run-input.ts'
 import { requireFittingPrompt } from './require-fitting-prompt.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
 
-export type Started = StartOutcome & { readonly agent: Agent; readonly startedEvent: RunStartedEvent }
+export type Started = StartOutcome & {
+  readonly agent: Agent
+  readonly isInline: boolean
+  readonly startedEvent: RunStartedEvent
+}
 
 /**
  * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run.
  *
+ * @param inlineAgent answers this run; it need not be one of the engine's
  * @throws VerbatimError `AGENT_NOT_FOUND`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
-export async function startRun(context: EngineContext, owner: Owner, input: StartRunInput): Promise<Started> {
+export async function startRun(
+  context: EngineContext,
+  owner: Owner,
+  { inlineAgent, ...input }: StartRunInput & { inlineAgent?: Agent | undefined },
+): Promise<Started> {
   const { ports, options, agents, processId, executor, admission } = context
   requirePromptSize(bytesOfPrompt(input.message), 'message')
-  const agent = agentOf(agents, input.agentId)
+  const agent = inlineAgent === undefined ? agentOf(agents, input.agentId) : requireInlineAgent(inlineAgent)
+  const isInline = inlineAgent !== undefined
   const given = await checkRunInput(context, { owner, agent }, input)
   const prompt = toPromptBlocks(input.message)
   await requireFittingPrompt(context, { owner, runId: input.runId, agent }, () => prompt)
@@ -35,7 +46,8 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
     ...run,
     prompt,
     input: given,
-    inputHash: hashOf(input),
+    inputHash: hashOf(isInline ? { ...input, agentId: agent.id } : input),
+    isInline,
     leaseMs: options.leaseMs,
     startedEvent,
     queuedEvent: { type: 'run_queued', runId, sessionId, agentId, queuedAt: now },
@@ -46,7 +58,15 @@ export async function startRun(context: EngineContext, owner: Owner, input: Star
   })
   const inDoubt = { owner, runId, messageId, agent, events: [startedEvent] }
   const outcome = await reportInDoubt(starting, () => executor.resolveInDoubt(inDoubt))
-  return { ...outcome, agent, startedEvent }
+  return { ...outcome, agent, isInline, startedEvent }
+}
+
+/** The agent, when its id can be stored. @throws VerbatimError `INVALID_INPUT` */
+export function requireInlineAgent(agent: Agent): Agent {
+  if (AgentId.safeParse(agent.id).success) return agent
+  throw new VerbatimError('INVALID_INPUT', "The agent's id: use 1 to 64 letters, digits or . _ -", {
+    data: { field: 'agent.id' },
+  })
 }
 
 function agentOf(agents: ReadonlyMap<string, Agent>, agentId: string | undefined): Agent {

@@ -22,7 +22,10 @@ export interface Interrupted {
 export type Continuation =
   | { readonly type: 'go'; readonly next: LinkedRun; readonly agent: Agent }
   /** `reason` is undefined when the agent does not ask for continuations. */
-  | { readonly type: 'stay'; readonly reason?: 'resumptions' | 'whole' | 'continuations' | 'output_tokens' | 'cost' }
+  | { readonly type: 'stay'; readonly reason?: StayReason }
+
+/** `inline_agent`: no other process has the agent. */
+type StayReason = 'inline_agent' | 'resumptions' | 'whole' | 'continuations' | 'output_tokens' | 'cost'
 
 export function planContinuation(context: EngineContext, interrupted: Interrupted): Continuation {
   const { run } = interrupted.owned

@@ -108,7 +108,8 @@ async function recoverLostRun(
   if (isVerbatimError(replayed)) return await endUnreadable(context, { claimed, error: replayed }, signal)
   const { beginning } = replayed
   const attempt = 1 + (beginning ?? []).filter((event) => event.type === 'run_resumed').length
-  if (beginning !== undefined && !claimed.cancelRequested && attempt <= maxResumptions) {
+  const isResumable = !claimed.cancelRequested && !claimed.isInline && attempt <= maxResumptions
+  if (beginning !== undefined && isResumable) {
     try {
       return await resumeRun(context, claimed, { beginning, attempt, signal })
     } catch (error) {
@@ -260,6 +261,7 @@ async function endLost(
 /** A cancelled run is not continued, and neither is one that was lost so often before its first event. */
 function planEnd(context: EngineContext, claimed: ClaimedRun, replayed: Replayed): Continuation {
   if (claimed.cancelRequested) return { type: 'stay' }
+  if (claimed.isInline) return { type: 'stay', reason: 'inline_agent' }
   if (replayed.beginning !== undefined) return { type: 'stay', reason: 'resumptions' }
   return planContinuation(context, { owned: claimed, ...replayed })
 }
@@ -290,7 +292,11 @@ function toEnd(
 }
 
 function lostError(plan: Continuation): WireError {
-  const kind = plan.type === 'stay' && plan.reason !== undefined ? { data: { kind: plan.reason } } : {}
-  const message = 'The process that made this answer was lost; the part that was stored is kept'
+  const reason = plan.type === 'stay' ? plan.reason : undefined
+  const kind = reason === undefined ? {} : { data: { kind: reason } }
+  const message =
+    reason === 'inline_agent'
+      ? 'The process that made this answer was lost, and with it the agent, which was made for this one run; the part that was stored is kept'
+      : 'The process that made this answer was lost; the part that was stored is kept'
   return new VerbatimError('RUN_FENCED', message, kind).toWire()
 }
