@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { MarkdownView } from './markdown-view.tsx'
 
 function html(source: string): string {
-  return renderToStaticMarkup(<MarkdownView source={source} />).replace(
+  return renderToStaticMarkup(<MarkdownView source={source} isGrowing={false} />).replace(
     /^<div class="markdown" dir="auto">(.*)<\/div>$/s,
     '$1',
   )

@@ -1,71 +1,157 @@
-import { memo } from 'react'
-import type { ComponentProps } from 'react'
+import type { Root } from 'hast'
+import type { Root as MarkdownRoot } from 'mdast'
+import { isValidElement, memo, useState } from 'react'
+import type { ComponentProps, ReactNode } from 'react'
 import ReactMarkdown from 'react-markdown'
 import type { Components, Options } from 'react-markdown'
 import remarkBreaks from 'remark-breaks'
 import remarkCjkFriendly from 'remark-cjk-friendly'
 import remarkGfm from 'remark-gfm'
-import { CodeBlock } from './code-block.tsx'
+import remarkMath from 'remark-math'
+import { CodeBlock } from './code/code-block.tsx'
 import { endLinks } from './end-links.ts'
-import { splitMarkdown } from './split-markdown.ts'
+import { layOutPart } from './lay-out-part.ts'
+import { toDollarMath } from './math/dollar-math.ts'
+import { MathFormula } from './math/math-formula.tsx'
+import { Anchor, ImageLink } from './links.tsx'
+import { PlainText } from './plain-text.tsx'
+import { createSplitter } from './split-markdown.ts'
+import type { ListLayout } from './split-list.ts'
+import type { ParagraphLayout } from './split-paragraph.ts'
 
-/** Markdown as it comes. HTML in it is shown as text, never run. A file of its own, because its parser is as large as the rest of the page. */
-export function MarkdownView({ source }: { source: string }) {
+/** A part that grows past this and cannot be cut is shown without marks until it is whole: parsing it would hold up the keyboard. */
+const maxGrowing = 16_000
+
+interface MarkdownViewProps {
+  readonly source: string
+  /** True while more of it may come. */
+  readonly isGrowing: boolean
+}
+
+/** Markdown as it comes. HTML in it is shown as text, never run. A file of its own, because its parser is as large as the page. */
+export function MarkdownView({ source, isGrowing }: MarkdownViewProps) {
+  const [split] = useState(createSplitter)
+  const parts = split(source)
   // A part's place is its identity: new parts come after the others, and only the last one grows.
   return (
     <div className="markdown" dir="auto">
-      {splitMarkdown(source).map((part, at) => (
-        <MarkdownPart key={at} source={part} />
+      {parts.map((part, at) => (
+        <Part key={at} source={part} isGrowing={isGrowing && at === parts.length - 1} />
       ))}
     </div>
   )
 }
 
+const Part = memo(function Part({ source, isGrowing }: MarkdownViewProps) {
+  const layout = layOutPart(source)
+  switch (layout.type) {
+    case 'code':
+      return <CodeBlock language={layout.language} code={layout.code} />
+    case 'list':
+      return <LongList {...layout} />
+    case 'paragraph':
+      return <LongParagraph {...layout} />
+    case 'markdown':
+      return isGrowing && source.length > maxGrowing ? <PlainText source={source} /> : <Parsed source={source} />
+  }
+})
+
+function LongList({ isOrdered, start, isLoose, hasTasks, items }: ListLayout) {
+  const content = items.map((item, at) => <Parsed key={at} source={item} within={isLoose ? 'loose list' : 'list'} />)
+  const className = hasTasks ? 'contains-task-list' : undefined
+  return isOrdered ? (
+    <ol start={start === 1 ? undefined : start} className={className}>
+      {content}
+    </ol>
+  ) : (
+    <ul className={className}>{content}</ul>
+  )
+}
+
+function LongParagraph({ pieces }: ParagraphLayout) {
+  return (
+    <p>
+      {pieces.map(({ source, after }, at) => (
+        <PieceOfText key={at} source={source} after={after} />
+      ))}
+    </p>
+  )
+}
+
+const PieceOfText = memo(function PieceOfText({ source, after }: ParagraphLayout['pieces'][number]) {
+  return (
+    <>
+      <Parsed source={source} within="paragraph" />
+      {after === '\n' ? <br /> : after}
+    </>
+  )
+})
+
 /** One tilde is a range in Chinese and Japanese (100~200), so only two strike out; a single newline is shown as it was written. */
-const plugins: Options['remarkPlugins'] = [
+const plugins: NonNullable<Options['remarkPlugins']> = [
   [remarkGfm, { singleTilde: false }],
   remarkCjkFriendly,
+  [remarkMath, { singleDollarTextMath: false }],
   remarkBreaks,
   endLinks,
 ]
 
-const MarkdownPart = memo(function MarkdownPart({ source }: { source: string }) {
+/** Only what is in the block: the block itself is there already. */
+function unwrap() {
+  return (tree: Root) => {
+    tree.children = tree.children.flatMap((node) => (node.type === 'element' ? node.children : []))
+  }
+}
+
+function loosen() {
+  return (tree: MarkdownRoot) => {
+    for (const node of tree.children) if (node.type === 'list') node.spread = true
+  }
+}
+
+const pluginsOf = { list: plugins, 'loose list': [...plugins, loosen], paragraph: plugins }
+const unwrapping: Options['rehypePlugins'] = [unwrap]
+
+interface ParsedProps {
+  readonly source: string
+  /** The block that the text is a part of, when it is not whole. */
+  readonly within?: keyof typeof pluginsOf
+}
+
+const Parsed = memo(function Parsed({ source, within }: ParsedProps) {
   return (
-    <ReactMarkdown remarkPlugins={plugins} components={components}>
-      {source}
+    <ReactMarkdown
+      remarkPlugins={within === undefined ? plugins : pluginsOf[within]}
+      rehypePlugins={within === undefined ? [] : unwrapping}
+      components={components}
+    >
+      {toDollarMath(source)}
     </ReactMarkdown>
   )
 })
 
-const components: Components = { pre: CodeBlock, a: Anchor, img: ImageLink, table: ScrolledTable }
+const components: Components = { pre: Preformatted, code: InlineCode, a: Anchor, img: ImageLink, table: ScrolledTable }
 
-/** Links lead out of the page, except those into the text itself, which must not change the address (it names the session). */
-function Anchor({ href = '', children, id }: ComponentProps<'a'>) {
-  if (!href.startsWith('#')) {
-    return (
-      <a href={href} id={id} target="_blank" rel="noreferrer">
-        {children}
-      </a>
-    )
-  }
-  return (
-    <a
-      href={href}
-      id={id}
-      onClick={(event) => {
-        event.preventDefault()
-        const text = event.currentTarget.closest('.markdown')
-        text?.querySelector(`#${CSS.escape(href.slice(1))}`)?.scrollIntoView({ block: 'center' })
-      }}
-    >
-      {children}
-    </a>
-  )
+/** Code in a list or a quote, or a formula on lines of its own. */
+function Preformatted({ children }: { children?: ReactNode }) {
+  const props: unknown = isValidElement(children) ? children.props : undefined
+  const { className = '', text } = readCode(props)
+  if (className.includes('language-math')) return <MathFormula tex={text} isBlock />
+  return <CodeBlock language={/language-(\S+)/.exec(className)?.[1] ?? ''} code={text.replace(/\n$/, '')} />
 }
 
-/** Not loaded by itself: an address that a model wrote can carry the conversation to another server. */
-function ImageLink({ src, alt }: ComponentProps<'img'>) {
-  return <Anchor href={typeof src === 'string' ? src : ''}>{alt === undefined || alt === '' ? 'Image' : alt}</Anchor>
+function InlineCode({ className, children }: ComponentProps<'code'>) {
+  if (className?.includes('math-inline') !== true) return <code className={className}>{children}</code>
+  return <MathFormula tex={textOf(children)} isBlock={false} />
+}
+
+function readCode(props: unknown): { className?: string; text: string } {
+  const { className, children } = props as { className?: string; children?: ReactNode } // as the parser makes a `pre`
+  return { ...(className === undefined ? {} : { className }), text: textOf(children) }
+}
+
+function textOf(children: ReactNode): string {
+  return typeof children === 'string' ? children : ''
 }
 
 function ScrolledTable({ children }: ComponentProps<'table'>) {

@@ -1,11 +1,12 @@
 import { lazy, Suspense } from 'react'
+import { PlainText } from './plain-text.tsx'
 
 /** Nothing needs the parser before the first answer, so the page is there without it. */
 const MarkdownView = lazy(async () => {
   try {
     return { default: (await import('./markdown-view.tsx')).MarkdownView }
   } catch {
-    return { default: PlainText } // the network is away, or the server has a newer page: the words are readable without marks
+    return { default: WithoutMarks } // the network is away, or the server has a newer page: the words are readable without marks
   }
 })
 
@@ -18,19 +19,25 @@ export function preloadMarkdown({ isNeeded }: { isNeeded: boolean }): void {
   else setTimeout(load, 500)
 }
 
+interface MarkdownProps {
+  readonly source: string
+  /** True while more of it may come. */
+  readonly isGrowing: boolean
+}
+
 /** An answer's text, with its marks as soon as their parser is here. */
-export function Markdown({ source }: { source: string }) {
+export function Markdown(props: MarkdownProps) {
   return (
-    <Suspense fallback={<PlainText source={source} />}>
-      <MarkdownView source={source} />
+    <Suspense fallback={<WithoutMarks {...props} />}>
+      <MarkdownView {...props} />
     </Suspense>
   )
 }
 
-function PlainText({ source }: { source: string }) {
+function WithoutMarks({ source }: MarkdownProps) {
   return (
-    <div className="markdown" dir="auto">
-      <p className="plain-text">{source}</p>
+    <div className="markdown waits-for-marks" dir="auto">
+      <PlainText source={source} />
     </div>
   )
 }

@@ -2,7 +2,7 @@ import { renderToStaticMarkup } from 'react-dom/server'
 import ReactMarkdown from 'react-markdown'
 import remarkGfm from 'remark-gfm'
 import { describe, expect, test } from 'vitest'
-import { splitMarkdown } from './split-markdown.ts'
+import { createSplitter, splitMarkdown } from './split-markdown.ts'
 
 const fence = '```'
 
@@ -37,6 +37,14 @@ const answers: Readonly<Record<string, string>> = {
   'a closing mark that is indented too far': `${fence}\na\n    ${fence}\n\nb\n${fence}\n\nend\n`,
   'a fence after an open fence in a quote': `> ${fence}\n  ${fence}\n\na\n\nb\n`,
   'code beside its list': `1. one\n  ${fence}js\nlet a\n\nlet b\n  ${fence}\n\nend\n\nreally\n`,
+  'a text right after its heading': '# Title\ntext\n## Next\n- a\n- b\n# Last\n\n- c\n',
+  'a list, a quote and code right after a text': `text\n- a\n- b\n\ntext\n> c\n\ntext\n${fence}\nd\n${fence}\nend\n`,
+  'a numbered list right after a text': 'text\n1. a\n2. b\n\ntext\n2. no list\n',
+  'a heading of equal signs or dashes': 'One\n===\ntext\n-\nthree\n- - -\nend\n',
+  'a tag and a number sign in a text': 'text\n#tag\n#\nend\n',
+  'a table right after a text': 'text\na | b\n--- | ---\n1 | 2\n- c\n',
+  'a table of dashes': 'a | b\n- | -\n1 | 2\n',
+  'a heading in a list': '- a\n  ## H\n  text\n## I\ntext\n',
   tasks: '- [x] done\n\n- [ ] open\n\nafter\n',
 }
 
@@ -49,6 +57,15 @@ describe.each(Object.entries(answers))('%s', (_name, answer) => {
       expect(parts.map(shown).join('')).toBe(shown(prefix))
     }
   })
+})
+
+test.each(Object.entries(answers))('%s: a text that grows is cut as a whole one', (_name, answer) => {
+  const split = createSplitter()
+  for (let length = 1; length <= answer.length; length += 1) {
+    const prefix = answer.slice(0, length)
+    expect(split(prefix)).toEqual(splitMarkdown(prefix))
+  }
+  expect(split('Another text')).toEqual(['Another text'])
 })
 
 test('a long answer is cut, and what is finished stays as it is', () => {

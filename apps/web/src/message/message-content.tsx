@@ -15,7 +15,7 @@ export function MessageContent({ content, isStreaming }: MessageContentProps) {
     const isGrowing = isStreaming && at === content.length - 1
     switch (block.type) {
       case 'text':
-        return <Markdown key={at} source={block.text} />
+        return <Markdown key={at} source={block.text} isGrowing={isGrowing} />
       case 'thinking':
         return <ThinkingDetails key={at} thinking={block.thinking} isGrowing={isGrowing} />
       case 'redacted_thinking':

@@ -1,0 +1,67 @@
+import { renderToStaticMarkup } from 'react-dom/server'
+import { describe, expect, test } from 'vitest'
+import { linesInChunks } from './code/code-block.tsx'
+import { layOutPart } from './lay-out-part.ts'
+import { MarkdownView } from './markdown-view.tsx'
+import { createSplitter } from './split-markdown.ts'
+
+const size = 80_000
+const fill = (unit: (at: number) => string): string => {
+  let text = ''
+  for (let at = 0; text.length < size; at += 1) text += unit(at)
+  return text
+}
+
+const answers: Readonly<Record<string, string>> = {
+  'a list': fill((at) => `- item **${at}** with \`code\` and a [link](https://example.com/${at})\n`),
+  'a loose list': fill((at) => `${at + 1}. Item ${at} of many.\n\n`),
+  'a list with nested items': `Intro\n${fill((at) => `* item ${at}\n  - nested\n  - more\n`)}`,
+  'a list of tasks': fill((at) => `- [${at % 2 === 0 ? 'x' : ' '}] task ${at}\n`),
+  'a paragraph': fill((at) => `Sentence ${at} says *something* about \`locks\` and 2 * ${at}. `),
+  'a paragraph of short lines': fill((at) => `Line ${at} of **many**\n`),
+  'a paragraph of Chinese': fill((at) => `这是第${at}句话，说的是**锁**的作用。`),
+  'a word without an end': 'x'.repeat(size),
+  code: `\`\`\`ts\n${fill((at) => `const value${at} = ${at} // a line\n`)}`,
+}
+
+/** The pieces of text that are parsed and drawn each by itself. */
+function unitsOf(parts: readonly string[]): string[] {
+  return parts.flatMap((part) => {
+    const layout = layOutPart(part)
+    if (layout.type === 'code') return linesInChunks(layout.code)
+    if (layout.type === 'list') return [...layout.items]
+    return layout.type === 'paragraph' ? layout.pieces.map(({ source }) => source) : [layout.source]
+  })
+}
+
+describe.each(Object.entries(answers))('%s of 80 KB', (_name, answer) => {
+  test('an update draws a few thousand characters anew, however long the answer is', () => {
+    const split = createSplitter()
+    const work: number[] = []
+    let before: readonly string[] = []
+    // Every second character of the end, and leaps before.
+    for (let length = 40; length <= answer.length; length += length < answer.length - 1_000 ? 2_999 : 2) {
+      const units = unitsOf(split(answer.slice(0, length)))
+      const anew = units.filter((unit, at) => unit !== before[at])
+      if (length > answer.length - 1_000) work.push(anew.reduce((sum, unit) => sum + unit.length, 0))
+      before = units
+    }
+    expect(work.length).toBeGreaterThan(450)
+    expect(Math.max(...work)).toBeLessThan(9_000)
+    expect(work.reduce((sum, one) => sum + one, 0) / work.length).toBeLessThan(4_500)
+  })
+
+  test('it is shown as it would be shown by the parser alone', () => {
+    const some = answer.slice(0, 20_000)
+    // In a quote nothing is cut.
+    const whole = shown(`> ${some.replaceAll('\n', '\n> ')}`).replace(/^<blockquote>(.*)<\/blockquote>$/s, '$1')
+    expect(shown(some)).toBe(whole)
+  })
+})
+
+/** What is shown; the white space between blocks, and at the end of code, is not. */
+function shown(source: string): string {
+  const html = renderToStaticMarkup(<MarkdownView source={source} isGrowing={false} />)
+  const inside = html.replace(/^<div class="markdown" dir="auto">(.*)<\/div>$/s, '$1')
+  return inside.replaceAll(/\s*\n\s*(?=<|$)/g, '').replaceAll(/(?<=>)\s*\n\s*/g, '')
+}

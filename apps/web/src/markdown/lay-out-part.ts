@@ -1,0 +1,60 @@
+/**
+ * How a part of an answer is drawn. Most are short and parsed whole. A long one is made of units that stay as they are while the
+ * text grows, so that a token costs the parsing of the last unit: the items of a list, the pieces of a paragraph, the lines of code.
+ */
+import { closesFence } from './split-markdown.ts'
+import { splitList } from './split-list.ts'
+import type { ListLayout } from './split-list.ts'
+import { splitParagraph } from './split-paragraph.ts'
+import type { ParagraphLayout } from './split-paragraph.ts'
+
+interface CodeLayout {
+  readonly type: 'code'
+  readonly language: string
+  readonly code: string
+}
+
+interface MarkdownLayout {
+  readonly type: 'markdown'
+  readonly source: string
+}
+
+export type Layout = CodeLayout | ListLayout | ParagraphLayout | MarkdownLayout
+
+/** A part of as many characters is parsed in a few milliseconds. */
+const longFrom = 4_000
+
+export function layOutPart(source: string): Layout {
+  const code = readCode(source)
+  if (code !== undefined) return code
+  if (source.length < longFrom) return { type: 'markdown', source }
+  return splitList(source) ?? splitParagraph(source) ?? { type: 'markdown', source }
+}
+
+const opening = /^(`{3,}|~{3,})([^\n]*)(?:\n|$)/
+
+/** A fence of code needs no parser. */
+function readCode(source: string): CodeLayout | undefined {
+  const [line, mark, info = ''] = opening.exec(source) ?? []
+  if (line === undefined || mark === undefined || (mark.startsWith('`') && info.includes('`'))) return undefined
+  // What needs more than reading is left to the parser.
+  if (/[\\&]/.test(info)) return undefined
+  const body = source.slice(line.length)
+  const close = endOfCode(body, mark)
+  if (close !== undefined && body.slice(close.end).trim() !== '') return undefined
+  const code = close === undefined ? body : body.slice(0, close.start)
+  return { type: 'code', language: info.trim().split(/\s/)[0] ?? '', code: code.replace(/\n$/, '') }
+}
+
+/** The line that closes the code; undefined while it is open. */
+function endOfCode(body: string, mark: string): { start: number; end: number } | undefined {
+  let at = body.indexOf(mark)
+  while (at !== -1) {
+    const start = body.lastIndexOf('\n', at) + 1
+    const newline = body.indexOf('\n', at)
+    const end = newline === -1 ? body.length : newline + 1
+    if (closesFence(body.slice(start, end), mark)) return { start, end }
+    at = body.indexOf(mark, end)
+  }
+  return undefined
+}
