@@ -13,7 +13,16 @@ import { contextTokensOf } from './claude/model-rules.ts'
 import { createTokenBudget } from './claude/token-budget.ts'
 
 export type { ClaudeClient, ClaudeOptionsInput, Summarize, SystemPrompt } from './claude/claude-options.ts'
-export { tool, type Tool, type ToolContext, type ToolDefinition, type ToolInputSchema } from './claude/tool.ts'
+export type { McpServer, McpToken, ServerTool } from './claude/provider-tools.ts'
+export { resultBlocks, type ResultBlocks } from './claude/result-blocks.ts'
+export {
+  tool,
+  type Tool,
+  type ToolContext,
+  type ToolDefinition,
+  type ToolInputSchema,
+  type ToolOutput,
+} from './claude/tool.ts'
 
 /**
  * An agent that answers with a Claude model. It retries a model call only while nothing of it was seen, runs tools, and

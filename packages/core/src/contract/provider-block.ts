@@ -44,7 +44,7 @@ export interface ServerToolResultBlock {
 export interface McpToolResultBlock {
   readonly type: 'mcp_tool_result'
   readonly tool_use_id: string
-  readonly is_error: boolean
+  readonly is_error?: boolean | undefined
   readonly content: JsonValue
 }
 
@@ -83,7 +83,7 @@ const requiredFields = {
   bash_code_execution_tool_result: { tool_use_id: isText, content: isAny },
   text_editor_code_execution_tool_result: { tool_use_id: isText, content: isAny },
   tool_search_tool_result: { tool_use_id: isText, content: isAny },
-  mcp_tool_result: { tool_use_id: isText, is_error: isBoolean, content: isAny },
+  mcp_tool_result: { tool_use_id: isText, is_error: isBooleanOrMissing, content: isAny },
   container_upload: { file_id: isText },
 } as const satisfies Record<KnownType, Readonly<Record<string, (value: unknown) => boolean>>>
 
@@ -120,12 +120,14 @@ export function faultOfProviderBlock(block: TypedJson): string | undefined {
 }
 
 /** Whether `block` is one of the provider's, which is kept as it came. */
-export function isProviderBlock(block: { readonly type: string }): block is ProviderBlock {
+export function isProviderBlock<TBlock extends { readonly type: string }>(
+  block: TBlock,
+): block is TBlock & ProviderBlock {
   return !ownTypes.has(block.type)
 }
 
 /** JSON that says its type. */
-type TypedJson = { readonly type: string } & { readonly [field: string]: JsonValue }
+export type TypedJson = { readonly type: string } & { readonly [field: string]: JsonValue }
 
 /** Whether `value` is JSON that says its type. */
 export function isTypedJson(value: unknown): value is TypedJson {
@@ -145,8 +147,8 @@ function isTextOrMissing(value: unknown): boolean {
   return value === undefined || isText(value)
 }
 
-function isBoolean(value: unknown): boolean {
-  return typeof value === 'boolean'
+function isBooleanOrMissing(value: unknown): boolean {
+  return value === undefined || typeof value === 'boolean'
 }
 
 function isAny(value: unknown): boolean {

@@ -77,3 +77,31 @@ export function toolBlock(
     blockStop(index),
   ]
 }
+
+/** The call of a tool that the provider runs, its input in pieces as the model writes it. */
+export function serverToolBlock(
+  index: number,
+  {
+    type = 'server_tool_use',
+    input = {},
+    ...call
+  }: { id: string; name: string; input?: unknown; type?: string; server_name?: string },
+): ProviderEvent[] {
+  const json = JSON.stringify(input)
+  const half = Math.ceil(json.length / 2)
+  const parts = [json.slice(0, half), json.slice(half)]
+  return [
+    { type: 'content_block_start', index, content_block: { type, ...call, input: {} } },
+    ...parts.map((partial_json) => ({
+      type: 'content_block_delta',
+      index,
+      delta: { type: 'input_json_delta', partial_json },
+    })),
+    blockStop(index),
+  ]
+}
+
+/** A block that comes whole. */
+export function wholeBlock(index: number, content_block: { readonly type: string }): ProviderEvent[] {
+  return [{ type: 'content_block_start', index, content_block }, blockStop(index)]
+}

@@ -4,11 +4,13 @@ export {
   callEnd,
   callStart,
   frameOf,
+  serverToolBlock,
   textBlock,
   textDelta,
   textStart,
   thinkingBlock,
   toolBlock,
+  wholeBlock,
 } from './events.ts'
 export type { ProviderEvent, UsageInput } from './events.ts'
 export { beginning, compacting, cuttingAfter, refusing, saying, streaming } from './replies.ts'

@@ -4,6 +4,8 @@ import { withoutCacheMarks } from './request.ts'
 import type { ProviderBody } from './request.ts'
 import { rules } from './rules.ts'
 import { createSigner } from './signatures.ts'
+import { createSentBlocks } from './sent-blocks.ts'
+import type { SentBlocks } from './sent-blocks.ts'
 import type { Signer, Transformation } from './signatures.ts'
 
 export interface ProviderOptions {
@@ -20,6 +22,7 @@ export interface Judged {
   readonly tokens: number
   readonly dropped: readonly Transformation[]
   readonly signer: Signer
+  readonly sent: SentBlocks
   readonly complaint: string | undefined
 }
 
@@ -28,19 +31,26 @@ export const bindingBeta = 'thinking-binding-controls-2026-08-01'
 
 export function createJudge({ isStrict = true, contextTokens = 1_000_000, tokensPerByte = 0.25 }: ProviderOptions) {
   const signer = createSigner()
+  const sent = createSentBlocks()
   return (json: string, headers: IncomingHttpHeaders): Judged => {
     const body = JSON.parse(json) as ProviderBody // what the SDK sent
     const read = withoutCacheMarks([body['system'], body['tools'], body.messages])
-    const tokens = Math.ceil(Buffer.byteLength(JSON.stringify(read)) * tokensPerByte)
-    if (!isStrict) return { body, tokens, dropped: [], signer, complaint: undefined }
+    const tokens = Math.ceil(Buffer.byteLength(JSON.stringify(read, asRead)) * tokensPerByte)
+    if (!isStrict) return { body, tokens, dropped: [], signer, sent, complaint: undefined }
     const betas = String(headers['anthropic-beta'] ?? '').split(/,\s*/)
-    const request = { body, bytes: Buffer.byteLength(json), tokens, contextTokens, betas }
+    const request = { body, bytes: Buffer.byteLength(json), tokens, contextTokens, betas, sent }
     for (const rule of rules) {
       const found = rule.complaint(request)
-      if (found !== undefined) return { body, tokens, dropped: [], signer, complaint: found }
+      if (found !== undefined) return { body, tokens, dropped: [], signer, sent, complaint: found }
     }
-    return { body, tokens, signer, ...signer.verify(body, mayDrop(body, betas)) }
+    return { body, tokens, signer, sent, ...signer.verify(body, mayDrop(body, betas)) }
   }
+}
+
+/** An image counts by its size on a screen: as about 6 KB of text here, and so does a page of a PDF. */
+function asRead(key: string, value: unknown): unknown {
+  const isFile = key === 'data' && typeof value === 'string' && value.length > 8 * 1024
+  return isFile ? 'x'.repeat(6 * 1024) : value
 }
 
 /** Whether the request asks to have wrong thinking dropped. */

@@ -1,3 +1,5 @@
+import type { SentBlocks } from './sent-blocks.ts'
+
 /** A request to the Messages API, as far as the provider judges it. */
 export interface RequestBlock {
   readonly type: string
@@ -24,6 +26,8 @@ export interface JudgedRequest {
   readonly contextTokens: number
   /** The values of the `anthropic-beta` header. */
   readonly betas: readonly string[]
+  /** What this provider has made before. */
+  readonly sent: SentBlocks
 }
 
 export interface Rule {

@@ -4,6 +4,7 @@
  */
 import { compactionRules, isPresent } from './compaction-rules.ts'
 import { outputRules } from './output-rules.ts'
+import { contentRules, isPaused, isProviders } from './content-rules.ts'
 import { compactionOf, isThinking } from './request.ts'
 import type { JudgedRequest, RequestBlock, RequestMessage, Rule } from './request.ts'
 
@@ -42,6 +43,8 @@ const isText = (value: unknown): value is string => typeof value === 'string'
 /** The fields of each block that an agent may send. */
 const fields: Readonly<Record<string, { readonly role: string; readonly names: readonly string[] }>> = {
   text: { role: 'any', names: ['text', 'citations'] },
+  image: { role: 'user', names: ['source'] },
+  document: { role: 'user', names: ['source', 'title', 'context', 'citations'] },
   thinking: { role: 'assistant', names: ['thinking', 'signature'] },
   redacted_thinking: { role: 'assistant', names: ['data'] },
   tool_use: { role: 'assistant', names: ['id', 'name', 'input', 'caller'] },
@@ -93,7 +96,11 @@ const shapeRules: readonly Rule[] = [
     complaint: (request) =>
       firstWrong(
         blocksOf(request),
-        ({ type }, role) => fields[type] === undefined || (fields[type].role !== 'any' && fields[type].role !== role),
+        // Blocks of a provider have a rule of their own.
+        (block, role) => {
+          const { role: by } = fields[block.type] ?? {}
+          return by === undefined ? !isProviders(block) : by !== 'any' && by !== role
+        },
         'Input tag does not match any of the expected tags',
       ),
   },
@@ -103,7 +110,7 @@ const shapeRules: readonly Rule[] = [
       firstWrong(
         blocksOf(request),
         ({ type, cache_control: _mark, ...rest }) =>
-          Object.keys(rest).some((key) => !fields[type]?.names.includes(key)),
+          fields[type] !== undefined && Object.keys(rest).some((key) => !fields[type]?.names.includes(key)),
         'Extra inputs are not permitted',
       ),
   },
@@ -118,10 +125,11 @@ const shapeRules: readonly Rule[] = [
   },
   {
     source: `${errors}: prefill not supported; ${reference}: messages`,
-    complaint: ({ body: { model, messages, compaction } }) => {
+    complaint: ({ body }) => {
+      const { model, messages, compaction } = body
       const last = messages.at(-1)
       // A request for a summary may end with an answer: none follows it.
-      if (last?.role !== 'assistant' || isPresent(compaction)) return undefined
+      if (last?.role !== 'assistant' || isPresent(compaction) || isPaused(body)) return undefined
       if (refusesPrefill(model)) return 'This model does not support assistant message prefill.'
       const text = last.content.at(-1)?.['text']
       return isText(text) && text !== text.trimEnd()
@@ -197,11 +205,12 @@ const toolRules: readonly Rule[] = [
   {
     source: `${reference}: tools are defined where tool blocks are used; tool names`,
     complaint: ({ body: { messages, tools } }) => {
-      const names = Array.isArray(tools) ? tools.map((tool: { name?: unknown }) => String(tool.name)) : []
+      const all = Array.isArray(tools) ? (tools as { type?: unknown; name?: unknown }[]) : []
+      const names = all.filter(({ type }) => type !== 'mcp_toolset').map(({ name }) => String(name))
       if (names.some((name) => !/^[a-zA-Z0-9_-]{1,128}$/.test(name))) return 'tools.0.name: wrong'
       if (new Set(names).size < names.length) return 'tools: Tool names must be unique.'
       const usesTools = messages.some(({ content }) => content.some(({ type }) => type.startsWith('tool_')))
-      return usesTools && names.length === 0 ? 'tools: Requests with tool blocks must define tools' : undefined
+      return usesTools && all.length === 0 ? 'tools: Requests with tool blocks must define tools' : undefined
     },
   },
   {
@@ -272,6 +281,7 @@ export const rules: readonly Rule[] = [
   ...shapeRules,
   ...toolRules,
   ...thinkingRules,
+  ...contentRules,
   ...compactionRules,
   ...outputRules,
 ]

@@ -74,7 +74,12 @@ function unseal<TSealed>(signature: string): TSealed[] {
   return isOurs ? [JSON.parse(Buffer.from(text, 'base64url').toString()) as TSealed] : [] // as it was sealed
 }
 
-function bindingOf(body: ProviderBody, before: readonly RequestBlock[]): Binding {
+function bindingOf(request: ProviderBody, said: readonly RequestBlock[]): Binding {
+  // An answer that goes on after a pause is one with what the request ends with.
+  const last = request.messages.at(-1)
+  const isPaused = last?.role === 'assistant'
+  const body = isPaused ? { ...request, messages: request.messages.slice(0, -1) } : request
+  const before = isPaused ? [...last.content, ...said] : said
   const thoughts = [...body.messages.flatMap(({ content }) => content), ...before].filter(isThinking)
   return { model: body.model, prefix: prefixOf(body, body.messages, before), before: signatureOf(thoughts.at(-1)) }
 }

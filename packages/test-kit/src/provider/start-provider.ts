@@ -98,7 +98,7 @@ function refuseAs(response: ServerResponse, type: string, message: string): void
 function createCall(
   incoming: IncomingMessage,
   response: ServerResponse,
-  { body, json, tokens, dropped, signer }: Judged & { json: string },
+  { body, json, tokens, dropped, signer, sent }: Judged & { json: string },
 ): ProviderCall {
   const tells = String(incoming.headers['anthropic-beta'] ?? '').includes(bindingBeta)
   return {
@@ -109,7 +109,10 @@ function createCall(
     dropped,
     sign: (before = []) => signer.sign(body, before),
     compact: (content) => signer.compact(body, content),
-    ...streamOf(response, { onSent: createAdopter(signer, body), told: tells ? dropped : undefined }),
+    ...streamOf(response, {
+      onSent: [createAdopter(signer, body), sent.record()],
+      told: tells ? dropped : undefined,
+    }),
     ...otherAnswers(response),
   }
 }
@@ -117,7 +120,7 @@ function createCall(
 type StreamedAnswer = Pick<ProviderCall, 'hungUp' | 'write' | 'send' | 'end' | 'finish' | 'cut' | 'reset'>
 
 interface Streaming {
-  readonly onSent: (event: ProviderEvent) => void
+  readonly onSent: readonly ((event: ProviderEvent) => void)[]
   /** What `message_start` tells of the request, to a caller that asks for it. */
   readonly told: readonly Transformation[] | undefined
 }
@@ -132,7 +135,7 @@ function streamOf(response: ServerResponse, { onSent, told }: Streaming): Stream
     response.write(part)
   }
   const send = (...events: readonly ProviderEvent[]) => {
-    events.forEach(onSent)
+    for (const take of onSent) events.forEach(take)
     write(events.map((event) => frameOf(withTransformations(event, told))).join(''))
   }
   const end = () => {

@@ -6,8 +6,9 @@ import { isBlank } from '../../contract/blank.ts'
 import type { ContentBlock } from '../../contract/content-block.ts'
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
+import { isProviderBlock } from '../../contract/provider-block.ts'
 import type { AgentPing, AgentRequest } from '../../ports/agent.ts'
-import type { Turn } from './claude-message.ts'
+import type { Conversation, Turn } from './claude-message.ts'
 import { wantsCompaction, withSystem } from './claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, RunOptions } from './claude-options.ts'
 import { compactHistory } from './compact-history.ts'
@@ -15,16 +16,17 @@ import type { CompactionSwitch } from './compact-history.ts'
 import { createHistory } from './history.ts'
 import type { History } from './history.ts'
 import { providerError, TooLongError } from './map-provider-error.ts'
+import { citesDocuments, openMedia } from './media.ts'
+import type { MediaLoader } from './media.ts'
+import { connectMcpServers } from './provider-tools.ts'
+import type { McpServerParam } from './provider-tools.ts'
 import { runTools } from './run-tools.ts'
 import type { ToolResultEvent } from './run-tools.ts'
 import { streamCycle } from './stream-cycle.ts'
 import type { CycleEnd } from './stream-cycle.ts'
-import { identityOf, toClaudeRequest } from './to-claude-request.ts'
+import { hasTools, identityOf, pausePrompt, toClaudeRequest } from './to-claude-request.ts'
 import type { ClaudeRequest, RequestRules } from './to-claude-request.ts'
 import type { TokenBudget } from './token-budget.ts'
-
-/** A paused answer goes on by a user message: a conversation that ends with the answer would be a prefill. */
-const pausePrompt: Turn = { role: 'user', content: [{ type: 'text', text: 'Continue.' }] }
 
 /** What a model without tools hears that calls one: a request without tools may have no results either. */
 const noTools: Turn = { role: 'user', content: [{ type: 'text', text: 'There are no tools. Answer without them.' }] }
@@ -44,32 +46,60 @@ export async function* answerRequest(
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   const agent: ClaudeAgent = await withSystem(options, request, signal)
   const compactionsOf = wantsCompaction(agent) ? identityOf(agent) : undefined
-  const history = createHistory({ ...agent, compactionsOf }, request, signal)
-  const call = { agent, history, rules: { keepsThinking: true, keepsExactInput: true }, runId: request.runId }
+  const media = await openMedia(request, signal)
+  const history = createHistory({ ...agent, compactionsOf, files: media.files }, request, signal)
+  const mcpServers = await connectMcpServers(agent.mcpServers, request, signal)
+  const call: ModelCall = { agent, history, media, rules: firstRules(mcpServers), runId: request.runId }
   // The rest of an answer may be nothing at all.
   let hasAnswered = (request.messages.at(-1)?.continuationOf ?? null) !== null
-  yield* compactHistory(agent, call, signal)
+  const toRules = async (old: Conversation) => await withMedia(call, old)
+  yield* compactHistory(agent, { history, toRules, runId: request.runId }, signal)
   for (let cycle = 1; cycle <= agent.maxCycles; cycle++) {
-    const { content, calls, stopReason } = yield* callModel(call, signal)
+    const { content, calls, stopReason, container } = yield* callModel(call, signal)
+    call.rules.container = container ?? call.rules.container
     hasAnswered ||= content.some(isVisible)
     history.add({ role: 'assistant', content: [...content] })
     if (stopReason === 'refusal') return
     if (calls.length > 0) {
       if (cycle === agent.maxCycles) break // no call would read what the tools answer
       const results = yield* runTools(agent, calls, { request, signal })
-      history.add(agent.tools.length > 0 ? toResultTurn(results) : noTools)
-    } else if (stopReason === 'pause_turn') history.add(pausePrompt)
-    else if (hasAnswered) return
+      history.add(hasTools(agent) ? toResultTurn(results) : noTools)
+    } else if (stopReason === 'pause_turn') {
+      if (!isProvidersTurn(content)) history.add(pausePrompt)
+    } else if (hasAnswered) return
     else throw providerError(stopReason === 'max_tokens' ? 'max_tokens' : 'empty')
   }
   throw providerError('max_cycles')
 }
 
+/** Whether the provider goes on with an answer that paused: it ends with what the provider runs. */
+function isProvidersTurn(content: readonly ContentBlock[]): boolean {
+  const last = content.findLast(({ type }) => type !== 'thinking' && type !== 'redacted_thinking')
+  return last !== undefined && isProviderBlock(last)
+}
+
 interface ModelCall {
   readonly agent: ClaudeAgent
   readonly history: History
-  readonly rules: { -readonly [TName in keyof RequestRules]: RequestRules[TName] }
+  readonly media: MediaLoader
+  readonly rules: CallRules
   readonly runId: string
+}
+
+/** What a run learns from its calls. */
+type CallRules = { -readonly [TName in keyof Omit<RequestRules, 'media'>]: RequestRules[TName] }
+
+function firstRules(mcpServers: readonly McpServerParam[]): CallRules {
+  return { keepsThinking: true, keepsExactInput: true, keepsProviderBlocks: true, mcpServers, container: undefined }
+}
+
+/** A conversation with what the API gets of its files. */
+async function withMedia(
+  { media, rules }: Pick<ModelCall, 'media' | 'rules'>,
+  { turns }: Conversation,
+): Promise<RequestRules> {
+  const sources = await media.load(turns)
+  return { ...rules, media: { sources, files: media.files, citesDocuments: citesDocuments(turns) } }
 }
 
 /** One call of the model. A request that the provider finds too long is made once more, with less of the conversation. */
@@ -77,17 +107,17 @@ async function* callModel(
   call: ModelCall,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, CycleEnd, void> {
-  const { agent, history, rules } = call
+  const { agent, history } = call
   let tooLong: { readonly error: unknown; readonly json: string } | undefined
   while (true) {
-    const request = toClaudeRequest(agent, await history.conversation(agent.budget.maxBytes()), rules)
-    const { json } = request
+    const conversation = await history.conversation(agent.budget.maxBytes())
+    const request = toClaudeRequest(agent, conversation, await withMedia(call, conversation))
+    const { json, weight } = request
     if (tooLong?.json === json) throw tooLong.error // there is nothing to leave out
-    const bytes = Buffer.byteLength(json)
     const progress = { hasBegun: false }
     try {
       const end = yield* streamCycle(agent, request, { signal, progress })
-      agent.budget.learn(bytes, end.usage)
+      agent.budget.learn(weight, end.usage)
       return end
     } catch (error) {
       const isTooLong = error instanceof TooLongError
@@ -102,13 +132,12 @@ async function* callModel(
 function learnFrom(
   error: unknown,
   { agent, history, rules, runId }: ModelCall,
-  { json, hasExactInput }: ClaudeRequest,
+  { weight, hasExactInput, hasProviderBlocks }: ClaudeRequest,
 ): boolean {
   const { budget, logger } = agent
   if (error instanceof TooLongError) {
-    const bytes = Buffer.byteLength(json)
-    budget.learnTooLong(bytes, error)
-    logger.warn({ runId, bytes }, 'A request was too long for the provider')
+    budget.learnTooLong(weight, error)
+    logger.warn({ runId, bytes: weight }, 'A request was too long for the provider')
     return true
   }
   if (!isVerbatimError(error)) return false
@@ -126,9 +155,14 @@ function learnFrom(
       logger.warn({ runId }, 'The provider refused its summary of the conversation; asking without it')
       return true
     case 'invalid_request':
-      if (!hasExactInput || !rules.keepsExactInput) return false
-      rules.keepsExactInput = false
-      logger.warn({ runId }, 'The provider refused the inputs of tools as the model wrote them; asking with strings')
+      if (hasExactInput && rules.keepsExactInput) {
+        rules.keepsExactInput = false
+        logger.warn({ runId }, 'The provider refused the inputs of tools as the model wrote them; asking with strings')
+        return true
+      }
+      if (!hasProviderBlocks || !rules.keepsProviderBlocks) return false
+      rules.keepsProviderBlocks = false
+      logger.warn({ runId }, 'The provider refused a request with blocks of a provider; asking without them')
       return true
     default:
       return false

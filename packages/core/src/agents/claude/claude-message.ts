@@ -1,4 +1,6 @@
 import type {
+  DocumentBlockParam,
+  ImageBlockParam,
   RedactedThinkingBlockParam,
   TextBlockParam,
   ThinkingBlockParam,
@@ -7,6 +9,7 @@ import type {
 } from '@anthropic-ai/sdk/resources/messages'
 import type { CompactionBlock } from '../../contract/content-block.ts'
 import type { Message, MessageRole } from '../../contract/message.ts'
+import type { ProviderBlock } from '../../contract/provider-block.ts'
 
 /** What of a message matters to the model. */
 export type Turn = Pick<Message, 'role' | 'content'>
@@ -16,15 +19,20 @@ export interface Conversation {
   readonly turns: readonly Turn[]
   /** The provider's summary of what came before `turns`. */
   readonly compaction?: CompactionBlock | undefined
+  /** True when it ends with an answer that the provider goes on with. */
+  readonly isPaused?: boolean | undefined
 }
 
-/** A block as the API takes it; only the kinds that we store. */
+/** A block as the API takes it. */
 export type ClaudeBlock =
   | TextBlockParam
   | ThinkingBlockParam
   | RedactedThinkingBlockParam
   | ToolUseBlockParam
   | ToolResultBlockParam
+  | ImageBlockParam
+  | DocumentBlockParam
+  | ProviderBlock
 
 export interface ClaudeMessage {
   readonly role: MessageRole
@@ -40,6 +48,8 @@ export interface DraftBlock {
   readonly boundTo?: string | undefined
   /** On a call: its input as the model wrote it, where `param` cannot say the same. */
   readonly inputText?: string | undefined
+  /** On images and documents: the bytes of the request that the model does not read as text. */
+  readonly unreadBytes?: number | undefined
 }
 
 export interface DraftMessage {
@@ -57,7 +67,7 @@ export function toMessageText({ role, blocks }: DraftMessage): string {
 }
 
 function toBlockText({ param, inputText }: DraftBlock): string {
-  if (param.type !== 'tool_use' || inputText === undefined) return JSON.stringify(param)
+  if (inputText === undefined || !('input' in param)) return JSON.stringify(param)
   const { input: _input, ...rest } = param
   return `${JSON.stringify(rest).slice(0, -1)},"input":${inputText}}`
 }

@@ -12,6 +12,7 @@ import { silentLogger } from '../../ports/logger.ts'
 import type { Logger } from '../../ports/logger.ts'
 import { systemClock } from '../../engine/system-clock.ts'
 import { canCompact, lacksOutputs, maxOutputTokensOf, whyThinkingRefused } from './model-rules.ts'
+import { McpServer, ServerTool } from './provider-tools.ts'
 import { randomFraction } from './retry-delay.ts'
 import { toOutputFormat } from './to-output-format.ts'
 import type { Tool } from './tool.ts'
@@ -68,6 +69,13 @@ export const ClaudeOptions = z
      * `run.output` and the message's `output` hold it, and an answer that does not fit fails with `OUTPUT_INVALID`. @default the answer is prose
      */
     output: z.custom<z.ZodType>((value) => value instanceof z.ZodType, 'Must be a zod schema').optional(),
+    /**
+     * Tools that the provider runs itself: `'web_search'`, `'web_fetch'`, `'code_execution'` in the version that every model takes, or
+     * the API's own definition, which is passed on as it is. Their calls and results stay in the answer. @default none
+     */
+    serverTools: z.array(ServerTool).default([]),
+    /** MCP servers that the provider connects to and whose tools it runs ("MCP connector"). @default none */
+    mcpServers: z.array(McpServer).default([]),
     /** Tokens of one model call, thinking included. @default 16_384, long answers and a little thinking */
     maxTokens: z.int().positive().default(16_384),
     /** Passed on as it is. Left out, the model's own default holds, with its text shown. */
@@ -118,9 +126,13 @@ export const ClaudeOptions = z
     error: 'and summarize both take the place of old turns; leave one of them out',
     path: ['compaction'],
   })
-  .refine(({ tools }) => new Set(tools.map(({ name }) => name)).size === tools.length, {
-    error: 'must have different names',
+  .refine(({ tools, serverTools }) => areDifferent([...tools, ...serverTools].map(nameOf)), {
+    error: 'must have different names, those of serverTools included',
     path: ['tools'],
+  })
+  .refine(({ mcpServers }) => areDifferent(mcpServers.map(nameOf)), {
+    error: 'must have different names',
+    path: ['mcpServers'],
   })
   .refine(({ thinking, maxTokens }) => thinking?.type !== 'enabled' || thinking.budget_tokens < maxTokens, {
     error: 'must leave tokens for the answer: budget_tokens under maxTokens',
@@ -191,6 +203,14 @@ export function wantsCompaction({
   model,
 }: Pick<ClaudeOptions, 'compaction' | 'summarize' | 'model'>): boolean {
   return (compaction ?? summarize === undefined) && canCompact(model)
+}
+
+function areDifferent(names: readonly string[]): boolean {
+  return new Set(names).size === names.length
+}
+
+function nameOf(named: string | { readonly name: string }): string {
+  return typeof named === 'string' ? named : named.name
 }
 
 function isObject(value: unknown): boolean {

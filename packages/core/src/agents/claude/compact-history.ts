@@ -10,6 +10,7 @@ import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent, ProviderUsage } from '../../contract/event.ts'
 import type { AgentPing } from '../../ports/agent.ts'
 import type { ClaudeAgent } from './answer-request.ts'
+import type { Conversation } from './claude-message.ts'
 import type { History } from './history.ts'
 import { TooLongError } from './map-provider-error.ts'
 import { readFrames } from './read-frames.ts'
@@ -39,7 +40,11 @@ export function createCompactionSwitch(isWanted: boolean): CompactionSwitch {
 
 export async function* compactHistory(
   agent: ClaudeAgent,
-  { history, rules, runId }: { history: History; rules: RequestRules; runId: string },
+  {
+    history,
+    toRules,
+    runId,
+  }: { history: History; toRules: (old: Conversation) => Promise<RequestRules>; runId: string },
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   const { budget, compactions, logger } = agent
@@ -47,8 +52,8 @@ export async function* compactHistory(
   if (old === undefined || !compactions.mayTry()) return
   let bytes = 0
   try {
-    const request = toCompactionRequest(agent, old, rules)
-    bytes = Buffer.byteLength(request.json)
+    const request = toCompactionRequest(agent, old, await toRules(old))
+    bytes = request.weight
     const { sent, ...call } = yield* readSummary(agent, request, signal)
     if (sent === undefined) {
       compactions.rest()

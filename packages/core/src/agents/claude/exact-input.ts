@@ -1,7 +1,7 @@
 import { isJson } from '../../contract/json-value.ts'
-import type { ToolUseBlock } from '../../contract/content-block.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
 import { isWholeInput, toolInputOf } from '../../contract/tool-input.ts'
+import type { ToolInput } from '../../contract/tool-input.ts'
 
 type JsonObject = { [key: string]: JsonValue }
 
@@ -13,7 +13,7 @@ export interface ExactInput {
   readonly text?: string
 }
 
-export function toExactInput(block: ToolUseBlock): ExactInput {
+export function toExactInput(block: ToolInput): ExactInput {
   const { input, inputJson } = block
   if (inputJson === undefined || !isWholeInput(block)) return { value: toObject(input) }
   const whole = toolInputOf(block)

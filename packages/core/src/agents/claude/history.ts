@@ -24,11 +24,15 @@ import {
 import type { TurnGroup } from './fit-history.ts'
 import { toOutputFormat } from './to-output-format.ts'
 import { providerError } from './map-provider-error.ts'
+import type { KnownFiles } from './media.ts'
 
-interface HistoryOptions extends Pick<RunOptions, 'summarize' | 'system' | 'tools' | 'output' | 'logger'> {
+interface HistoryOptions extends FixedOptions, Pick<RunOptions, 'summarize' | 'logger'> {
+  readonly files: KnownFiles
   /** Whose summaries are sent back; undefined for none. */
   readonly compactionsOf: Identity | undefined
 }
+
+type FixedOptions = Pick<RunOptions, 'system' | 'tools' | 'output' | 'serverTools' | 'mcpServers'>
 
 /** A conversation that a summary shall take the place of. */
 interface Compactable extends Conversation {
@@ -36,7 +40,7 @@ interface Compactable extends Conversation {
 }
 
 export interface History {
-  /** What this run added: the model's words and what its tools answered. */
+  /** What this run added: the model's words and what its tools answered. After a pause, words of the model are part of those before. */
   add(turn: Turn): void
   /**
    * What the provider is asked to summarize before the first call: the older turns of a conversation that has come near to what a
@@ -67,6 +71,7 @@ export function createHistory(options: HistoryOptions, request: AgentRequest, si
   const isLeaving = hasOlder && newest !== undefined && newest.at < messages.length / 4
   const added: Turn[] = []
   const summarize = createSummarizer(options, request, signal)
+  const { files } = options
   const fixedBytes = fixedBytesOf(options)
   let compaction = newest?.block
   let groups = groupsAfter(compaction)
@@ -78,21 +83,21 @@ export function createHistory(options: HistoryOptions, request: AgentRequest, si
 
   function toCompact(maxBytes: number): Compactable | undefined {
     const room = maxBytes - fixedBytes - bytesOfCompaction(compaction)
-    const isFull = bytesOfGroups(groups) > room * fullPart
-    const older = isFull || isLeaving ? olderThan(groups, room * keptPart) : []
-    const turns = withoutOldOutputs(messagesOf(newestThatFit(older, room)), room)
+    const isFull = bytesOfGroups(groups, files) > room * fullPart
+    const older = isFull || isLeaving ? olderThan(groups, room * keptPart, files) : []
+    const turns = withoutOldOutputs(messagesOf(newestThatFit(older, room, files)), room, files)
     const coversSeq = older.at(-1)?.messages.at(-1)?.seq
-    return coversSeq === undefined || bytesOf(turns) > room ? undefined : { turns, compaction, coversSeq }
+    return coversSeq === undefined || bytesOf(turns, files) > room ? undefined : { turns, compaction, coversSeq }
   }
 
   async function conversation(maxBytes: number): Promise<Conversation> {
     const room = maxBytes - fixedBytes - bytesOfCompaction(compaction)
-    const kept = newestThatFit(groups, room - bytesOf(added))
+    const kept = newestThatFit(groups, room - bytesOf(added, files), files)
     const summary = compaction === undefined ? await summarize(kept) : []
     const all = [...summary, ...messagesOf(kept), ...added]
-    const turns = withoutOldOutputs(all, room)
-    if (bytesOf(turns) > room) throw tooLarge(groups, room)
-    return { turns, compaction }
+    const turns = withoutOldOutputs(all, room, files)
+    if (bytesOf(turns, files) > room) throw tooLarge(groups, room, files)
+    return { turns, compaction, isPaused: added.at(-1)?.role === 'assistant' }
   }
 
   function use(block: CompactionBlock | undefined): void {
@@ -101,7 +106,10 @@ export function createHistory(options: HistoryOptions, request: AgentRequest, si
   }
 
   return {
-    add: (turn) => added.push(turn),
+    add(turn) {
+      const last = turn.role === 'assistant' && added.at(-1)?.role === 'assistant' ? added.pop() : undefined
+      added.push(last === undefined ? turn : { ...turn, content: [...last.content, ...turn.content] })
+    },
     toCompact,
     compact: use,
     dropCompaction() {
@@ -118,8 +126,10 @@ function bytesOfCompaction(block: CompactionBlock | undefined): number {
 }
 
 /** What every request has besides its conversation. */
-export function fixedBytesOf({ system, tools, output }: Pick<RunOptions, 'system' | 'tools' | 'output'>): number {
-  return Buffer.byteLength(JSON.stringify([system, tools, output && toOutputFormat(output)]))
+export function fixedBytesOf({ system, tools, output, serverTools, mcpServers }: FixedOptions): number {
+  return Buffer.byteLength(
+    JSON.stringify([system, tools, output && toOutputFormat(output), ...serverTools, ...mcpServers]),
+  )
 }
 
 /**
@@ -162,9 +172,9 @@ function createSummarizer({ summarize, logger }: HistoryOptions, request: AgentR
   }
 }
 
-function tooLarge(groups: readonly TurnGroup[], maxBytes: number): VerbatimError {
+function tooLarge(groups: readonly TurnGroup[], maxBytes: number, files: KnownFiles): VerbatimError {
   const prompt = groups.at(-1)?.messages.filter(({ role }) => role === 'user') ?? []
-  if (bytesOf(prompt) <= maxBytes) return providerError('too_large')
+  if (bytesOf(prompt, files) <= maxBytes) return providerError('too_large')
   const message = `The message is too large for the model, which takes about ${maxBytes} bytes; shorten or split it`
   return new VerbatimError('MESSAGE_TOO_LARGE', message, { data: { field: 'message', maxBytes } })
 }

@@ -99,19 +99,24 @@ function* framesOfJson(text: string): Generator<unknown> {
   yield { type: 'message_stop' }
 }
 
-/** JSON whose large integers become strings: a tool's input may come whole in a frame, and rounded it would be another one. */
+/** JSON whose integers that JavaScript cannot hold become strings: rounded, the input of a tool would be another one. */
 function parseExactly(text: string): unknown {
   try {
     const hasLargeNumber = /[^\w"]\d{16}/.test(text)
     return JSON.parse(
-      hasLargeNumber ? text.replace(largeInteger, (found) => (/^-?\d/.test(found) ? `"${found}"` : found)) : text,
+      hasLargeNumber ? text.replace(largeInteger, (found) => (isRounded(found) ? `"${found}"` : found)) : text,
     )
   } catch {
     return undefined
   }
 }
 
-const largeInteger = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d{16,}(?![\d.eE])/g
+/** Not the digits of a fraction or of an exponent. */
+const largeInteger = /"[^"\\]*(?:\\.[^"\\]*)*"|(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g
+
+function isRounded(found: string): boolean {
+  return /^-?\d/.test(found) && BigInt(Number(found)) !== BigInt(found)
+}
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null

@@ -4,7 +4,7 @@
  */
 import { ZodError } from 'zod'
 import { raceSignal } from '../../async/race-signal.ts'
-import type { ToolUseBlock } from '../../contract/content-block.ts'
+import type { ToolResultContent, ToolUseBlock } from '../../contract/content-block.ts'
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
 import { unknownOutcome } from '../../contract/interruption.ts'
@@ -18,6 +18,8 @@ import { isSameCall, mayHaveRun } from './unknown-calls.ts'
 
 /** The largest output of a tool, in UTF-8 bytes; more of them must fit one message. */
 const maxToolOutputBytes = 256 * 1024
+/** The largest output in blocks, as JSON: an image or two. It is a part of the stored answer; what is larger is an attachment. */
+const maxToolBlockBytes = 4 * 1024 * 1024
 const maxIssuesTold = 5
 const maxMessageLength = 500
 
@@ -74,14 +76,14 @@ async function runTool(runner: ToolRunner, call: ToolCall, scope: Scope): Promis
     type: 'tool_result',
     tool_use_id: call.block.id,
     // Half of a surrogate pair would not come back from storage as it was sent.
-    content: output.content.toWellFormed(),
+    content: typeof output.content === 'string' ? output.content.toWellFormed() : output.content,
     is_error: output.isError,
     durationMs: Math.max(0, Math.round(runner.clock.monotonicMs() - startedMs)),
   }
 }
 
 interface ToolOutput {
-  readonly content: string
+  readonly content: ToolResultContent
   readonly isError: boolean
 }
 
@@ -115,8 +117,10 @@ async function invokeTool(
       found.execute(toolInputOf(call), { signal: either, runId, sessionId, principal, session, input, inputJson }),
       either,
     )
-    return new TextEncoder().encode(content).length > maxToolOutputBytes
-      ? failed(`The output of the tool is over ${maxToolOutputBytes} bytes; ask it for less`)
+    const maxBytes = typeof content === 'string' ? maxToolOutputBytes : maxToolBlockBytes
+    const text = typeof content === 'string' ? content : JSON.stringify(content)
+    return Buffer.byteLength(text) > maxBytes
+      ? failed(`The output of the tool is over ${maxBytes} bytes; ask it for less`)
       : { content, isError: false }
   } catch (error) {
     if (timeout.signal.aborted) return failed(`The tool did not answer within ${runner.toolTimeoutMs} ms`)

@@ -33,6 +33,8 @@ export interface CycleEnd {
   readonly content: readonly ContentBlock[]
   readonly calls: readonly ToolCall[]
   readonly stopReason: string | null
+  /** The container that the provider ran code in. */
+  readonly container: string | undefined
   readonly usage: ProviderUsage
 }
 
@@ -83,7 +85,7 @@ async function* readCycle(
     yield event
     if (event.type === 'message_stop') break
   }
-  return toCycleEnd(events, mapper.unstopped)
+  return toCycleEnd(events, mapper)
 }
 
 async function* eventsOf(
@@ -93,7 +95,9 @@ async function* eventsOf(
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   try {
     for await (const frame of readFrames(caller, request, signal)) {
-      yield* isPing(frame) ? [ping] : mapper.map(frame).map((event) => withBinding(event, request.boundTo))
+      const events = isPing(frame) ? [] : mapper.map(frame)
+      // What is held back is a sign of life.
+      yield* events.length === 0 ? [ping] : events.map((event) => withBinding(event, request.boundTo))
     }
   } catch (error) {
     // Cut after the stop reason: all was said.
@@ -116,7 +120,7 @@ function withBinding(event: AgentEvent, boundTo: string): AgentEvent {
   return { ...event, content_block: { ...content_block, boundTo } }
 }
 
-function toCycleEnd(events: readonly AgentEvent[], unstopped: ReadonlySet<number>): CycleEnd {
+function toCycleEnd(events: readonly AgentEvent[], { unstopped, container }: EventMapper): CycleEnd {
   const deltas = events.flatMap((event) => (event.type === 'message_delta' ? [event] : []))
   const stopReason = deltas.findLast(({ delta }) => delta.stop_reason !== null)?.delta.stop_reason ?? null
   // The one way in which events become an answer, so that a tool gets the input that is stored.
@@ -130,6 +134,7 @@ function toCycleEnd(events: readonly AgentEvent[], unstopped: ReadonlySet<number
       return [{ block, isWhole: isWholeInput(block) && !(mayBeCut && isEmptyObject(block.input)) }]
     }),
     stopReason,
+    container,
     usage: { ...(start?.type === 'message_start' ? start.message.usage : {}), ...deltas.at(-1)?.usage },
   }
 }

@@ -1,15 +1,21 @@
 /**
- * The provider's stream events become ours, for one model call. What a later version of the protocol adds (events, deltas,
- * blocks) is left out without a trace: the blocks that we do keep are numbered anew, so that no index is missing from the log.
- * What a gateway gets nearly right is understood where it has one meaning; the rest is a typed error that names the field.
+ * The provider's stream events become ours, for one model call. Blocks of any type are kept: those that this version knows how to
+ * stream are streamed, and all others come whole. Events and deltas of a later protocol are left out, except in a block that comes whole.
+ * The blocks are numbered anew, so that no index is missing from the log. What a gateway gets nearly right is understood where it has one meaning; the rest is a typed error that names the field.
  */
 import { z } from 'zod'
 import { JsonValue } from '../../contract/json-value.ts'
+import { OwnBlock } from '../../contract/content-block.ts'
 import type { ContentBlock } from '../../contract/content-block.ts'
 import type { AgentEvent, ContentDelta, ProviderUsage } from '../../contract/event.ts'
+import { isProviderBlock, isTypedJson, ProviderBlock } from '../../contract/provider-block.ts'
+import type { TypedJson } from '../../contract/provider-block.ts'
+import { HeldBlock } from './held-block.ts'
 import { malformed, providerError } from './map-provider-error.ts'
 
-const Typed = z.looseObject({ type: z.string() })
+/** In place: a copy would lose what this version does not know. */
+const Typed = z.custom<TypedJson>(isTypedJson, 'Invalid input: expected JSON with a type')
+const Event = z.looseObject({ type: z.string() })
 const index = z.int().nonnegative()
 /** Text that may be missing: a gateway leaves out what is empty. */
 const text = z
@@ -33,6 +39,12 @@ const Usage = z
   .catch({})
   .transform((usage): ProviderUsage => withoutUndefined(usage))
 
+/** Where the provider runs code: the next call of the same answer names it. */
+const Container = z
+  .object({ id: z.string().min(1) })
+  .nullish()
+  .catch(null)
+
 const RawEvent = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('message_start'),
@@ -43,7 +55,7 @@ const RawEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('content_block_stop'), index }),
   z.object({
     type: z.literal('message_delta'),
-    delta: z.object({ stop_reason: reason, stop_sequence: reason }),
+    delta: z.object({ stop_reason: reason, stop_sequence: reason, container: Container }),
     usage: Usage,
   }),
   z.object({ type: z.literal('message_stop') }),
@@ -59,6 +71,7 @@ const Block = z.discriminatedUnion('type', [
     id: text,
     name: z.string(),
     input: JsonValue.nullish().transform((value) => value ?? {}),
+    caller: JsonValue.nullish(),
   }),
 ])
 
@@ -74,12 +87,14 @@ const eventTypes = typesOf(RawEvent)
 const blockTypes = typesOf(Block)
 const deltaTypes = typesOf(Delta)
 
-type RawBlock = z.infer<typeof Typed>
+type RawBlock = TypedJson
 
 /** A block of the provider's, and what became of it. */
 interface OpenBlock {
-  /** Our index; undefined for a kind of block that is left out. */
+  /** Our index; undefined for a block that is left out. */
   readonly at: number | undefined
+  /** Of a block that comes whole. */
+  readonly held?: HeldBlock
   isStopped: boolean
 }
 
@@ -94,6 +109,7 @@ export class EventMapper {
   #hasStopReason = false
   #hasEnded = false
   #nextIndex = 0
+  #container: string | undefined
 
   constructor(defaultModel: string) {
     this.#defaultModel = defaultModel
@@ -104,8 +120,13 @@ export class EventMapper {
     return this.#unstopped
   }
 
+  /** The container that the provider ran code in, if it did. */
+  get container(): string | undefined {
+    return this.#container
+  }
+
   map(raw: unknown): AgentEvent[] {
-    const { type } = parse(Typed, raw, 'event')
+    const { type } = parse(Event, raw, 'event')
     if (!eventTypes.has(type) || this.#hasEnded) return []
     const event = parse(RawEvent, raw, type)
     if (event.type === 'message_start') return this.#begin(event)
@@ -118,8 +139,7 @@ export class EventMapper {
       case 'content_block_stop':
         return [...this.#startEarly(event.index), ...stopBlock(this.#blockOf(event))]
       case 'message_delta':
-        this.#hasStopReason ||= event.delta.stop_reason !== null
-        return this.#hasStopReason ? [...this.#closeAll(), event] : [event]
+        return this.#endCall(event)
       case 'message_stop':
         this.#hasEnded = true
         return [...this.#closeAll(), event]
@@ -134,6 +154,13 @@ export class EventMapper {
     return this.map({ type: 'message_stop' })
   }
 
+  #endCall({ type, usage, delta: { stop_reason, stop_sequence, container } }: RawEvent & { type: 'message_delta' }) {
+    this.#container = container?.id ?? this.#container
+    this.#hasStopReason ||= stop_reason !== null
+    const event: AgentEvent = { type, delta: { stop_reason, stop_sequence }, usage }
+    return this.#hasStopReason ? [...this.#closeAll(), event] : [event]
+  }
+
   #begin({ message }: RawEvent & { type: 'message_start' }): AgentEvent[] {
     if (this.#blocks.size > 0) throw malformed('message_start')
     if (this.#hasBegun) return [] // said twice, and nothing between
@@ -144,12 +171,30 @@ export class EventMapper {
 
   #startBlock(rawIndex: number, raw: RawBlock): AgentEvent[] {
     this.#early.delete(rawIndex)
-    const closing = this.#closeBlock(rawIndex)
-    const at = blockTypes.has(raw.type) ? this.#nextIndex++ : undefined
-    this.#blocks.set(rawIndex, { at, isStopped: false })
-    if (at === undefined) return closing
-    const content_block = toContentBlock(parse(Block, raw, 'content_block_start.content_block'))
-    return [...closing, { type: 'content_block_start', index: at, content_block }]
+    // What is held and still open keeps its place before the block that begins.
+    const before = [...this.#closeBlock(rawIndex), ...[...this.#blocks.values()].flatMap(takeHeld)]
+    const content_block = toStreamedBlock(raw)
+    if (content_block !== undefined) {
+      const index = this.#open(rawIndex, { isStopped: false })
+      return [...before, { type: 'content_block_start', index, content_block }]
+    }
+    if (isProviderBlock(raw)) {
+      this.#open(rawIndex, { isStopped: false, held: new HeldBlock(raw) })
+      return before
+    }
+    const whole = toMediaBlock(raw)
+    if (whole === undefined) {
+      this.#blocks.set(rawIndex, { at: undefined, isStopped: false })
+      return before
+    }
+    const index = this.#open(rawIndex, { isStopped: true })
+    return [...before, { type: 'content_block', index, content_block: whole }]
+  }
+
+  #open(rawIndex: number, block: Omit<OpenBlock, 'at'>): number {
+    const at = this.#nextIndex++
+    this.#blocks.set(rawIndex, { at, ...block })
+    return at
   }
 
   #startEarly(rawIndex: number): AgentEvent[] {
@@ -161,8 +206,10 @@ export class EventMapper {
     const started = this.#startEarly(event.index)
     const block = this.#blockOf(event)
     const delta = toDelta(event.delta)
-    if (block.at === undefined || delta === undefined) return started
+    if (block.at === undefined || (delta === undefined && block.held === undefined)) return started
     if (block.isStopped) throw malformed('content_block_delta.index')
+    block.held?.add(event.delta)
+    if (delta === undefined || block.held !== undefined) return started
     return [...started, { type: event.type, index: block.at, delta }]
   }
 
@@ -189,17 +236,55 @@ export class EventMapper {
 function stopBlock(block: OpenBlock | undefined): AgentEvent[] {
   if (block === undefined || block.isStopped) return []
   block.isStopped = true
+  if (block.held !== undefined) return takeHeld(block)
   return block.at === undefined ? [] : [{ type: 'content_block_stop', index: block.at }]
+}
+
+/** What is new of a block that comes whole. */
+function takeHeld({ at, held }: OpenBlock): AgentEvent[] {
+  return at === undefined || held?.hasNews !== true
+    ? []
+    : [{ type: 'content_block', index: at, content_block: held.take() }]
 }
 
 function toDelta(raw: RawBlock): ContentDelta | undefined {
   return deltaTypes.has(raw.type) ? parse(Delta, raw, 'content_block_delta.delta') : undefined
 }
 
+/** An image or a document that the model made. Of the contract's other types, no provider means the same as we do. */
+function toMediaBlock(raw: RawBlock): ContentBlock | undefined {
+  return raw.type === 'image' || raw.type === 'document' ? OwnBlock.safeParse(raw).data : undefined
+}
+
+/** The beginning of a block that this version knows how to stream; undefined for any other. */
+function toStreamedBlock(raw: RawBlock): ContentBlock | undefined {
+  const field = 'content_block_start.content_block'
+  if (raw.type === 'server_tool_use' || raw.type === 'mcp_tool_use') {
+    const input = raw['input'] ?? {}
+    return parse(ProviderBlock, input === raw['input'] ? raw : { ...raw, input }, field)
+  }
+  return blockTypes.has(raw.type) ? toContentBlock(parse(Block, raw, field)) : undefined
+}
+
 function toContentBlock(block: z.infer<typeof Block>): ContentBlock {
-  if (block.type !== 'text') return block
-  const { citations, ...rest } = block
-  return citations === null || citations === undefined ? rest : { ...rest, citations }
+  switch (block.type) {
+    case 'text': {
+      const { citations, ...rest } = block
+      return citations === null || citations === undefined ? rest : { ...rest, citations }
+    }
+    case 'tool_use': {
+      const { caller, ...rest } = block
+      return isDirect(caller) ? rest : { ...rest, caller }
+    }
+    default:
+      return block
+  }
+}
+
+/** Most calls are the model's own, and need no word of it. */
+function isDirect(caller: JsonValue | undefined): caller is null | undefined {
+  if (caller === null || caller === undefined) return true
+  return typeof caller === 'object' && 'type' in caller && caller['type'] === 'direct'
 }
 
 /** The path goes as deep as the schema, never into what the model wrote. */

@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import type { JsonValue } from '../../contract/json-value.ts'
+import type { ToolResultContent } from '../../contract/content-block.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunScope } from '../../ports/agent.ts'
+import { isResultBlocks } from './result-blocks.ts'
+import type { ResultBlocks } from './result-blocks.ts'
 
 /** What a tool receives beside its input: who asks, and with what. `input` is that of the run. */
 export interface ToolContext extends RunScope {
@@ -18,8 +21,8 @@ export interface Tool {
   /** JSON schema of the input, as the model is shown it. */
   readonly inputSchema: ToolInputSchema
   readonly idempotent: boolean
-  /** Checks `input`, runs the tool and answers its output as text. @throws ZodError when `input` does not fit */
-  execute(input: JsonValue, context: ToolContext): Promise<string>
+  /** Checks `input`, runs the tool and answers its output as text or blocks. @throws ZodError when `input` does not fit */
+  execute(input: JsonValue, context: ToolContext): Promise<ToolResultContent>
 }
 
 /** A JSON schema of an object, which is what a model gives a tool. */
@@ -27,6 +30,9 @@ export interface ToolInputSchema {
   readonly type: 'object'
   readonly [key: string]: unknown
 }
+
+/** What a tool answers. */
+export type ToolOutput = JsonValue | ResultBlocks
 
 /** What {@link tool} makes a tool of. */
 export interface ToolDefinition<TInput extends z.ZodType> {
@@ -45,10 +51,10 @@ export interface ToolDefinition<TInput extends z.ZodType> {
    */
   readonly idempotent?: boolean
   /**
-   * Answers text or JSON for the model, 256 KiB of UTF-8 at most: the model receives an error for more. Of what it throws the model
-   * receives the message only when it is a VerbatimError.
+   * Answers text or JSON for the model, 256 KiB of UTF-8 at most, or {@link resultBlocks} with images and documents, 4 MiB as JSON at most:
+   * the model receives an error for more. Of what it throws the model receives the message only when it is a VerbatimError.
    */
-  run(input: z.infer<TInput>, context: ToolContext): string | JsonValue | Promise<string | JsonValue>
+  run(input: z.infer<TInput>, context: ToolContext): ToolOutput | Promise<ToolOutput>
 }
 
 const ToolName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)
@@ -80,6 +86,7 @@ export function tool<TInput extends z.ZodType>(definition: ToolDefinition<TInput
     idempotent,
     async execute(input: JsonValue, context: ToolContext) {
       const output: unknown = await definition.run(await schema.parseAsync(input), context)
+      if (isResultBlocks(output)) return [...output.blocks]
       // Nothing to say is an answer too: JSON has no word for undefined.
       return typeof output === 'string' ? output : (JSON.stringify(output) ?? '')
     },

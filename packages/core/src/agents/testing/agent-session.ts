@@ -20,8 +20,9 @@ export const yes: ProviderReply = (call) => {
   call.end()
 }
 
-export function thoughtOf(call: ProviderCall, index = 0) {
-  return thinkingBlock(index, 'Hm.', call.sign())
+/** @param before what of the answer stands before the thought */
+export function thoughtOf(call: ProviderCall, index = 0, before: Parameters<ProviderCall['sign']>[0] = []) {
+  return thinkingBlock(index, 'Hm.', call.sign(before))
 }
 
 export async function openSession(reply: ProviderReply = thinking, options: ProviderOptions = {}) {
