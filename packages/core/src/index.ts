@@ -37,6 +37,7 @@ export {
 } from './contract/provider-block.ts'
 export { JsonValue } from './contract/json-value.ts'
 export { ContentInput, PromptInput } from './contract/content-input.ts'
+export { Attachment, attachmentIdsOf, AttachmentName, maxAttachmentsPerMessage } from './contract/attachment.ts'
 export { describeIssue } from './contract/describe-issue.ts'
 export { excessOfText, excessOfValue, inputBounds, refuseExcess } from './contract/input-bounds.ts'
 export { RunMetrics, ToolMetrics } from './contract/metrics.ts'

@@ -14,6 +14,7 @@ export {
 } from './session-manager-factory.ts'
 export type { EngineOptionsInput } from './ports/engine-options.ts'
 export type {
+  AttachmentActions,
   AuditActions,
   EngineStats,
   InlineAgentOption,
@@ -22,6 +23,7 @@ export type {
   RunActions,
   Engine,
   SessionActions,
+  UploadInput,
 } from './engine/engine.ts'
 export type {
   Agent,
@@ -34,6 +36,13 @@ export type {
   RunTimeouts,
   TokenPrices,
 } from './ports/agent.ts'
+export type {
+  AttachmentFacts,
+  AttachmentRepository,
+  NewAttachment,
+  ReadableAttachment,
+} from './ports/attachment-repository.ts'
+export type { AttachmentStore, ByteRange, BytesKey } from './ports/attachment-store.ts'
 export type {
   AuditListener,
   AuditRecorder,

@@ -2,7 +2,12 @@ import { isVerbatimError } from '../contract/errors.ts'
 import type { ErrorCode } from '../contract/errors.ts'
 import type { AuditRecorder, MissingId } from '../ports/audit.ts'
 
-const missing: ReadonlySet<ErrorCode> = new Set(['SESSION_NOT_FOUND', 'RUN_NOT_FOUND', 'MESSAGE_NOT_FOUND'])
+const missing: ReadonlySet<ErrorCode> = new Set([
+  'SESSION_NOT_FOUND',
+  'RUN_NOT_FOUND',
+  'MESSAGE_NOT_FOUND',
+  'ATTACHMENT_NOT_FOUND',
+])
 
 /** What `call` answers. When it does not find what it names, the audit takes that down; the caller's answer does not wait for it. */
 export async function auditMissing<TResult>(

@@ -6,13 +6,15 @@ export const AuditAction = z.enum([
   'sign_in_failed',
   /** A principal called without the scope that the call needs. */
   'scope_missing',
-  /** A principal asked for a session or a run that another owner has. */
+  /** A principal asked for a session, a run or an attachment that another owner has. */
   'foreign_id',
   /** Ids that were not found and, in a flood of them, not checked for another owner. */
   'ids_unchecked',
   'principal_exported',
   'principal_erased',
   'session_deleted',
+  /** Files that no message has any more, or never had. */
+  'attachments_removed',
   /** The retention of events was over. */
   'events_expired',
   /** The retention of messages was over. */
@@ -34,7 +36,7 @@ export const AuditEntry = z.strictObject({
   actor: z.strictObject({ tenantId: z.string(), userId: z.string() }).nullable(),
   /** The user whose data it concerns. */
   subject: z.string().nullable(),
-  /** The session or run, by its id or its storage key; of an erasure, the key of the erased owner. */
+  /** The session, run or attachment, by its id or its storage key; of an erasure, the key of the erased owner. */
   target: z.string().nullable(),
   /** The caller's address, when the application lets it be stored. */
   address: z.string().nullable(),

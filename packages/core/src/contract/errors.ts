@@ -16,6 +16,7 @@ const trpcCodes = {
   410: 'PRECONDITION_FAILED',
   413: 'PAYLOAD_TOO_LARGE',
   415: 'UNSUPPORTED_MEDIA_TYPE',
+  422: 'UNPROCESSABLE_CONTENT',
   429: 'TOO_MANY_REQUESTS',
   500: 'INTERNAL_SERVER_ERROR',
   502: 'BAD_GATEWAY',
@@ -59,6 +60,7 @@ export const errorTable = {
   MESSAGE_NOT_FOUND: final(404, 'The session has no message of this id. List the messages'),
   RUN_NOT_FOUND: final(404, 'The caller has no run of this id. Start it'),
   AGENT_NOT_FOUND: final(404, 'The server has no agent of this id. Name one that it has'),
+  ATTACHMENT_NOT_FOUND: final(404, 'The caller has no attachment of this id, or it is gone. Upload the file again'),
   METHOD_NOT_ALLOWED: final(405, 'The endpoint does not take this HTTP method. Use the one it names'),
   SESSION_BUSY: passing(
     409,
@@ -67,6 +69,7 @@ export const errorTable = {
   RUN_ID_REUSED: final(409, 'The run id was used for another prompt. Make a new id for a new prompt'),
   RUN_NOT_RETRYABLE: final(409, 'The session has gone on after the run, or it has no answer. Start a new run'),
   MESSAGE_ID_REUSED: final(409, 'The message id was used for another message of the session. Make a new id'),
+  ATTACHMENT_ID_REUSED: final(409, 'The attachment id was used for another file. Make a new id'),
   HEAD_MOVED: final(409, 'Another message was appended first. Load the history again, then append'),
   PRINCIPAL_ERASING: passing(
     409,
@@ -81,6 +84,10 @@ export const errorTable = {
   PAYLOAD_TOO_LARGE: final(413, 'The request body is over data.maxBytes. Send less'),
   MESSAGE_TOO_LARGE: final(413, 'A prompt or answer is over data.maxBytes. Shorten or split it'),
   UNSUPPORTED_MEDIA_TYPE: final(415, 'Bodies are JSON only. Send content-type: application/json'),
+  ATTACHMENT_REFUSED: final(
+    422,
+    'No such file is taken here; data.kind tells why: type, size, pages, unreadable, empty or count. Send another',
+  ),
   RATE_LIMITED: passing(429, 'Too many calls. Wait data.retryAfterMs, then call again'),
   INTERNAL: final(500, 'A fault of the server, masked; report data.correlationId'),
   INVALID_CONFIGURATION: final(

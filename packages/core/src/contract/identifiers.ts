@@ -22,7 +22,7 @@ export function readRunId(text: string): RunId | undefined {
 export const MessageId = z.uuid().toLowerCase()
 export type MessageId = z.infer<typeof MessageId>
 
-/** An attachment's id: a UUID the server makes. */
+/** An attachment's id: a UUID the client makes; it is the idempotency key of the upload. */
 export const AttachmentId = z.uuid().toLowerCase()
 export type AttachmentId = z.infer<typeof AttachmentId>
 

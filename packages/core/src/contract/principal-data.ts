@@ -1,5 +1,6 @@
 /** A user's data, whole: the lines of an export, and the receipt of an erasure. */
 import { z } from 'zod'
+import { Attachment } from './attachment.ts'
 import { AuditEntry } from './audit.ts'
 import { ContentBlock } from './content-block.ts'
 import { RunEvent } from './event.ts'
@@ -47,6 +48,8 @@ export const ExportLine = z.discriminatedUnion('type', [
   }),
   /** The run's events are not kept any more. */
   z.strictObject({ type: z.literal('events_expired'), sessionId: SessionId, runId: RunId }),
+  /** A file of the user; its bytes are at `GET /attachments/<id>`. */
+  z.strictObject({ type: z.literal('attachment'), attachment: Attachment }),
   /** A row of the audit about the user, or of what the user did. It names no other user. */
   z.strictObject({ type: z.literal('audit'), entry: AuditEntry }),
   /** What the user's model calls used on a day (UTC). A day may have several lines, which add up. */

@@ -1,5 +1,6 @@
 /** Where the engine is wired: ports in, {@link Engine} out. `runs/` holds the steps of a run, run-executor.ts drives them. */
 import { reasonOf, VerbatimError } from '../contract/errors.ts'
+import { createAttachmentActions } from '../attachments/attachment-actions.ts'
 import { openAudit } from '../audit/open-audit.ts'
 import { openLimits } from '../limits/open-limits.ts'
 import type { Agent } from '../ports/agent.ts'
@@ -51,6 +52,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     sessions: createSessionActions(context),
     messages: createMessageActions(context),
     runs: createRunActions(executor, gauges),
+    attachments: createAttachmentActions(context),
     principals: createPrincipalActions(context),
     audit: {
       record: (access) => audit.record(access),

@@ -1,8 +1,9 @@
 /** What the engine offers to its callers: the API, or a program that embeds it. Wired in create-engine.ts. */
+import type { Attachment, AttachmentName } from '../contract/attachment.ts'
 import type { AuditEntry } from '../contract/audit.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
 import type { EventBatch } from '../contract/event.ts'
-import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
+import type { AgentId, AttachmentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message, MessageRole, MessageStatus } from '../contract/message.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
 import type { Page } from '../contract/page.ts'
@@ -12,6 +13,7 @@ import type { CancelRunResult, RetryRunInput, Run, StartRunInput, TerminalStatus
 import type { FollowOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
 import type { Agent } from '../ports/agent.ts'
+import type { ReadableAttachment } from '../ports/attachment-repository.ts'
 import type { AuditRequest, RefusedAccess } from '../ports/audit.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 
@@ -124,6 +126,32 @@ export interface AuditActions {
   list(request: AuditRequest): Promise<Page<AuditEntry>>
 }
 
+/** A file to store. */
+export interface UploadInput {
+  /** The same id with the same file is the same attachment. @default a random one */
+  readonly id?: AttachmentId | undefined
+  readonly name: AttachmentName
+  readonly bytes: AsyncIterable<Uint8Array>
+  /** How many bytes there are, when the sender knows: what is too large is refused before it is read, and a shorter file too. */
+  readonly sizeBytes?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Files that prompts name. */
+export interface AttachmentActions {
+  /** The largest file, in bytes. */
+  readonly maxBytes: number
+  /**
+   * Stores a file as its bytes come, holding a bounded part of them. What the call refuses, or does not receive whole, is not stored.
+   * A file that no message names goes after a day.
+   *
+   * @throws VerbatimError `PAYLOAD_TOO_LARGE`, `ATTACHMENT_REFUSED`, `ATTACHMENT_ID_REUSED`, `RATE_LIMITED`, `PRINCIPAL_ERASING`, `UNAVAILABLE`
+   */
+  upload(owner: Owner, input: UploadInput): Promise<Attachment>
+  /** The file with the way to its bytes. @throws VerbatimError `ATTACHMENT_NOT_FOUND`, `UNAVAILABLE` */
+  open(owner: Owner, id: AttachmentId): Promise<ReadableAttachment>
+}
+
 /** All of one user. */
 export interface PrincipalActions {
   /**
@@ -168,6 +196,7 @@ export interface Engine extends AsyncDisposable {
   readonly sessions: SessionActions
   readonly messages: MessageActions
   readonly runs: RunActions
+  readonly attachments: AttachmentActions
   readonly principals: PrincipalActions
   readonly audit: AuditActions
   /** Ids of the agents that can answer, the default first. */

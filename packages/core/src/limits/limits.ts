@@ -41,6 +41,7 @@ export class Limits {
       principalActiveRuns: principal.activeRuns,
       tenantActiveRuns: tenant.activeRuns,
       principalSessions: principal.sessions,
+      principalAttachmentBytes: principal.attachmentBytes,
     })
     this.#options = options
     this.#clock = clock

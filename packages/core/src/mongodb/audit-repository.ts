@@ -61,7 +61,8 @@ async function listAudit(audit: Audit, { tenantId, cursor, limit }: AuditRequest
 /** An id of two owners is a name that many choose, such as `session-1`. */
 async function findForeign(collections: Collections, missing: MissingId): Promise<ForeignId | undefined> {
   const { owner, kind, id } = missing
-  const found = kind === 'run' ? await owners(collections.runs, id) : await owners(collections.sessions, id)
+  const named = { run: collections.runs, session: collections.sessions, attachment: collections.attachments }
+  const found = await owners(named[kind], id)
   const [other, ...more] = found
   if (other === undefined || more.length > 0) return undefined
   const subject = ownerOf({ tenantId: other.tenantId, userId: other.ownerId, scopes: [] })
@@ -72,10 +73,10 @@ async function findForeign(collections: Collections, missing: MissingId): Promis
 
 /** The owners of the documents of this id, two at most. */
 async function owners(
-  collection: Collections['runs'] | Collections['sessions'],
+  collection: Collections['runs' | 'sessions' | 'attachments'],
   id: string,
 ): Promise<{ tenantId: string; ownerId: string }[]> {
-  const named = collection as Collections['sessions'] // both have these fields, and the driver's type of a union takes no filter
+  const named = collection as Collections['sessions'] // all have these fields, and the driver's type of a union takes no filter
   const projection = { tenantId: 1, ownerId: 1 } as const
   return await named
     .find({ id: { $eq: id } }, { projection })

@@ -22,6 +22,7 @@ import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/pa
 import { readBounded } from './driver/read-bounded.ts'
 import { retryRequest } from './driver/retry.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
+import { bindAttachments, namedAttachments, requireMissing } from './transitions/bind-attachments.ts'
 import { admit, newSession, notDeleted, requireNotErasing, toError } from './transitions/admit-run.ts'
 import { placeOf, requireRoomForSession } from './transitions/require-room.ts'
 import { AbortTransition, tryTransition } from './driver/transaction.ts'
@@ -173,6 +174,7 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
   const { messages } = storage.collections
   const writer = await storage.cipher.writerFor(owner)
   const document = newMessageDocument(owner, message, { writer, now: storage.clock.now() })
+  const named = namedAttachments(owner, message.content)
   let moved: VerbatimError | undefined
   const tried = await tryTransition(storage.client, async (session) => {
     const { sessionId, limits } = message
@@ -184,8 +186,12 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
       moved = headMoved(seq - 1)
       throw new AbortTransition()
     }
-    await insertDocument(messages, { ...document, seq }, { session })
+    await bindAttachments(storage.collections, named, session)
+    await insertDocument(messages, { ...document, ...named, seq }, { session })
     return seq
+  }).catch(async (error: unknown) => {
+    await requireMissing(storage.collections, named, error)
+    throw error
   })
   if (typeof tried === 'number') return await toMessage(storage.cipher, { ...document, seq: tried })
   // The head may have moved by this very message: an earlier attempt or an earlier call.

@@ -1,4 +1,6 @@
 import type { MongoClient } from 'mongodb'
+import type { AttachmentRepository } from '../ports/attachment-repository.ts'
+import type { AttachmentStore } from '../ports/attachment-store.ts'
 import type { AuditRepository } from '../ports/audit.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { DeletionRepository } from '../ports/deletion-repository.ts'
@@ -8,6 +10,8 @@ import type { PrincipalRepository } from '../ports/principal-repository.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import type { UsageLedger } from '../ports/usage-ledger.ts'
+import { createAttachmentRepository } from './attachments/attachment-repository.ts'
+import { createGridFsStore } from './attachments/gridfs-store.ts'
 import { createAuditRepository } from './audit-repository.ts'
 import { collectionsOf } from './schema/collections.ts'
 import { createContentCipher } from './schema/content-cipher.ts'
@@ -32,6 +36,7 @@ export interface MongoStorage {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
   readonly deletionRepository: DeletionRepository
+  readonly attachmentRepository: AttachmentRepository
   readonly auditRepository: AuditRepository
   readonly principalRepository: PrincipalRepository
   readonly usageLedger: UsageLedger
@@ -62,6 +67,8 @@ export interface MongoStorageInput {
   readonly clock: Clock
   /** Seals content with a key of its owner. @default content is stored in clear */
   readonly encryption?: ContentEncryption | undefined
+  /** Where the bytes of attachments go. @default GridFS in the same database */
+  readonly attachmentStore?: AttachmentStore | undefined
 }
 
 /** The engine's storage. Write and read concern majority are set here, whatever the clients were made with. */
@@ -71,16 +78,20 @@ export function createMongoStorage({
   databaseName,
   clock,
   encryption,
+  attachmentStore,
 }: MongoStorageInput): MongoStorage {
   const db = client.db(databaseName, databaseSettings)
   const cipher = createContentCipher(encryption, clock)
-  const storage: MongoContext = { client, clock, collections: collectionsOf(db), cipher, audit: new Set() }
+  const collections = collectionsOf(db)
+  const bytes = attachmentStore ?? createGridFsStore(collections, clock)
+  const storage: MongoContext = { client, clock, collections, cipher, audit: new Set(), attachmentStore: bytes }
   const takeTurn = createTurns()
   const eventLog = createEventLog(storage)
   return {
     sessionRepository: createSessionRepository(storage, takeTurn),
     runRepository: createRunRepository(storage, takeTurn),
     deletionRepository: createDeletionRepository(storage),
+    attachmentRepository: createAttachmentRepository(storage),
     auditRepository: createAuditRepository(storage),
     principalRepository: createPrincipalRepository(storage, eventLog),
     eventLog,

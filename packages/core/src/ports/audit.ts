@@ -16,7 +16,7 @@ export interface RefusedAccess {
 /** An id that its caller has nothing of. */
 export interface MissingId {
   readonly owner: Owner
-  readonly kind: 'session' | 'run'
+  readonly kind: 'session' | 'run' | 'attachment'
   readonly id: string
 }
 

@@ -6,6 +6,18 @@ const ms = z.int().positive()
 const bytes = z.int().positive()
 const dayMs = 24 * 60 * 60 * 1_000
 
+/** What Claude takes, and plain text. */
+const usualMediaTypes = ['image/jpeg', 'image/png', 'image/gif', 'image/webp', 'application/pdf', 'text/plain']
+
+const AttachmentOptions = z.strictObject({
+  /** Bytes of one file. @default 32 MiB, what a request to Claude may have */
+  maxBytes: bytes.max(256 * 1024 * 1024).default(32 * 1024 * 1024),
+  /** Types of files, as their bytes tell; all text is `text/plain`. @default images and PDF as Claude takes them, and text */
+  mediaTypes: z.array(z.string().min(1)).min(1).default(usualMediaTypes),
+  /** How long a file is kept that no message names. @default a day: a person who attaches a file sends it soon */
+  unusedMs: ms.default(dayMs),
+})
+
 /** The engine's settings; each default says why. */
 export const EngineOptions = z
   .strictObject({
@@ -60,6 +72,8 @@ export const EngineOptions = z
     limits: LimitOptions.default({ principal: {}, tenant: {}, process: {} }),
     /** What callers may use in a day. @default no budgets */
     budgets: BudgetOptions.default({ principal: {}, tenant: {} }),
+    /** Files that callers upload. */
+    attachments: AttachmentOptions.prefault({}),
     /** Between two polls for deletions to finish and expired events to remove. @default 60_000, no caller waits for them */
     sweepMs: ms.default(60_000),
   })

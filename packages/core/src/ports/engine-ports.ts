@@ -1,4 +1,5 @@
 import type { Agent } from './agent.ts'
+import type { AttachmentRepository } from './attachment-repository.ts'
 import type { AuditListener, AuditRepository } from './audit.ts'
 import type { Clock } from './clock.ts'
 import type { DeletionRepository } from './deletion-repository.ts'
@@ -17,6 +18,7 @@ export interface EnginePorts {
   readonly deletionRepository: DeletionRepository
   /** The keys of sealed content; without it content is stored in clear. */
   readonly contentKeys?: ContentKeys | undefined
+  readonly attachmentRepository: AttachmentRepository
   readonly auditRepository: AuditRepository
   readonly principalRepository: PrincipalRepository
   /** What model calls have used; needed when there are budgets. */

@@ -26,6 +26,8 @@ export const LimitOptions = z.strictObject({
       ...rates,
       /** Sessions that are stored. A deleted one does not count. @default no limit */
       sessions: count.optional(),
+      /** Bytes of attachments that are stored. Exact, like `sessions`. @default no limit */
+      attachmentBytes: count.optional(),
     })
     .default({}),
   tenant: z.strictObject(rates).default({}),

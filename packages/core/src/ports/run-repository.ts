@@ -15,6 +15,7 @@ export interface StoredLimits {
   readonly principalActiveRuns?: number | undefined
   readonly tenantActiveRuns?: number | undefined
   readonly principalSessions?: number | undefined
+  readonly principalAttachmentBytes?: number | undefined
 }
 
 /** A run to start, with the events that its log may begin with. */
@@ -152,7 +153,9 @@ export interface RunRepository {
    * and its first event. The same id with the same hash answers `existing`. In a busy session it does as `whenBusy` says:
    * the run is stored after those that wait, or in place of all before it.
    *
-   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RATE_LIMITED`, `UNAVAILABLE`
+   * The attachments that the prompt names are bound by the same transaction: from then on they live as long as their message.
+   *
+   * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RATE_LIMITED`, `ATTACHMENT_NOT_FOUND`, `UNAVAILABLE`
    */
   startRun(owner: Owner, run: NewRun): Promise<StartOutcome>
   /**

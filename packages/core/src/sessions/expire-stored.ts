@@ -5,11 +5,13 @@ import type { EngineContext } from '../runs/engine-context.ts'
 
 const maxRunsPerSweep = 100
 const maxAuditRowsPerSweep = 500
+const maxFilesPerSweep = 100
 
 /** One round: what is due goes; what fails is tried again in the next. */
 export async function expireStored(context: EngineContext, options: AttemptOptions): Promise<void> {
   await attempt(() => expireEvents(context, options.signal), options)
   await attempt(() => expireMessages(context, options.signal), options)
+  await attempt(() => expireAttachments(context, options.signal), options)
   await attempt(() => expireAudit(context, options.signal), options)
 }
 
@@ -22,6 +24,11 @@ async function expireMessages({ ports, options }: EngineContext, signal: AbortSi
   const { messageRetentionMs } = options
   if (messageRetentionMs === undefined) return
   await ports.deletionRepository.expireMessages({ before: ageLimit(ports.clock.now(), messageRetentionMs), signal })
+}
+
+async function expireAttachments({ ports }: EngineContext, signal: AbortSignal): Promise<void> {
+  const batch = { maxFiles: maxFilesPerSweep, signal }
+  while (!signal.aborted && (await ports.attachmentRepository.sweep(batch)) === maxFilesPerSweep) continue
 }
 
 async function expireAudit({ ports, options }: EngineContext, signal: AbortSignal): Promise<void> {

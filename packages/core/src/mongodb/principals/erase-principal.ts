@@ -9,6 +9,7 @@ import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { ErasureStep, NewErasure, PrincipalKey, PrincipalRepository } from '../../ports/principal-repository.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
+import { eraseLooseBytes, moveAll } from '../attachments/remove-attachments.ts'
 import { inTransaction, tryTransition } from '../driver/transaction.ts'
 import { closed, removeContent } from '../retention/purge-session.ts'
 import type { CountedPurge } from '../retention/purge-session.ts'
@@ -93,6 +94,7 @@ export async function erasePrincipal(
   const erasing = { storage, key, owner, options }
   await deleteSessions(erasing)
   const isPurged = await purgeSessions(erasing)
+  await removeAttachments(erasing)
   await removeRows(erasing)
   await removeNames(erasing)
   if (!isPurged) return { erasure: inProgress(await current(erasures, begun)), nextMs: runPollMs }
@@ -148,7 +150,7 @@ async function purgeSessions({ storage, key, options }: Erasing): Promise<boolea
     if (batch.length === 0) return isPurged
     const removed = await atOnce(batch, async ({ _id }) => ({
       _id,
-      purge: await removeContent(collections, _id, options),
+      purge: await removeContent(storage, _id, options),
     }))
     if (removed.some(({ purge }) => purge === 'active')) isPurged = false
     const done = removed.filter((one): one is Removed => typeof one.purge === 'object')
@@ -182,6 +184,25 @@ async function closeSessions(storage: MongoContext, key: PrincipalKey, removed: 
     }
     await erasures.updateOne({ _id: key }, { $inc: inc }, { session })
   })
+}
+
+/** Removes the files that are left, with their bytes: those that no message named, and those of a run that still ends. */
+async function removeAttachments({ storage, key, owner, options }: Erasing): Promise<void> {
+  const { collections, client } = storage
+  const { tenantId, ownerId } = owner
+  while (true) {
+    options.signal.throwIfAborted()
+    const count = await inTransaction(client, async (session) => {
+      const own = collections.attachments.find({ tenantId, ownerId }, { session })
+      const removed = await own.limit(maxPerBatch).toArray()
+      await moveAll(storage, { removed, isAudited: false }, session)
+      const counted = { $inc: { 'counts.attachments': removed.length } }
+      if (removed.length > 0) await collections.erasures.updateOne({ _id: key }, counted, { session })
+      return removed.length
+    })
+    if (count < maxPerBatch) break
+  }
+  await eraseLooseBytes(storage, owner, options.signal)
 }
 
 /** Removes the rows of every collection that has rows of the owner. */

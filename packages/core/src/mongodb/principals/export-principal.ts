@@ -45,7 +45,7 @@ export async function* exportPrincipal(input: Export): AsyncGenerator<ExportItem
     const own = pages<Row>(signal, (last) =>
       rows.find(last === undefined ? filter : { $and: [filter, { _id: { $gt: last._id } }] }).sort({ _id: 1 }),
     )
-    for await (const row of own) yield toItem(row, owner)
+    for await (const row of own) yield await toItem(row, owner, storage.cipher)
   }
 }
 

@@ -6,7 +6,9 @@ import type { Collection, Filter } from 'mongodb'
 import type { ExportItem } from '../../contract/principal-data.ts'
 import type { Owner } from '../../contract/principal.ts'
 import { toAuditEntry } from '../schema/audit-rows.ts'
-import type { AuditDocument, Collections, LedgerDocument } from '../schema/collections.ts'
+import type { AttachmentDocument, AuditDocument, Collections, LedgerDocument } from '../schema/collections.ts'
+import type { ContentCipher } from '../schema/content-cipher.ts'
+import { toAttachment } from '../schema/documents.ts'
 import { ledgerOf } from '../schema/ledger-keys.ts'
 
 /** A document of any collection whose rows are the owner's one by one. */
@@ -19,6 +21,8 @@ type Holding =
   | { readonly type: 'with_sessions' }
   /** Rows of the owner: an erasure removes them. */
   | ({ readonly type: 'rows' } & OwnRows)
+  /** Rows with bytes elsewhere: an erasure removes both (see `removeAttachments`). */
+  | ({ readonly type: 'with_bytes' } & OwnRows)
   /** Rows that outlive the owner: an erasure takes the owner's name out of them (see `removeNames`). */
   | ({ readonly type: 'names' } & OwnRows)
   /** No personal data, or none that outlives an erasure. */
@@ -26,7 +30,7 @@ type Holding =
 
 interface OwnRows {
   readonly filterOf: (owner: Owner) => Filter<Row>
-  readonly toItem: (row: Row, owner: Owner) => ExportItem
+  readonly toItem: (row: Row, owner: Owner, cipher: ContentCipher) => ExportItem | Promise<ExportItem>
 }
 
 /** The list. */
@@ -36,6 +40,17 @@ export const holdings: Readonly<Record<keyof Collections, Holding>> = {
   runs: { type: 'with_sessions' },
   runEvents: { type: 'with_sessions' },
   runArchives: { type: 'with_sessions' },
+  attachments: {
+    type: 'with_bytes',
+    filterOf: (owner) => attachmentsOf(owner) as Filter<Row>,
+    toItem: toAttachmentItem,
+  },
+  looseBytes: {
+    type: 'nothing',
+    because: 'its keys are hashes of the owner; an erasure removes the bytes that they name',
+  },
+  attachmentBytesFiles: { type: 'nothing', because: 'they go with the rows of attachments and loose bytes' },
+  attachmentBytesChunks: { type: 'nothing', because: 'they go with the rows of attachments and loose bytes' },
   audit: { type: 'names', filterOf: (owner) => auditOf(owner) as Filter<Row>, toItem: toAuditItem },
   usageLedger: { type: 'rows', filterOf: (owner) => ledgerOf(owner) as unknown as Filter<Row>, toItem: toUsageItem },
   ownerGuards: { type: 'nothing', because: 'its key is a hash of the owner, and it holds a counter without meaning' },
@@ -71,6 +86,14 @@ function toAuditItem(row: Row, { tenantId, ownerId }: Owner): ExportItem {
   const isForeign = entry.action === 'foreign_id' && subject === null
   const target = isForeign ? null : entry.target
   return { type: 'audit', entry: { ...entry, actor: isOwn ? entry.actor : null, subject, target } }
+}
+
+function attachmentsOf({ tenantId, ownerId }: Owner): Filter<AttachmentDocument> {
+  return { tenantId: { $eq: tenantId }, ownerId: { $eq: ownerId } }
+}
+
+async function toAttachmentItem(row: Row, _owner: Owner, cipher: ContentCipher): Promise<ExportItem> {
+  return { type: 'attachment', attachment: await toAttachment(cipher, row as AttachmentDocument) } // of the collection that this stands for
 }
 
 /** One process's count of a day. */

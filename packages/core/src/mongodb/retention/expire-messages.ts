@@ -6,6 +6,7 @@ import { ownerOf } from '../../contract/principal.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionId } from '../../contract/identifiers.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
+import { attachmentsOf, releaseAttachments } from '../attachments/remove-attachments.ts'
 import { inTransaction } from '../driver/transaction.ts'
 import { announce } from '../schema/audit-rows.ts'
 import type { AuditDocument, Collections, MessageDocument, SessionDocument } from '../schema/collections.ts'
@@ -70,15 +71,11 @@ async function cutSession(storage: MongoContext, session: Living, before: Date):
   if (keepFrom === undefined) return
   while (true) {
     const batch = await messages
-      .find({ s: session._id, b: 'main', seq: { $lt: keepFrom }, ...known }, { projection: { _id: 1 } })
+      .find({ s: session._id, b: 'main', seq: { $lt: keepFrom }, ...known }, { projection: { _id: 1, attachments: 1 } })
       .limit(maxPerBatch)
       .toArray()
     if (batch.length === 0) return
-    await removeMessages(
-      storage,
-      session.tenantId,
-      batch.map(({ _id }) => _id),
-    )
+    await removeMessages(storage, session.tenantId, batch)
   }
 }
 
@@ -107,12 +104,14 @@ async function firstKept(
 async function removeMessages(
   storage: MongoContext,
   tenantId: string,
-  keys: readonly MessageDocument['_id'][],
+  batch: readonly Pick<MessageDocument, '_id' | 'attachments'>[],
 ): Promise<void> {
   const { client, collections, clock } = storage
   const receipt = await inTransaction(client, async (session): Promise<AuditDocument | undefined> => {
-    const { deletedCount } = await collections.messages.deleteMany({ _id: { $in: [...keys] } }, { session })
+    const keys = batch.map(({ _id }) => _id)
+    const { deletedCount } = await collections.messages.deleteMany({ _id: { $in: keys } }, { session })
     if (deletedCount === 0) return undefined
+    await releaseAttachments(collections, attachmentsOf(batch), { now: clock.now(), session })
     const expired: AuditDocument = {
       _id: crypto.randomUUID(),
       tenantId,

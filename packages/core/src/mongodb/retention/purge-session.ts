@@ -5,9 +5,11 @@
  */
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
+import { attachmentsOf, releaseAttachments, sweepAttachments } from '../attachments/remove-attachments.ts'
+import { inTransaction } from '../driver/transaction.ts'
 import { entriesOf } from '../log/archive-events.ts'
 import { announce } from '../schema/audit-rows.ts'
-import type { AuditDocument, Collections, DeletedCounts, Purge } from '../schema/collections.ts'
+import type { AuditDocument, Collections, DeletedCounts, MessageDocument, Purge } from '../schema/collections.ts'
 import { isDuplicateKey } from '../driver/map-error.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { newer } from '../schema/version.ts'
@@ -22,7 +24,7 @@ export interface PurgeOptions {
 
 /** One attempt. False while a run goes on. */
 export async function purgeSession(storage: MongoContext, key: SessionKey, options: PurgeOptions): Promise<boolean> {
-  const removed = await removeContent(storage.collections, key, options)
+  const removed = await removeContent(storage, key, options)
   if (removed === 'active') return false
   if (removed === 'purged') return true
   // The erasure that the session goes with closes it, and counts it.
@@ -37,10 +39,11 @@ export const closed = [{ $replaceWith: { _id: '$_id', deletedAt: '$deletedAt', v
 
 /** Removes all but the session's own document. `active` while a run goes on, or a newer server has stored a part: then it removes nothing. */
 export async function removeContent(
-  collections: Collections,
+  storage: MongoContext,
   key: SessionKey,
   options: PurgeOptions,
 ): Promise<CountedPurge | 'active' | 'purged'> {
+  const { collections } = storage
   const { runs, messages, sessions } = collections
   if (!(await sessions.findOne({ _id: key, purge: { $exists: true } }))) return 'purged'
   if (await runs.findOne({ s: key, status: { $in: ['running', 'queued'] } })) return 'active'
@@ -54,7 +57,7 @@ export async function removeContent(
   const purge = await withCounts(collections, key)
   if (purge === undefined) return 'purged'
   await removeRuns(collections, key, options)
-  await removeMessages(collections, key, options)
+  await removeMessages(storage, key, options)
   return purge
 }
 
@@ -124,16 +127,36 @@ async function removeRun(
   ])
 }
 
-async function removeMessages({ messages }: Collections, key: SessionKey, { signal }: PurgeOptions): Promise<void> {
+async function removeMessages(storage: MongoContext, key: SessionKey, { signal }: PurgeOptions): Promise<void> {
+  const { messages } = storage.collections
   while (true) {
     const batch = await messages
-      .find({ s: key }, { projection: { _id: 1 } })
+      .find({ s: key }, { projection: { _id: 1, attachments: 1 } })
       .limit(maxPerBatch)
       .toArray()
     if (batch.length === 0) return
     signal.throwIfAborted()
-    await messages.deleteMany({ _id: { $in: batch.map((message) => message._id) } })
+    await removeBatch(storage, batch, signal)
   }
+}
+
+/** With messages that name files, one transaction, which marks the files for the sweep; those that no other message names go at once. */
+async function removeBatch(
+  storage: MongoContext,
+  batch: readonly Pick<MessageDocument, '_id' | 'attachments'>[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { client, collections, clock } = storage
+  const those = { _id: { $in: batch.map(({ _id }) => _id) } }
+  const keys = attachmentsOf(batch)
+  if (keys.length === 0) return void (await collections.messages.deleteMany(those))
+  await inTransaction(client, async (session) => {
+    await collections.messages.deleteMany(those, { session })
+    await releaseAttachments(collections, keys, { now: clock.now(), session })
+  })
+  let looked = 0
+  do looked = await sweepAttachments(storage, { keys, maxFiles: maxPerBatch, signal })
+  while (looked > 0)
 }
 
 /** Its key is the session's, so that two processes that finish the same purge store one. */

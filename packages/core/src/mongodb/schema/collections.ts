@@ -1,17 +1,18 @@
-/** The shapes of what is stored (an overview is in docs/architecture.md) and the indexes that `migrate` makes. */
-import type { Collection, CreateCollectionOptions, Db, IndexDescription } from 'mongodb'
+/** The shapes of what is stored; an overview is in docs/architecture.md. */
+import type { Binary, Collection, Db, ObjectId } from 'mongodb'
 import type { AuditAction } from '../../contract/audit.ts'
 import type { WireError } from '../../contract/errors.ts'
-import type { AgentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
+import type { AgentId, AttachmentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
 import type { MessageRole, MessageStatus } from '../../contract/message.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
 import type { RunStatus } from '../../contract/run.ts'
+import type { BytesKey } from '../../ports/attachment-store.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
 import type { ContinuationUsage } from '../../ports/run-repository.ts'
-import type { MessageKey } from './owner-keys.ts'
-import type { StoredContent, StoredItem, StoredJson, StoredTitle } from './stored-json.ts'
+import type { AttachmentKey, MessageKey } from './owner-keys.ts'
+import type { StoredContent, StoredDetails, StoredItem, StoredJson, StoredTitle } from './stored-json.ts'
 
 export interface SessionDocument {
   _id: SessionKey
@@ -63,6 +64,8 @@ export interface MessageDocument {
   content: StoredContent
   /** Of a prompt, only where there is one. */
   input?: StoredJson
+  /** Those that the content names; only where there are some. A file lives while a message or a waiting run has it here. */
+  attachments?: readonly AttachmentKey[]
   status: MessageStatus
   agentId: AgentId | null
   runId: RunId | null
@@ -94,6 +97,8 @@ export interface RunDocument {
   prompt?: StoredContent
   /** As `prompt`, where there is one. */
   input?: StoredJson
+  /** Those that the prompt names, while the run is queued. */
+  attachments?: readonly AttachmentKey[]
   /**
    * The process that writes the run; absent while the run waits. Written by the database's clock only; expired when it was not
    * renewed for `ms`.
@@ -119,6 +124,56 @@ export interface RunDocument {
   /** When what is left of the run's events is to be removed; gone when that is done. */
   sweepAt?: Date
   v: 1
+}
+
+/** A file: what is known of it, and where its bytes are. */
+export interface AttachmentDocument {
+  _id: AttachmentKey
+  tenantId: string
+  ownerId: string
+  id: AttachmentId
+  details: StoredDetails
+  mediaType: string
+  sizeBytes: number
+  pages: number | null
+  bytes: BytesKey
+  /** The key that has sealed the bytes; absent when they are in clear. */
+  sealedWith?: string
+  /** Raised by each transaction that stores a name of the file, so that it meets one that removes the file. */
+  bindings: number
+  /** When to look whether a message names the file. Absent while one does. */
+  sweepAt?: Date
+  createdAt: Date
+  v: 1
+}
+
+/**
+ * Bytes that no attachment has: of an upload that goes on, or of a file that was removed. They go at `sweepAt`. So all bytes belong to
+ * one document of `attachments` or one of these, whatever dies.
+ */
+export interface LooseBytesDocument {
+  _id: BytesKey
+  sweepAt: Date
+  /** They are being removed: an upload that goes on must not become an attachment. */
+  isVoid?: true
+}
+
+/** GridFS: the bytes under one key. */
+export interface BytesFileDocument {
+  _id: BytesKey
+  length: number
+  chunkSize: number
+  uploadDate: Date
+  /** The key once more: a user's own name for the file is content. */
+  filename: string
+}
+
+/** GridFS: a part of the bytes. */
+export interface BytesChunkDocument {
+  _id: ObjectId
+  files_id: BytesKey
+  n: number
+  data: Binary
 }
 
 /** One commit's events of one run; `n` is the first one's seq, so the key is also the order. */
@@ -204,6 +259,10 @@ export interface Collections {
   readonly runs: Collection<RunDocument>
   readonly runEvents: Collection<EventsDocument>
   readonly runArchives: Collection<ArchiveDocument>
+  readonly attachments: Collection<AttachmentDocument>
+  readonly looseBytes: Collection<LooseBytesDocument>
+  readonly attachmentBytesFiles: Collection<BytesFileDocument>
+  readonly attachmentBytesChunks: Collection<BytesChunkDocument>
   readonly audit: Collection<AuditDocument>
   readonly erasures: Collection<ErasureDocument>
   readonly usageLedger: Collection<LedgerDocument>
@@ -224,6 +283,10 @@ export function collectionsOf(db: Db): Collections {
     runs: db.collection('runs'),
     runEvents: db.collection('run_events'),
     runArchives: db.collection('run_archives'),
+    attachments: db.collection('attachments'),
+    looseBytes: db.collection('loose_bytes'),
+    attachmentBytesFiles: db.collection('attachment_bytes.files'),
+    attachmentBytesChunks: db.collection('attachment_bytes.chunks'),
     audit: db.collection('audit'),
     erasures: db.collection('erasures'),
     usageLedger: db.collection('usage_ledger'),
@@ -231,105 +294,3 @@ export function collectionsOf(db: Db): Collections {
     schema: db.collection('schema'),
   }
 }
-
-export interface CollectionPlan {
-  readonly name: string
-  readonly options: CreateCollectionOptions
-  readonly indexes: readonly IndexDescription[]
-}
-
-/** Indexes of earlier versions, by collection. */
-export const obsoleteIndexes: Readonly<Record<string, readonly string[]>> = { runs: ['offered_by_lease'] }
-
-export const collectionPlans: readonly CollectionPlan[] = [
-  {
-    name: 'sessions',
-    options: {},
-    indexes: [
-      { name: 'owner_newest', key: { tenantId: 1, ownerId: 1, updatedAt: -1, _id: -1 } },
-      // The order of an export: it never changes, as that of the lists does.
-      { name: 'owner_all', key: { tenantId: 1, ownerId: 1, _id: 1 } },
-      {
-        name: 'of_erasure',
-        key: { 'purge.erasure': 1, _id: 1 },
-        partialFilterExpression: { 'purge.erasure': { $exists: true } },
-      },
-      // Finds an id that another owner has, for the audit; a tombstone has none.
-      { name: 'by_id', key: { id: 1 }, partialFilterExpression: { id: { $exists: true } } },
-      { name: 'to_purge', key: { deletedAt: 1 }, partialFilterExpression: { purge: { $exists: true } } },
-    ],
-  },
-  {
-    name: 'messages',
-    options: {},
-    indexes: [
-      { name: 'session_order', key: { s: 1, b: 1, seq: 1 }, unique: true },
-      // For retention; the newest message is always at its end, so an insert costs little.
-      { name: 'by_age', key: { createdAt: 1, _id: 1 } },
-    ],
-  },
-  {
-    name: 'runs',
-    options: {},
-    indexes: [
-      { name: 'session_newest', key: { s: 1, createdAt: -1, _id: -1 } },
-      { name: 'by_id', key: { id: 1 }, partialFilterExpression: { id: { $exists: true } } },
-      {
-        name: 'running_by_lease',
-        key: { 'lease.renewedAt': 1 },
-        partialFilterExpression: { status: 'running' },
-      },
-      {
-        // Holds only runs that are about to end, so looking into it every second costs next to nothing.
-        name: 'cancel_requested',
-        key: { 'lease.processId': 1 },
-        partialFilterExpression: { status: 'running', cancelRequestedAt: { $type: 'date' } },
-      },
-      // Holds only runs that have not ended, for the limits of a principal and of a tenant.
-      {
-        name: 'active_of_owner',
-        key: { tenantId: 1, ownerId: 1 },
-        partialFilterExpression: { endedAt: { $type: 'null' } },
-      },
-      { name: 'to_sweep', key: { sweepAt: 1 }, partialFilterExpression: { sweepAt: { $exists: true } } },
-      { name: 'to_archive', key: { endedAt: 1 }, partialFilterExpression: { toArchive: true } },
-    ],
-  },
-  {
-    name: 'run_archives',
-    options: {},
-    indexes: [{ name: 'expiry', key: { expiresAt: 1 }, expireAfterSeconds: 0 }],
-  },
-  {
-    name: 'audit',
-    options: {},
-    indexes: [
-      { name: 'newest', key: { at: -1, _id: -1 } },
-      { name: 'tenant_newest', key: { tenantId: 1, at: -1, _id: -1 } },
-      { name: 'of_actor', key: { actor: 1 }, partialFilterExpression: { actor: { $type: 'string' } } },
-      { name: 'of_subject', key: { subject: 1 }, partialFilterExpression: { subject: { $type: 'string' } } },
-    ],
-  },
-  {
-    name: 'erasures',
-    options: {},
-    indexes: [],
-  },
-  {
-    name: 'schema',
-    options: {},
-    indexes: [],
-  },
-  {
-    name: 'usage_ledger',
-    options: {},
-    indexes: [{ name: 'expiry', key: { expiresAt: 1 }, expireAfterSeconds: 0 }],
-  },
-  { name: 'owner_guards', options: {}, indexes: [] },
-  {
-    // Clustered: a run's events lie together on disk, and no second index is written on the hot path.
-    name: 'run_events',
-    options: { clusteredIndex: { key: { _id: 1 }, unique: true } },
-    indexes: [],
-  },
-]

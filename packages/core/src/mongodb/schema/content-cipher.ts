@@ -14,11 +14,12 @@ import { createKeyRing } from '../../keys/key-ring.ts'
 import type { KeyRing } from '../../keys/key-ring.ts'
 import { fingerprint, keyIdOf, open, seal } from '../../keys/seal.ts'
 import type { HeldKey } from '../../keys/seal.ts'
+import type { BytesKey } from '../../ports/attachment-store.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ContentEncryption } from '../../ports/key-service.ts'
-import type { MessageKey } from './owner-keys.ts'
+import type { AttachmentKey, MessageKey } from './owner-keys.ts'
 import {
   fromStoredContent,
   fromStoredEvents,
@@ -29,10 +30,12 @@ import {
   toStoredJson,
 } from './stored-json.ts'
 import type {
+  AttachmentDetails,
   Sealed,
   SealedEvents,
   StoredBlock,
   StoredContent,
+  StoredDetails,
   StoredEvent,
   StoredItem,
   StoredJson,
@@ -47,9 +50,21 @@ export interface ContentWriter {
   output(key: MessageKey, output: JsonValue): StoredJson
   title(key: SessionKey, title: string | null): StoredTitle
   events(entry: { readonly key: RunKey; readonly firstSeq: number; readonly events: readonly RunEvent[] }): StoredItem[]
+  details(key: AttachmentKey, details: AttachmentDetails): StoredDetails
+  /** Seals the bytes of a file; undefined where they are stored in clear. */
+  readonly bytes: BytesSealer | undefined
   /** A hash of content, so that the content cannot be guessed from it. */
   hash(hash: string): string
 }
+
+/** Seals a file part by part. A part opens only at its place. */
+export interface BytesSealer {
+  readonly keyId: string
+  seal(key: BytesKey, part: number, bytes: Uint8Array): Buffer
+}
+
+/** Opens part after part of a file. */
+export type BytesOpener = (part: number, sealed: Uint8Array) => Buffer
 
 export interface ContentCipher {
   /** For what a caller sends. @throws VerbatimError `UNAVAILABLE` when the key service has not confirmed the key lately */
@@ -63,6 +78,9 @@ export interface ContentCipher {
   /** Null also when it is unreadable: a list of sessions works without. */
   readTitle(key: SessionKey, stored: StoredTitle): Promise<string | null>
   readEvents(key: RunKey, stored: readonly StoredItem[]): Promise<RunEvent[]>
+  readDetails(key: AttachmentKey, stored: StoredDetails): Promise<AttachmentDetails>
+  /** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`; the opener throws `CONTENT_UNREADABLE` */
+  bytesOpener(key: BytesKey, keyId: string): Promise<BytesOpener>
   /** Whether `stored` was made of `hash`. */
   isHashOf(stored: string, hash: string): Promise<boolean>
   /** @throws VerbatimError `UNAVAILABLE` */
@@ -89,6 +107,11 @@ export function createContentCipher(encryption: ContentEncryption | undefined, c
       )
       return fromStoredEvents((await Promise.all(parts)).flat())
     },
+    async readDetails(key, stored) {
+      if (!isSealedValue(stored)) return stored
+      return (await unseal(ring, placeOfDetails(key), stored)) as AttachmentDetails // sealed by details()
+    },
+    bytesOpener: async (key, keyId) => openerOf(await requireKey(ring, keyId), key),
     async isHashOf(stored, hash) {
       const [, keyId, mac] = hashForm.exec(stored) ?? []
       if (keyId === undefined) return stored === hash
@@ -119,6 +142,8 @@ export const clearWriter: ContentWriter = {
   output: (_key, output) => toStoredJson(output),
   title: (_key, title) => title as StoredTitle, // branded here only
   events: ({ events }) => toStoredEvents(events),
+  details: (_key, details) => details,
+  bytes: undefined,
   hash: (hash) => hash,
 }
 
@@ -142,6 +167,8 @@ function sealingWriter(key: HeldKey): ContentWriter {
       }
       return items
     },
+    details: (place, details) => sealValue(key, placeOfDetails(place), details),
+    bytes: { keyId: key.id, seal: (place, part, bytes) => seal(key, placeOfBytes(place, part), bytes) },
     hash: (hash) => `hmac ${key.id} ${fingerprint(key, hash)}`,
   }
 }
@@ -191,6 +218,14 @@ function placeOfOutput(key: MessageKey): string {
   return `output ${key}`
 }
 
+function placeOfDetails(key: AttachmentKey): string {
+  return `attachment ${key}`
+}
+
+function placeOfBytes(key: BytesKey, part: number): string {
+  return `bytes ${key} ${part}`
+}
+
 function placeOfTitle(key: SessionKey): string {
   return `title ${key}`
 }
@@ -198,6 +233,18 @@ function placeOfTitle(key: SessionKey): string {
 /** As the driver would store it: what fits a document in clear fits it sealed. */
 function sealValue(key: HeldKey, place: string, value: unknown): Uint8Array {
   return seal(key, place, BSON.serialize({ value }, { ignoreUndefined: false }))
+}
+
+function openerOf(key: HeldKey, place: BytesKey): BytesOpener {
+  return (part, sealed) => {
+    const bytes = open(key, placeOfBytes(place, part), sealed)
+    if (bytes === undefined) throw unreadable('damaged')
+    return bytes
+  }
+}
+
+function isSealedValue(stored: StoredDetails): stored is Sealed {
+  return !('name' in stored)
 }
 
 async function unseal(ring: KeyRing | undefined, place: string, sealed: Sealed): Promise<unknown> {

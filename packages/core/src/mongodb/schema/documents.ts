@@ -1,4 +1,5 @@
 /** Stored documents as the contract's nouns. */
+import type { Attachment } from '../../contract/attachment.ts'
 import type { Message } from '../../contract/message.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import { ownerOf } from '../../contract/principal.ts'
@@ -7,7 +8,13 @@ import type { Session } from '../../contract/session.ts'
 import type { EngineEvent } from '../../contract/event.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ContinuationUsage, OwnedRun } from '../../ports/run-repository.ts'
-import type { EventsDocument, MessageDocument, RunDocument, SessionDocument } from './collections.ts'
+import type {
+  AttachmentDocument,
+  EventsDocument,
+  MessageDocument,
+  RunDocument,
+  SessionDocument,
+} from './collections.ts'
 import type { ContentCipher } from './content-cipher.ts'
 import { sessionKeyOf } from './owner-keys.ts'
 import { toStoredEvents } from './stored-json.ts'
@@ -60,6 +67,14 @@ export async function toMessage(cipher: ContentCipher, document: MessageDocument
     metrics: document.metrics,
     createdAt: document.createdAt.toISOString(),
   }
+}
+
+/** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`, `UNSUPPORTED_VERSION` */
+export async function toAttachment(cipher: ContentCipher, document: AttachmentDocument): Promise<Attachment> {
+  requireKnown(document)
+  const { name, sha256 } = await cipher.readDetails(document._id, document.details)
+  const { id, mediaType, sizeBytes, pages, createdAt } = document
+  return { id, name, mediaType, sizeBytes, sha256, pages, createdAt: createdAt.toISOString() }
 }
 
 /** @throws VerbatimError `SESSION_DELETED` when only the run's key is left, `UNSUPPORTED_VERSION` */

@@ -1,7 +1,7 @@
 import { MongoServerError } from 'mongodb'
 import type { Db, IndexDescription } from 'mongodb'
 import { isUnavailable, isVerbatimError, VerbatimError } from '../../contract/errors.ts'
-import { collectionPlans, obsoleteIndexes } from './collections.ts'
+import { collectionPlans, obsoleteIndexes } from './collection-plans.ts'
 import type { SchemaDocument } from './collections.ts'
 import { requireKnownSchema, requireSchema } from './require-schema.ts'
 import { documentVersion } from './version.ts'

@@ -1,4 +1,5 @@
 import type { MongoClient } from 'mongodb'
+import type { AttachmentStore } from '../../ports/attachment-store.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { AuditListeners } from './audit-rows.ts'
 import type { Collections } from './collections.ts'
@@ -11,4 +12,6 @@ export interface MongoContext {
   readonly clock: Clock
   readonly audit: AuditListeners
   readonly cipher: ContentCipher
+  /** Where the bytes of attachments are. */
+  readonly attachmentStore: AttachmentStore
 }

@@ -3,15 +3,18 @@
  * two owners may use the same id without learning of each other, and keys spread evenly over shards.
  */
 import { createHash } from 'node:crypto'
-import type { MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
+import type { AttachmentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
+import type { BytesKey } from '../../ports/attachment-store.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
 
 declare const messageKeyBrand: unique symbol
+declare const attachmentKeyBrand: unique symbol
 
 export type MessageKey = string & { readonly [messageKeyBrand]: true }
+export type AttachmentKey = string & { readonly [attachmentKeyBrand]: true }
 
 export function principalKeyOf(owner: Owner): PrincipalKey {
   return digest('principal', owner) as PrincipalKey // branded here only
@@ -28,6 +31,21 @@ export function runKeyOf(owner: Owner, runId: RunId): RunKey {
 /** A message's id counts within its session: an append to another session cannot take the id of a run's message. */
 export function messageKeyOf(owner: Owner, sessionId: SessionId, messageId: MessageId): MessageKey {
   return digest('message', owner, sessionId, messageId) as MessageKey // branded here only
+}
+
+export function attachmentKeyOf(owner: Owner, id: AttachmentId): AttachmentKey {
+  return digest('attachment', owner, id) as AttachmentKey // branded here only
+}
+
+/** A place for the bytes of one upload. */
+export function newBytesKey(owner: Owner): BytesKey {
+  return `${principalKeyOf(owner)}/${crypto.randomUUID()}` as BytesKey // branded here only
+}
+
+/** All places of an owner: the character after `/` is `0`. */
+export function bytesOf(owner: Owner): { readonly _id: { readonly $gte: BytesKey; readonly $lt: BytesKey } } {
+  const key = principalKeyOf(owner)
+  return { _id: { $gte: `${key}/` as BytesKey, $lt: `${key}0` as BytesKey } }
 }
 
 /** 192 bits of SHA-256: short enough for a key, long enough against a second pre-image. */

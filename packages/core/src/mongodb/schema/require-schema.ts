@@ -1,7 +1,8 @@
 import type { Db } from 'mongodb'
 import { VerbatimError } from '../../contract/errors.ts'
-import { collectionPlans } from './collections.ts'
-import type { CollectionPlan, SchemaDocument } from './collections.ts'
+import { collectionPlans } from './collection-plans.ts'
+import type { CollectionPlan } from './collection-plans.ts'
+import type { SchemaDocument } from './collections.ts'
 import { documentVersion } from './version.ts'
 import { isMissingCollection } from '../driver/map-error.ts'
 

@@ -22,6 +22,13 @@ export type StoredContent = StoredBlock[] | Sealed
 export type StoredJson = (string & { readonly [storedBrand]: true }) | Sealed
 export type StoredTitle = (string & { readonly [storedBrand]: true }) | Sealed | null
 
+/** What a user said of a file, and its hash, which tells a file that is known elsewhere. */
+export interface AttachmentDetails {
+  readonly name: string
+  readonly sha256: string
+}
+export type StoredDetails = AttachmentDetails | Sealed
+
 /** Events of an agent, in one sealed text. Archiving moves it as it is. */
 export interface SealedEvents {
   readonly type: 'sealed'

@@ -6,6 +6,7 @@ import type { Owner } from '../../contract/principal.ts'
 import type { Run } from '../../contract/run.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import { AbortTransition, tryTransition } from '../driver/transaction.ts'
+import { attachmentsOf, releaseAttachments } from '../attachments/remove-attachments.ts'
 import type { Collections } from '../schema/collections.ts'
 import { toEventsDocument, toRun } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
@@ -47,12 +48,16 @@ export async function cancelQueuedRun(
 
 /** Ends runs that wait; the transaction takes them out of their session's queue. */
 export async function endQueuedRuns(
-  { runs, runEvents }: Collections,
+  collections: Collections,
   ended: readonly { readonly key: RunKey; readonly batchId: string }[],
   { now, session }: { now: Date; session: ClientSession },
 ): Promise<void> {
   if (ended.length === 0) return
+  const { runs, runEvents } = collections
   const _id = { $in: ended.map((run) => run.key) }
+  const named = { _id, attachments: { $exists: true } } as const
+  const waiting = await runs.find(named, { session, projection: { attachments: 1 } }).toArray()
+  await releaseAttachments(collections, attachmentsOf(waiting), { now, session })
   const stopped = await runs.updateMany(
     { _id, status: 'queued', ...known },
     {
@@ -64,7 +69,7 @@ export async function endQueuedRuns(
         endedAt: now,
         toArchive: true,
       },
-      $unset: { prompt: true, input: true },
+      $unset: { prompt: true, input: true, attachments: true },
     },
     { session },
   )

@@ -8,6 +8,7 @@ import { toEventsDocument } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import { known } from '../schema/version.ts'
+import { bindFound, namedAttachments } from './bind-attachments.ts'
 import { findPromoted, releaseSession } from './promote-run.ts'
 import type { Promoted, Release } from './promote-run.ts'
 
@@ -77,14 +78,17 @@ interface Ending extends Pick<Finish, 'owned' | 'end' | 'now' | 'writer'> {
 
 /** Inserts the assistant message and the terminal event, and with them what begins the next run. */
 export async function storeEnding(
-  { messages, runEvents }: Collections,
+  collections: Collections,
   { owned, end, now, seq, writer, promoted }: Ending,
   session: ClientSession,
 ): Promise<void> {
+  const { messages, runEvents } = collections
   const key = messageKeyOf(owned.owner, owned.run.sessionId, owned.run.messageId)
   const content = writer.content(key, end.content)
+  const named = namedAttachments(owned.owner, end.content)
+  await bindFound(collections, named, session)
   const output = end.output === undefined ? {} : { output: writer.output(key, end.output) }
-  const answer = assistantMessage(owned, end, { _id: key, content, ...output, seq, createdAt: now })
+  const answer = assistantMessage(owned, end, { _id: key, content, ...named, ...output, seq, createdAt: now })
   await messages.insertMany([answer, ...(promoted ? [promoted.message] : [])], { session })
   const firstSeq = firstSeqOf(end)
   const e = writer.events({ key: owned.key, firstSeq, events: [...(end.before ?? []), end.event] })
@@ -124,7 +128,7 @@ export async function hasLanded(
 function assistantMessage(
   { owner, run }: OwnedRun,
   end: RunEnd,
-  at: Pick<MessageDocument, '_id' | 'content' | 'output' | 'seq' | 'createdAt'>,
+  at: Pick<MessageDocument, '_id' | 'content' | 'attachments' | 'output' | 'seq' | 'createdAt'>,
 ): MessageDocument {
   return {
     _id: at._id,
@@ -140,6 +144,7 @@ function assistantMessage(
     runId: run.id,
     ...(run.continuationOf === null ? {} : { continuationOf: run.continuationOf }),
     ...(run.retryOf === null ? {} : { retryOf: run.retryOf }),
+    ...(at.attachments === undefined ? {} : { attachments: at.attachments }),
     ...(at.output === undefined ? {} : { output: at.output }),
     metrics: end.metrics,
     createdAt: at.createdAt,

@@ -120,7 +120,10 @@ async function promoteRun(
   return await runs.findOneAndUpdate(
     { _id: runKeyOf(owner, runId), status: 'queued', ...known },
     // Another start id from here on: a start that is repeated must not take the run for one that it has begun itself.
-    [{ $set: { status: 'running', startId: batchId, fence: promotedFence, lease } }, { $unset: ['prompt', 'input'] }],
+    [
+      { $set: { status: 'running', startId: batchId, fence: promotedFence, lease } },
+      { $unset: ['prompt', 'input', 'attachments'] },
+    ],
     { session, returnDocument: 'before' },
   )
 }
@@ -131,9 +134,16 @@ function toPromoted(
   addTitle: (owned: OwnedRun) => OwnedRun,
 ): Promoted {
   const events = eventsOf(waiting, now)
+  const named = waiting.attachments && { attachments: waiting.attachments }
   const owned = addTitle(toOwnedRun({ ...waiting, status: 'running', fence: promotedFence }))
   return {
-    message: userMessageOf(owner, waiting, { prompt: waiting.prompt ?? [], input: waiting.input, seq, createdAt: now }),
+    message: userMessageOf(owner, waiting, {
+      prompt: waiting.prompt ?? [],
+      input: waiting.input,
+      named,
+      seq,
+      createdAt: now,
+    }),
     entry: { key: waiting._id, firstSeq: events.length, batchId, events: events.slice(-1) },
     started: isDrivenBy(holder, waiting) ? { owned, events } : undefined,
   }

@@ -63,6 +63,32 @@ export async function requireRoomForSession(
   if (count >= limit) throw rateLimited('principal', 'sessions')
 }
 
+/** @throws VerbatimError `RATE_LIMITED` when a file of `sizeBytes` is more than the owner may still store */
+export async function requireRoomForBytes(
+  collections: Collections,
+  { owner, limits, sizeBytes }: { owner: Owner; limits: StoredLimits | undefined; sizeBytes: number },
+  session: ClientSession,
+): Promise<void> {
+  const limit = limits?.principalAttachmentBytes
+  if (limit === undefined) return
+  await guard(collections, owner, session)
+  if ((await storedBytes(collections, owner, { session })) + sizeBytes > limit) {
+    throw rateLimited('principal', 'attachment_bytes')
+  }
+}
+
+/** By the index alone. */
+export async function storedBytes(
+  { attachments }: Collections,
+  { tenantId, ownerId }: Owner,
+  options: { session?: ClientSession } = {},
+): Promise<number> {
+  const own = { $match: { tenantId: { $eq: tenantId }, ownerId: { $eq: ownerId } } }
+  const sum = { $group: { _id: null, bytes: { $sum: '$sizeBytes' } } }
+  const [found] = await attachments.aggregate<{ bytes: number }>([own, sum], options).toArray()
+  return found?.bytes ?? 0
+}
+
 /** Of two transactions that count for the same owner one meets the other here and is tried again, with what the other has stored. */
 async function guard({ ownerGuards }: Collections, owner: Owner, session: ClientSession): Promise<void> {
   await ownerGuards.updateOne({ _id: principalKeyOf(owner) }, { $inc: { n: 1 } }, { upsert: true, session })

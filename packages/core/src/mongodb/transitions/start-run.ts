@@ -15,6 +15,8 @@ import type { StoredContent, StoredJson, StoredTitle } from '../schema/stored-js
 import { requireKnown } from '../schema/version.ts'
 import { admit, isRefusal, toError } from './admit-run.ts'
 import type { Refusal } from './admit-run.ts'
+import { bindAttachments, namedAttachments, requireMissing } from './bind-attachments.ts'
+import type { NamedAttachments } from './bind-attachments.ts'
 import { requireRoomForRun } from './require-room.ts'
 import { stopRuns } from './stop-runs.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
@@ -28,6 +30,7 @@ interface Starting {
   readonly run: NewRunDocument
   readonly prompt: StoredContent
   readonly input: StoredJson | undefined
+  readonly named: NamedAttachments
   readonly title: StoredTitle
 }
 
@@ -42,8 +45,14 @@ export async function startRun(
   const prompt = writer.content(key, start.prompt)
   const input = start.input === undefined ? undefined : writer.input(key, start.input)
   const title = writer.title(sessionKeyOf(owner, start.sessionId), titleOf(start))
-  const starting = { owner, start, run, prompt, input, title }
-  const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, starting, session))
+  const named = namedAttachments(owner, start.prompt)
+  const starting = { owner, start, run, prompt, input, named, title }
+  const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, starting, session)).catch(
+    async (error: unknown) => {
+      await requireMissing(storage.collections, named, error)
+      throw error
+    },
+  )
   if (tried === undefined) return await outcomeOfStored(storage, run._id, start)
   return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, start) : tried
 }
@@ -57,7 +66,7 @@ export interface Refused {
 
 async function admitAndStore(
   storage: MongoContext,
-  { owner, start, run, prompt, input, title }: Starting,
+  { owner, start, run, prompt, input, named, title }: Starting,
   session: ClientSession,
 ): Promise<StartOutcome | Refused> {
   const { runs } = storage.collections
@@ -72,7 +81,8 @@ async function admitAndStore(
     case 'idle': {
       await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
       const lease = { processId: start.processId, ms: start.leaseMs }
-      const message = { prompt, input, seq: admission.head }
+      await bindAttachments(storage.collections, named, session)
+      const message = { prompt, input, seq: admission.head, named }
       await storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, session)
       return { type: 'started', owned: withTitle(storage.cipher, toOwnedRun(run), admission.title) }
     }
@@ -81,7 +91,14 @@ async function admitAndStore(
       const isReplacing = admission.type === 'replaced'
       const replaced = isReplacing ? await stopRuns(storage, owner, { before: admission.before, session }) : []
       await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
-      const waiting: NewRunDocument = { ...run, status: 'queued', prompt, ...(input === undefined ? {} : { input }) }
+      await bindAttachments(storage.collections, named, session)
+      const waiting: NewRunDocument = {
+        ...run,
+        status: 'queued',
+        prompt,
+        ...(input === undefined ? {} : { input }),
+        ...named,
+      }
       await storeBeginning(storage, { owner, run: waiting, event: start.queuedEvent }, session)
       return { type: 'queued', key: run._id, run: toRun(waiting), replaced }
     }

@@ -9,6 +9,7 @@ import type { MongoContext } from '../schema/mongo-context.ts'
 import { toEventsDocument } from '../schema/documents.ts'
 import { messageKeyOf, runKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import type { StoredContent, StoredJson } from '../schema/stored-json.ts'
+import type { NamedAttachments } from './bind-attachments.ts'
 
 /** `startId` tells a repeated attempt that an earlier one, whose answer was lost, has stored the run. */
 export type Start = NewRun & { readonly startId: string }
@@ -22,7 +23,12 @@ export interface Beginning {
   /** Absent while the run waits; the database writes when it was renewed. */
   readonly lease?: { readonly processId: string; readonly ms: number }
   /** The user message, when the transaction inserts it. */
-  readonly message?: { readonly prompt: StoredContent; readonly input?: StoredJson | undefined; readonly seq: number }
+  readonly message?: {
+    readonly prompt: StoredContent
+    readonly input?: StoredJson | undefined
+    readonly seq: number
+    readonly named?: NamedAttachments
+  }
   /** The event at seq 1. */
   readonly event: EngineEvent
 }
@@ -100,7 +106,13 @@ async function insertRun(
 export function userMessageOf(
   owner: Owner,
   run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId' | 'continuationOf'>,
-  at: { prompt: StoredContent; input?: StoredJson | undefined; seq: number; createdAt: Date },
+  at: {
+    prompt: StoredContent
+    input?: StoredJson | undefined
+    seq: number
+    createdAt: Date
+    named?: NamedAttachments | undefined
+  },
 ): MessageDocument {
   return {
     _id: messageKeyOf(owner, run.sessionId, run.userMessageId),
@@ -112,6 +124,7 @@ export function userMessageOf(
     role: 'user',
     content: at.prompt,
     ...(at.input === undefined ? {} : { input: at.input }),
+    ...at.named,
     status: 'completed',
     agentId: null,
     runId: run.id,
