@@ -1,4 +1,7 @@
 /** Attachments: bytes beside the documents, whole or not at all, their owner's alone, and gone with what named them. */
+import { attachmentIdsOf, VerbatimError } from '@verbatim/core'
+import type { Agent, Engine } from '@verbatim/core/server'
+import { createGate } from '@verbatim/core/testing'
 import { createHash } from 'node:crypto'
 import { GridFSBucket } from 'mongodb'
 import { describe, expect, it, vi } from 'vitest'
@@ -15,9 +18,10 @@ import {
   pdfOf,
   pngOf,
   readBack,
+  sweepUnused,
   upload,
 } from '../support/files.ts'
-import { ada, eve, waitOptions } from '../support/follow.ts'
+import { ada, eve, followAll, waitOptions } from '../support/follow.ts'
 import { openTestKeys } from '../support/keys.ts'
 import { eraseNow, exportOf, leftOf, linesOf } from '../support/principals.ts'
 
@@ -54,8 +58,8 @@ describe('an upload', () => {
     await using test = await openOne({ agents, options: still })
     const bytes = pngOf(1_048_577)
     const { id } = await upload(test.engine, bytes)
-    const { read } = await test.engine.attachments.open(ada, id)
-    expect((await collect(read({ range: { start, end }, signal }))).equals(bytes.subarray(start, end))).toBe(true)
+    const file = await test.engine.attachments.open(ada, id)
+    expect((await collect(file.read({ range: { start, end }, signal }))).equals(bytes.subarray(start, end))).toBe(true)
   })
 
   it.each([
@@ -113,9 +117,11 @@ describe('an upload', () => {
       },
       500_000,
     ],
-  ])('a file whose sender %s leaves nothing', async (_how, bytes, sizeBytes) => {
+  ])('a file whose sender %s leaves nothing', async (how, bytes, sizeBytes) => {
     await using test = await openOne({ agents, options: still })
-    await expect(test.engine.attachments.upload(ada, { name: 'cut.png', bytes: bytes(), sizeBytes })).rejects.toThrow()
+    await expect(test.engine.attachments.upload(ada, { name: 'cut.png', bytes: bytes(), sizeBytes })).rejects.toThrow(
+      message,
+    )
     expect(await filesLeft(test.database)).toEqual(noFiles)
   })
 
@@ -153,11 +159,12 @@ describe('an upload', () => {
     const sent = Array.from({ length: 6 }, () => upload(engine, pngOf(300_000)))
     const outcomes = await Promise.allSettled(sent)
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(3)
-    for (const outcome of outcomes) {
-      if (outcome.status === 'rejected') {
-        expect(outcome.reason).toMatchObject({ code: 'RATE_LIMITED', data: { kind: 'principal_attachment_bytes' } })
-      }
-    }
+    const refusals = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []))
+    const refused = expect.objectContaining({
+      code: 'RATE_LIMITED',
+      data: expect.objectContaining({ kind: 'principal_attachment_bytes' }),
+    })
+    expect(refusals).toEqual([refused, refused, refused])
     await upload(engine, pngOf(300_000), { owner: eve })
     expect(await filesLeft(database)).toMatchObject({ attachments: 4, loose_bytes: 0, 'attachment_bytes.files': 4 })
   })
@@ -183,12 +190,12 @@ describe('whose an attachment is', () => {
 
 describe('the life of an attachment', () => {
   it('one that no message names goes after its time, and one that a message names stays', async () => {
-    await using test = await openOne({ agents, options: { ...still, attachments: { unusedMs: 1 } } })
+    await using test = await openOne({ agents, options: still })
     const { engine, database } = test
     const used = await upload(engine, pngOf(600_000))
     await upload(engine, pngOf(600_000))
     await engine.messages.append(ada, { sessionId: 's', role: 'user', content: [imageOf(used.id)] })
-    await database.storage.attachmentRepository.sweep({ maxFiles: 100, signal })
+    await sweepUnused(database)
     expect(await filesLeft(database)).toMatchObject({ attachments: 1, loose_bytes: 0, 'attachment_bytes.files': 1 })
     expect((await readBack(engine, used.id)).length).toBe(600_000)
     expect(await receiptsOf(database)).toMatchObject([
@@ -214,7 +221,7 @@ describe('the life of an attachment', () => {
   })
 
   it('an append is bound by its own transaction: a refused one stores nothing, and a repeated one is the same message', async () => {
-    await using test = await openOne({ agents, options: { ...still, attachments: { unusedMs: 1 } } })
+    await using test = await openOne({ agents, options: still })
     const { engine, database } = test
     const { id } = await upload(engine, pngOf())
     const missing = crypto.randomUUID()
@@ -224,20 +231,17 @@ describe('the life of an attachment', () => {
     expect(await dbOf(database).collection('messages').countDocuments()).toBe(0)
     const first = await engine.messages.append(ada, { ...message, content: [imageOf(id)] })
     expect(await engine.messages.append(ada, { ...message, content: [imageOf(id)] })).toEqual(first)
-    await database.storage.attachmentRepository.sweep({ maxFiles: 100, signal })
+    await sweepUnused(database)
     expect(await filesLeft(database)).toMatchObject({ attachments: 1 })
   })
 
   it('a message and a sweep that meet over an attachment agree: either the message is stored and the file stays, or neither', async () => {
-    await using test = await openOne({ agents, options: { ...still, attachments: { unusedMs: 1 } } })
+    await using test = await openOne({ agents, options: still })
     const { engine, database } = test
     for (let round = 0; round < 20; round++) {
       const { id } = await upload(engine, pngOf())
       const append = engine.messages.append(ada, { sessionId: `s-${round}`, role: 'user', content: [imageOf(id)] })
-      const [said] = await Promise.allSettled([
-        append,
-        database.storage.attachmentRepository.sweep({ maxFiles: 100, signal }),
-      ])
+      const [said] = await Promise.allSettled([append, sweepUnused(database)])
       const found = await readBack(engine, id).then(
         () => true,
         () => false,
@@ -255,7 +259,145 @@ describe('the life of an attachment', () => {
     // As its crash leaves it: the bytes are there, and the document that would make them an attachment is not.
     await dbOf(database).collection('attachments').deleteOne({ id })
     await store.insertOne({ _id: String(document?.['bytes']), sweepAt: new Date() } as never)
-    await database.storage.attachmentRepository.sweep({ maxFiles: 100, signal })
+    await sweepUnused(database)
+    expect(await filesLeft(database)).toEqual(noFiles)
+  })
+})
+
+describe('a prompt with attachments', () => {
+  const prompted = (sessionId: string, ids: readonly string[], runId: string = crypto.randomUUID()) => {
+    const message = [{ type: 'text' as const, text: 'What is this?' }, ...ids.map(imageOf)]
+    return { sessionId, runId, message }
+  }
+
+  it('reaches the agent with the way to the bytes, and the same start again is the same run', async () => {
+    const seen: unknown[] = []
+    const reading: Agent = {
+      id: 'reading',
+      async *stream({ attachments, messages }) {
+        const [id = ''] = attachmentIdsOf(messages.at(-1)?.content ?? [])
+        const [file] = (await attachments?.find([id], { signal })) ?? []
+        const bytes = await attachments?.read(id, { signal })
+        seen.push(file?.mediaType, bytes && Buffer.from(bytes))
+        yield* answerOf(['A picture'])
+      },
+    }
+    await using test = await openOne({ agents: [reading], options: still })
+    const { engine, database } = test
+    const bytes = pngOf(700_001)
+    const { id } = await upload(engine, bytes)
+    const input = prompted('s', [id])
+    const run = await engine.runs.start(ada, input)
+    await followAll(engine, run.id)
+    expect((await engine.runs.start(ada, input)).id).toBe(run.id)
+    expect(seen).toEqual(['image/png', bytes])
+    await sweepUnused(database)
+    expect((await readBack(engine, id)).equals(bytes)).toBe(true)
+  })
+
+  it.each([
+    ['an unknown attachment', async () => crypto.randomUUID()],
+    [
+      'an attachment of another principal',
+      async (engine: Engine) => (await upload(engine, pngOf(), { owner: eve })).id,
+    ],
+  ])('a start that names %s is refused and stores nothing, and its run id is free', async (_what, make) => {
+    await using test = await openOne({ agents, options: still })
+    const { engine, database } = test
+    const own = await upload(engine, pngOf())
+    const input = prompted('s', [own.id, await make(engine)])
+    await expect(engine.runs.start(ada, input)).rejects.toMatchObject({ code: 'ATTACHMENT_NOT_FOUND' })
+    for (const name of ['sessions', 'messages', 'runs', 'run_events']) {
+      expect(await dbOf(database).collection(name).countDocuments()).toBe(0)
+    }
+    const run = await engine.runs.start(ada, prompted('s', [own.id], input.runId))
+    expect(run.id).toBe(input.runId)
+  })
+
+  it('the transaction itself refuses an attachment that is gone by then', async () => {
+    await using test = await openOne({ agents, options: still })
+    const { engine, database } = test
+    const { id } = await upload(engine, pngOf())
+    const find = database.storage.attachmentRepository.find.bind(database.storage.attachmentRepository)
+    const racing = openEngine(database, {
+      agents,
+      options: still,
+      wrap: ({ attachmentRepository }) => ({
+        attachmentRepository: {
+          ...attachmentRepository,
+          async find(owner, ids) {
+            const found = await find(owner, ids)
+            await dbOf(database)
+              .collection('attachments')
+              .updateMany({}, { $set: { sweepAt: new Date(0) } })
+            await attachmentRepository.sweep({ maxFiles: 100, signal })
+            return found
+          },
+        },
+      }),
+    })
+    await expect(racing.runs.start(ada, prompted('s', [id]))).rejects.toMatchObject({ code: 'ATTACHMENT_NOT_FOUND' })
+    expect(await dbOf(database).collection('runs').countDocuments()).toBe(0)
+    await racing.close()
+  })
+
+  it('a file that the agent cannot use is refused before the prompt is stored', async () => {
+    const choosy: Agent = {
+      ...pacedAgent(answerOf(['Well'])),
+      refusalOf: (files) =>
+        files.some(({ sizeBytes }) => sizeBytes > 100_000)
+          ? new VerbatimError('ATTACHMENT_REFUSED', 'Too large', { data: { kind: 'size' } })
+          : undefined,
+    }
+    await using test = await openOne({ agents: [choosy], options: still })
+    const { engine } = test
+    const { id } = await upload(engine, pngOf(100_001))
+    const refused = { code: 'ATTACHMENT_REFUSED', data: { kind: 'size' } }
+    await expect(engine.runs.start(ada, prompted('s', [id]))).rejects.toMatchObject(refused)
+    await expect(engine.sessions.get(ada, 's')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' })
+    await engine.runs.start(ada, prompted('s', [(await upload(engine, pngOf())).id]))
+  })
+
+  it('a prompt that waits keeps its files; cancelled in the queue it gives them up, and promoted it has them as a message', async () => {
+    const gate = createGate()
+    const slow = pacedAgent(answerOf(['Well']), { pause: async () => await gate.pass() })
+    await using test = await openOne({ agents: [slow], options: still })
+    const { engine, database } = test
+    const sweep = async () => await sweepUnused(database)
+    const [first, second] = [await upload(engine, pngOf(300_000)), await upload(engine, pngOf(300_000))]
+    await engine.runs.start(ada, { sessionId: 's', runId: crypto.randomUUID(), message: 'Wait' })
+    const asked = { ...prompted('s', [first.id]), whenBusy: 'queue' } as const
+    const dropped = { ...prompted('s', [second.id]), whenBusy: 'queue' } as const
+    await engine.runs.start(ada, asked)
+    await engine.runs.start(ada, dropped)
+    await sweep()
+    expect(await filesLeft(database)).toMatchObject({ attachments: 2 })
+    await engine.runs.cancel(ada, dropped.runId)
+    await sweep()
+    expect(await filesLeft(database)).toMatchObject({ attachments: 1 })
+    gate.open()
+    await followAll(engine, asked.runId)
+    await dbOf(database)
+      .collection('attachments')
+      .updateMany({}, { $set: { sweepAt: new Date(0) } })
+    await sweep()
+    expect((await readBack(engine, first.id)).length).toBe(300_000)
+    await engine.sessions.delete(ada, { sessionId: 's' })
+    expect(await filesLeft(database)).toEqual(noFiles)
+  })
+
+  it('goes when the retention of its message is over', async () => {
+    await using test = await openOne({ agents, options: still })
+    const { engine, database } = test
+    const { id } = await upload(engine, pngOf())
+    await followAll(engine, (await engine.runs.start(ada, prompted('s', [id]))).id)
+    await followAll(engine, (await engine.runs.start(ada, prompted('s', []))).id)
+    const old = { $set: { createdAt: new Date(0) } }
+    await dbOf(database)
+      .collection('messages')
+      .updateMany({ seq: { $lte: 2 } }, old)
+    await database.storage.deletionRepository.expireMessages({ before: new Date(1), signal })
+    await sweepUnused(database)
     expect(await filesLeft(database)).toEqual(noFiles)
   })
 })
@@ -299,9 +441,9 @@ describe('with encryption', () => {
     const attachment = await upload(engine, words, { name: 'oak-tree.txt' })
     expect(attachment).toMatchObject({ name: 'oak-tree.txt', mediaType: 'text/plain', sizeBytes: words.length })
     expect((await readBack(engine, attachment.id)).equals(words)).toBe(true)
-    const { read } = await engine.attachments.open(ada, attachment.id)
+    const file = await engine.attachments.open(ada, attachment.id)
     const range = { start: 65_530, end: 200_001 }
-    expect((await collect(read({ range, signal }))).equals(words.subarray(range.start, range.end))).toBe(true)
+    expect((await collect(file.read({ range, signal }))).equals(words.subarray(range.start, range.end))).toBe(true)
     expect(await leftOf(database, ['oak-tree', attachment.sha256])).toEqual([])
     for (const chunk of await dbOf(database).collection('attachment_bytes.chunks').find().toArray()) {
       expect(Buffer.from(chunk['data'].value()).includes('treasure')).toBe(false)

@@ -1,7 +1,7 @@
 /** Files as people send them, made here: their first bytes tell their type, the rest is of any length. */
 import { randomBytes } from 'node:crypto'
 import { deflateSync } from 'node:zlib'
-import type { Attachment, ContentBlock, Owner } from '@verbatim/core'
+import type { Attachment, ImageBlock, Owner } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { dbOf } from './deleted.ts'
@@ -67,8 +67,8 @@ export async function upload(
 
 /** The whole file, as its owner reads it. */
 export async function readBack(engine: Engine, id: string, { owner = ada }: { owner?: Owner } = {}): Promise<Buffer> {
-  const { read } = await engine.attachments.open(owner, id)
-  return await collect(read({ signal: AbortSignal.timeout(20_000) }))
+  const file = await engine.attachments.open(owner, id)
+  return await collect(file.read({ signal: AbortSignal.timeout(20_000) }))
 }
 
 export async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
@@ -78,8 +78,17 @@ export async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer>
 }
 
 /** A prompt's block that shows the attachment. */
-export function imageOf(id: string): ContentBlock {
-  return { type: 'image', source: { type: 'attachment', attachment_id: id } } as never
+export function imageOf(id: string): ImageBlock {
+  return { type: 'image', source: { type: 'attachment', attachment_id: id } }
+}
+
+/** A sweep when the time of every file is over that no message has named yet. */
+export async function sweepUnused(database: TestDatabase): Promise<void> {
+  const unused = { sweepAt: { $exists: true } }
+  await dbOf(database)
+    .collection('attachments')
+    .updateMany(unused, { $set: { sweepAt: new Date(0) } })
+  await database.storage.attachmentRepository.sweep({ maxFiles: 100, signal: AbortSignal.timeout(20_000) })
 }
 
 /** How many documents there are of each collection that holds files. */

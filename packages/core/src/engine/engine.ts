@@ -52,7 +52,8 @@ export interface MessageActions {
   /**
    * Stores a message without a run (an import, a greeting, an answer that the caller has streamed itself). Budgets do not count its tokens.
    *
-   * @throws VerbatimError `INVALID_INPUT` for a user message with metrics or another status, `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `MESSAGE_TOO_LARGE`
+   * @throws VerbatimError `INVALID_INPUT` for a user message with metrics or another status, `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`,
+   * `MESSAGE_TOO_LARGE`, `ATTACHMENT_NOT_FOUND`
    */
   append(
     owner: Owner,
@@ -91,7 +92,7 @@ export interface RunActions {
    * decides: the run is refused (by default), queued, or it replaces all runs before it.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `AGENT_NOT_FOUND`, `INVALID_INPUT` (`input` does not fit the agent),
-   * `MESSAGE_TOO_LARGE`
+   * `MESSAGE_TOO_LARGE`, `ATTACHMENT_NOT_FOUND`, `ATTACHMENT_REFUSED`
    */
   start(owner: Owner, input: StartRunInput, options?: InlineAgentOption): Promise<Run>
   /**

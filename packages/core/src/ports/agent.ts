@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { VerbatimError } from '../contract/errors.ts'
 import type { JsonValue } from '../contract/json-value.ts'
 import type { AgentEvent } from '../contract/event.ts'
 import type { AgentId, AttachmentId, RunId, SessionId } from '../contract/identifiers.ts'
@@ -111,6 +112,13 @@ export interface Agent {
    * @default none: an input is refused
    */
   readonly input?: z.ZodType | undefined
+  /**
+   * Why the agent cannot use files that a new prompt names, as an `ATTACHMENT_REFUSED` for the caller: their types, sizes, pages. Asked
+   * before anything is stored, and only when a prompt names files.
+   *
+   * @default takes every file
+   */
+  refusalOf?(files: readonly AttachedFile[]): VerbatimError | undefined
   /** @default "interrupt" */
   readonly onCrash?: CrashPolicy
   /** For `onCrash: "continue"`; every field has a default. */

@@ -1,4 +1,5 @@
 /** Sessions and messages as callers use them: what is missing is a typed error, what is new gets its id here. */
+import { requireUsableAttachments } from '../attachments/require-usable-attachments.ts'
 import { auditMissing } from '../audit/audit-missing.ts'
 import { requireFound, VerbatimError } from '../contract/errors.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
@@ -50,6 +51,7 @@ export function createMessageActions(context: EngineContext): MessageActions {
       const blocks: readonly ContentBlock[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content
       const bytes = Buffer.byteLength(JSON.stringify(blocks))
       requirePromptSize(bytes, 'content')
+      await requireUsableAttachments(context, { owner }, blocks)
       // Not given back for a repeated append: what was sent was read.
       limits.take(owner, { starts: 0, bytes })
       const said = { ...message, agentId, metrics, status, messageId, content: blocks }

@@ -4,6 +4,7 @@
  */
 import { raceSignal } from '../../async/race-signal.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
+import { createAttachmentReader } from '../../attachments/attachment-reader.ts'
 import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import { blockOf } from '../../contract/event.ts'
@@ -107,8 +108,10 @@ async function pullAgent(
   signal.throwIfAborted()
   await meter.begin(signal)
   const history = await loadHistory(context, owned, { agent, signal })
+  const { id: runId, sessionId } = owned.run
   const { tenantId, ownerId: userId } = owned.owner
-  const request = { runId: owned.run.id, sessionId: owned.run.sessionId, principal: { userId, tenantId }, ...history }
+  const attachments = createAttachmentReader(context.ports.attachmentRepository, owned.owner)
+  const request = { runId, sessionId, principal: { userId, tenantId }, attachments, ...history }
   const timeouts = { ...options, ...agent.timeouts }
   const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
   let asksForTools = false

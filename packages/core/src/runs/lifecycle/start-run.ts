@@ -1,5 +1,6 @@
 /** Admission: a prompt becomes a run. The client-made run id is the idempotency key (P5). */
 import { createHash } from 'node:crypto'
+import { requireUsableAttachments } from '../../attachments/require-usable-attachments.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import { AgentId } from '../../contract/identifiers.ts'
@@ -23,7 +24,8 @@ export type Started = StartOutcome & {
  * Stores the turn's beginning. `existing` when the same start was made before; the caller drives only a `started` run.
  *
  * @param inlineAgent answers this run; it need not be one of the engine's
- * @throws VerbatimError `AGENT_NOT_FOUND`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+ * @throws VerbatimError `AGENT_NOT_FOUND`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `ATTACHMENT_NOT_FOUND`, `ATTACHMENT_REFUSED`,
+ * `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
 export async function startRun(
   context: EngineContext,
@@ -37,6 +39,7 @@ export async function startRun(
   const given = await checkRunInput(context, { owner, agent }, input)
   const prompt = toPromptBlocks(input.message)
   await requireFittingPrompt(context, { owner, runId: input.runId, agent }, () => prompt)
+  await requireUsableAttachments(context, { owner, runId: input.runId, agent }, prompt)
   const ids = { userMessageId: crypto.randomUUID(), messageId: crypto.randomUUID() }
   const run = { runId: input.runId, sessionId: input.sessionId, agentId: agent.id, ...ids }
   const now = ports.clock.now().toISOString()
