@@ -109,13 +109,49 @@ describe('a retry', () => {
     agent.fail(new VerbatimError('PROVIDER_ERROR'))
     const { continuedBy } = await engine.runs.get(ada, runId)
     await followAll(engine, continuedBy ?? '')
-    await expect(retry(engine, runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
     const again = await retry(engine, continuedBy ?? '')
     await complete(engine, agent, again)
     expect(await engine.runs.get(ada, again)).toMatchObject({ continuationOf: runId, retryOf: continuedBy })
     expect((await messagesOf(engine)).at(-1)).toMatchObject({ continuationOf: runId, retryOf: continuedBy })
     const [asked, askedAgain] = agent.requests
     expect(askedAgain?.messages).toEqual(asked?.messages)
+  })
+
+  it('a retry of a run that was continued makes the whole answer again, also after a retry of its last part', async () => {
+    await using database = await openDatabase()
+    const first = manualAgent({ onCrash: 'continue' })
+    await using lost = openCrashableEngine(database, { agents: [first], options: shortLeases })
+    const runId = await startRun(lost.engine, { message: 'Question' })
+    first.say('One')
+    await vi.waitFor(() => expect(lost.engine.stats().eventsCommitted).toBeGreaterThanOrEqual(3), waitOptions)
+    await lost.crash()
+    const agent = manualAgent({ onCrash: 'continue' })
+    await using engine = openEngine(database, { agents: [agent], options: shortLeases })
+    await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
+    const rest = (await engine.runs.get(ada, runId)).continuedBy ?? ''
+    await complete(engine, agent, rest)
+    const restAgain = await retry(engine, rest)
+    await complete(engine, agent, restAgain)
+    const whole = await retry(engine, runId)
+    await complete(engine, agent, whole)
+    expect(await engine.runs.get(ada, whole)).toMatchObject({ retryOf: runId, continuationOf: null })
+    // The old parts are stored, and no longer the newest answer.
+    const messages = await messagesOf(engine)
+    expect(messages.map(({ role, runId: id }) => `${role} ${id}`)).toEqual([
+      `user ${runId}`,
+      `assistant ${runId}`,
+      `user ${rest}`,
+      `assistant ${rest}`,
+      `assistant ${restAgain}`,
+      `assistant ${whole}`,
+    ])
+    for (const old of [runId, rest, restAgain]) {
+      await expect(retry(engine, old)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE' })
+    }
+    const next = await startRun(engine, { message: 'Next' })
+    await complete(engine, agent, next)
+    const seen = agent.requests.map((request) => request.messages.map((message) => message.runId))
+    expect(seen.slice(2)).toEqual([[runId], [runId, whole, next]])
   })
 
   it('a retry that is repeated, at once, by two processes and after its end is one run', async () => {

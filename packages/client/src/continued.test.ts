@@ -160,7 +160,7 @@ describe('a page', () => {
     unsubscribe()
   })
 
-  it('makes the rest of a continued answer again in its place, and sends no prompt', async () => {
+  it('makes a continued answer again as a whole, in the place of all its parts, and sends no prompt', async () => {
     await using fleet = await openFleet({ rest: 'three' })
     const chat = chatStore(fleet.client, 's')
     const unsubscribe = chat.subscribe(() => {})
@@ -172,7 +172,7 @@ describe('a page', () => {
     expect(await chat.regenerate()).toBe(true)
     const shown = () => chat.getSnapshot().messages.map(({ content }) => textOf(content))
     // The process that is asked says what it says to every prompt, and goes on.
-    await expect.poll(() => shown()).toEqual(['Count', 'One, two, ', continuationPrompt, 'One, two, '])
+    await expect.poll(() => shown()).toEqual(['Count', 'One, two, '])
     const { items } = await fleet.client.messages.list('s')
     expect(items.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
     unsubscribe()

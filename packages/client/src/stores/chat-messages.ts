@@ -2,7 +2,7 @@
  * What a chat shows. In: the stored messages and the runs this page knows more about than its last page of messages.
  * Out: one list without doubles, in which a message keeps its key from the first keystroke's echo to the stored one.
  */
-import { toPromptBlocks } from '@verbatim/core'
+import { toPromptBlocks, withoutReplaced } from '@verbatim/core'
 import type { Answer, ContentBlock, Message, MessageStatus, PromptInput, RunMetrics } from '@verbatim/core'
 
 /** A message on the screen: stored, or on its way there. */
@@ -66,11 +66,22 @@ export function unansweredRun(stored: readonly Message[]): string | undefined {
   return newest?.role === 'user' ? (newest.runId ?? undefined) : undefined
 }
 
+/** The run that began the newest answer, also where others continued it; undefined when the newest message is no answer of a run. */
+export function runOfNewestAnswer(messages: readonly ChatMessage[]): string | undefined {
+  const newest = messages.at(-1)
+  if (newest?.role !== 'assistant' || newest.runId === null) return undefined
+  let { runId, continuationOf } = newest
+  while (continuationOf !== null) {
+    runId = continuationOf
+    const before = messages.find((message) => message.role === 'assistant' && message.runId === continuationOf)
+    continuationOf = before?.continuationOf ?? null
+  }
+  return runId
+}
+
 /** All that is to be shown, oldest first. An answer that was made again gives way to the new one, which is stored after it. */
 export function visibleMessages(stored: readonly Message[], locals: readonly LocalRun[]): ChatMessage[] {
-  const replaced = new Set<string | null>([...stored, ...locals].map(({ retryOf }) => retryOf))
-  const isShown = ({ role, runId }: Message) => role === 'user' || runId === null || !replaced.has(runId)
-  const shown = stored.filter(isShown).map(toChatMessage)
+  const shown = withoutReplaced(stored, locals).map(toChatMessage)
   const keys = new Set(shown.map((message) => message.key))
   const isNew = (message: ChatMessage) => !keys.has(message.key)
   const ordered = locals.toSorted((a, b) => Number(waits(a)) - Number(waits(b)))

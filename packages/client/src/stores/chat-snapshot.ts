@@ -39,11 +39,14 @@ export interface ChatStore extends Store<ChatSnapshot> {
   /** Asks the server to stop the answer; what is there of it stays, as a cancelled message. */
   readonly stop: () => Promise<void>
   /**
-   * Has the newest answer made again, however it ended. The new one takes its place here and in what models receive; the old one
-   * stays stored. Resolves with true once it is durable, and with false when there is none or the server refuses.
+   * Has the newest answer made again, however it ended; one that other runs continued, as a whole. The new one takes its place here
+   * and in what models receive; the old one stays stored. Resolves with true once it is durable, and with false when there is none or the server refuses.
    */
   readonly regenerate: () => Promise<boolean>
-  /** {@link ChatStore.regenerate} for an answer that did not complete; does nothing after one that did. */
+  /**
+   * As {@link ChatStore.regenerate} for an answer that did not complete; does nothing after one that did. Of a continued answer it
+   * makes the last part again: what came before it is kept.
+   */
   readonly retry: () => Promise<boolean>
   /** Loads the page of messages before the oldest one shown. */
   readonly loadOlder: () => Promise<void>

@@ -11,7 +11,7 @@ import { toVerbatimError } from '../transport/to-error.ts'
 import { onWakeUp } from '../transport/wait.ts'
 import { initialChat } from './chat-snapshot.ts'
 import type { ChatSendOptions, ChatSnapshot, ChatStatus, ChatStore } from './chat-snapshot.ts'
-import { hasAnswer, hasGap, mergeMessages, unansweredRun, visibleMessages } from './chat-messages.ts'
+import { hasAnswer, hasGap, mergeMessages, runOfNewestAnswer, unansweredRun, visibleMessages } from './chat-messages.ts'
 import type { LocalRun } from './chat-messages.ts'
 import { createPublisher } from './publisher.ts'
 import type { Publisher } from './publisher.ts'
@@ -105,15 +105,17 @@ class SessionChat implements ChatStore {
     }
   }
 
-  readonly regenerate = async (): Promise<boolean> => {
-    const last = this.#take().messages.at(-1)
-    if (last?.role !== 'assistant' || last.runId === null) return false
-    return await this.#begin(this.#client.runs.retry(last.runId), { prompt: null, retryOf: last.runId })
-  }
+  readonly regenerate = async (): Promise<boolean> => await this.#repeat(runOfNewestAnswer(this.#take().messages))
 
   readonly retry = async (): Promise<boolean> => {
-    const isWhole = this.#take().messages.at(-1)?.status === 'completed'
-    return isWhole ? false : await this.regenerate()
+    const newest = this.#take().messages.at(-1)
+    const isOpen = newest?.role === 'assistant' && newest.status !== 'completed'
+    return isOpen ? await this.#repeat(newest.runId ?? undefined) : false
+  }
+
+  async #repeat(runId: string | undefined): Promise<boolean> {
+    if (runId === undefined) return false
+    return await this.#begin(this.#client.runs.retry(runId), { prompt: null, retryOf: runId })
   }
 
   readonly loadOlder = async (): Promise<void> => {

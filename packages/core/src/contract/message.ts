@@ -41,3 +41,23 @@ export const Message = z.strictObject({
   createdAt: z.iso.datetime(),
 })
 export type Message = z.infer<typeof Message>
+
+/** How a message stands to the others of its session. */
+export type MessageLinks = Pick<Message, 'role' | 'runId' | 'continuationOf' | 'retryOf'>
+
+/**
+ * The messages, oldest first, without the answers that others replace. What continued such an answer goes with it: its parts are one
+ * answer.
+ */
+export function withoutReplaced<TMessage extends MessageLinks>(
+  messages: readonly TMessage[],
+  newer: readonly Pick<MessageLinks, 'retryOf'>[] = [],
+): TMessage[] {
+  const replaced = new Set<string | null>([...messages, ...newer].map(({ retryOf }) => retryOf))
+  replaced.delete(null)
+  return messages.filter(({ role, runId, continuationOf }) => {
+    const continues = replaced.has(continuationOf)
+    if (continues) replaced.add(runId)
+    return !continues && (role === 'user' || !replaced.has(runId))
+  })
+}

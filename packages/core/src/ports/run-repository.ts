@@ -181,8 +181,8 @@ export interface RunRepository {
     options: { next: LinkedRun; signal: AbortSignal },
   ): Promise<OwnedRun | 'fenced'>
   /**
-   * One transaction: claims the session for the run, when the answer of `run.retryOf` is its newest message, and stores the
-   * run and its first event. The same id with the same hash answers `existing`.
+   * One transaction: claims the session for the run, when the answer of `run.retryOf` is its newest message or the newest message
+   * is the last part of the answer that `run.retryOf` began, and stores the run and its first event. The same id with the same hash answers `existing`.
    *
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `RATE_LIMITED`, `UNAVAILABLE`
    */

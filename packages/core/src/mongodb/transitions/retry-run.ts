@@ -1,5 +1,6 @@
 import type { ClientSession } from 'mongodb'
 import { VerbatimError } from '../../contract/errors.ts'
+import type { RunId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RepeatedRun, StartOutcome } from '../../ports/run-repository.ts'
@@ -32,7 +33,7 @@ export async function retryRun(storage: MongoContext, owner: Owner, retry: Retry
   const seed = { ...retry, ...(continuationOf && { continuationOf }), ...(continuationUsage && { continuationUsage }) }
   const run = newRunDocument(owner, seed, storage.clock.now())
   const tried = await tryTransition(storage.client, (session) => storeRetry(storage, { owner, retry, run }, session))
-  if (tried === undefined) return await outcomeOfAborted(storage, run, retry)
+  if (tried === undefined) return await outcomeOfAborted(storage, { owner, run, retry })
   return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, retry) : tried
 }
 
@@ -59,7 +60,7 @@ async function storeRetry(
   }
   if (admission.type !== 'idle') throw new Error('A retry waits for nothing')
   const newest = await newestMessage(messages, run.s, session)
-  if (newest?.role !== 'assistant' || newest.runId !== retry.retryOf) throw new AbortTransition()
+  if (!(await endsAnswerOf(storage, { owner, newest, runId: retry.retryOf }, session))) throw new AbortTransition()
   await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
   const lease = { processId, ms: leaseMs }
   await storeBeginning(storage, { owner, run, lease, event: retry.startedEvent }, session)
@@ -68,14 +69,31 @@ async function storeRetry(
 
 /** What the transaction has met may not be majority-committed yet, and so not be seen here: then it is tried again. */
 async function outcomeOfAborted(
-  { collections: { runs, messages }, cipher }: MongoContext,
-  run: NewRunDocument,
-  retry: Retry,
+  storage: MongoContext,
+  { owner, run, retry }: { owner: Owner; run: NewRunDocument; retry: Retry },
 ): Promise<StartOutcome> {
+  const { runs, messages } = storage.collections
   const found = await runs.findOne({ _id: run._id })
-  if (found !== null) return await outcomeOfFound(cipher, found, retry)
+  if (found !== null) return await outcomeOfFound(storage.cipher, found, retry)
   const newest = await newestMessage(messages, run.s)
-  throw newest?.runId === retry.retryOf ? new NotCommittedYetError() : new VerbatimError('RUN_NOT_RETRYABLE')
+  const isNewest = await endsAnswerOf(storage, { owner, newest, runId: retry.retryOf })
+  throw isNewest ? new NotCommittedYetError() : new VerbatimError('RUN_NOT_RETRYABLE')
+}
+
+/** Tells whether the newest message is the run's answer, or the last part of an answer that the run began: then the whole is made again. */
+async function endsAnswerOf(
+  { collections: { runs } }: MongoContext,
+  { owner, newest, runId }: { owner: Owner; newest: MessageDocument | undefined; runId: RunId },
+  session?: ClientSession,
+): Promise<boolean> {
+  if (newest?.role !== 'assistant') return false
+  if (newest.runId === runId) return true
+  let part = newest.continuationOf
+  while (part !== undefined && part !== runId) {
+    const options = { projection: { continuationOf: 1 }, ...(session && { session }) }
+    part = (await runs.findOne({ _id: runKeyOf(owner, part) }, options))?.continuationOf
+  }
+  return part === runId
 }
 
 async function newestMessage(

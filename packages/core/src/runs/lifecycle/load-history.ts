@@ -1,6 +1,7 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { sleep } from '../../async/sleep.ts'
 import { isUnavailable } from '../../contract/errors.ts'
+import { withoutReplaced } from '../../contract/message.ts'
 import type { Message } from '../../contract/message.ts'
 import type { Agent, AgentRequest } from '../../ports/agent.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
@@ -48,7 +49,7 @@ async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent
   let newest = await list({})
   // An election may come between the prompt's commit and this read. While the run is active, its prompt is the newest message.
   if (newest.items[0]?.id !== run.userMessageId) newest = await list({ isLinearizable: true })
-  const messages = withoutRefused(withoutRetried(newest.items).toReversed())
+  const messages = withoutRefused(withoutReplaced(newest.items.toReversed()))
   const input = newest.items.find(({ id }) => id === run.userMessageId)?.input
   const session = { id: run.sessionId, title: await titleOf(context, owned) }
   return { messages, hasOlder: newest.nextCursor !== null, session, input }
@@ -65,11 +66,6 @@ async function seqOfPrompt({ ports }: EngineContext, { owner, run }: OwnedRun): 
   const prompt = await ports.sessionRepository.getMessage(owner, run.sessionId, run.userMessageId)
   if (prompt === undefined) throw new Error('The prompt of a run is not stored')
   return prompt.seq
-}
-
-function withoutRetried(messages: readonly Message[]): Message[] {
-  const retried = new Set(messages.map((message) => message.retryOf))
-  return messages.filter(({ role, runId }) => role === 'user' || runId === null || !retried.has(runId))
 }
 
 /** A model that gets a refused turn again refuses the next one too. What was appended after the turn stays. */
