@@ -90,7 +90,7 @@ export const anyOtherBlock = fc
   })
 
 /** A block of a provider's. */
-export const anyProviderBlock = fc.oneof(
+const anyProviderBlock = fc.oneof(
   fc.tuple(known, others).map(([block, more]) => ProviderBlock.parse({ ...more, ...block })),
   anyOtherBlock,
 )

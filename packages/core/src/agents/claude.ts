@@ -14,6 +14,8 @@ import { createTokenBudget } from './claude/token-budget.ts'
 
 export type { ClaudeClient, ClaudeOptionsInput, Summarize, SystemPrompt } from './claude/claude-options.ts'
 export type { McpServer, McpToken, ServerTool } from './claude/provider-tools.ts'
+export { mcpTools, type McpClient, type McpToolsOptions } from './mcp-tools.ts'
+export { ToolError } from './claude/tool-error.ts'
 export { resultBlocks, type ResultBlocks } from './claude/result-blocks.ts'
 export {
   tool,

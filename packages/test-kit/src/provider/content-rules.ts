@@ -7,7 +7,7 @@ const citing = 'Citations, build-with-claude/citations'
 const serverTools = 'Server tools, agents-and-tools/tool-use/server-tools'
 const connector = 'MCP connector, agents-and-tools/mcp-connector'
 const toolCalls = 'Handle tool calls, agents-and-tools/tool-use/handle-tool-calls'
-export const mcpBeta = 'mcp-client-2025-11-20'
+const mcpBeta = 'mcp-client-2025-11-20'
 
 const imageTypes = ['image/jpeg', 'image/png', 'image/gif', 'image/webp']
 const maxImageChars = 10_000_000

@@ -14,6 +14,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../../ports/logger.ts'
 import type { ToolCall } from './stream-cycle.ts'
 import type { Tool } from './tool.ts'
+import { isToolError } from './tool-error.ts'
 import { isSameCall, mayHaveRun } from './unknown-calls.ts'
 
 /** The largest output of a tool, in UTF-8 bytes; more of them must fit one message. */
@@ -140,6 +141,7 @@ function failed(content: string): ToolOutput {
 /** What the model (and the user) may know: an unexpected error's message might hold a secret. */
 function describeFailure(error: unknown): string {
   if (error instanceof ZodError) return describeIssues(error)
+  if (isToolError(error)) return error.message
   return isVerbatimError(error) ? error.message.slice(0, maxMessageLength) : 'The tool failed'
 }
 

@@ -52,7 +52,7 @@ export interface ToolDefinition<TInput extends z.ZodType> {
   readonly idempotent?: boolean
   /**
    * Answers text or JSON for the model, 256 KiB of UTF-8 at most, or {@link resultBlocks} with images and documents, 4 MiB as JSON at most:
-   * the model receives an error for more. Of what it throws the model receives the message only when it is a VerbatimError.
+   * the model receives an error for more. Of what it throws the model receives the message only when it is a {@link ToolError} or a VerbatimError.
    */
   run(input: z.infer<TInput>, context: ToolContext): ToolOutput | Promise<ToolOutput>
 }
