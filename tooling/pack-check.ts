@@ -1,6 +1,6 @@
 /**
  * Packs the public packages and checks them as users get them: their files, publint and attw on the tarballs, then a consumer outside the
- * workspace that installs them and type-checks tests/types/consumer.ts together with its libraries.
+ * workspace that installs them and type-checks tests/types together with its libraries, as Node and as a bundler resolve modules.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -54,37 +54,77 @@ function writeJson(folder: string, name: string, value: unknown): void {
   writeFileSync(join(folder, name), JSON.stringify(value, undefined, 2))
 }
 
-/** In pnpm's strict node_modules a type from an undeclared dependency is an error. */
-function checkConsumer(tarballs: ReadonlyMap<string, string>): void {
-  const consumer = join(scratch, 'consumer')
-  mkdirSync(consumer)
-  const packed = Object.fromEntries([...tarballs].map(([name, path]) => [`@verbatim/${name}`, `file:${path}`]))
-  const { '@verbatim/api': _api, ...dependencies } = packed
-  const tools = Object.fromEntries(['react', '@types/react'].map((name) => [name, installedVersion(name)]))
-  writeJson(consumer, 'package.json', { private: true, type: 'module', dependencies: { ...dependencies, ...tools } })
-  writeJson(consumer, 'pnpm-workspace.yaml', { packages: [], overrides: packed })
-  const lib = ['es2024', 'esnext.disposable', 'dom', 'dom.iterable']
-  const compilerOptions = {
-    target: 'es2024',
-    lib,
-    module: 'nodenext',
-    strict: true,
-    noEmit: true,
-    skipLibCheck: false,
+interface Consumer {
+  readonly name: string
+  /** Of tests/types. */
+  readonly files: readonly string[]
+  readonly packages: readonly (typeof publicPackages)[number][]
+  /** In the versions of the repository. */
+  readonly libraries: readonly string[]
+  readonly types: readonly string[]
+}
+
+/** A page has nothing of the server but the type of its agents. */
+const consumers: readonly Consumer[] = [
+  {
+    name: 'page',
+    files: ['consumer.ts', 'agents.ts', 'typed-client.ts', 'typed-react.tsx'],
+    packages: ['core', 'client'],
+    libraries: ['react', '@types/react', 'zod'],
     types: [],
+  },
+  {
+    name: 'server',
+    files: ['agents.ts', 'typed-server.ts'],
+    packages: ['core', 'api', 'client'],
+    libraries: ['@trpc/server', '@types/node', 'zod'],
+    types: ['node'],
+  },
+]
+
+/** How Node finds a module, and how a bundler does. */
+const resolutions = [
+  { module: 'nodenext', moduleResolution: 'nodenext' },
+  { module: 'esnext', moduleResolution: 'bundler' },
+] as const
+
+/** In pnpm's strict node_modules a type from an undeclared dependency is an error. */
+function checkConsumer(
+  { name, files, packages, libraries, types }: Consumer,
+  tarballs: ReadonlyMap<string, string>,
+): void {
+  const folder = join(scratch, name)
+  mkdirSync(folder)
+  const overrides = Object.fromEntries([...tarballs].map(([packed, path]) => [`@verbatim/${packed}`, `file:${path}`]))
+  const own = packages.map((used) => [`@verbatim/${used}`, overrides[`@verbatim/${used}`]])
+  const dependencies = Object.fromEntries([...own, ...libraries.map((used) => [used, installedVersion(used)])])
+  writeJson(folder, 'package.json', { private: true, type: 'module', dependencies })
+  writeJson(folder, 'pnpm-workspace.yaml', { packages: [], overrides })
+  for (const file of files) copyFileSync(join(root, 'tests/types', file), join(folder, file))
+  run({ title: `Installing the ${name}`, cwd: folder }, 'pnpm', ['install', '--prefer-offline', '--ignore-scripts'])
+  for (const resolution of resolutions) {
+    const compilerOptions = {
+      ...resolution,
+      target: 'es2024',
+      lib: ['es2024', 'esnext.disposable', 'dom', 'dom.iterable'],
+      jsx: 'react-jsx',
+      strict: true,
+      noEmit: true,
+      allowImportingTsExtensions: true,
+      skipLibCheck: false,
+      types,
+    }
+    writeJson(folder, 'tsconfig.json', { compilerOptions, include: ['*.ts', '*.tsx'] })
+    const title = `Type-checking the ${name} (${resolution.moduleResolution})`
+    run({ title, cwd: folder }, join(root, 'node_modules/.bin/tsc'), ['-p', '.'])
   }
-  writeJson(consumer, 'tsconfig.json', { compilerOptions, include: ['*.ts'] })
-  for (const file of globSync(join(root, 'tests/types/*.ts')))
-    copyFileSync(file, join(consumer, file.slice(file.lastIndexOf('/') + 1)))
-  run({ title: 'Installing the tarballs', cwd: consumer }, 'pnpm', ['install', '--prefer-offline', '--ignore-scripts'])
-  run({ title: 'Type-checking the consumer', cwd: consumer }, join(root, 'node_modules/.bin/tsc'), ['-p', '.'])
 }
 
 try {
   const tarballs = new Map(publicPackages.map((name) => [name, pack(name)]))
   for (const [name, tarball] of tarballs) inspect(name, tarball)
   assertNoRouterImport()
-  checkConsumer(tarballs)
+  for (const consumer of consumers) checkConsumer(consumer, tarballs)
   console.log('The packed packages are sound')
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)

@@ -1,11 +1,16 @@
 import { childController, closedError, followRunHandle, startRunHandle, toRunId, VerbatimError } from '@verbatim/core'
 import type {
+  AgentMap,
+  AnyAgents,
+  AnyOutput,
+  DefaultAgentId,
   FollowRunOptions,
   HandleOptions,
   PromptInput,
   RunHandle,
   RunSource,
   RunStart,
+  SendArguments,
   SendOptions,
 } from '@verbatim/core'
 import { createCalls } from './resources.ts'
@@ -56,7 +61,7 @@ export interface RetryRunOptions extends HandleOptions {
 }
 
 /** One session, to talk in. */
-export interface Chat {
+export interface Chat<TAgents extends AgentMap = AnyAgents> {
   readonly sessionId: string
   /**
    * Sends a prompt, text or blocks, and returns the handle of its answer at once. The start is repeated with backoff while the server cannot
@@ -65,33 +70,36 @@ export interface Chat {
    *
    * @throws VerbatimError `INVALID_INPUT` at once, when `runId` is not a UUID
    */
-  send(prompt: PromptInput, options?: SendOptions): RunHandle
+  send<TId extends keyof TAgents & string = DefaultAgentId<TAgents>>(
+    prompt: PromptInput,
+    ...options: SendArguments<TAgents, TId>
+  ): RunHandle<TAgents[TId]['output']>
 }
 
 /** Runs: the calls, and following one. */
-export interface Runs extends RunCalls {
+export interface Runs<TAgents extends AgentMap = AnyAgents> extends RunCalls {
   /**
    * Follows a run from its beginning or from a cursor; any client may have started it.
    *
    * @throws VerbatimError `INVALID_INPUT` or `INVALID_CURSOR` at once; whatever the server says comes through the handle
    */
-  follow(runId: string, options?: FollowRunOptions): RunHandle
+  follow(runId: string, options?: FollowRunOptions): RunHandle<AnyOutput<TAgents>>
   /**
    * Starts another run for the prompt of one that failed, was cancelled or interrupted, and returns its handle at once. The
    * prompt is not stored again. What the server refuses (`RUN_NOT_RETRYABLE`, `SESSION_BUSY`) comes through the handle.
    *
    * @throws VerbatimError `INVALID_INPUT` at once, when an id is not a UUID
    */
-  retry(runId: string, options?: RetryRunOptions): RunHandle
+  retry(runId: string, options?: RetryRunOptions): RunHandle<AnyOutput<TAgents>>
 }
 
-/** A client of one Verbatim server. */
-export interface VerbatimClient extends AsyncDisposable {
+/** A client of one Verbatim server. `TAgents` are the server's agents, see {@link createClient}; without it any id, and JSON. */
+export interface VerbatimClient<TAgents extends AgentMap = AnyAgents> extends AsyncDisposable {
   /** A session to talk in; it is made by the first prompt. No request is sent by this. */
-  chat(sessionId: string): Chat
-  readonly runs: Runs
+  chat(sessionId: string): Chat<TAgents>
+  readonly runs: Runs<TAgents>
   readonly sessions: Sessions
-  readonly messages: Messages
+  readonly messages: Messages<TAgents>
   readonly principals: Principals
   readonly audit: Audit
   /** The raw typed tRPC client, for what the rest does not offer. */
@@ -116,9 +124,24 @@ const defaultRetry: RetryOptions = {
  * for await (const text of run.text) process.stdout.write(text)
  * const message = await run.message
  *
+ * With the type of the server's agents the compiler checks their ids, what they take and what they answer:
+ * @example
+ * import type { agents } from '../server/agents.ts'
+ * const verbatim = createClient<AgentsOf<typeof agents>>({ url })
+ *
  * @throws VerbatimError `INVALID_CONFIGURATION`
  */
-export function createClient(options: ClientOptions): VerbatimClient {
+export function createClient<TAgents extends AgentMap = AnyAgents>(options: ClientOptions): VerbatimClient<TAgents> {
+  // The type argument says what the server has: nothing here depends on it.
+  return createAnyClient(options) as object as VerbatimClient<TAgents>
+}
+
+/** A client as it is at run time. */
+interface AnyClient extends Omit<VerbatimClient, 'chat'> {
+  chat(sessionId: string): { sessionId: string; send(prompt: PromptInput, options?: SendOptions): RunHandle }
+}
+
+function createAnyClient(options: ClientOptions): AnyClient {
   const { maxBufferedChars = 4 * 1024 * 1024 } = options
   const connection = connect(options)
   const { controller, release } = childController(options.signal)

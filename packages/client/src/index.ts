@@ -9,6 +9,9 @@ export {
 } from './create-client.ts'
 export { randomUuid, textOf, textOfResult } from '@verbatim/core'
 export type {
+  AgentMap,
+  AgentsOf,
+  AnyAgents,
   AuditEntry,
   ContentBlock,
   DocumentBlock,
@@ -18,6 +21,8 @@ export type {
   FollowedBatch,
   FollowRunOptions,
   HandleOptions,
+  MessageOf,
+  PartialOutput,
   ImageBlock,
   OtherBlock,
   PromptBlock,

@@ -1,13 +1,15 @@
 /** The plain calls, hand-typed from the contract so that their declarations name nothing else, and with one class of error. */
 import { childController, randomUuid } from '@verbatim/core'
 import type {
+  AgentMap,
+  AnyAgents,
   AuditEntry,
   CancelRunResult,
   DeleteSessionResult,
   EraseInput,
   Erasure,
   ExportLine,
-  Message,
+  MessageOf,
   Page,
   Run,
   Session,
@@ -62,11 +64,11 @@ export interface ListMessagesOptions extends ListOptions {
 }
 
 /** Stored messages. Every call throws `VerbatimError`; one about a session that was deleted `SESSION_DELETED`. */
-export interface Messages {
+export interface Messages<TAgents extends AgentMap = AnyAgents> {
   /** @throws VerbatimError `SESSION_NOT_FOUND`, `INVALID_CURSOR` */
-  list(sessionId: string, options?: ListMessagesOptions): Promise<Page<Message>>
+  list(sessionId: string, options?: ListMessagesOptions): Promise<Page<MessageOf<TAgents>>>
   /** @throws VerbatimError `MESSAGE_NOT_FOUND` */
-  get(sessionId: string, messageId: string, options?: CallOptions): Promise<Message>
+  get(sessionId: string, messageId: string, options?: CallOptions): Promise<MessageOf<TAgents>>
 }
 
 /**

@@ -71,7 +71,21 @@ export {
 } from './contract/event.ts'
 export { continuationPrompt, unknownOutcome, wholeContinuationPrompt } from './contract/interruption.ts'
 export { outputTextOf, partialOutputOf } from './contract/output-text.ts'
-export type { PartialOutput } from './contract/agent-types.ts'
+export type {
+  AgentIdOf,
+  AgentMap,
+  AgentSchemas,
+  AgentsOf,
+  AgentTypes,
+  AnyAgents,
+  AnyOutput,
+  DefaultAgentId,
+  InputField,
+  MessageOf,
+  PartialOutput,
+  SendArguments,
+  SendOptionsOf,
+} from './contract/agent-types.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'
 export { AuditAction, AuditEntry } from './contract/audit.ts'
 export { EraseInput, Erasure, exportFormat, ExportLine, type ExportItem } from './contract/principal-data.ts'

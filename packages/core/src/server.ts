@@ -35,6 +35,7 @@ export type {
   RunScope,
   RunTimeouts,
   TokenPrices,
+  TypedAgent,
 } from './ports/agent.ts'
 export type {
   AttachmentFacts,

@@ -1,6 +1,7 @@
 'use client'
 
 /** React bindings of the Verbatim client. */
-export { useVerbatim, VerbatimProvider } from './provider.tsx'
+export { createHooks, type Hooks } from './create-hooks.ts'
+export { useVerbatim, VerbatimProvider, type VerbatimProviderProps } from './provider.tsx'
 export { useChat, type UseChatResult } from './use-chat.ts'
 export { useRun, type UseRunResult } from './use-run.ts'

@@ -88,6 +88,27 @@ describe('useChat', () => {
     expect(new Set(keys).size).toBe(2)
   })
 
+  it('An answer of an agent with an output schema shows its output as it becomes more, and then the checked one', async () => {
+    await using server = await startChatServer()
+    const { chat, frames } = await openIdleChat(server)
+    await act(async () => void (await chat().send('The prices?')))
+    server.current!.say('{"title":"Pri')
+    await waitFor(() => expect(chat().messages.at(-1)).toMatchObject({ partialOutput: { title: 'Pri' }, output: null }))
+    server.current!.say('ces","total":12')
+    await waitFor(() => expect(chat().messages.at(-1)?.partialOutput).toEqual({ title: 'Prices' }))
+    expect(chat().messages.at(-1)?.agentId).toBe('default')
+    server.current!.say('}')
+    server.current!.end(undefined, { title: 'Prices', total: 12 })
+    await waitFor(() => expect(chat().status).toBe('idle'))
+    const whole = { title: 'Prices', total: 12 }
+    expect(chat().messages.at(-1)).toMatchObject({ partialOutput: whole, output: whole })
+    expect(frames.flat().filter(({ role }) => role === 'user').map(({ output, partialOutput }) => output ?? partialOutput)).not.toContain(
+      expect.anything(),
+    )
+    const later = openChat(connect(server.wire))
+    await waitFor(() => expect(later.chat().messages.at(-1)).toMatchObject({ output: whole }))
+  })
+
   it('goes on in mid-answer after a reload', async () => {
     await using server = await startChatServer()
     server.addTurn('Before', 'that')

@@ -1,3 +1,4 @@
+import type { AgentMap, AnyAgents } from '@verbatim/core'
 import { useMemo, useSyncExternalStore } from 'react'
 import { initialChat } from '../stores/chat-snapshot.ts'
 import type { ChatSnapshot, ChatStore } from '../stores/chat-snapshot.ts'
@@ -5,7 +6,8 @@ import { chatStore } from '../stores/chat-store.ts'
 import { useVerbatim } from './provider.tsx'
 
 /** What {@link useChat} gives: the chat as it looks now, and what can be done with it. */
-export type UseChatResult = ChatSnapshot & Omit<ChatStore, 'getSnapshot' | 'subscribe'>
+export type UseChatResult<TAgents extends AgentMap = AnyAgents> = ChatSnapshot<TAgents> &
+  Omit<ChatStore<TAgents>, 'getSnapshot' | 'subscribe'>
 
 /**
  * A session: its messages, the answer being made, and the functions to talk. All components with the same session share one
@@ -14,9 +16,9 @@ export type UseChatResult = ChatSnapshot & Omit<ChatStore, 'getSnapshot' | 'subs
  * @example
  * const { messages, status, send, stop } = useChat('session-1')
  */
-export function useChat(sessionId: string): UseChatResult {
-  const store = chatStore(useVerbatim(), sessionId)
-  const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, serverSnapshot)
+export function useChat<TAgents extends AgentMap = AnyAgents>(sessionId: string): UseChatResult<TAgents> {
+  const store = chatStore(useVerbatim<TAgents>(), sessionId)
+  const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, serverSnapshot<TAgents>)
   return useMemo(() => {
     const { send, stop, regenerate, retry, loadOlder, refresh } = store
     return { ...snapshot, send, stop, regenerate, retry, loadOlder, refresh }
@@ -24,6 +26,6 @@ export function useChat(sessionId: string): UseChatResult {
 }
 
 /** A server renders the empty chat; the browser loads. */
-function serverSnapshot(): ChatSnapshot {
+function serverSnapshot<TAgents extends AgentMap>(): ChatSnapshot<TAgents> {
   return initialChat
 }

@@ -1,14 +1,15 @@
+import type { AgentMap, AnyAgents, AnyOutput, JsonValue } from '@verbatim/core'
 import { useMemo, useSyncExternalStore } from 'react'
 import { initialRun, runStore } from '../stores/run-store.ts'
 import type { RunSnapshot, RunStore } from '../stores/run-store.ts'
 import { useVerbatim } from './provider.tsx'
 
 /** What {@link useRun} gives: the run as it looks now, and the way to stop it. */
-export type UseRunResult = RunSnapshot & Pick<RunStore, 'cancel'>
+export type UseRunResult<TOutput = JsonValue> = RunSnapshot<TOutput> & Pick<RunStore, 'cancel'>
 
 /** A run, from its beginning to its end. All components with the same run share one connection. */
-export function useRun(runId: string): UseRunResult {
-  const store = runStore(useVerbatim(), runId)
+export function useRun<TAgents extends AgentMap = AnyAgents>(runId: string): UseRunResult<AnyOutput<TAgents>> {
+  const store = runStore(useVerbatim<TAgents>(), runId)
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, serverSnapshot)
   return useMemo(() => ({ ...snapshot, cancel: store.cancel }), [store, snapshot])
 }

@@ -2,11 +2,41 @@
  * What a chat shows. In: the stored messages and the runs this page knows more about than its last page of messages.
  * Out: one list without doubles, in which a message keeps its key from the first keystroke's echo to the stored one.
  */
-import { toPromptBlocks, withoutReplaced } from '@verbatim/core'
-import type { Answer, ContentBlock, Message, MessageStatus, PromptInput, RunMetrics } from '@verbatim/core'
+import { partialOutputOf, toPromptBlocks, withoutReplaced } from '@verbatim/core'
+import type {
+  AgentIdOf,
+  AgentMap,
+  Answer,
+  AnyAgents,
+  ContentBlock,
+  JsonValue,
+  Message,
+  MessageStatus,
+  PartialOutput,
+  PromptInput,
+  RunMetrics,
+} from '@verbatim/core'
 
-/** A message on the screen: stored, or on its way there. */
-export interface ChatMessage {
+/**
+ * A message on the screen: stored, or on its way there. `TAgents` are the server's agents: the compiler then knows by `agentId` what
+ * `output` is.
+ */
+export type ChatMessage<TAgents extends AgentMap = AnyAgents> =
+  string extends AgentIdOf<TAgents>
+    ? AnyMessage
+    : Omit<AnyMessage, keyof AnswerFields<AnyAgents, string>> &
+        (
+          | { readonly agentId: null; readonly output: null; readonly partialOutput: null }
+          | { [TId in AgentIdOf<TAgents>]: AnswerFields<TAgents, TId> }[AgentIdOf<TAgents>]
+        )
+
+interface AnswerFields<TAgents extends AgentMap, TId extends AgentIdOf<TAgents>> {
+  readonly agentId: TId
+  readonly output: TAgents[TId]['output'] | null
+  readonly partialOutput: PartialOutput<TAgents[TId]['output']> | null
+}
+
+interface AnyMessage {
   /** The same before and after the message is stored; for React's `key`. */
   readonly key: string
   /** Null until the server has stored or announced the message. */
@@ -17,6 +47,10 @@ export interface ChatMessage {
   readonly status: MessageStatus | 'sending' | 'queued' | 'streaming'
   readonly agentId: string | null
   readonly runId: string | null
+  /** The checked output of an agent with an output schema; null until the run has completed. */
+  readonly output: JsonValue | null
+  /** What is there of it: unchecked until `output` is there, and null for an answer in prose. */
+  readonly partialOutput: JsonValue | null
   /**
    * On stored messages, the interrupted run from which this one goes on. With it, a user message was written by the server, not
    * by a person: fold it. An answer is the rest of the one before.
@@ -100,8 +134,24 @@ function toChatMessage(message: Message): ChatMessage {
   const known = chatMessages.get(message)
   if (known !== undefined) return known
   const { id, role, content, status, agentId, runId, continuationOf, retryOf, metrics, createdAt } = message
+  const { output = null } = message as Partial<Message> // an older server does not send it
   const key = runId === null ? id : keyOf(runId, role)
-  const made = { key, id, role, content, status, agentId, runId, continuationOf, retryOf, metrics, createdAt }
+  const partialOutput = role === 'assistant' ? partialOf({ content, cycleStart: 0, output }) : null
+  const outputs = { output, partialOutput }
+  const made = {
+    key,
+    id,
+    role,
+    content,
+    status,
+    agentId,
+    runId,
+    ...outputs,
+    continuationOf,
+    retryOf,
+    metrics,
+    createdAt,
+  }
   chatMessages.set(message, made)
   return made
 }
@@ -110,8 +160,13 @@ function keyOf(runId: string, role: 'user' | 'assistant'): string {
   return `${runId}:${role}`
 }
 
+function partialOf(answer: Pick<Answer, 'content' | 'cycleStart' | 'output'>): JsonValue | null {
+  return partialOutputOf(answer) ?? null
+}
+
 function messagesOf({ runId, retryOf, prompt, isStarted, answer }: LocalRun): ChatMessage[] {
-  const base = { agentId: null, runId, continuationOf: null, retryOf, createdAt: null }
+  const noOutput = { output: null, partialOutput: null }
+  const base = { agentId: null, runId, ...noOutput, continuationOf: null, retryOf, createdAt: null }
   const messages: ChatMessage[] = []
   if (prompt !== null) {
     const content = toPromptBlocks(prompt)
@@ -119,9 +174,10 @@ function messagesOf({ runId, retryOf, prompt, isStarted, answer }: LocalRun): Ch
     messages.push({ ...base, key: keyOf(runId, 'user'), id: null, role: 'user', content, status, metrics: null })
   }
   if (answer.lastSeq > 0 && answer.status !== 'queued') {
-    const { messageId: id, content, metrics } = answer
+    const { messageId: id, agentId, content, output, metrics } = answer
     const status = answer.status === 'running' ? 'streaming' : answer.status
-    messages.push({ ...base, key: keyOf(runId, 'assistant'), id, role: 'assistant', content, status, metrics })
+    const said = { agentId, content, output, partialOutput: partialOf(answer), status, metrics } as const
+    messages.push({ ...base, key: keyOf(runId, 'assistant'), id, role: 'assistant', ...said })
   }
   return messages
 }

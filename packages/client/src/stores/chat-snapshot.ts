@@ -1,5 +1,14 @@
 /** What a chat store shows and takes. */
-import type { JsonValue, PromptInput, VerbatimError, WhenBusy } from '@verbatim/core'
+import type {
+  AgentMap,
+  AnyAgents,
+  DefaultAgentId,
+  JsonValue,
+  PromptInput,
+  SendArguments,
+  VerbatimError,
+  WhenBusy,
+} from '@verbatim/core'
 import type { ChatMessage } from './chat-messages.ts'
 import type { Store } from './publisher.ts'
 
@@ -7,9 +16,9 @@ import type { Store } from './publisher.ts'
 export type ChatStatus = 'loading' | 'idle' | 'starting' | 'streaming' | 'reconnecting'
 
 /** A chat as it looks now. */
-export interface ChatSnapshot {
+export interface ChatSnapshot<TAgents extends AgentMap = AnyAgents> {
   /** Oldest first, the one being made last. */
-  readonly messages: readonly ChatMessage[]
+  readonly messages: readonly ChatMessage<TAgents>[]
   readonly status: ChatStatus
   /** What went wrong last, until the next `send`; also a failed run's error. */
   readonly error: VerbatimError | null
@@ -29,13 +38,16 @@ export interface ChatSendOptions {
 }
 
 /** A chat to watch and to talk in. None of its functions rejects: what goes wrong is the snapshot's `error`. */
-export interface ChatStore extends Store<ChatSnapshot> {
+export interface ChatStore<TAgents extends AgentMap = AnyAgents> extends Store<ChatSnapshot<TAgents>> {
   /**
    * Sends a prompt; it is shown at once and taken back when it is refused. Resolves with true once it is durable, and with
    * false when it was refused. When another tab's run is being made (`SESSION_BUSY`), that one is shown. With `whenBusy` the
    * prompt waits for its turn instead, or replaces all before it; it is shown as `queued` meanwhile.
    */
-  readonly send: (prompt: PromptInput, options?: ChatSendOptions) => Promise<boolean>
+  readonly send: <TId extends keyof TAgents & string = DefaultAgentId<TAgents>>(
+    prompt: PromptInput,
+    ...options: SendArguments<TAgents, TId, ChatSendOptions>
+  ) => Promise<boolean>
   /** Asks the server to stop the answer; what is there of it stays, as a cancelled message. */
   readonly stop: () => Promise<void>
   /**
@@ -54,8 +66,8 @@ export interface ChatStore extends Store<ChatSnapshot> {
   readonly refresh: () => Promise<void>
 }
 
-export const initialChat: ChatSnapshot = Object.freeze({
-  messages: [],
+export const initialChat: ChatSnapshot & { readonly messages: readonly [] } = Object.freeze({
+  messages: [] as const,
   status: 'loading',
   error: null,
   runId: null,

@@ -4,7 +4,7 @@
  * answer is then the stored one (promise P4), so putting the one in the other's place shows nothing.
  */
 import { isTerminalStatus, isVerbatimError } from '@verbatim/core'
-import type { Answer, Message, Page, PromptInput, RunHandle, Session, VerbatimError } from '@verbatim/core'
+import type { AgentMap, Answer, Message, Page, PromptInput, RunHandle, Session, VerbatimError } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
 import { retryCall } from '../transport/reconnect.ts'
 import { toVerbatimError } from '../transport/to-error.ts'
@@ -19,9 +19,15 @@ import { acquireRun, sharedStores } from './shared.ts'
 import type { AcquiredRun } from './shared.ts'
 
 /** The store of a session. All who watch the same session with the same client share one store and one connection. */
-export const chatStore: (client: VerbatimClient, sessionId: string) => ChatStore = sharedStores(
-  (client, sessionId) => new SessionChat(client, sessionId),
-)
+export function chatStore<TAgents extends AgentMap>(
+  client: VerbatimClient<TAgents>,
+  sessionId: string,
+): ChatStore<TAgents> {
+  // Which agents there are is a type alone: the store is the same for all.
+  return chats(client as object as VerbatimClient, sessionId) as object as ChatStore<TAgents>
+}
+
+const chats = sharedStores((client, sessionId) => new SessionChat(client, sessionId))
 
 /** While a component watches, the store asks for the messages until they come; sooner when the browser wakes up. */
 const loadRetry = {

@@ -19,7 +19,7 @@ interface ScriptedRun {
   /** Makes the run say `text`, as one batch. */
   say(text: string): void
   /** Ends the run and stores its message, as one. */
-  end(event?: RunEvent): void
+  end(event?: RunEvent, output?: JsonValue): void
 }
 
 export interface ChatServer extends AsyncDisposable {
@@ -102,14 +102,15 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
         text += piece
         append(runId, [{ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: piece } }])
       },
-      end(event = { ...completed(), messageId }) {
+      end(event = { ...completed(), messageId }, output = null) {
         const status =
           event.type === 'run_cancelled' ? 'cancelled' : event.type === 'run_failed' ? 'failed' : 'completed'
-        Object.assign(store('assistant', text, { runId, id: messageId, retryOf }), { status })
+        Object.assign(store('assistant', text, { runId, id: messageId, retryOf }), { status, output })
         activeRunId = null
         append(runId, [
           { type: 'content_block_stop', index: 0 },
           { type: 'message_stop' },
+          ...(output === null ? [] : [{ type: 'output' as const, output }]),
           { ...event, messageId } as RunEvent,
         ])
       },

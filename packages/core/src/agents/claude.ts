@@ -3,7 +3,8 @@
  * In: the conversation. Out: the provider's stream in our words, retries and tool results included (see ports/agent.ts).
  */
 import { Anthropic } from '@anthropic-ai/sdk'
-import type { Agent, RunTimeouts } from '../ports/agent.ts'
+import type { z } from 'zod'
+import type { Agent, RunTimeouts, TypedAgent } from '../ports/agent.ts'
 import { answerRequest } from './claude/answer-request.ts'
 import { parseClaudeOptions, wantsCompaction } from './claude/claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput } from './claude/claude-options.ts'
@@ -26,6 +27,21 @@ export {
   type ToolOutput,
 } from './claude/tool.ts'
 
+/** What {@link claude} takes, with the types of its id and its output. */
+export interface ClaudeAgentOptions<TId extends string, TOutput extends z.ZodType | undefined> extends Omit<
+  ClaudeOptionsInput,
+  'id' | 'output'
+> {
+  /** The agent's name in sessions and runs. @default "claude" */
+  readonly id?: TId | undefined
+  /**
+   * A `z.object` of JSON values that the answer must be, by the model's structured outputs: `run.output`.
+   *
+   * @default the answer is prose
+   */
+  readonly output?: TOutput | undefined
+}
+
 /**
  * An agent that answers with a Claude model. It retries a model call only while nothing of it was seen, runs tools, and
  * stops the provider's request as soon as its signal aborts.
@@ -34,8 +50,14 @@ export {
  * const agent = claude({ apiKey, system: 'You are brief.', tools: [weather] })
  * @throws VerbatimError `INVALID_CONFIGURATION` naming the option that is wrong
  */
-export function claude(input: ClaudeOptionsInput = {}): Agent {
-  const options = parseClaudeOptions(input)
+export function claude<const TId extends string = 'claude', TOutput extends z.ZodType | undefined = undefined>(
+  input: ClaudeAgentOptions<TId, TOutput> = {},
+): TypedAgent<TId, TOutput> {
+  // What was parsed has the id and the schema that were given.
+  return createClaude(parseClaudeOptions(input)) as TypedAgent<TId, TOutput>
+}
+
+function createClaude(options: ClaudeOptions): Agent {
   const client = options.client ?? createClient(options)
   const {
     id,

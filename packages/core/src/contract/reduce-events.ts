@@ -17,6 +17,8 @@ export interface Answer {
   readonly status: RunStatus
   /** Seq of the last applied event; 0 before the first. */
   readonly lastSeq: number
+  /** The agent that answers; null before the first event. */
+  readonly agentId: string | null
   readonly messageId: string | null
   readonly content: readonly ContentBlock[]
   /** The checked output of an agent with an output schema, which comes with the run's end. */
@@ -35,6 +37,7 @@ export interface Answer {
 export const emptyAnswer: Answer = Object.freeze({
   status: 'running',
   lastSeq: 0,
+  agentId: null,
   messageId: null,
   content: [],
   output: null,
@@ -74,9 +77,11 @@ function applyEvent(draft: Draft, event: RunEvent): void {
   switch (event.type) {
     case 'run_queued':
       draft.status = 'queued'
+      draft.agentId = event.agentId
       return
     case 'run_started':
       draft.status = 'running'
+      draft.agentId = event.agentId
       draft.messageId = event.messageId
       return
     case 'message_start':

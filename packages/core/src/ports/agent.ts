@@ -104,7 +104,7 @@ export interface Agent {
    * What the text of the last model call must be: JSON that fits. The engine checks it before the run completes and stores what the
    * schema answers as the message's `output`. A run whose answer does not fit fails with `OUTPUT_INVALID`. @default any text
    */
-  readonly output?: z.ZodType
+  readonly output?: z.ZodType | undefined
   /**
    * What callers may give beside the prompt. It is checked before anything is stored (`INVALID_INPUT`), and what the schema answers is
    * stored with the prompt and goes to the agent: also in another process, in a retry and in a continuation. It must be JSON.
@@ -129,4 +129,15 @@ export interface Agent {
    * Throws `VerbatimError` (`PROVIDER_ERROR`, `PROVIDER_REFUSED`) when the provider fails for good. Stops at once when `signal` aborts.
    */
   stream(request: AgentRequest, signal: AbortSignal): AsyncIterable<AgentEvent | AgentPing>
+}
+
+/** An agent whose id and schemas the compiler knows, see `AgentsOf`. */
+export interface TypedAgent<
+  TId extends AgentId,
+  TInput extends z.ZodType | undefined,
+  TOutput extends z.ZodType | undefined,
+> extends Agent {
+  readonly id: TId
+  readonly input: TInput
+  readonly output: TOutput
 }

@@ -1,0 +1,71 @@
+/**
+ * A team's client that knows the agents of its server by their type alone. `tsc` checks it in the repository, and `pnpm pack:check`
+ * outside of it; each `@ts-expect-error` is a call that must not compile. No test runs it.
+ */
+import { createClient } from '@verbatim/client'
+import type { AgentsOf, PartialOutput } from '@verbatim/client'
+import type { agents, Report } from './agents.ts'
+
+type Agents = AgentsOf<typeof agents>
+type IsSame<TLeft, TRight> =
+  (<TAny>() => TAny extends TLeft ? 1 : 2) extends <TAny>() => TAny extends TRight ? 1 : 2 ? true : false
+
+const verbatim = createClient<Agents>({ url: 'http://127.0.0.1:8787' })
+const chat = verbatim.chat('session-1')
+
+export async function outputs(): Promise<string> {
+  const run = chat.send('The prices?', { agentId: 'report' })
+  const report = await run.output
+  const isReport: IsSame<typeof report, Report> = true
+  for await (const partial of run.partialOutput) {
+    const isPartial: IsSame<typeof partial, PartialOutput<Report>> = true
+    if (isPartial) console.log(partial.title, partial.items?.[0]?.name)
+  }
+  const price: number | undefined = report.items[0]?.price
+  return isReport ? `${report.title}: ${price}` : ''
+}
+
+export async function messages(): Promise<string[]> {
+  const { items } = await verbatim.messages.list('session-1')
+  return items.map((message) => {
+    if (message.agentId === 'report') return message.output?.title ?? ''
+    const none: null = message.output
+    return String(none)
+  })
+}
+
+export async function prose(): Promise<void> {
+  const first = chat.send('Hi')
+  const none: Promise<never> = first.output
+  const named = chat.send('Hi', { agentId: 'claude', whenBusy: 'queue' })
+  for await (const text of named.text) console.log(text, none)
+}
+
+export function mistakes(): void {
+  // @ts-expect-error -- the server has no agent of this id
+  chat.send('Hi', { agentId: 'reprot' })
+  // @ts-expect-error -- an option of another name
+  chat.send('Hi', { agentID: 'report' })
+  // @ts-expect-error -- the agent takes no input
+  chat.send('Hi', { agentId: 'report', input: { since: 'May' } })
+  const run = chat.send('The prices?', { agentId: 'report' })
+  // @ts-expect-error -- a report has no such field
+  void run.output.then(({ prices }) => prices)
+}
+
+export async function unfinished(): Promise<void> {
+  for await (const partial of chat.send('The prices?', { agentId: 'report' }).partialOutput) {
+    // @ts-expect-error -- while it is made, a field may be missing
+    console.log(partial.title.length)
+  }
+}
+
+/** Without the type argument everything is as it is on the wire. */
+export async function untyped(): Promise<void> {
+  const any = createClient({ url: 'http://127.0.0.1:8787' })
+  const run = any.chat('session-1').send('Hi', { agentId: 'whatever' })
+  const output = await run.output
+  if (typeof output === 'object' && output !== null && !Array.isArray(output)) console.log(output['title'])
+  // @ts-expect-error -- JSON may be anything
+  console.log(output.title)
+}
