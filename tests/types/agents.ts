@@ -1,5 +1,6 @@
 /** The agents of a team's server. Their type is all that its clients import. */
 import { claude } from '@verbatim/core/claude'
+import { agent } from '@verbatim/core/server'
 import { z } from 'zod'
 
 export const Report = z.object({
@@ -8,4 +9,18 @@ export const Report = z.object({
 })
 export type Report = z.infer<typeof Report>
 
-export const agents = [claude(), claude({ id: 'report', output: Report })] as const
+export const Period = z.object({ since: z.iso.date(), limit: z.int().default(10) })
+
+export const agents = [
+  claude(),
+  claude({ id: 'report', output: Report }),
+  claude({ id: 'ledger', input: Period, system: ({ input }) => `${input.limit} rows since ${input.since}` }),
+  agent({
+    id: 'echo',
+    input: z.object({ loud: z.boolean() }).optional(),
+    output: z.object({ said: z.string() }),
+    async *stream({ input, principal }) {
+      yield JSON.stringify({ said: input?.loud === true ? principal.userId.toUpperCase() : principal.userId })
+    },
+  }),
+] as const

@@ -10,6 +10,8 @@ type Agents = AgentsOf<typeof agents>
 type IsSame<TLeft, TRight> =
   (<TAny>() => TAny extends TLeft ? 1 : 2) extends <TAny>() => TAny extends TRight ? 1 : 2 ? true : false
 
+declare function show(...values: unknown[]): void
+
 const verbatim = createClient<Agents>({ url: 'http://127.0.0.1:8787' })
 const chat = verbatim.chat('session-1')
 
@@ -19,7 +21,7 @@ export async function outputs(): Promise<string> {
   const isReport: IsSame<typeof report, Report> = true
   for await (const partial of run.partialOutput) {
     const isPartial: IsSame<typeof partial, PartialOutput<Report>> = true
-    if (isPartial) console.log(partial.title, partial.items?.[0]?.name)
+    if (isPartial) show(partial.title, partial.items?.[0]?.name)
   }
   const price: number | undefined = report.items[0]?.price
   return isReport ? `${report.title}: ${price}` : ''
@@ -29,6 +31,7 @@ export async function messages(): Promise<string[]> {
   const { items } = await verbatim.messages.list('session-1')
   return items.map((message) => {
     if (message.agentId === 'report') return message.output?.title ?? ''
+    if (message.agentId === 'echo') return message.output?.said ?? ''
     const none: null = message.output
     return String(none)
   })
@@ -38,7 +41,25 @@ export async function prose(): Promise<void> {
   const first = chat.send('Hi')
   const none: Promise<never> = first.output
   const named = chat.send('Hi', { agentId: 'claude', whenBusy: 'queue' })
-  for await (const text of named.text) console.log(text, none)
+  for await (const text of named.text) show(text, none)
+}
+
+export async function inputs(): Promise<string> {
+  chat.send('The books?', { agentId: 'ledger', input: { since: '2026-05-01' } })
+  chat.send('Hi', { agentId: 'echo' })
+  const run = chat.send('Hi', { agentId: 'echo', input: { loud: true } })
+  return (await run.output).said
+}
+
+export function wrongInputs(): void {
+  // @ts-expect-error -- the ledger needs to know since when
+  chat.send('The books?', { agentId: 'ledger' })
+  // @ts-expect-error -- the ledger needs to know since when
+  chat.send('The books?', { agentId: 'ledger', input: { limit: 3 } })
+  // @ts-expect-error -- a limit is a number
+  chat.send('The books?', { agentId: 'ledger', input: { since: '2026-05-01', limit: '3' } })
+  // @ts-expect-error -- the first agent takes no input
+  chat.send('Hi', { input: { loud: true } })
 }
 
 export function mistakes(): void {
@@ -56,7 +77,7 @@ export function mistakes(): void {
 export async function unfinished(): Promise<void> {
   for await (const partial of chat.send('The prices?', { agentId: 'report' }).partialOutput) {
     // @ts-expect-error -- while it is made, a field may be missing
-    console.log(partial.title.length)
+    show(partial.title.length)
   }
 }
 
@@ -65,7 +86,7 @@ export async function untyped(): Promise<void> {
   const any = createClient({ url: 'http://127.0.0.1:8787' })
   const run = any.chat('session-1').send('Hi', { agentId: 'whatever' })
   const output = await run.output
-  if (typeof output === 'object' && output !== null && !Array.isArray(output)) console.log(output['title'])
+  if (typeof output === 'object' && output !== null && !Array.isArray(output)) show(output['title'])
   // @ts-expect-error -- JSON may be anything
-  console.log(output.title)
+  show(output.title)
 }

@@ -26,6 +26,8 @@ export function Mistakes() {
   const { messages, send } = useChat('session-1')
   // @ts-expect-error -- the server has no agent of this id
   void send('Hi', { agentId: 'reprot' })
+  // @ts-expect-error -- the ledger needs to know since when
+  void send('The books?', { agentId: 'ledger' })
   // @ts-expect-error -- no agent answers such a field
   const titles = messages.map((message) => message.output?.headline)
   // @ts-expect-error -- the server has no agent of this id

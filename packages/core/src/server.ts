@@ -34,6 +34,7 @@ export type {
   RunPrincipal,
   RunScope,
   RunTimeouts,
+  ScopeOf,
   TokenPrices,
   TypedAgent,
 } from './ports/agent.ts'

@@ -1,6 +1,6 @@
 /** A wire server with one session that keeps its messages, and whose runs say what the test lets them say. */
 import { lastSeqOf } from '@verbatim/core'
-import type { EventBatch, Message, RunEvent } from '@verbatim/core'
+import type { EventBatch, JsonValue, Message, RunEvent } from '@verbatim/core'
 import { beginningOf, completed, metrics, sessionId } from './events.ts'
 import {
   batchFrame,

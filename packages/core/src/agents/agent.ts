@@ -2,7 +2,8 @@
 import { raceSignal } from '../async/race-signal.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import { AgentId } from '../contract/identifiers.ts'
-import type { Agent, AgentRequest } from '../ports/agent.ts'
+import type { z } from 'zod'
+import type { Agent, AgentRequest, ScopeOf, TypedAgent } from '../ports/agent.ts'
 import { frameAnswer } from './frame-answer.ts'
 import type { AgentChunk } from './frame-answer.ts'
 
@@ -10,13 +11,23 @@ import type { AgentChunk } from './frame-answer.ts'
 export type AgentSource = string | Iterable<AgentChunk> | AsyncIterable<AgentChunk> | ReadableStream<AgentChunk>
 
 /** What {@link agent} takes: an {@link Agent} whose `stream` may say less. */
-export interface AgentOptions<TId extends AgentId = AgentId> extends Omit<Agent, 'id' | 'stream'> {
+export interface AgentOptions<
+  TId extends AgentId = AgentId,
+  TInput extends Schema = undefined,
+  TOutput extends Schema = undefined,
+> extends Omit<Agent, 'id' | 'input' | 'output' | 'stream'> {
   readonly id: TId
+  /** What callers may give beside the prompt, see {@link Agent}. @default nothing */
+  readonly input?: TInput | undefined
+  /** What the answer's text must be, see {@link Agent}. @default any text */
+  readonly output?: TOutput | undefined
   /** What the answer names as its model, where no event of yours does. @default the agent's id */
   readonly model?: string
   /** Answers `request`. What it throws ends the run as failed. `signal` aborts when the run is cancelled: pass it on to your provider. */
-  stream(request: AgentRequest, signal: AbortSignal): AgentSource | Promise<AgentSource>
+  stream(request: ScopeOf<AgentRequest, TInput>, signal: AbortSignal): AgentSource | Promise<AgentSource>
 }
+
+type Schema = z.ZodType | undefined
 
 /**
  * Makes an agent of your own loop. Text is enough. Events are possible where there is more to say: thinking, calls of tools,
@@ -32,17 +43,22 @@ export interface AgentOptions<TId extends AgentId = AgentId> extends Omit<Agent,
  * })
  * @throws VerbatimError `INVALID_CONFIGURATION` for an id that is none
  */
-export function agent<const TId extends AgentId>(options: AgentOptions<TId>): Agent & { readonly id: TId } {
-  const { id, model = id, ...rest } = options
+export function agent<const TId extends AgentId, TInput extends Schema = undefined, TOutput extends Schema = undefined>(
+  options: AgentOptions<TId, TInput, TOutput>,
+): TypedAgent<TId, TInput, TOutput> {
+  const { id, input, output, model = id, ...rest } = options
   if (!AgentId.safeParse(id).success) {
     throw new VerbatimError('INVALID_CONFIGURATION', 'agent: id: use 1 to 64 letters, digits or . _ -')
   }
   return {
     ...rest,
     id,
+    input: input as TInput,
+    output: output as TOutput,
     stream: (request, signal) =>
       frameAnswer(
-        read(() => options.stream(request, signal), signal),
+        // The engine has checked the input by the schema of the agent.
+        read(() => options.stream(request as ScopeOf<AgentRequest, TInput>, signal), signal),
         { model },
       ),
   }

@@ -4,10 +4,10 @@
  */
 import { Anthropic } from '@anthropic-ai/sdk'
 import type { z } from 'zod'
-import type { Agent, RunTimeouts, TypedAgent } from '../ports/agent.ts'
+import type { Agent, RunScope, RunTimeouts, ScopeOf, TypedAgent } from '../ports/agent.ts'
 import { answerRequest } from './claude/answer-request.ts'
 import { parseClaudeOptions, wantsCompaction } from './claude/claude-options.ts'
-import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput } from './claude/claude-options.ts'
+import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput, SystemPrompt } from './claude/claude-options.ts'
 import { fixedBytesOf } from './claude/history.ts'
 import { createCompactionSwitch } from './claude/compact-history.ts'
 import { contextTokensOf } from './claude/model-rules.ts'
@@ -27,13 +27,19 @@ export {
   type ToolOutput,
 } from './claude/tool.ts'
 
-/** What {@link claude} takes, with the types of its id and its output. */
-export interface ClaudeAgentOptions<TId extends string, TOutput extends z.ZodType | undefined> extends Omit<
+type Schema = z.ZodType | undefined
+
+/** What {@link claude} takes, with the types of its id, its input and its output. */
+export interface ClaudeAgentOptions<TId extends string, TInput extends Schema, TOutput extends Schema> extends Omit<
   ClaudeOptionsInput,
-  'id' | 'output'
+  'id' | 'system' | 'input' | 'output'
 > {
   /** The agent's name in sessions and runs. @default "claude" */
   readonly id?: TId | undefined
+  /** The system prompt, or what makes it for each run: of who asks, in which session, with which input. */
+  readonly system?: string | SystemPrompt<ScopeOf<RunScope, TInput>> | undefined
+  /** What callers may give beside the prompt, see `Agent.input`. The model receives it only through `system` and tools. @default nothing */
+  readonly input?: TInput | undefined
   /**
    * A `z.object` of JSON values that the answer must be, by the model's structured outputs: `run.output`.
    *
@@ -50,11 +56,13 @@ export interface ClaudeAgentOptions<TId extends string, TOutput extends z.ZodTyp
  * const agent = claude({ apiKey, system: 'You are brief.', tools: [weather] })
  * @throws VerbatimError `INVALID_CONFIGURATION` naming the option that is wrong
  */
-export function claude<const TId extends string = 'claude', TOutput extends z.ZodType | undefined = undefined>(
-  input: ClaudeAgentOptions<TId, TOutput> = {},
-): TypedAgent<TId, TOutput> {
-  // What was parsed has the id and the schema that were given.
-  return createClaude(parseClaudeOptions(input)) as TypedAgent<TId, TOutput>
+export function claude<
+  const TId extends string = 'claude',
+  TInput extends Schema = undefined,
+  TOutput extends Schema = undefined,
+>(options: ClaudeAgentOptions<TId, TInput, TOutput> = {}): TypedAgent<TId, TInput, TOutput> {
+  // The types are more exact than what is parsed: the id and the schemas are those that were given.
+  return createClaude(parseClaudeOptions(options as ClaudeOptionsInput)) as TypedAgent<TId, TInput, TOutput>
 }
 
 function createClaude(options: ClaudeOptions): Agent {

@@ -131,6 +131,15 @@ export interface Agent {
   stream(request: AgentRequest, signal: AbortSignal): AsyncIterable<AgentEvent | AgentPing>
 }
 
+/** A scope whose input the compiler knows by the agent's schema. */
+export type ScopeOf<TScope extends RunScope, TInput extends z.ZodType | undefined> = Omit<TScope, 'input'> & {
+  readonly input: TInput extends z.ZodType
+    ? unknown extends z.output<TInput>
+      ? JsonValue | undefined
+      : z.output<TInput>
+    : undefined
+}
+
 /** An agent whose id and schemas the compiler knows, see `AgentsOf`. */
 export interface TypedAgent<
   TId extends AgentId,

@@ -27,8 +27,8 @@ export type Summarize = (
 ) => string | undefined | Promise<string | undefined>
 
 /** A system prompt made for each run: of who asks, in which session, with which input. Undefined for none. */
-export type SystemPrompt = (
-  scope: RunScope & { readonly signal: AbortSignal },
+export type SystemPrompt<TScope extends object = RunScope> = (
+  scope: TScope & { readonly signal: AbortSignal },
 ) => string | undefined | Promise<string | undefined>
 
 const ms = z.int().positive()
