@@ -1,6 +1,6 @@
 /** The agents of a team's server. Their type is all that its clients import. */
 import { claude } from '@verbatim/core/claude'
-import { agent } from '@verbatim/core/server'
+import { agent } from '@verbatim/core/agent'
 import { z } from 'zod'
 
 export const Report = z.object({

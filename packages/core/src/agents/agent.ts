@@ -1,4 +1,7 @@
-/** An agent of your own, as small as a generator of text. In: text or events, from any source. Out: the engine's events. */
+/**
+ * An agent of your own, as small as a generator of text. In: text or events, from any source. Out: the engine's events.
+ * It is an entry of the package by itself, so that the type of a server's agents brings no driver to a page.
+ */
 import { raceSignal } from '../async/race-signal.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import { AgentId } from '../contract/identifiers.ts'
