@@ -1,5 +1,5 @@
 /**
- * `npm start`, `npm test`, `npm run bench`, `npm run hostile` and `npm run torture` run this file: it fetches Node 24 and pnpm,
+ * `npm start`, `npm test`, `npm run bench`, `npm run hostile`, `npm run example` and `npm run torture` run this file: it fetches Node 24 and pnpm,
  * installs, builds and runs. It is plain JavaScript without a package, since it runs on any Node and before the installation. All steps
  * before the last one are silent unless they fail.
  */
@@ -22,6 +22,7 @@ const programs = {
   torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
   mutants: ['node', '--conditions=verbatim-source', 'torture/mutants/main.ts'],
   bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],
+  example: ['node', '--conditions=verbatim-source', 'examples/run.ts'],
   hostile: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'hostile'],
 }
 

@@ -6,9 +6,14 @@ import { describe, expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
-const documents = ['*.md', 'docs/**/*.md', 'packages/*/README.md', 'tests/README.md', 'torture/README.md'].flatMap(
-  (pattern) => globSync(pattern, { cwd: root }),
-)
+const documents = [
+  '*.md',
+  'docs/**/*.md',
+  'packages/*/README.md',
+  'tests/README.md',
+  'torture/README.md',
+  'examples/**/README.md',
+].flatMap((pattern) => globSync(pattern, { cwd: root }))
 
 it.each(documents)('Every relative link in %s leads to a file', (document) => {
   const links = [...read(document).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link = '']) => link)
