@@ -56,6 +56,7 @@ const talkative: readonly AgentEvent[] = [
     is_error: false,
     durationMs: 1,
   },
+  { type: 'data', name: 'progress', id: marker, data: { [marker]: [marker] } },
   ...answerOf([`{"fish":"${marker}"`, '}']),
 ]
 
@@ -152,7 +153,11 @@ describe('content at rest', () => {
       expect(await followAll(reader, runId)).toEqual(live)
       expect(await followAll(reader, runId, { after: 5 })).toEqual(live.slice(5))
       const answer = answerFrom(live)
-      expect(await answerMessage(reader, runId)).toMatchObject({ content: answer.content, output: { fish: marker } })
+      expect(await answerMessage(reader, runId)).toMatchObject({
+        content: answer.content,
+        output: { fish: marker },
+        data: [{ name: 'progress', id: marker, data: { [marker]: [marker] } }],
+      })
       expect(answer.output).toEqual({ fish: marker })
       const { items } = await reader.messages.list(ada, 'session-1', { order: 'oldest', limit: 10 })
       expect(items.filter(({ role }) => role === 'user').map(({ content }) => textOf(content))).toEqual([

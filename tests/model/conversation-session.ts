@@ -90,6 +90,7 @@ export class Session {
       continuationOf: null,
       retryOf: null,
       output: null,
+      data: [],
       metrics: null,
       createdAt: '2026-11-28T00:00:00.000Z',
       ...more,

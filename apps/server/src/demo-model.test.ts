@@ -31,6 +31,7 @@ function conversation(...texts: readonly string[]): Message[] {
     continuationOf: null,
     retryOf: null,
     output: null,
+    data: [],
     metrics: null,
     createdAt: '2026-11-23T00:00:00.000Z',
   }))

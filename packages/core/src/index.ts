@@ -41,6 +41,7 @@ export { Attachment, attachmentIdsOf, AttachmentName, maxAttachmentsPerMessage }
 export { describeIssue } from './contract/describe-issue.ts'
 export { excessOfText, excessOfValue, inputBounds, refuseExcess } from './contract/input-bounds.ts'
 export { RunMetrics, ToolMetrics } from './contract/metrics.ts'
+export { DataPart } from './contract/data-part.ts'
 export { Message, MessageRole, MessageStatus, withoutReplaced, type MessageLinks } from './contract/message.ts'
 export { bytesOfPrompt, maxPromptBytes, Prompt, PromptBlock, toPromptBlocks } from './contract/prompt.ts'
 export { bytesOfRunInput, maxRunInputBytes, RunInput } from './contract/run-input.ts'

@@ -31,6 +31,7 @@ export type {
   AgentRequest,
   ContinuationBudget,
   CrashPolicy,
+  Emit,
   RunPrincipal,
   RunScope,
   RunTimeouts,

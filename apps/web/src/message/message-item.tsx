@@ -2,6 +2,7 @@ import { textOf } from '@verbatim/client'
 import { memo } from 'react'
 import type { ChatMessage } from './chat-message.ts'
 import { AnswerFooter } from './answer-footer.tsx'
+import { DataList } from './data-list.tsx'
 import { MessageContent } from './message-content.tsx'
 import { PromptText } from './prompt-text.tsx'
 
@@ -46,6 +47,7 @@ function Answer({ message, onRegenerate }: MessageItemProps) {
   return (
     <div className="answer" data-testid="answer">
       <MessageContent content={message.content} isStreaming={isStreaming} />
+      <DataList parts={message.data} />
       {isStreaming ? (
         <Waiting isFirst={message.content.length === 0} />
       ) : (

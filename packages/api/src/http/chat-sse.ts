@@ -85,20 +85,29 @@ function dataFrame(data: object, id?: string): string {
   return `${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
 }
 
-/** The text of a batch, then the events that have a frame of their own. A cut between two frames must lose none: each has its own cursor. */
+/** A batch's text, and the events that have a frame of their own, in order. A cut between two frames must lose none: each has its own cursor. */
 function encodeBatch(batch: EventBatch, runId: RunId): string {
-  const text = batch.events.map(textOfEvent).join('')
-  const own = batch.events.flatMap((event, at) => {
-    const data = ownFrameOf(event)
-    return data === undefined ? [] : [{ data, seq: batch.firstSeq + at }]
-  })
-  const textSeq = (own[0]?.seq ?? lastSeqOf(batch) + 1) - 1
-  const tokens = text === '' ? '' : dataFrame({ type: 'token', data: text }, toCursor(runId, textSeq))
-  return tokens + own.map(({ data, seq }) => dataFrame(data, toCursor(runId, seq))).join('')
+  const frames: string[] = []
+  let text = ''
+  const flushText = (seq: number) => {
+    if (text !== '') frames.push(dataFrame({ type: 'token', data: text }, toCursor(runId, seq)))
+    text = ''
+  }
+  for (const [at, event] of batch.events.entries()) {
+    text += textOfEvent(event)
+    const own = ownFrameOf(event)
+    if (own === undefined) continue
+    const seq = batch.firstSeq + at
+    flushText(seq - 1)
+    frames.push(dataFrame(own, toCursor(runId, seq)))
+  }
+  flushText(lastSeqOf(batch))
+  return frames.join('')
 }
 
 function ownFrameOf(event: RunEvent): object | undefined {
   if (event.type === 'output') return { type: 'output', data: event.output }
+  if (event.type === 'data') return { type: 'data', name: event.name, id: event.id, data: event.data }
   return isTerminalEvent(event) ? endOf(event) : undefined
 }
 

@@ -9,6 +9,7 @@ import type {
   Answer,
   AnyAgents,
   ContentBlock,
+  DataPart,
   JsonValue,
   Message,
   MessageStatus,
@@ -43,6 +44,8 @@ interface AnyMessage {
   readonly id: string | null
   readonly role: 'user' | 'assistant'
   readonly content: readonly ContentBlock[]
+  /** On answers: what the agent and its tools emitted so far, the newest of each name and id. */
+  readonly data: readonly DataPart[]
   /** `sending`: a prompt not confirmed yet; `queued`: one that waits for its turn; `streaming`: an answer being made. */
   readonly status: MessageStatus | 'sending' | 'queued' | 'streaming'
   readonly agentId: string | null
@@ -134,7 +137,7 @@ function toChatMessage(message: Message): ChatMessage {
   const known = chatMessages.get(message)
   if (known !== undefined) return known
   const { id, role, content, status, agentId, runId, continuationOf, retryOf, metrics, createdAt } = message
-  const { output = null } = message as Partial<Message> // an older server does not send it
+  const { output = null, data = [] } = message as Partial<Message> // an older server does not send them
   const key = runId === null ? id : keyOf(runId, role)
   const partialOutput = role === 'assistant' ? partialOf({ content, cycleStart: 0, output }) : null
   const outputs = { output, partialOutput }
@@ -143,6 +146,7 @@ function toChatMessage(message: Message): ChatMessage {
     id,
     role,
     content,
+    data,
     status,
     agentId,
     runId,
@@ -171,12 +175,21 @@ function messagesOf({ runId, retryOf, prompt, isStarted, answer }: LocalRun): Ch
   if (prompt !== null) {
     const content = toPromptBlocks(prompt)
     const status = !isStarted ? 'sending' : answer.status === 'queued' ? 'queued' : 'completed'
-    messages.push({ ...base, key: keyOf(runId, 'user'), id: null, role: 'user', content, status, metrics: null })
+    messages.push({
+      ...base,
+      key: keyOf(runId, 'user'),
+      id: null,
+      role: 'user',
+      content,
+      data: [],
+      status,
+      metrics: null,
+    })
   }
   if (answer.lastSeq > 0 && answer.status !== 'queued') {
-    const { messageId: id, agentId, content, output, metrics } = answer
+    const { messageId: id, agentId, content, data, output, metrics } = answer
     const status = answer.status === 'running' ? 'streaming' : answer.status
-    const said = { agentId, content, output, partialOutput: partialOf(answer), status, metrics } as const
+    const said = { agentId, content, data, output, partialOutput: partialOf(answer), status, metrics } as const
     messages.push({ ...base, key: keyOf(runId, 'assistant'), id, role: 'assistant', ...said })
   }
   return messages

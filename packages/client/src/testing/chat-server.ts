@@ -66,6 +66,7 @@ export async function startChatServer({ pageSize = 50 } = {}): Promise<ChatServe
       continuationOf: null,
       retryOf,
       output: null,
+      data: [],
       metrics: role === 'assistant' ? metrics : null,
       createdAt: new Date(1_700_000_000_000 + messages.length * 1000).toISOString(),
     }

@@ -99,6 +99,7 @@ export function storedAnswer(log: readonly EventBatch[], seq = 2): Message {
     continuationOf: null,
     retryOf: null,
     output: null,
+    data: [],
     metrics: answer.metrics,
     createdAt: '2026-01-01T00:00:01.000Z',
   }

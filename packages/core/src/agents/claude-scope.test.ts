@@ -14,7 +14,7 @@ const request = agentRequest({
   input: { language: 'de' },
   messages: messagesOf(['Where is my order?']),
 })
-const { messages: _messages, ...scope } = request
+const { messages: _messages, emit, ...scope } = request
 
 async function ask(options: ClaudeOptionsInput, signal = never) {
   await using provider = await startProvider(saying('Hi'))
@@ -76,7 +76,74 @@ it('a tool knows who asks, the session and the input of the run', async () => {
   await using provider = await startProvider(streaming(...call), saying('Done'))
   const { error } = await collect(claudeAt(provider.url, { tools: [look] }).stream(request, never))
   expect(error).toBeUndefined()
-  expect(seen).toEqual([{ ...scope, inputJson: '{}', signal: expect.any(AbortSignal) }])
+  const context = { ...scope, inputJson: '{}', signal: expect.any(AbortSignal), emit: expect.any(Function) }
+  expect(seen).toEqual([context])
+})
+
+describe('the progress of a tool', () => {
+  const toolCall = [callStart(), ...toolBlock(0, { id: 'toolu_a', name: 'work' }), ...callEnd('tool_use')]
+
+  /** Runs a tool, and answers what it emitted and what came of it. */
+  async function work(run: (context: ToolContext) => Promise<string>, more: ClaudeOptionsInput = {}) {
+    const emitted: unknown[] = []
+    const listening = { ...request, emit: async (...given: Parameters<typeof emit>) => void emitted.push(given) }
+    const worker = tool({
+      name: 'work',
+      description: 'Works',
+      input: z.object({}),
+      run: async (_input, context) => await run(context),
+    })
+    await using provider = await startProvider(streaming(...toolCall), saying('Done'))
+    const { events } = await collect(claudeAt(provider.url, { tools: [worker], ...more }).stream(listening, never))
+    return { emitted, results: events.filter(({ type }) => type === 'tool_result') }
+  }
+
+  it('a tool emits while it runs', async () => {
+    const { emitted, results } = await work(async ({ emit: say }) => {
+      await say('progress', { done: 1 }, { id: 'work' })
+      await say('progress', { done: 2 }, { id: 'work' })
+      return 'worked'
+    })
+    expect(emitted).toEqual([
+      ['progress', { done: 1 }, { id: 'work' }],
+      ['progress', { done: 2 }, { id: 'work' }],
+    ])
+    expect(results).toMatchObject([{ content: 'worked', is_error: false }])
+  })
+
+  it('what a tool emits after its answer is refused, and a tool need not wait for it', async () => {
+    let late: ToolContext['emit'] | undefined
+    const { emitted } = await work(async ({ emit: say }) => {
+      late = say
+      return await Promise.resolve('worked')
+    })
+    void late?.('progress', 1) // a rejection that nothing handles would fail this test
+    await expect(late?.('progress', 2)).rejects.toMatchObject({ code: 'RUN_FENCED' })
+    expect(emitted).toEqual([])
+  })
+
+  it('a tool whose time is over emits no more', async () => {
+    const refused = Promise.withResolvers<unknown>()
+    const { emitted, results } = await work(
+      async ({ emit: say, signal }) => {
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+        await say('progress', 1).catch(refused.resolve)
+        return 'too late'
+      },
+      { toolTimeoutMs: 20 },
+    )
+    expect(await refused.promise).toMatchObject({ code: 'RUN_FENCED' })
+    expect(emitted).toEqual([])
+    expect(results).toMatchObject([{ is_error: true }])
+  })
+
+  it('a tool that emits too much fails with the reason, and the model goes on', async () => {
+    const { results } = await work(async ({ emit: say }) => {
+      await say('progress', 1)
+      throw new VerbatimError('TOO_MUCH_DATA')
+    })
+    expect(results).toMatchObject([{ is_error: true, content: expect.stringContaining('as much data as it may') }])
+  })
 })
 
 it('claude() takes an input schema, and refuses what is none', () => {

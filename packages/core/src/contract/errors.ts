@@ -83,6 +83,10 @@ export const errorTable = {
   ),
   PAYLOAD_TOO_LARGE: final(413, 'The request body is over data.maxBytes. Send less'),
   MESSAGE_TOO_LARGE: final(413, 'A prompt or answer is over data.maxBytes. Shorten or split it'),
+  TOO_MUCH_DATA: final(
+    413,
+    'The run has emitted as much data as it may (data.kind: events or bytes). Emit less often, or less at once',
+  ),
   UNSUPPORTED_MEDIA_TYPE: final(415, 'Bodies are JSON only. Send content-type: application/json'),
   ATTACHMENT_REFUSED: final(
     422,
@@ -127,6 +131,7 @@ export const ErrorData = z.strictObject({
   field: z.string().optional(),
   activeRunId: z.string().optional(),
   maxBytes: z.number().optional(),
+  maxEvents: z.number().optional(),
   retryAfterMs: z.number().optional(),
   timeoutMs: z.number().optional(),
   kind: z.string().optional(),

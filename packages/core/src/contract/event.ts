@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { ContentBlock, ToolResultContent } from './content-block.ts'
+import { dataFields } from './data-part.ts'
 import { WireError } from './errors.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { JsonValue } from './json-value.ts'
@@ -55,6 +56,8 @@ const agentEvents = [
     is_error: z.boolean(),
     durationMs: z.number().nonnegative(),
   }),
+  /** Data of the agent or a tool, of the application's own kind. The message keeps the newest of each name and id. */
+  z.strictObject({ type: z.literal('data'), ...dataFields }),
   /** The provider refused before its first token; the agent waits `delayMs` and tries again. */
   z.strictObject({
     type: z.literal('run_retrying'),
@@ -67,6 +70,9 @@ const agentEvents = [
 /** What an agent may yield. One model call (cycle) is `message_start` to `message_stop`; block indexes count from 0 in each. */
 export const AgentEvent = z.discriminatedUnion('type', agentEvents)
 export type AgentEvent = z.infer<typeof AgentEvent>
+
+/** What an agent or a tool has emitted. */
+export type DataEvent = Extract<AgentEvent, { type: 'data' }>
 
 /** The block that `event` begins or brings whole. */
 export function blockOf(event: RunEvent): ContentBlock | undefined {

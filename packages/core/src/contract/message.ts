@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { ContentBlock } from './content-block.ts'
+import { DataPart } from './data-part.ts'
 import { JsonValue } from './json-value.ts'
 import { AgentId, MessageId, RunId, SessionId } from './identifiers.ts'
 import { RunMetrics } from './metrics.ts'
@@ -36,6 +37,8 @@ export const Message = z.strictObject({
   retryOf: RunId.nullable(),
   /** The answer as the agent's output schema asks for it; null where the agent has none, and where the run did not complete. */
   output: JsonValue.nullable(),
+  /** On an assistant message: what the agent and its tools emitted, the newest of each name and id, in the order of their first. */
+  data: z.array(DataPart),
   /** On assistant messages of a run, and on appended ones that bring them. */
   metrics: RunMetrics.nullable(),
   createdAt: z.iso.datetime(),

@@ -3,6 +3,8 @@
  * Applying a batch twice, or one that overlaps what was applied, changes nothing (promise P2).
  */
 import type { ContentBlock, ToolUseBlock } from './content-block.ts'
+import { withNewest } from './data-part.ts'
+import type { DataPart } from './data-part.ts'
 import type { JsonValue } from './json-value.ts'
 import type { WireError } from './errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from './event.ts'
@@ -21,6 +23,8 @@ export interface Answer {
   readonly agentId: string | null
   readonly messageId: string | null
   readonly content: readonly ContentBlock[]
+  /** What the agent and its tools emitted: the newest of each name and id. */
+  readonly data: readonly DataPart[]
   /** The checked output of an agent with an output schema, which comes with the run's end. */
   readonly output: JsonValue | null
   readonly metrics: RunMetrics | null
@@ -40,6 +44,7 @@ export const emptyAnswer: Answer = Object.freeze({
   agentId: null,
   messageId: null,
   content: [],
+  data: [],
   output: null,
   metrics: null,
   error: null,
@@ -105,6 +110,9 @@ function applyEvent(draft: Draft, event: RunEvent): void {
         content: event.content,
         is_error: event.is_error,
       })
+      return
+    case 'data':
+      draft.data = withNewest(draft.data, event)
       return
     case 'output':
       draft.output = event.output

@@ -64,7 +64,7 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
     async finishRun(owned, end, { holder, signal }) {
       const now = storage.clock.now()
       // An end without content needs no key: a run can always end.
-      const hasContent = end.content.length > 0 || (end.before ?? []).length > 0
+      const hasContent = [end.content, end.before ?? [], end.data ?? []].some((part) => part.length > 0)
       const writer = hasContent ? await cipher.writerForRun(owned.owner) : clearWriter
       return await takeEndTurn(signal, () => finishRun(storage, { owned, end, holder, now, writer }))
     },

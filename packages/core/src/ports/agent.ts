@@ -14,6 +14,16 @@ export interface RunPrincipal {
   readonly tenantId: string
 }
 
+/**
+ * Emits data of the application's own kind into the run's log: `emit('progress', { done: 3, total: 9 })`. It is durable before a client
+ * sees it, and the message keeps the newest of each name and `id` (of the name alone without one). Resolves when the log has room for
+ * more; await it, so that a fast agent waits.
+ *
+ * Rejects with `INVALID_INPUT` when the name, the id or the data (JSON) is malformed, with `TOO_MUCH_DATA` past the run's bounds, and
+ * with the signal's reason once the run is over. What is refused is not in the log.
+ */
+export type Emit = (name: string, data: JsonValue, options?: { readonly id?: string | undefined }) => Promise<void>
+
 /** Who asks, where and with what: the part of a request that system prompts and tools receive too. */
 export interface RunScope {
   readonly runId: RunId
@@ -27,6 +37,8 @@ export interface RunScope {
 
 /** What an agent receives: who asks, and the conversation so far, oldest first, ending with the user message to answer. */
 export interface AgentRequest extends RunScope {
+  /** The same as to yield a `data` event, for code that cannot yield. */
+  readonly emit: Emit
   readonly messages: readonly Message[]
   /** True when the session has messages before these, which the window leaves out. */
   readonly hasOlder?: boolean

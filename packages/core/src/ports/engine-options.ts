@@ -33,6 +33,10 @@ export const EngineOptions = z
     maxHistoryBytes: bytes.default(4 * 1024 * 1024),
     /** Bytes that one answer may have. @default 8 MiB, half of what a document can hold */
     maxAnswerBytes: bytes.max(12 * 1024 * 1024).default(8 * 1024 * 1024),
+    /** Data events that one run may emit. @default 5_000: a few a second, for as long as a run may take */
+    maxDataEvents: z.int().min(1).max(100_000).default(5_000),
+    /** Bytes of JSON that they may have together. @default 1 MiB: it lies in the answer's document, beside `maxAnswerBytes` */
+    maxDataBytes: bytes.max(2 * 1024 * 1024).default(1024 * 1024),
     /** Bytes of one run that may wait for their commit before the engine stops pulling its agent. @default 256 KiB */
     maxPendingBytes: bytes.default(256 * 1024),
     /** Bytes of the newest batches kept in memory per run for its followers. @default 256 KiB */

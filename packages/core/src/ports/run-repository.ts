@@ -1,4 +1,5 @@
 import type { ContentBlock } from '../contract/content-block.ts'
+import type { DataPart } from '../contract/data-part.ts'
 import type { JsonValue } from '../contract/json-value.ts'
 import type { WireError } from '../contract/errors.ts'
 import type { EngineEvent, RunEvent, RunStartedEvent, TerminalEvent } from '../contract/event.ts'
@@ -134,6 +135,8 @@ export interface RunEnd {
   readonly content: readonly ContentBlock[]
   /** The checked output of an agent with an output schema; its event is the last of `before`. */
   readonly output?: JsonValue
+  /** What was emitted, the newest of each name and id. */
+  readonly data?: readonly DataPart[]
   readonly metrics: RunMetrics
   readonly error: WireError | null
 }

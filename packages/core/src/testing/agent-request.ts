@@ -9,6 +9,7 @@ export function agentRequest(given: Partial<AgentRequest> = {}): AgentRequest {
     principal: { userId: 'ada', tenantId: 'default' },
     session: { id: sessionId, title: null },
     messages: [],
+    emit: () => Promise.resolve(),
     ...given,
   }
 }

@@ -5,11 +5,11 @@
 import { ZodError } from 'zod'
 import { raceSignal } from '../../async/race-signal.ts'
 import type { ToolResultContent, ToolUseBlock } from '../../contract/content-block.ts'
-import { isVerbatimError } from '../../contract/errors.ts'
+import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
 import { unknownOutcome } from '../../contract/interruption.ts'
 import { toolInputOf } from '../../contract/tool-input.ts'
-import type { AgentRequest } from '../../ports/agent.ts'
+import type { AgentRequest, Emit } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../../ports/logger.ts'
 import type { ToolCall } from './stream-cycle.ts'
@@ -113,11 +113,11 @@ async function invokeTool(
   const either = AbortSignal.any([signal, timeout.signal])
   const { runId, sessionId, principal, session, input } = request
   const inputJson = call.inputJson ?? JSON.stringify(call.input)
+  const progress = openProgress(request.emit, either)
+  const { emit } = progress
+  const context = { signal: either, runId, sessionId, principal, session, input, emit, inputJson }
   try {
-    const content = await raceSignal(
-      found.execute(toolInputOf(call), { signal: either, runId, sessionId, principal, session, input, inputJson }),
-      either,
-    )
+    const content = await raceSignal(found.execute(toolInputOf(call), context), either)
     const maxBytes = typeof content === 'string' ? maxToolOutputBytes : maxToolBlockBytes
     const text = typeof content === 'string' ? content : JSON.stringify(content)
     return Buffer.byteLength(text) > maxBytes
@@ -131,6 +131,23 @@ async function invokeTool(
     return failed(describeFailure(error))
   } finally {
     clearTimeout(timer)
+    progress.close()
+  }
+}
+
+/** The `emit` of one call: what a tool says after its answer, or after it was stopped, is refused. */
+function openProgress(emit: Emit, signal: AbortSignal): { readonly emit: Emit; close(): void } {
+  let isOver = false
+  return {
+    emit(...given) {
+      if (!isOver && !signal.aborted) return emit(...given)
+      const refused = Promise.reject(
+        new VerbatimError('RUN_FENCED', 'The call of the tool is over; emit before it answers'),
+      )
+      refused.catch(() => {}) // a tool that does not wait for it must not take the process down
+      return refused
+    },
+    close: () => void (isOver = true),
   }
 }
 

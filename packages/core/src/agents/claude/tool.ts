@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { JsonValue } from '../../contract/json-value.ts'
 import type { ToolResultContent } from '../../contract/content-block.ts'
 import { VerbatimError } from '../../contract/errors.ts'
-import type { RunScope } from '../../ports/agent.ts'
+import type { Emit, RunScope } from '../../ports/agent.ts'
 import { isResultBlocks } from './result-blocks.ts'
 import type { ResultBlocks } from './result-blocks.ts'
 
@@ -10,6 +10,8 @@ import type { ResultBlocks } from './result-blocks.ts'
 export interface ToolContext extends RunScope {
   /** Aborts when the run is stopped and when the tool's time is over. */
   readonly signal: AbortSignal
+  /** Streams the tool's progress while it runs, see {@link Emit}; it rejects once the tool has answered. */
+  readonly emit: Emit
   /** The input of the call as the model wrote it, digit for digit. */
   readonly inputJson: string
 }

@@ -39,6 +39,7 @@ export function messagesOf(turns: readonly (string | Partial<Message>)[], firstS
       continuationOf: null,
       retryOf: null,
       output: null,
+      data: [],
       metrics: null,
       createdAt: '2026-11-23T00:00:00.000Z',
       ...given,

@@ -70,7 +70,7 @@ async function* exportSession(input: Export, session: SessionDocument): AsyncGen
     if (run.status === 'deleted') continue
     const key = messageKeyOf(owner, run.sessionId, run.userMessageId)
     const prompt = run.prompt === undefined ? null : await cipher.readContent(key, run.prompt)
-    const given = run.input === undefined ? {} : { input: await cipher.readInput(key, run.input) }
+    const given = run.input === undefined ? {} : { input: await cipher.readJson({ part: 'input', of: key }, run.input) }
     yield { type: 'run', run: toRun(run), prompt, ...given }
     yield* exportEvents(input, run)
   }

@@ -73,6 +73,8 @@ export interface MessageDocument {
   continuationOf?: RunId
   retryOf?: RunId
   output?: StoredJson
+  /** Of an answer, where something was emitted: the newest of each name and id. */
+  data?: StoredJson
   metrics: RunMetrics | null
   createdAt: Date
   v: 1

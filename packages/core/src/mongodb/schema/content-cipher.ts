@@ -42,12 +42,17 @@ import type {
   StoredTitle,
 } from './stored-json.ts'
 
+/** Which part of a message a JSON value is. */
+export interface JsonPlace {
+  readonly part: 'input' | 'output' | 'data'
+  readonly of: MessageKey
+}
+
 /** Writes content of one owner. */
 export interface ContentWriter {
   content(key: MessageKey, content: readonly ContentBlock[]): StoredContent
-  /** Beside the prompt of this key. */
-  input(key: MessageKey, input: JsonValue): StoredJson
-  output(key: MessageKey, output: JsonValue): StoredJson
+  /** JSON that a message has beside its content. */
+  json(place: JsonPlace, value: JsonValue): StoredJson
   title(key: SessionKey, title: string | null): StoredTitle
   events(entry: { readonly key: RunKey; readonly firstSeq: number; readonly events: readonly RunEvent[] }): StoredItem[]
   details(key: AttachmentKey, details: AttachmentDetails): StoredDetails
@@ -73,8 +78,7 @@ export interface ContentCipher {
   writerForRun(owner: Owner): Promise<ContentWriter>
   /** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`; as every call that reads */
   readContent(key: MessageKey, stored: StoredContent): Promise<ContentBlock[]>
-  readInput(key: MessageKey, stored: StoredJson): Promise<JsonValue>
-  readOutput(key: MessageKey, stored: StoredJson): Promise<JsonValue>
+  readJson(place: JsonPlace, stored: StoredJson): Promise<JsonValue>
   /** Null also when it is unreadable: a list of sessions works without. */
   readTitle(key: SessionKey, stored: StoredTitle): Promise<string | null>
   readEvents(key: RunKey, stored: readonly StoredItem[]): Promise<RunEvent[]>
@@ -98,8 +102,10 @@ export function createContentCipher(encryption: ContentEncryption | undefined, c
       if (Array.isArray(stored)) return fromStoredContent(stored)
       return fromStoredContent((await unseal(ring, placeOfMessage(key), stored)) as StoredBlock[]) // sealed by content()
     },
-    readInput: async (key, stored) => await readJson(ring, placeOfInput(key), stored),
-    readOutput: async (key, stored) => await readJson(ring, placeOfOutput(key), stored),
+    async readJson(place, stored) {
+      if (typeof stored === 'string') return fromText(stored)
+      return fromText((await unseal(ring, placeOfJson(place), stored)) as string) // sealed by json()
+    },
     readTitle: async (key, stored) => await readTitle(ring, key, stored),
     async readEvents(key, stored) {
       const parts = stored.map(async (item) =>
@@ -121,10 +127,6 @@ export function createContentCipher(encryption: ContentEncryption | undefined, c
   }
 }
 
-async function readJson(ring: KeyRing | undefined, place: string, stored: StoredJson): Promise<JsonValue> {
-  return fromText(typeof stored === 'string' ? stored : ((await unseal(ring, place, stored)) as string)) // sealed as text
-}
-
 async function readTitle(ring: KeyRing | undefined, key: SessionKey, stored: StoredTitle): Promise<string | null> {
   if (stored === null || typeof stored === 'string') return stored
   try {
@@ -138,8 +140,7 @@ async function readTitle(ring: KeyRing | undefined, key: SessionKey, stored: Sto
 /** Writes as it is given. */
 export const clearWriter: ContentWriter = {
   content: (_key, content) => toStoredContent(content),
-  input: (_key, input) => toStoredJson(input),
-  output: (_key, output) => toStoredJson(output),
+  json: (_place, value) => toStoredJson(value),
   title: (_key, title) => title as StoredTitle, // branded here only
   events: ({ events }) => toStoredEvents(events),
   details: (_key, details) => details,
@@ -154,8 +155,7 @@ function sealingWriter(key: HeldKey): ContentWriter {
     // Without content there is nothing to seal, and nothing that a lost key makes unreadable.
     content: (place, content) =>
       content.length === 0 ? [] : sealValue(key, placeOfMessage(place), toStoredContent(content)),
-    input: (place, input) => sealValue(key, placeOfInput(place), toStoredJson(input)),
-    output: (place, output) => sealValue(key, placeOfOutput(place), toStoredJson(output)),
+    json: (place, value) => sealValue(key, placeOfJson(place), toStoredJson(value)),
     title: (place, title) => (title === null ? null : sealValue(key, placeOfTitle(place), title)),
     events({ key: run, firstSeq: n, events }) {
       const items: StoredItem[] = []
@@ -210,12 +210,8 @@ function placeOfMessage(key: MessageKey): string {
   return `message ${key}`
 }
 
-function placeOfInput(key: MessageKey): string {
-  return `input ${key}`
-}
-
-function placeOfOutput(key: MessageKey): string {
-  return `output ${key}`
+function placeOfJson({ part, of }: JsonPlace): string {
+  return `${part} ${of}`
 }
 
 function placeOfDetails(key: AttachmentKey): string {

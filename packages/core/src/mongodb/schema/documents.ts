@@ -1,5 +1,6 @@
 /** Stored documents as the contract's nouns. */
 import type { Attachment } from '../../contract/attachment.ts'
+import type { DataPart } from '../../contract/data-part.ts'
 import type { Message } from '../../contract/message.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import { ownerOf } from '../../contract/principal.ts'
@@ -15,10 +16,10 @@ import type {
   RunDocument,
   SessionDocument,
 } from './collections.ts'
-import type { ContentCipher } from './content-cipher.ts'
+import type { ContentCipher, JsonPlace } from './content-cipher.ts'
 import { sessionKeyOf } from './owner-keys.ts'
 import { toStoredEvents } from './stored-json.ts'
-import type { StoredTitle } from './stored-json.ts'
+import type { StoredJson, StoredTitle } from './stored-json.ts'
 import { requireKnown } from './version.ts'
 
 /** @throws VerbatimError `SESSION_DELETED`, `UNSUPPORTED_VERSION` */
@@ -51,19 +52,22 @@ export function toEventsDocument({ key, firstSeq, batchId, events }: EngineEntry
 /** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`, `UNSUPPORTED_VERSION` */
 export async function toMessage(cipher: ContentCipher, document: MessageDocument): Promise<Message> {
   requireKnown(document)
+  const readJson = async (part: JsonPlace['part'], stored: StoredJson) =>
+    await cipher.readJson({ part, of: document._id }, stored)
   return {
     id: document.id,
     sessionId: document.sessionId,
     seq: document.seq,
     role: document.role,
     content: await cipher.readContent(document._id, document.content),
-    ...(document.input === undefined ? {} : { input: await cipher.readInput(document._id, document.input) }),
+    ...(document.input === undefined ? {} : { input: await readJson('input', document.input) }),
     status: document.status,
     agentId: document.agentId,
     runId: document.runId,
     continuationOf: document.continuationOf ?? null,
     retryOf: document.retryOf ?? null,
-    output: document.output === undefined ? null : await cipher.readOutput(document._id, document.output),
+    output: document.output === undefined ? null : await readJson('output', document.output),
+    data: document.data === undefined ? [] : ((await readJson('data', document.data)) as DataPart[]), // stored by finishRun
     metrics: document.metrics,
     createdAt: document.createdAt.toISOString(),
   }

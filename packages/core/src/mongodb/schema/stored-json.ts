@@ -113,6 +113,8 @@ function mapEvent(event: RunEvent, map: BlockMap): RunEvent {
       return typeof event.content === 'string' ? event : { ...event, content: mapParts(event.content, map) }
     case 'output':
       return { ...event, output: map.toValue(event.output) }
+    case 'data':
+      return { ...event, data: map.toValue(event.data) }
     default:
       return event
   }

@@ -34,7 +34,7 @@ export async function continueRun(
     await storeEnding(collections, { owned, end, now, writer, seq: kept.head - 1 }, session)
     const lease = { processId: next.processId, ms: next.leaseMs }
     const key = messageKeyOf(owner, next.sessionId, next.userMessageId)
-    const input = next.input === undefined ? undefined : writer.input(key, next.input)
+    const input = next.input === undefined ? undefined : writer.json({ part: 'input', of: key }, next.input)
     const message = { prompt: writer.content(key, next.prompt), input, seq: kept.head }
     await storeBeginning(storage, { owner, run, lease, message, event: next.startedEvent }, session)
     return kept.title

@@ -87,8 +87,9 @@ export async function storeEnding(
   const content = writer.content(key, end.content)
   const named = namedAttachments(owned.owner, end.content)
   await bindFound(collections, named, session)
-  const output = end.output === undefined ? {} : { output: writer.output(key, end.output) }
-  const answer = assistantMessage(owned, end, { _id: key, content, ...named, ...output, seq, createdAt: now })
+  const output = end.output === undefined ? {} : { output: writer.json({ part: 'output', of: key }, end.output) }
+  const data = end.data?.length ? { data: writer.json({ part: 'data', of: key }, [...end.data]) } : {}
+  const answer = assistantMessage(owned, end, { _id: key, content, ...named, ...output, ...data, seq, createdAt: now })
   await messages.insertMany([answer, ...(promoted ? [promoted.message] : [])], { session })
   const firstSeq = firstSeqOf(end)
   const e = writer.events({ key: owned.key, firstSeq, events: [...(end.before ?? []), end.event] })
@@ -128,7 +129,7 @@ export async function hasLanded(
 function assistantMessage(
   { owner, run }: OwnedRun,
   end: RunEnd,
-  at: Pick<MessageDocument, '_id' | 'content' | 'attachments' | 'output' | 'seq' | 'createdAt'>,
+  at: Pick<MessageDocument, '_id' | 'content' | 'attachments' | 'output' | 'data' | 'seq' | 'createdAt'>,
 ): MessageDocument {
   return {
     _id: at._id,
@@ -146,6 +147,7 @@ function assistantMessage(
     ...(run.retryOf === null ? {} : { retryOf: run.retryOf }),
     ...(at.attachments === undefined ? {} : { attachments: at.attachments }),
     ...(at.output === undefined ? {} : { output: at.output }),
+    ...(at.data === undefined ? {} : { data: at.data }),
     metrics: end.metrics,
     createdAt: at.createdAt,
     v: 1,

@@ -43,7 +43,7 @@ export async function startRun(
   const run = newRunDocument(owner, { ...start, inputHash: writer.hash(start.inputHash) }, storage.clock.now())
   const key = messageKeyOf(owner, start.sessionId, start.userMessageId)
   const prompt = writer.content(key, start.prompt)
-  const input = start.input === undefined ? undefined : writer.input(key, start.input)
+  const input = start.input === undefined ? undefined : writer.json({ part: 'input', of: key }, start.input)
   const title = writer.title(sessionKeyOf(owner, start.sessionId), titleOf(start))
   const named = namedAttachments(owner, start.prompt)
   const starting = { owner, start, run, prompt, input, named, title }

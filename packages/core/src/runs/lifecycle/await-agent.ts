@@ -9,24 +9,26 @@ import type { AgentPing, RunTimeouts } from '../../ports/agent.ts'
 type Phase = 'first_token' | 'idle' | 'tools'
 
 /**
- * Yields what `open(signal)` yields, without the signs of life: each of them begins the wait anew. The signal that `open` receives
+ * Yields what `open(signal, isAlive)` yields, without the signs of life: each of them begins the wait anew, and so does a call of
+ * `isAlive`. The signal that `open` receives
  * aborts when a timeout passes or `signal` aborts.
  *
  * @throws VerbatimError `RUN_TIMEOUT` with `data.kind` `first_token`, `idle` or `total`; the signal's reason when it aborts.
  */
 export async function* awaitAgent(
-  open: (signal: AbortSignal) => AsyncIterable<AgentEvent | AgentPing>,
+  open: (signal: AbortSignal, isAlive: () => void) => AsyncIterable<AgentEvent | AgentPing>,
   timeouts: RunTimeouts,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent, void, void> {
   const stop = new AbortController()
   const either = AbortSignal.any([signal, stop.signal])
-  const events = open(either)[Symbol.asyncIterator]()
+  const silence: Silence = { timer: undefined }
+  const events = open(either, () => silence.timer?.refresh())[Symbol.asyncIterator]()
   const total = setTimeout(() => stop.abort(timeoutError('total', timeouts.totalMs)), timeouts.totalMs)
   const phases = createPhases()
   try {
     while (true) {
-      const result = await nextWithin(events, { phase: phases.current, timeouts, stop, signal: either })
+      const result = await nextWithin(events, { phase: phases.current, timeouts, silence, stop, signal: either })
       if (result.done) return
       if (result.value.type === 'ping') continue
       phases.after(result.value)
@@ -40,7 +42,13 @@ export async function* awaitAgent(
   }
 }
 
+/** The timer of the wait that goes on. */
+interface Silence {
+  timer: NodeJS.Timeout | undefined
+}
+
 interface Wait {
+  readonly silence: Silence
   readonly phase: Phase
   readonly timeouts: RunTimeouts
   readonly stop: AbortController
@@ -49,14 +57,16 @@ interface Wait {
 
 async function nextWithin(
   events: AsyncIterator<AgentEvent | AgentPing>,
-  { phase, timeouts, stop, signal }: Wait,
+  { phase, timeouts, silence, stop, signal }: Wait,
 ): Promise<IteratorResult<AgentEvent | AgentPing>> {
   if (phase === 'tools') return await raceSignal(events.next(), signal)
   const limitMs = phase === 'first_token' ? timeouts.firstTokenMs : timeouts.idleMs
   const timer = setTimeout(() => stop.abort(timeoutError(phase, limitMs)), limitMs)
+  silence.timer = timer
   try {
     return await raceSignal(events.next(), signal)
   } finally {
+    silence.timer = undefined
     clearTimeout(timer)
   }
 }
@@ -89,6 +99,7 @@ function phaseAfter(phase: Phase, event: AgentEvent, openTools: number): Phase {
     case 'tool_result':
       return openTools > 0 ? 'tools' : 'first_token'
     case 'run_retrying':
+    case 'data':
       return phase
   }
 }

@@ -1,17 +1,23 @@
 /** Every event of an agent passes here first: it is valid, leaves no hole, and its answer fits one message. */
 import { VerbatimError } from '../../contract/errors.ts'
 import { AgentEvent } from '../../contract/event.ts'
-import type { ContentDelta } from '../../contract/event.ts'
+import type { ContentDelta, DataEvent } from '../../contract/event.ts'
+import type { EmittedData } from './check-data-event.ts'
 
 /**
  * Checks the events of one run, in order; the check answers the event.
  *
+ * @param checkData the check of data events, which agents also emit without yielding them
  * @throws VerbatimError (the check) `MESSAGE_TOO_LARGE` when the answer grows over `maxAnswerBytes`; an `Error` when the agent is at fault
  */
-export function createEventCheck({ maxAnswerBytes }: { maxAnswerBytes: number }): (event: unknown) => AgentEvent {
+export function createEventCheck(
+  { maxAnswerBytes }: { maxAnswerBytes: number },
+  checkData: (emitted: EmittedData) => DataEvent,
+): (event: unknown) => AgentEvent {
   const requireDense = createIndexCheck()
   let bytes = 0
   return (event) => {
+    if (isData(event)) return checkData(event)
     const valid = AgentEvent.parse(event)
     requireDense(valid)
     bytes += answerBytesOf(valid)
@@ -20,6 +26,10 @@ export function createEventCheck({ maxAnswerBytes }: { maxAnswerBytes: number })
       data: { maxBytes: maxAnswerBytes },
     })
   }
+}
+
+function isData(event: unknown): event is EmittedData {
+  return typeof event === 'object' && event !== null && 'type' in event && event.type === 'data'
 }
 
 /** A skipped block index would leave a hole in the stored answer: the agent is at fault, and its run fails. */

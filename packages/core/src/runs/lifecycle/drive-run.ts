@@ -24,7 +24,9 @@ import type { RunAppender } from '../log/append-events.ts'
 import { joinSurrogates } from '../log/join-surrogates.ts'
 import { awaitAgent } from './await-agent.ts'
 import { createEventCheck } from './check-agent-event.ts'
+import { createDataCheck } from './check-data-event.ts'
 import { checkOutput } from './check-output.ts'
+import { createEmit } from './emit-data.ts'
 import { cancelReason } from './live-runs.ts'
 import { loadHistory } from './load-history.ts'
 import { createMetricsCollector } from './run-metrics.ts'
@@ -113,9 +115,14 @@ async function pullAgent(
   const attachments = createAttachmentReader(context.ports.attachmentRepository, owned.owner)
   const request = { runId, sessionId, principal: { userId, tenantId }, attachments, ...history }
   const timeouts = { ...options, ...agent.timeouts }
-  const events = awaitAgent((agentSignal) => joinSurrogates(agent.stream(request, agentSignal)), timeouts, signal)
+  const checkData = createDataCheck(options)
+  const open = (agentSignal: AbortSignal, isAlive: () => void) => {
+    const emit = createEmit({ check: checkData, appender, signal: agentSignal, isAlive })
+    return joinSurrogates(agent.stream({ ...request, emit }, agentSignal))
+  }
+  const events = awaitAgent(open, timeouts, signal)
   let asksForTools = false
-  const check = createEventCheck(options)
+  const check = createEventCheck(options, checkData)
   for await (const event of events) {
     const valid = check(event)
     record.metrics.add(valid, elapsedMs())
@@ -186,6 +193,7 @@ async function endRun(
       before,
       event,
       content: record.answer.content,
+      data: record.answer.data,
       ...(output === undefined ? {} : { output }),
       metrics,
     }

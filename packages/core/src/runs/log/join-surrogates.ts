@@ -21,7 +21,8 @@ export async function* joinSurrogates(
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   const held = new Map<number, Held>()
   for await (const event of events) {
-    if (event.type === 'ping') {
+    // Data is of no block, and may come between the halves of a character.
+    if (event.type === 'ping' || event.type === 'data') {
       yield event
       continue
     }

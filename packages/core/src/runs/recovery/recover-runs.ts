@@ -278,6 +278,7 @@ function toEnd(
     batchId: crypto.randomUUID(),
     before: [...settled, ...outputEvents],
     content: answer.content,
+    data: answer.data,
     ...(output === undefined ? {} : { output }),
     metrics,
   }

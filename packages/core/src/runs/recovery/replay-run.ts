@@ -38,7 +38,8 @@ export async function replayRun({ ports }: EngineContext, owned: OwnedRun, signa
       calls.add(event)
       if (event.type === 'run_started') startedAt = event.startedAt
     }
-    last = batch.events.at(-1)
+    // Data may come after the model's last word.
+    last = batch.events.findLast(({ type }) => type !== 'data') ?? last
     beginning = batch.events.every(isBeginning) ? beginning && [...beginning, ...batch.events] : undefined
   }
   const readOn = async () =>
