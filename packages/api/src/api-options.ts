@@ -46,6 +46,10 @@ export const ApiOptions = z
       .default(4 * 1024 * 1024),
     /** Bodies over 64 KiB that the process reads and handles at once, one of each principal; more wait. */
     maxLargeBodies: z.int().positive().default(8),
+    /** Files that one principal sends or receives at once; more wait. A browser has six connections. */
+    maxTransfersPerPrincipal: z.int().positive().default(6),
+    /** Files that the process sends or receives at once, about a megabyte of memory each; more wait. */
+    maxTransfers: z.int().positive().default(128),
     /** Bytes of whole answers that wait for their readers. Past it the caller with most of them loses its oldest. */
     maxOpenAnswerBytes: z
       .int()

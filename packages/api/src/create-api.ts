@@ -17,6 +17,7 @@ import { FetchExchange } from './http/fetch-exchange.ts'
 import { BytePace } from './limits/byte-pace.ts'
 import { LargeBodies } from './limits/large-bodies.ts'
 import { takesRequest } from './limits/pipelined-requests.ts'
+import { Transfers } from './limits/transfers.ts'
 import { OpenAnswers } from './limits/open-answers.ts'
 import { Metrics } from './http/metrics.ts'
 import { NodeExchange } from './http/node-exchange.ts'
@@ -66,7 +67,7 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   const reauthenticator = new Reauthenticator({ ...options, logger })
   const turns = new CallTurns(options)
   const answers = answerLimits(options, callers)
-  const guards = { turns, largeBodies: new LargeBodies(options), answers }
+  const guards = { turns, transfers: new Transfers(options), largeBodies: new LargeBodies(options), answers }
   const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, ...guards }
   const exchangeOptions = { cors: options.cors, answers }
   const dispatchRequest = createDispatcher(parts, metrics)

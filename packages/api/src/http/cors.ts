@@ -9,8 +9,8 @@ export interface CorsOptions {
 }
 
 /** For browsers that do not name the headers they ask for. */
-const usualHeaders = 'authorization, content-type, idempotency-key, last-event-id, trpc-accept'
-const exposedHeaders = 'x-run-id, retry-after'
+const usualHeaders = 'authorization, content-type, idempotency-key, last-event-id, range, trpc-accept, x-file-name'
+const exposedHeaders = 'x-run-id, retry-after, content-disposition, content-range, etag'
 const preflightSeconds = '600'
 
 /**

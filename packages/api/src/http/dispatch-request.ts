@@ -7,6 +7,7 @@ import { isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ApiRequest, Caller } from '../context.ts'
 import { BatchBudget } from '../limits/batch-budget.ts'
 import { reportedErrorOf, toTrpcError, verbatimErrorOf } from '../to-wire-error.ts'
+import { downloadRoute, sendAttachment, uploadAttachment, uploadRoute } from './attachments.ts'
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
 import { isForeignPage, preflightHeaders } from './cors.ts'
@@ -76,6 +77,7 @@ function createEndpoints(parts: ApiParts, metrics: Metrics) {
   const fixed = new Map<string, Methods>([
     ['/chat/stream', { POST: (exchange) => chatStream(parts, exchange) }],
     ['/chat/sse', { POST: (exchange) => startChatSse(parts, exchange) }],
+    [uploadRoute, { POST: (exchange) => uploadAttachment(parts, exchange) }],
     [exportRoute, { GET: (exchange) => exportPrincipal(parts, exchange) }],
     ['/health/live', { GET: live, HEAD: live }],
     ['/health/ready', { GET: ready, HEAD: ready }],
@@ -85,6 +87,11 @@ function createEndpoints(parts: ApiParts, metrics: Metrics) {
   return (path: string): { readonly route: string; readonly methods: Methods } | undefined => {
     const methods = fixed.get(path)
     if (methods !== undefined) return { route: path, methods }
+    const attachmentId = /^\/attachments\/([^/]+)$/.exec(path)?.[1]
+    if (attachmentId !== undefined) {
+      const send: Serve = (exchange) => sendAttachment(parts, exchange, attachmentId)
+      return { route: downloadRoute, methods: { GET: send, HEAD: send } }
+    }
     const runId = /^\/chat\/sse\/([^/]+)$/.exec(path)?.[1]
     if (runId === undefined) return undefined
     return { route: '/chat/sse/:runId', methods: { GET: (exchange) => resumeChatSse(parts, exchange, runId) } }

@@ -7,6 +7,7 @@ import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.
 import type { AppRouter } from '../create-router.ts'
 import type { BytePace } from '../limits/byte-pace.ts'
 import type { LargeBodies } from '../limits/large-bodies.ts'
+import type { Transfers } from '../limits/transfers.ts'
 import type { OpenAnswers } from '../limits/open-answers.ts'
 import type { Reauthenticator } from '../sse/reauthenticator.ts'
 import type { StreamRegistry } from '../sse/stream-registry.ts'
@@ -27,6 +28,7 @@ export interface ApiParts {
   readonly answers: AnswerLimits
   readonly reauthenticator: Reauthenticator
   readonly turns: CallTurns
+  readonly transfers: Transfers
 }
 
 interface WatchedCaller {
@@ -45,6 +47,17 @@ export function guardStream(parts: ApiParts, stream: StreamWriter, watched: Omit
   if (stream.signal.aborted) return
   const release = watchCaller(parts, { ...watched, onEnd: (end) => stream.loseCaller(end) })
   stream.signal.addEventListener('abort', release, { once: true })
+}
+
+/** Aborts what is sent to a caller whose credentials end, or who leaves. */
+export function guardTransfer(
+  parts: ApiParts,
+  watched: Omit<WatchedCaller, 'onEnd'>,
+  closed: AbortSignal,
+): { readonly signal: AbortSignal; readonly release: () => void } {
+  const ended = new AbortController()
+  const onEnd = () => ended.abort(new VerbatimError('UNAUTHENTICATED'))
+  return { signal: AbortSignal.any([closed, ended.signal]), release: watchCaller(parts, { ...watched, onEnd }) }
 }
 
 /** What holds for every whole answer. */
@@ -70,6 +83,15 @@ export interface Exchange {
   readonly closed: AbortSignal
   /** The whole body as text. @throws VerbatimError `PAYLOAD_TOO_LARGE`, `INVALID_INPUT` when it is not UTF-8 */
   readBody(maxBytes: number): Promise<string>
+  /** The body as its bytes come, pulled as fast as they are taken. */
+  readBytes(): AsyncIterable<Uint8Array>
+  /** Takes the rest of the body and drops it, so that its sender comes to read the answer. Bounded in time. */
+  discardBody(): void
+  /** Sends bytes as fast as their reader takes them. A failure after the head cuts the connection. */
+  sendBytes(
+    head: { status: number; headers: Readonly<Record<string, string>> },
+    bytes: AsyncIterable<Uint8Array>,
+  ): Promise<void>
   /** Sends a whole response. */
   respond(response: HttpResponse): void
   /** Sends the head and leaves the body open. */
@@ -193,13 +215,42 @@ export async function collectText(chunks: AsyncIterable<Uint8Array>, maxBytes: n
       parts.push(chunk)
     }
   } catch (cause) {
-    throw isVerbatimError(cause) ? cause : new VerbatimError('INVALID_INPUT', 'The body broke off', { cause })
+    throw isVerbatimError(cause) ? cause : brokenOff(cause)
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts))
   } catch (cause) {
     throw new VerbatimError('INVALID_INPUT', 'The body is not UTF-8 text', { data: { field: '' }, cause })
   }
+}
+
+/** The same bytes, while they come: a sender that says nothing for `stallMs` has broken off. */
+export async function* withinStall(
+  bytes: AsyncIterable<Uint8Array>,
+  stallMs: number,
+): AsyncGenerator<Uint8Array, void, void> {
+  const reader = bytes[Symbol.asyncIterator]()
+  let timer: NodeJS.Timeout | undefined
+  try {
+    while (true) {
+      const stalled = new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => reject(brokenOff()), stallMs)
+      })
+      const { done, value } = await Promise.race([reader.next(), stalled]).catch((error: unknown) => {
+        throw isVerbatimError(error) ? error : brokenOff(error)
+      })
+      clearTimeout(timer)
+      if (done === true) return
+      yield value
+    }
+  } finally {
+    clearTimeout(timer)
+    void reader.return?.().catch(() => {}) // a sender that stalls does not answer this either
+  }
+}
+
+function brokenOff(cause?: unknown): VerbatimError {
+  return new VerbatimError('INVALID_INPUT', 'The body broke off', { data: { field: '' }, cause })
 }
 
 function tooLarge(maxBytes: number): VerbatimError {

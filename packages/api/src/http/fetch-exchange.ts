@@ -29,6 +29,25 @@ export class FetchExchange implements Exchange {
     return await collectText(this.#request.body ?? new ReadableStream({ start: (body) => body.close() }), maxBytes)
   }
 
+  async *readBytes(): AsyncGenerator<Uint8Array, void, void> {
+    yield* this.#request.body ?? []
+  }
+
+  /** The server that made the request sees to it. */
+  discardBody(): void {}
+
+  async sendBytes(
+    { status, headers }: { status: number; headers: Readonly<Record<string, string>> },
+    bytes: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const isEmpty = this.request.method === 'HEAD'
+    const sent = new Promise<void>((resolve) => {
+      const body = isEmpty ? null : pulledFrom(bytes, { stallMs: this.#answers.stalledReaderTimeoutMs, onEnd: resolve })
+      this.#resolve(new Response(body, { status, headers: { ...this.sharedHeaders, ...headers } }))
+    })
+    if (!isEmpty) await sent
+  }
+
   respond({ status, headers = {}, body = '' }: HttpResponse): void {
     const isEmpty = this.request.method === 'HEAD' || body === ''
     const sent = isEmpty ? null : body.length > sliceBytes ? this.#sliced(Buffer.from(body)) : body
@@ -91,6 +110,51 @@ export class FetchExchange implements Exchange {
       { highWaterMark: 0 },
     )
   }
+}
+
+interface PulledBody {
+  readonly stallMs: number
+  /** Called when the body takes no more. */
+  readonly onEnd: () => void
+}
+
+/** A body that pulls `bytes` as its reader takes them, and that ends when it takes none for long. */
+function pulledFrom(
+  bytes: AsyncIterable<Uint8Array>,
+  { stallMs, onEnd }: PulledBody,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const reader = bytes[Symbol.asyncIterator]()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const stop = async () => {
+    clearTimeout(timer)
+    onEnd()
+    await reader.return?.()
+  }
+  const wait = (controller: ReadableStreamDefaultController) => {
+    timer = setTimeout(() => {
+      controller.error(cutOff())
+      stop().catch(() => {}) // the body has failed already
+    }, stallMs)
+  }
+  return new ReadableStream(
+    {
+      start: wait,
+      async pull(controller) {
+        clearTimeout(timer)
+        try {
+          const { done, value } = await reader.next()
+          if (done === true) controller.close()
+          else controller.enqueue(new Uint8Array(value))
+          if (done !== true) return void wait(controller)
+        } catch {
+          controller.error(cutOff())
+        }
+        await stop()
+      },
+      cancel: stop,
+    },
+    { highWaterMark: 0 },
+  )
 }
 
 /** A body over this size goes to its reader in pieces of it. */

@@ -16,6 +16,7 @@ export class NodeExchange implements Exchange {
   readonly #res: ServerResponse
   readonly #answers: AnswerLimits
   #closed: AbortController | undefined
+  #isDiscarding = false
 
   constructor(req: NodeRequest, res: ServerResponse, { cors, answers }: ExchangeOptions) {
     this.#answers = answers
@@ -47,6 +48,38 @@ export class NodeExchange implements Exchange {
     return await collectText(this.#req.iterator({ destroyOnReturn: false }), maxBytes)
   }
 
+  async *readBytes(): AsyncGenerator<Uint8Array, void, void> {
+    const { body } = this.#req
+    if (body instanceof Uint8Array && this.#req.readableEnded) yield body
+    else yield* this.#req.iterator({ destroyOnReturn: false })
+  }
+
+  discardBody(): void {
+    if (!this.#hasUnreadBody() || this.#req.destroyed) return
+    this.#isDiscarding = true
+    this.#req.resume()
+    const giveUp = setTimeout(() => this.#req.socket.destroy(), maxDiscardMs).unref()
+    this.#req.once('close', () => clearTimeout(giveUp))
+  }
+
+  async sendBytes(
+    { status, headers }: { status: number; headers: Readonly<Record<string, string>> },
+    bytes: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    this.#watchReader(0)
+    this.#res.writeHead(status, { ...this.sharedHeaders, ...headers })
+    if (this.request.method === 'HEAD') return void this.#res.end()
+    try {
+      for await (const chunk of bytes) {
+        if (this.#res.destroyed) return
+        if (!this.#res.write(chunk)) await raceClose(this.#res)
+      }
+      this.#res.end()
+    } catch {
+      this.#res.destroy() // the head has gone: the reader sees fewer bytes than it says
+    }
+  }
+
   respond({ status, headers = {}, body = '' }: HttpResponse): void {
     if (this.#res.headersSent) return void this.#res.destroy() // the head says another status
     const bytes = Buffer.byteLength(body)
@@ -55,8 +88,8 @@ export class NodeExchange implements Exchange {
     this.#res.writeHead(status, {
       ...this.sharedHeaders,
       ...headers,
-      ...(status === 204 ? {} : { 'content-length': String(bytes) }),
-      ...(this.#hasUnreadBody() ? { connection: 'close' } : {}),
+      ...(status === 204 || status === 304 ? {} : { 'content-length': String(bytes) }),
+      ...(this.#hasUnreadBody() && !this.#isDiscarding ? { connection: 'close' } : {}),
     })
     this.#res.end(this.request.method === 'HEAD' ? '' : body)
   }
@@ -117,6 +150,9 @@ export class NodeExchange implements Exchange {
     return hasBody && !this.#req.complete
   }
 }
+
+/** For the rest of a body that was refused: as long as a slow sender takes for a large file, and no flood lasts longer. */
+const maxDiscardMs = 30_000
 
 /** What Node's own buffers hold of a response; less than that is not worth a count. */
 const uncountedBytes = 16 * 1024
