@@ -14,7 +14,7 @@ import type {
   SendOptions,
 } from '@verbatim/core'
 import { createCalls } from './resources.ts'
-import type { Audit, Calls, Messages, Principals, RunCalls, Sessions } from './resources.ts'
+import type { Attachments, Audit, Calls, Messages, Principals, RunCalls, Sessions } from './resources.ts'
 import { createConnection } from './transport/connection.ts'
 import type { Connection, RetryOptions, TokenSource } from './transport/connection.ts'
 import { followRun } from './transport/follow-run.ts'
@@ -100,6 +100,7 @@ export interface VerbatimClient<TAgents extends AgentMap = AnyAgents> extends As
   readonly runs: Runs<TAgents>
   readonly sessions: Sessions
   readonly messages: Messages<TAgents>
+  readonly attachments: Attachments
   readonly principals: Principals
   readonly audit: Audit
   /** The raw typed tRPC client, for what the rest does not offer. */
@@ -150,7 +151,7 @@ function createAnyClient(options: ClientOptions): AnyClient {
     controller.abort(closedError('The client'))
   }
   const trpc = createTrpcClient(connection, controller.signal)
-  const { sessions, messages, runs, principals, audit } = createCalls(trpc, connection, controller.signal)
+  const { sessions, messages, runs, attachments, principals, audit } = createCalls(trpc, connection, controller.signal)
   const source = createSource({ runs, messages, connection, closed: controller.signal, maxBufferedChars })
   const { retry } = connection
   return {
@@ -175,6 +176,7 @@ function createAnyClient(options: ClientOptions): AnyClient {
     },
     sessions,
     messages,
+    attachments,
     principals,
     audit,
     trpc,
@@ -195,7 +197,18 @@ function connect(options: ClientOptions): Connection {
   // Not the bare reference: a browser's fetch must be called on its window, and tests replace the global one.
   const fetch = options.fetch ?? (async (input, init) => await globalThis.fetch(input, init))
   const retry = { ...defaultRetry, ...options.retry }
-  return createConnection({ ...urlsOf(options), mountedAs, transformer, token, headers, fetch, retry, idleTimeoutMs })
+  const hasOwnFetch = options.fetch !== undefined
+  return createConnection({
+    ...urlsOf(options),
+    hasOwnFetch,
+    mountedAs,
+    transformer,
+    token,
+    headers,
+    fetch,
+    retry,
+    idleTimeoutMs,
+  })
 }
 
 type SourceParts = Pick<Calls, 'runs' | 'messages'> &

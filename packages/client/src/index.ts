@@ -12,6 +12,7 @@ export type {
   AgentMap,
   AgentsOf,
   AnyAgents,
+  Attachment,
   AuditEntry,
   ContentBlock,
   DocumentBlock,
@@ -34,6 +35,7 @@ export type {
   SendOptions,
 } from '@verbatim/core'
 export {
+  type Attachments,
   type Audit,
   type CallOptions,
   type ExportOptions,
@@ -43,7 +45,9 @@ export {
   type Principals,
   type RunCalls,
   type Sessions,
+  type UploadOptions,
 } from './resources.ts'
+export { type UploadProgress, type UploadRequest } from './transport/transfer-file.ts'
 export { type RetryOptions, type TokenRequest, type TokenSource } from './transport/connection.ts'
 export { type VerbatimTrpcClient } from './transport/trpc-client.ts'
 export { type Store } from './stores/publisher.ts'

@@ -3,6 +3,7 @@ import { childController, randomUuid } from '@verbatim/core'
 import type {
   AgentMap,
   AnyAgents,
+  Attachment,
   AuditEntry,
   CancelRunResult,
   DeleteSessionResult,
@@ -17,6 +18,8 @@ import type {
 import type { Connection } from './transport/connection.ts'
 import { readExport } from './transport/read-export.ts'
 import type { ExportRequest } from './transport/read-export.ts'
+import { downloadFile, uploadFile } from './transport/transfer-file.ts'
+import type { UploadRequest } from './transport/transfer-file.ts'
 import { retryCall } from './transport/reconnect.ts'
 import { toVerbatimError } from './transport/to-error.ts'
 import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
@@ -91,6 +94,26 @@ export interface RunCalls {
 /** Whose data, and how the call is made. */
 export interface ExportOptions extends ExportRequest, CallOptions {}
 
+/** Options of `attachments.upload`. */
+export interface UploadOptions extends CallOptions, UploadRequest {}
+
+/** Files that prompts name: `{ type: 'image', source: { type: 'attachment', attachment_id } }`. */
+export interface Attachments {
+  /**
+   * Stores a file; it is streamed, and repeated with backoff while the server cannot be reached, which is safe: its id makes it the same
+   * attachment. In Node `await openAsBlob(path)` of `node:fs` makes a file of a path. A file that no message names goes after a day.
+   *
+   * @example
+   * const { id } = await verbatim.attachments.upload(file, { onProgress: ({ sentBytes }) => show(sentBytes) })
+   * const image = { type: 'image', source: { type: 'attachment', attachment_id: id } } as const
+   * verbatim.chat('session-1').send([{ type: 'text', text: 'What is this?' }, image])
+   * @throws VerbatimError `PAYLOAD_TOO_LARGE`, `ATTACHMENT_REFUSED`, `RATE_LIMITED`
+   */
+  upload(file: Blob, options?: UploadOptions): Promise<Attachment>
+  /** The whole file, with its type. @throws VerbatimError `ATTACHMENT_NOT_FOUND` */
+  download(id: string, options?: CallOptions): Promise<Blob>
+}
+
 /** All of one user: the caller's own data, and for operators (scope `verbatim:operator`) that of any user of their tenant. */
 export interface Principals {
   /**
@@ -117,6 +140,7 @@ export interface Audit {
 
 /** The plain calls of one client. */
 export interface Calls {
+  readonly attachments: Attachments
   readonly principals: Principals
   readonly audit: Audit
   readonly sessions: Sessions
@@ -129,6 +153,7 @@ export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, cl
   const { retry } = connection
   const call = createCaller(closed)
   return {
+    attachments: createAttachments(connection, call),
     principals: createPrincipals(trpc, connection, closed),
     audit: {
       list: async (options) => await call(options, async (init) => await trpc.audit.list.query(pageOf(options), init)),
@@ -195,6 +220,15 @@ function createMessages({ messages }: VerbatimTrpcClient, call: Caller): Message
     },
     get: async (sessionId, messageId, options) =>
       await call(options, async (init) => await messages.get.query({ sessionId, messageId }, init)),
+  }
+}
+
+function createAttachments(connection: Connection, call: Caller): Attachments {
+  return {
+    upload: async (file, options) =>
+      await call(options, async ({ signal }) => await uploadFile(connection, file, { ...options, signal })),
+    download: async (id, options) =>
+      await call(options, async ({ signal }) => await downloadFile(connection, id, signal)),
   }
 }
 

@@ -145,7 +145,7 @@ function pulledFrom(
           const { done, value } = await reader.next()
           if (done === true) controller.close()
           else controller.enqueue(new Uint8Array(value))
-          if (done !== true) return void wait(controller)
+          if (done !== true) return wait(controller)
         } catch {
           controller.error(cutOff())
         }

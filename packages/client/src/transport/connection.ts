@@ -35,6 +35,7 @@ type AuthorizedFetch = (url: string, init: RequestInit, token: TokenRequest) => 
 export interface ConnectionOptions extends AuthorizeOptions {
   readonly url: string
   readonly rootUrl: string
+  readonly hasOwnFetch: boolean
   readonly mountedAs: string | undefined
   readonly transformer: TransformerOption | undefined
   readonly retry: RetryOptions
@@ -52,26 +53,31 @@ export interface Connection {
   /** How inputs and outputs are encoded on this server. */
   readonly transformer: Transformer
   readonly fetch: AuthorizedFetch
+  /** The headers of a request that {@link Connection.fetch} does not make. */
+  readonly authorize: (headers: HeadersInit, token: TokenRequest) => Promise<Headers>
+  /** True when the application brings a fetch of its own, which then makes every request. */
+  readonly hasOwnFetch: boolean
   readonly retry: RetryOptions
   /** Silence after which a stream's connection is taken for dead, in milliseconds. */
   readonly idleTimeoutMs: number
 }
 
 export function createConnection(options: ConnectionOptions): Connection {
-  const { url, rootUrl, mountedAs, retry, idleTimeoutMs } = options
+  const { url, rootUrl, mountedAs, hasOwnFetch, retry, idleTimeoutMs } = options
   const transformer = toTransformer(options.transformer)
   const pathOf = (procedure: string) => (mountedAs === undefined ? procedure : `${mountedAs}.${procedure}`)
-  return { url, rootUrl, pathOf, transformer, retry, idleTimeoutMs, fetch: authorizedFetch(options) }
+  const authorize: Connection['authorize'] = async (headers, token) => await authorized(options, headers, token)
+  const fetch: AuthorizedFetch = async (to, init, token) =>
+    await options.fetch(to, { ...init, headers: await authorize(init.headers ?? {}, token) })
+  return { url, rootUrl, pathOf, transformer, retry, idleTimeoutMs, fetch, authorize, hasOwnFetch }
 }
 
-function authorizedFetch(options: AuthorizeOptions): AuthorizedFetch {
-  return async (url, init, request) => {
-    const headers = new Headers(typeof options.headers === 'function' ? await options.headers() : options.headers)
-    new Headers(init.headers).forEach((value, name) => headers.set(name, value))
-    const token = await tokenOf(options.token, request)
-    if (token) headers.set('authorization', `Bearer ${token}`)
-    return await options.fetch(url, { ...init, headers })
-  }
+async function authorized(options: AuthorizeOptions, own: HeadersInit, request: TokenRequest): Promise<Headers> {
+  const headers = new Headers(typeof options.headers === 'function' ? await options.headers() : options.headers)
+  new Headers(own).forEach((value, name) => headers.set(name, value))
+  const token = await tokenOf(options.token, request)
+  if (token) headers.set('authorization', `Bearer ${token}`)
+  return headers
 }
 
 /** The token service is most often away when the network is, so its failure passes like any other. */
