@@ -78,6 +78,14 @@ export type {
 } from './ports/run-repository.ts'
 export type { ErasureStep, NewErasure, PrincipalKey, PrincipalRepository } from './ports/principal-repository.ts'
 export type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from './ports/session-repository.ts'
+export type {
+  ListProbe,
+  NewestSessions,
+  ProbedSession,
+  SessionRecord,
+  SessionStates,
+  SessionWatcher,
+} from './ports/session-states.ts'
 export { openKeyDirectory } from './keys/key-directory.ts'
 export { readKeyFile } from './keys/key-file.ts'
 export { openLocalKeys } from './keys/local-keys.ts'

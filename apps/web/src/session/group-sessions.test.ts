@@ -5,7 +5,16 @@ const now = new Date(2026, 2, 29, 15, 30) // a day on which the clocks change in
 
 function session(id: string, time: Date) {
   const at = time.toISOString()
-  return { id, title: id, activeRunId: null, messageCount: 0, createdAt: at, updatedAt: at }
+  return {
+    id,
+    title: id,
+    activeRunId: null,
+    messageCount: 0,
+    queuedRunIds: [],
+    revision: 1,
+    createdAt: at,
+    updatedAt: at,
+  }
 }
 
 test('Sessions stand under today, yesterday, the last days and then the month', () => {

@@ -4,7 +4,16 @@ import type { Session } from './session-list-state.ts'
 
 function session(id: string, minute: number): Session {
   const at = new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString()
-  return { id, title: id, activeRunId: null, messageCount: 0, createdAt: at, updatedAt: at }
+  return {
+    id,
+    title: id,
+    activeRunId: null,
+    messageCount: 0,
+    queuedRunIds: [],
+    revision: 1,
+    createdAt: at,
+    updatedAt: at,
+  }
 }
 
 test('a session that was used again moves to the top, once', () => {

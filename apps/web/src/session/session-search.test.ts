@@ -6,6 +6,8 @@ const sessions = ['Un café à Paris', 'Explain async iteration', null, 'ＡＢ�
   title,
   activeRunId: null,
   messageCount: 0,
+  queuedRunIds: [],
+  revision: 1,
   createdAt: '',
   updatedAt: '',
 }))

@@ -25,7 +25,7 @@ import { exportPrincipal, exportRoute } from './export-principal.ts'
 import { createReadiness } from './health.ts'
 import { serveMetrics } from './metrics.ts'
 import type { Metrics } from './metrics.ts'
-import { followRoute, serveFollow } from './serve-follow.ts'
+import { followRoutes, serveFollow } from './serve-follow.ts'
 
 type Serve = (exchange: Exchange) => Promise<void>
 type Methods = Readonly<Partial<Record<'GET' | 'HEAD' | 'POST', Serve>>>
@@ -70,7 +70,7 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
   }
 }
 
-/** Finds the endpoint of a path after `basePath`. Of tRPC's procedures only `runs.follow` has one. */
+/** Finds the endpoint of a path after `basePath`. Of tRPC's procedures only the follows have one. */
 function createEndpoints(parts: ApiParts, metrics: Metrics) {
   const ready = createReadiness(parts.engine)
   const live: Serve = async (exchange) => exchange.respond(jsonResponse(200, { status: 'live' }))
@@ -82,7 +82,10 @@ function createEndpoints(parts: ApiParts, metrics: Metrics) {
     ['/health/live', { GET: live, HEAD: live }],
     ['/health/ready', { GET: ready, HEAD: ready }],
     ['/metrics', { GET: (exchange) => serveMetrics(parts, exchange, metrics) }],
-    [`${parts.options.trpcPath}/${followRoute}`, { GET: (exchange) => serveFollow(parts, exchange) }],
+    ...followRoutes.map((route): [string, Methods] => [
+      `${parts.options.trpcPath}/${route}`,
+      { GET: (exchange) => serveFollow(parts, exchange, route) },
+    ]),
   ])
   return (path: string): { readonly route: string; readonly methods: Methods } | undefined => {
     const methods = fixed.get(path)

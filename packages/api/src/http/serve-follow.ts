@@ -1,5 +1,5 @@
 /**
- * `runs.follow` over server-sent events, in tRPC's own format: stock clients work unchanged, at about a tenth of the cost of
+ * `runs.follow` and `sessions.follow` over server-sent events, in tRPC's own format: stock clients work unchanged, at about a tenth of the cost of
  * tRPC's pipeline of web streams. The procedure runs as usual (input, principal, errors); only the writing is ours.
  */
 import {
@@ -17,26 +17,28 @@ import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
 import { guardStream, requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
-export const followRoute = 'runs.follow'
+export const followRoutes = ['runs.follow', 'sessions.follow'] as const
+
+type FollowRoute = (typeof followRoutes)[number]
 
 /** Silence that clients may take for a dead connection, in heartbeats. */
 const silentHeartbeats = 3
 
-export async function serveFollow(parts: ApiParts, exchange: Exchange): Promise<void> {
+export async function serveFollow(parts: ApiParts, exchange: Exchange, route: FollowRoute): Promise<void> {
   const { router } = parts
   const caller = callerOf(parts, exchange)
   const isAccepted = await caller.then(
     (known) => known !== null,
     () => false,
   )
-  const framing = followFraming(parts, { isAccepted })
+  const framing = followFraming(parts, { route, isAccepted })
   const stream = parts.streams.open(exchange.openStream(eventStreamHeaders), framing)
   await stream.pipe(async (signal) => {
     const ctx: ApiContext = { principal: await caller }
     if (ctx.principal !== null) guardStream(parts, stream, { caller: ctx.principal, request: exchange.request })
     const items: unknown = await callTRPCProcedure({
       router,
-      path: followRoute,
+      path: route,
       getRawInput: async () => readInput(exchange, router._def._config.transformer),
       ctx,
       type: 'subscription',
@@ -50,7 +52,7 @@ export async function serveFollow(parts: ApiParts, exchange: Exchange): Promise<
 /** To its client a heartbeat means that the credentials were accepted, so the first one comes at once. */
 function followFraming(
   { router, options, logger }: ApiParts,
-  { isAccepted }: { isAccepted: boolean },
+  { route, isAccepted }: { route: FollowRoute; isAccepted: boolean },
 ): ItemFraming<unknown> {
   const config = router._def._config
   const serialize = (value: unknown) => JSON.stringify(config.transformer.output.serialize(value))
@@ -62,14 +64,14 @@ function followFraming(
     interrupted: reconnectHint(options),
     opening: reconnectHint(options) + trpcFrame('connected', connected) + (isAccepted ? ping : ''),
     encode(item) {
-      if (!isTrackedEnvelope(item)) throw new Error('runs.follow yields tracked batches only')
+      if (!isTrackedEnvelope(item)) return `data: ${serialize(item)}\n\n\n`
       return `data: ${serialize(item[1])}\nid: ${item[0]}\n\n\n` // the id is a cursor, so it holds no line break
     },
     ending: trpcFrame('return', ''),
     failure: (cause) =>
-      lastWordsOf(cause, { options, logger, where: followRoute }, () => {
+      lastWordsOf(cause, { options, logger, where: route }, () => {
         const error = getTRPCErrorFromUnknown(cause)
-        const call = { type: 'subscription', path: followRoute, input: undefined, ctx: undefined } as const
+        const call = { type: 'subscription', path: route, input: undefined, ctx: undefined } as const
         return trpcFrame('serialized-error', serialize(getTRPCErrorShape({ config, error, ...call })))
       }),
   }

@@ -2,7 +2,6 @@ import { tracked } from '@trpc/server'
 import type { TrackedEnvelope } from '@trpc/server'
 import {
   CancelRunResult,
-  childController,
   lastSeqOf,
   PageInput,
   pageOf,
@@ -12,13 +11,12 @@ import {
   SessionId,
   StartRunInput,
   toCursor,
-  VerbatimError,
 } from '@verbatim/core'
 import type { EventBatch } from '@verbatim/core'
 import { z } from 'zod'
-import type { AuthedContext, CredentialsEnd } from '../context.ts'
+import type { AuthedContext } from '../context.ts'
 import type { Procedures } from '../procedures.ts'
-import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
+import { subscribe } from '../follow/subscribe.ts'
 import { t } from '../trpc.ts'
 
 const RunInput = z.strictObject({ runId: RunId })
@@ -43,7 +41,9 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
     follow: authedProcedure
       .input(FollowRunInput)
       .output(EventStream)
-      .subscription(({ ctx, input, signal }) => trackedBatches(ctx, input, signal)),
+      .subscription(({ ctx, input, signal: callSignal }) =>
+        subscribe(ctx, { path: 'runs.follow', callSignal }, (signal) => trackedBatches(ctx, input, signal)),
+      ),
     get: authedProcedure
       .input(RunInput)
       .output(Run)
@@ -63,32 +63,12 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
   })
 }
 
-/** For callers without a signal (`createCaller` without options): they stop by leaving the loop. */
-const noSignal = new AbortController().signal
-
 async function* trackedBatches(
-  { engine, logger, owner, watchCredentials }: AuthedContext,
+  { engine, owner }: AuthedContext,
   { runId, lastEventId }: FollowRunInput,
-  callSignal: AbortSignal = noSignal,
+  signal: AbortSignal,
 ): AsyncGenerator<TrackedEnvelope<EventBatch>, void, void> {
-  const { controller, release } = childController(callSignal)
-  const { signal } = controller
-  const unwatch = watchCredentials?.((end) => controller.abort(credentialsError(end)))
-  try {
-    for await (const batch of engine.runs.follow(owner, runId, { after: lastEventId ?? undefined, signal })) {
-      yield tracked(toCursor(runId, lastSeqOf(batch)), batch)
-    }
-  } catch (error) {
-    if (callSignal.aborted) throw error // no reader is left
-    throw toSubscriptionError(reportedErrorOf(error, { logger, where: 'runs.follow' }))
-  } finally {
-    unwatch?.()
-    release()
+  for await (const batch of engine.runs.follow(owner, runId, { after: lastEventId ?? undefined, signal })) {
+    yield tracked(toCursor(runId, lastSeqOf(batch)), batch)
   }
-}
-
-/** After expired credentials a client comes back with fresh ones, as after a fault that passes. */
-function credentialsError(end: CredentialsEnd): VerbatimError {
-  if (end === 'refused') return new VerbatimError('UNAUTHENTICATED')
-  return new VerbatimError('UNAVAILABLE', 'The credentials of the stream have ended; come back with fresh ones')
 }

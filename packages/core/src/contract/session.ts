@@ -15,7 +15,11 @@ export const Session = z.strictObject({
   title: z.string().nullable(),
   /** The run that is active. Null when the session is idle. */
   activeRunId: RunId.nullable(),
+  /** The runs that wait, in the order in which they will run. */
+  queuedRunIds: z.array(RunId),
   messageCount: z.int().nonnegative(),
+  /** Grows with every change of the session: of two states, the one with the higher revision is the newer. */
+  revision: z.int().nonnegative(),
   createdAt: z.iso.datetime(),
   updatedAt: z.iso.datetime(),
 })

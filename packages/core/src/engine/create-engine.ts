@@ -1,5 +1,6 @@
 /** Where the engine is wired: ports in, {@link Engine} out. `runs/` holds the steps of a run, run-executor.ts drives them. */
 import { reasonOf, VerbatimError } from '../contract/errors.ts'
+import { WatchOnDemand } from '../async/watch-on-demand.ts'
 import { createAttachmentActions } from '../attachments/attachment-actions.ts'
 import { openAudit } from '../audit/open-audit.ts'
 import { openLimits } from '../limits/open-limits.ts'
@@ -7,6 +8,7 @@ import type { Agent } from '../ports/agent.ts'
 import type { AuditRecorder } from '../ports/audit.ts'
 import { parseEngineOptions } from '../ports/engine-options.ts'
 import type { EngineOptions, EngineOptionsInput } from '../ports/engine-options.ts'
+import type { LogWatcher } from '../ports/event-log.ts'
 import type { EnginePorts, ResolvedPorts } from '../ports/engine-ports.ts'
 import { silentLogger } from '../ports/logger.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
@@ -17,10 +19,10 @@ import { EventWriter } from '../runs/log/append-events.ts'
 import { archiveRuns } from '../runs/log/archive-runs.ts'
 import { AwaitedRuns } from '../runs/log/awaited-runs.ts'
 import { RunTails } from '../runs/log/run-tail.ts'
-import { RemoteWatch } from '../runs/log/watch-log.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
 import { createPrincipalActions } from '../principals/principal-actions.ts'
 import { purgeSessions } from '../sessions/purge-sessions.ts'
+import { SessionFeeds } from '../sessions/follow/session-feeds.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
 import type { Engine } from './engine.ts'
 import { createRunActions } from './run-actions.ts'
@@ -38,18 +40,20 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
   const parsed = parseEngineOptions(options)
   const audit = openAudit(resolved, parsed)
   const { executor, stop, remoteWatch } = createExecutor(resolved, { options: parsed, audit })
+  const { stopping } = executor.context
+  const feeds = new SessionFeeds({ states: ports.sessionStates, watcher: ports.sessionWatcher, ...parsed, stopping })
   const { context } = executor
   const gauges = { followers: 0 }
-  const loops = [...startLoops(context), audit.store(context.stopping)]
+  const loops = [...startLoops(context), audit.store(stopping)]
   const close = async () => {
     await executor.release()
     stop()
     context.writer.close()
-    await Promise.all([...loops, remoteWatch?.closed()])
+    await Promise.all([...loops, remoteWatch?.closed(), feeds.closed()])
     await audit.close()
   }
   return {
-    sessions: createSessionActions(context),
+    sessions: createSessionActions(context, { feeds, gauges }),
     messages: createMessageActions(context),
     runs: createRunActions(executor, gauges),
     attachments: createAttachmentActions(context),
@@ -86,7 +90,7 @@ function createExecutor(ports: ResolvedPorts, { options, audit }: { options: Eng
   const stopping = new AbortController()
   const tails = new RunTails({ eventLog, ...options, onRemoteWait: () => remoteWatch?.start() })
   const awaitedRuns = new AwaitedRuns({ runRepository, ...options, onStored: (key) => tails.hint(key) })
-  const remoteWatch = logWatcher && new RemoteWatch(logWatcher, { tails, awaitedRuns }, stopping.signal)
+  const remoteWatch = logWatcher && new WatchOnDemand(watchOf(logWatcher, { tails, awaitedRuns }), stopping.signal)
   const liveRuns = new LiveRuns()
   const executor = new RunExecutor({
     ports,
@@ -102,6 +106,18 @@ function createExecutor(ports: ResolvedPorts, { options, audit }: { options: Eng
     stopping: stopping.signal,
   })
   return { executor, remoteWatch, stop: () => stopping.abort(stoppingError()) }
+}
+
+/** The watch of the fleet's log, which is needed while a run of another process is followed here. */
+function watchOf(watcher: LogWatcher, { tails, awaitedRuns }: { tails: RunTails; awaitedRuns: AwaitedRuns }) {
+  const onGap = () => {
+    tails.hintAll()
+    awaitedRuns.look()
+  }
+  return {
+    watch: (signal: AbortSignal) => watcher.watch({ onGrowth: (key) => tails.hint(key), onGap }, signal),
+    isNeeded: () => tails.hasRemote,
+  }
 }
 
 /** The agents by their ids, in the order given. @throws VerbatimError `INVALID_CONFIGURATION` when two share an id */

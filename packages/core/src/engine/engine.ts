@@ -12,6 +12,7 @@ import type { Owner } from '../contract/principal.ts'
 import type { CancelRunResult, RetryRunInput, Run, StartRunInput, TerminalStatus } from '../contract/run.ts'
 import type { FollowOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
+import type { SessionUpdate } from '../contract/session-update.ts'
 import type { Agent } from '../ports/agent.ts'
 import type { ReadableAttachment } from '../ports/attachment-repository.ts'
 import type { AuditRequest, RefusedAccess } from '../ports/audit.ts'
@@ -41,6 +42,21 @@ export interface SessionActions {
    * @throws VerbatimError `SESSION_NOT_FOUND`
    */
   delete(owner: Owner, input: { sessionId: SessionId; signal?: AbortSignal | undefined }): Promise<DeleteSessionResult>
+  /**
+   * The newest states of sessions and of the owner's list, whichever process changes them: first as they are, then after each change.
+   * Of one session each state is newer than the one before; states that a slow reader misses are left out. A session need not be
+   * there yet. Never returns by itself. Throws `UNAVAILABLE` when the server drains: follow at another server.
+   *
+   * @throws VerbatimError `RATE_LIMITED`; the signal's reason when it aborts
+   */
+  follow(
+    owner: Owner,
+    options?: {
+      sessionIds?: readonly SessionId[] | undefined
+      list?: boolean | undefined
+      signal?: AbortSignal | undefined
+    },
+  ): AsyncGenerator<SessionUpdate, void, void>
 }
 
 /** Stored messages. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` for a deleted session. */

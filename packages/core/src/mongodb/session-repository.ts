@@ -118,7 +118,7 @@ async function renameSession(
   const renamed = await tryTransition(client, async (transaction) => {
     const taken = await sessions.findOneAndDelete({ _id, ...notDeleted, ...known }, { session: transaction })
     if (taken === null) throw new AbortTransition()
-    const document = { ...taken, title, updatedAt: clock.now() }
+    const document = { ...taken, title, rev: (taken.rev ?? 0) + 1, updatedAt: clock.now() }
     await insertDocument(sessions, document, { session: transaction })
     return document
   })

@@ -9,6 +9,7 @@ import type { ContentEncryption, ContentKeys } from '../ports/key-service.ts'
 import type { PrincipalRepository } from '../ports/principal-repository.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
+import type { SessionStates, SessionWatcher } from '../ports/session-states.ts'
 import type { UsageLedger } from '../ports/usage-ledger.ts'
 import { createAttachmentRepository } from './attachments/attachment-repository.ts'
 import { createGridFsStore } from './attachments/gridfs-store.ts'
@@ -20,7 +21,7 @@ import { createDeletionRepository } from './deletion-repository.ts'
 import { deleteAgain } from './principals/delete-again.ts'
 import type { DeletionReceipt } from './principals/delete-again.ts'
 import { createEventLog } from './log/event-log.ts'
-import { createLogWatcher } from './log/log-watcher.ts'
+import { createLogWatcher, createSessionWatcher } from './log/watch-changes.ts'
 import { migrate } from './schema/migrate.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { createPrincipalRepository } from './principal-repository.ts'
@@ -29,6 +30,7 @@ import { retryRequest } from './driver/retry.ts'
 import { createTurns } from './driver/take-turn.ts'
 import { createRunRepository } from './run-repository.ts'
 import { createSessionRepository } from './session-repository.ts'
+import { createSessionStates } from './session-states.ts'
 import { createUsageLedger } from './usage-ledger.ts'
 
 /** Everything the engine needs from a database. */
@@ -42,6 +44,8 @@ export interface MongoStorage {
   readonly usageLedger: UsageLedger
   readonly eventLog: EventLog
   readonly logWatcher: LogWatcher
+  readonly sessionStates: SessionStates
+  readonly sessionWatcher: SessionWatcher
   readonly contentKeys: ContentKeys
   /** Makes collections and indexes; once, at start. @throws VerbatimError `UNSUPPORTED_DEPLOYMENT`, `UNSUPPORTED_VERSION`, `UNAVAILABLE` */
   migrate(): Promise<void>
@@ -61,7 +65,7 @@ export interface MongoStorage {
 export interface MongoStorageInput {
   /** The caller's, who closes it. */
   readonly client: MongoClient
-  /** For the change stream alone, with a short server selection (see `createWatchClient`). @default `client` */
+  /** For the change streams alone, with a short server selection (see `createWatchClient`). @default `client` */
   readonly watchClient?: MongoClient
   readonly databaseName: string
   readonly clock: Clock
@@ -87,6 +91,7 @@ export function createMongoStorage({
   const storage: MongoContext = { client, clock, collections, cipher, audit: new Set(), attachmentStore: bytes }
   const takeTurn = createTurns()
   const eventLog = createEventLog(storage)
+  const watched = watchClient.db(databaseName, databaseSettings)
   return {
     sessionRepository: createSessionRepository(storage, takeTurn),
     runRepository: createRunRepository(storage, takeTurn),
@@ -96,7 +101,9 @@ export function createMongoStorage({
     principalRepository: createPrincipalRepository(storage, eventLog),
     eventLog,
     usageLedger: createUsageLedger(storage),
-    logWatcher: createLogWatcher(watchClient.db(databaseName, databaseSettings)),
+    logWatcher: createLogWatcher(watched),
+    sessionStates: createSessionStates(storage),
+    sessionWatcher: createSessionWatcher(watched),
     contentKeys: { erase: (owner) => cipher.eraseKeys(owner) },
     migrate: () => migrate(db),
     deleteAgain: (receipts) => deleteAgain(storage, receipts),

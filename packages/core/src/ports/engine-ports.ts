@@ -9,6 +9,7 @@ import type { Logger } from './logger.ts'
 import type { PrincipalRepository } from './principal-repository.ts'
 import type { RunRepository } from './run-repository.ts'
 import type { SessionRepository } from './session-repository.ts'
+import type { SessionStates, SessionWatcher } from './session-states.ts'
 import type { UsageLedger } from './usage-ledger.ts'
 
 /** What the engine needs from outside. */
@@ -27,6 +28,10 @@ export interface EnginePorts {
   /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher
   /** The agents that can answer; the first is the default. With none, each run brings its own, see `RunActions.start`. */
+  readonly sessionStates: SessionStates
+  /** Hints at sessions that have changed; without it their followers poll. */
+  readonly sessionWatcher?: SessionWatcher | undefined
+  /** The agents that can answer; the first is the default. */
   readonly agents: readonly Agent[]
   /** Resolves when the database answers and is as the engine needs it. */
   readonly checkReady: (signal?: AbortSignal) => Promise<void>

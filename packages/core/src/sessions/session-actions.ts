@@ -11,9 +11,15 @@ import type { Session } from '../contract/session.ts'
 import type { MessagesRequest, SessionRepository } from '../ports/session-repository.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
 import { deleteSession } from './delete-session.ts'
+import { followSessions } from './follow/follow-sessions.ts'
+import type { SessionFeeds } from './follow/session-feeds.ts'
 import type { MessageActions, SessionActions } from '../engine/engine.ts'
 
-export function createSessionActions(context: EngineContext): SessionActions {
+/** @param parts.gauges counts the follows that are open */
+export function createSessionActions(
+  context: EngineContext,
+  { feeds, gauges }: { feeds: SessionFeeds; gauges: { followers: number } },
+): SessionActions {
   const { sessionRepository: repository } = context.ports
   const ofOwn = watchSessionIds(context)
   return {
@@ -24,6 +30,18 @@ export function createSessionActions(context: EngineContext): SessionActions {
     update: (owner, { sessionId, title }) =>
       ofOwn(owner, sessionId, requireSession(repository.renameSession(owner, sessionId, title))),
     delete: (owner, input) => ofOwn(owner, input.sessionId, deleteSession(context, owner, input)),
+    async *follow(owner, { sessionIds = [], list = false, signal } = {}) {
+      const release = context.admission.limits.follow(owner)
+      gauges.followers++
+      try {
+        const { stopping } = context
+        const either = signal === undefined ? stopping : AbortSignal.any([signal, stopping])
+        yield* followSessions(feeds, owner, { sessionIds, list, signal: either })
+      } finally {
+        gauges.followers--
+        release()
+      }
+    },
   }
 }
 

@@ -26,6 +26,8 @@ export interface SessionDocument {
   activeRunId: RunId | null
   /** The runs that wait, in the order of their admission; bounded by `maxQueuedRuns`, absent until one waits. */
   queue?: RunId[]
+  /** Raised by every statement that changes the session; absent before the first change. */
+  rev?: number
   createdAt: Date
   updatedAt: Date
   /** Set by a deletion, which removes every field that is not named below. The document stays, so that its id is not used again. */

@@ -30,7 +30,9 @@ export async function toSession(cipher: ContentCipher, document: SessionDocument
     id: document.id,
     title: await cipher.readTitle(document._id, document.title),
     activeRunId: document.activeRunId,
+    queuedRunIds: document.queue ?? [],
     messageCount: document.head,
+    revision: document.rev ?? 0,
     createdAt: document.createdAt.toISOString(),
     updatedAt: document.updatedAt.toISOString(),
   }

@@ -19,6 +19,9 @@ import { requireRoomForSession } from './require-room.ts'
 /** A filter that a deleted session does not match. */
 export const notDeleted = { deletedAt: { $exists: false } } as const
 
+/** What an update by pipeline stores as `rev`. */
+export const nextRevision = { $add: [{ $ifNull: ['$rev', 0] }, 1] }
+
 export interface AdmissionRequest {
   readonly owner: Owner
   readonly sessionId: SessionId
@@ -104,7 +107,7 @@ function admissionUpdate({ runId, whenBusy, maxQueuedRuns, newMessages, now }: A
   const isClosed = { $or: [{ $ne: [{ $type: '$deletedAt' }, 'missing'] }, { $gt: ['$v', documentVersion] }] }
   const isIdle = { $eq: ['$activeRunId', null] }
   const isPresent = { $or: [{ $eq: ['$activeRunId', run] }, { $in: [run, waiting] }] }
-  const write = (fields: object) => ({ $mergeObjects: ['$$ROOT', fields, { updatedAt: now }] })
+  const write = (fields: object) => ({ $mergeObjects: ['$$ROOT', fields, { rev: nextRevision, updatedAt: now }] })
   const asBefore = '$$ROOT'
   const isFull = { $gte: [{ $size: waiting }, maxQueuedRuns] }
   const ifBusy = {

@@ -35,7 +35,7 @@ export async function cancelQueuedRun(
     requireKnown(run)
     const now = storage.clock.now()
     await tryTransition(storage.client, async (session) => {
-      const update = { $pull: { queue: runId }, $set: { updatedAt: now } }
+      const update = { $pull: { queue: runId }, $inc: { rev: 1 }, $set: { updatedAt: now } }
       const left = await sessions.updateOne({ _id: run.s, queue: runId, ...known }, update, { session })
       if (left.matchedCount === 0) throw new AbortTransition()
       await endQueuedRuns(storage.collections, [{ key, batchId }], { now, session })

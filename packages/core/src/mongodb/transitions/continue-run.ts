@@ -27,7 +27,7 @@ export async function continueRun(
     await markEnded(collections, { owned, end, now, continuedBy: next.runId }, session)
     const kept = await collections.sessions.findOneAndUpdate(
       { _id: sessionKeyOf(owner, ended.sessionId), ...notDeleted, ...known, activeRunId: ended.id },
-      { $inc: { head: 2 }, $set: { activeRunId: next.runId, updatedAt: now } },
+      { $inc: { head: 2, rev: 1 }, $set: { activeRunId: next.runId, updatedAt: now } },
       { session, returnDocument: 'after', projection: { head: 1, title: 1 } },
     )
     if (kept === null) throw new AbortTransition()

@@ -17,6 +17,7 @@ import type { EngineEntry } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
 import { known, newer, newerDocument } from '../schema/version.ts'
+import { nextRevision } from './admit-run.ts'
 import { userMessageOf } from './store-beginning.ts'
 
 export interface Release {
@@ -91,6 +92,7 @@ async function shiftQueue(
           head: { $add: ['$head', added, { $cond: [{ $eq: [next, null] }, 0, 1] }] },
           activeRunId: next,
           queue: { $slice: [{ $ifNull: ['$queue', []] }, 1, maxSliced] },
+          rev: nextRevision,
           updatedAt: now,
         },
       },
