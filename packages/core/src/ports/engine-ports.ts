@@ -27,11 +27,10 @@ export interface EnginePorts {
   readonly eventLog: EventLog
   /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher
-  /** The agents that can answer; the first is the default. With none, each run brings its own, see `RunActions.start`. */
   readonly sessionStates: SessionStates
   /** Hints at sessions that have changed; without it their followers poll. */
   readonly sessionWatcher?: SessionWatcher | undefined
-  /** The agents that can answer; the first is the default. */
+  /** The agents that can answer; the first is the default. With none, each run brings its own, see `RunActions.start`. */
   readonly agents: readonly Agent[]
   /** Resolves when the database answers and is as the engine needs it. */
   readonly checkReady: (signal?: AbortSignal) => Promise<void>
