@@ -3,7 +3,7 @@ import type { Session, SessionUpdate } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
-import { answerOf, manualAgent, pacedAgent, textDelta } from '../support/agents.ts'
+import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { ada, eve, followAll, startRun, waitOptions } from '../support/follow.ts'
 import { echoAgent } from '../support/queue.ts'
@@ -67,7 +67,7 @@ describe('a follower of a session', () => {
       () => expect(follow.newest()).toMatchObject({ session: { activeRunId: runId, messageCount: 1 } }),
       waitOptions,
     )
-    agent.say(textDelta('x'))
+    agent.say('x')
     agent.end()
     await vi.waitFor(
       () => expect(follow.newest()).toMatchObject({ session: { activeRunId: null, messageCount: 2 } }),
@@ -228,9 +228,8 @@ it('a follow has a place among the followers, and ends as unavailable when the s
     code: 'RATE_LIMITED',
     data: { kind: 'principal_followers' },
   })
-  const next = expect(follow.next()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-  await engine.drain({ graceMs: 0 })
-  await next
+  const next = follow.next()
+  await Promise.all([expect(next).rejects.toMatchObject({ code: 'UNAVAILABLE' }), engine.drain({ graceMs: 0 })])
   expect(engine.stats().followers).toBe(0)
 })
 
