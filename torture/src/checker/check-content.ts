@@ -2,7 +2,7 @@
 import { textOf } from '@verbatim/core'
 import type { Evidence, RunEvidence } from '../plan/evidence.ts'
 import { wasAdmittedBefore } from '../plan/evidence.ts'
-import { isContinued, mayInterrupt, touchesDatabase } from '../plan/plan.ts'
+import { inlineAgentId, isContinued, mayInterrupt, touchesDatabase } from '../plan/plan.ts'
 import type { Plan } from '../plan/plan.ts'
 import { expectedText, modelCallsOf, scriptLeft, scriptOf, tokensBeforeFault } from '../prompt.ts'
 import { hasStarted } from './parts.ts'
@@ -24,6 +24,7 @@ export function checkContent({ plan, runs, wasSlow }: Evidence, part: Part, stor
   if (waited && (whenBusy === 'reject' || part.at > 0)) found.push('queued although its caller did not ask for that')
   const wasResumed = part.stored.events.some((event) => event.startsWith('{"type":"run_resumed"'))
   if (wasResumed && !mayInterrupt(plan) && !wasSlow) found.push('resumed without a reason')
+  if (wasResumed && agentId === inlineAgentId) found.push('resumed in a process that does not have its agent')
   if (!hasStarted(part) && answer.status !== 'cancelled') found.push(`${answer.status} without a start`)
   switch (answer.status) {
     case 'completed':
@@ -75,8 +76,10 @@ function mayHaveReplaced(other: RunEvidence, run: RunEvidence, storage: Stored):
 
 /** A lost answer of an agent that continues is continued, unless it was whole or its budget is used up. */
 function checkInterrupted({ asked, at, answer: { continuedBy, error, content } }: Part, isWhole: boolean): string[] {
-  if (!isContinued(asked.turn.agentId) || continuedBy !== null) return []
   const kind = error?.data.kind
+  if (asked.turn.agentId === inlineAgentId)
+    return kind === 'inline_agent' ? [] : [`interrupted for ${kind ?? 'no reason'}`]
+  if (!isContinued(asked.turn.agentId) || continuedBy !== null) return []
   if (kind === 'whole') return isWhole ? [] : ['counted as whole although it is not']
   if (kind === 'resumptions')
     return content.length === 0 ? [] : ['given up after resumptions although it had begun to answer']

@@ -3,6 +3,7 @@ import { allComplete, allContinued, excused, merge, planned, runSketch } from '.
 import { sketchPlan, someInterrupted, withFound } from './scenario.ts'
 import type { Outcome, Scenario } from './scenario.ts'
 import type { CrashPoint } from '../server/server-config.ts'
+import { inlineAgentId } from '../plan/plan.ts'
 import type { FaultPlan } from '../plan/plan.ts'
 import type { World } from '../world/world.ts'
 
@@ -71,6 +72,23 @@ export const serverFaults: readonly Scenario[] = [
       turns: 4,
       overlaps: true,
       turn: { whenBusy: 'queue', delayMs: 30 },
+      faults: [killOwner],
+    },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'kill-inline', covers: 'F1', what: 'SIGKILL of the one process that has the agents of its runs' },
+    { prompt: longAnswer, turn: { agentId: inlineAgentId }, faults: [killOwner] },
+    someInterrupted,
+  ),
+  planned(
+    { name: 'queue-inline', covers: 'F1 P5', what: 'SIGKILL of a process whose inline agents have runs that wait' },
+    {
+      sessions: 2,
+      turns: 3,
+      overlaps: true,
+      turn: { agentId: inlineAgentId, whenBusy: 'queue', delayMs: 30 },
+      prompt: { tokens: 100, paceMs: 20 },
       faults: [killOwner],
     },
     someInterrupted,

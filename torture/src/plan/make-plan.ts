@@ -3,7 +3,7 @@ import type { Random } from '../random.ts'
 import { createRandom } from '../random.ts'
 import type { PromptSpec, ProviderFault } from '../prompt.ts'
 import type { ProfileName } from '../world/world.ts'
-import { isDeadly } from './plan.ts'
+import { inlineAgentId, isDeadly } from './plan.ts'
 import type { CancelPlan, FailHow, Fault, FaultPlan, Plan, ReaderPlan, SessionPlan, TurnPlan } from './plan.ts'
 
 export interface PlanOptions {
@@ -52,7 +52,7 @@ function makeSession(seed: number, random: Random): SessionPlan {
 }
 
 const whenBusies = ['reject', 'queue', 'queue', 'replace'] as const
-const agents = ['seeded', 'continuing', 'claude'] as const
+const agents = ['seeded', 'continuing', 'claude', inlineAgentId] as const
 
 function makeTurn(seed: number, random: Random, overlaps: boolean): TurnPlan {
   const agentId = random.pick(agents)

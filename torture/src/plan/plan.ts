@@ -33,8 +33,11 @@ export interface CancelPlan {
   readonly vias: readonly number[]
 }
 
+/** The agent that is made for one run: only the process of the start has it. */
+export const inlineAgentId = 'inline'
+
 /** `continuing` and the agents with tools have `onCrash: 'continue'`; `slow-tooling` waits longer for a tool. */
-export type AgentName = 'seeded' | 'continuing' | 'claude' | 'tooling' | 'slow-tooling'
+export type AgentName = 'seeded' | 'continuing' | 'claude' | 'tooling' | 'slow-tooling' | typeof inlineAgentId
 
 export interface TurnPlan {
   readonly prompt: PromptSpec

@@ -11,6 +11,7 @@ import { createApi } from '@verbatim/api'
 import type { ApiInput } from '@verbatim/api'
 import { hostileToken } from '../hostile-token.ts'
 import { crashAt } from './crash-at.ts'
+import { withInlineAgents } from './inline-agent.ts'
 import { continuingAgent, seededAgent } from './seeded-agent.ts'
 import type { FromServer, ServerConfig, ToServer } from './server-config.ts'
 import { createTools, slowToolTimeoutMs, toolTimeoutMs } from './tools.ts'
@@ -47,7 +48,7 @@ async function start(config: ServerConfig): Promise<void> {
     return { userId: headers.get('authorization') === `Bearer ${hostileToken}` ? 'hostile' : 'torture' }
   }
   const api = createApi({
-    engine,
+    engine: withInlineAgents(engine),
     authenticate,
     logger,
     heartbeatMs: 300,

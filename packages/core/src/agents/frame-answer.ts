@@ -39,7 +39,7 @@ export async function* frameAnswer(
       if (!isType(chunk, 'message_start')) yield { type: 'message_start', message: { model, usage: {} } }
     }
     if (call !== undefined) yield* placed(call, chunk)
-    else if (typeof chunk !== 'string' && chunk.type !== 'message_stop') yield chunk
+    else if (typeof chunk !== 'string' && !isType(chunk, 'message_stop', 'content_block_stop')) yield chunk
   }
   if (call !== undefined) yield* endOf(call)
 }
