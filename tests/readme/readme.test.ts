@@ -19,7 +19,7 @@ function programsOf(text: string): string[] {
 const programs = programsOf(readme)
 
 it('the README shows exactly the programs that are compiled here', async () => {
-  const files = ['quickstart.ts', 'embed.ts']
+  const files = ['quickstart.ts', 'embed.ts', 'typed.ts']
   const compiled = await Promise.all(files.map(async (file) => await readFile(`${here}${file}`, 'utf8')))
   expect(programs).toEqual(compiled)
   expect(readme.split('\n').length).toBeLessThanOrEqual(120)
@@ -28,7 +28,7 @@ it('the README shows exactly the programs that are compiled here', async () => {
 it.each([
   ['core', ['core.ts']],
   ['api', ['api-serve.ts', 'api-mount.ts']],
-  ['client', ['client-start.ts', 'client-resume.ts', 'client-react.tsx']],
+  ['client', ['client-start.ts', 'client-resume.ts', 'client-react.tsx', 'client-typed.tsx']],
 ])('the README of packages/%s shows parts of the programs that are compiled here', async (name, files) => {
   const shown = programsOf(await readFile(new URL(`../../packages/${name}/README.md`, import.meta.url), 'utf8'))
   expect(shown).toHaveLength(files.length)

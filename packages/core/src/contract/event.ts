@@ -141,7 +141,7 @@ const runResumed = z.strictObject({
  * right before it.
  */
 const outputEvent = z.strictObject({ type: z.literal('output'), output: JsonValue })
-export type OutputEvent = z.infer<typeof outputEvent>
+type OutputEvent = z.infer<typeof outputEvent>
 
 /** One entry of a run's log. Its seq is its place in the batch, see {@link EventBatch}. */
 export const RunEvent = z.discriminatedUnion('type', [
