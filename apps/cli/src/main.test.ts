@@ -13,6 +13,7 @@ import {
   streaming,
   textBlock,
   textDelta,
+  textStart,
 } from '@verbatim/test-kit/provider'
 import type { ProviderCall } from '@verbatim/test-kit/provider'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -31,12 +32,31 @@ function gateOf(prompt: string): PromiseWithResolvers<void> {
   return gate
 }
 
+/** Cites a page, a page whose title moves the cursor, and an address that is no link. */
+const citing = streaming(
+  callStart(),
+  textStart(),
+  ...[
+    { url: 'https://cats.example/', title: 'Grey cats' },
+    { url: 'https://dogs.example/', title: 'Dogs \u001B[2J\nat night' },
+    { url: 'javascript:alert(1)', title: 'Free cats' },
+  ].map((page) => ({
+    type: 'content_block_delta',
+    index: 0,
+    delta: { type: 'citations_delta', citation: { type: 'web_search_result_location', cited_text: 'x', ...page } },
+  })),
+  textDelta('Grey.'),
+  blockStop(),
+  ...callEnd(),
+)
+
 async function answer(call: ProviderCall): Promise<void> {
   const prompt = promptOf(call)
   if (prompt.startsWith('refuse')) return call.refuse(400)
   if (prompt.startsWith('decline'))
     return await streaming(callStart(), ...textBlock('I can'), ...callEnd('refusal'))(call)
   if (prompt.startsWith('markdown')) return await saying('# Title\n\n**bold** and `co', 'de` \u001B[31mred\n')(call)
+  if (prompt.startsWith('search')) return await citing(call)
   if (!prompt.startsWith('slow')) return await saying('You said ', JSON.stringify(prompt), '. \u001B[31mRed.')(call)
   await beginning('one ', 'two ')(call)
   const hasHungUp = await Promise.race([gateOf(prompt).promise, call.hungUp])
@@ -69,6 +89,16 @@ describe('the command', () => {
     expect(command.stderr).toMatch(/claude-sonnet-5-5 · 10 tokens in, 5 out · first token .+ · .+\n/)
     expect(command.stderr).toMatch(/verbatim chat --session \S+\n$/)
     for (const moving of ['\u001B', '\r', '⠋']) expect(command.stderr).not.toContain(moving)
+  })
+
+  test('The sources of an answer are a short list after it, without what moves the cursor, and not part of the answer', async () => {
+    const command = run(['chat', 'search for cats'])
+    expect(await command.exitCode).toBe(0)
+    expect(command.stdout).toBe('Grey.\n')
+    expect(command.stderr).toContain(
+      'Sources:\n  1. Grey cats https://cats.example/\n  2. Dogs [2J at night https://dogs.example/\n  3. Free cats\n',
+    )
+    expect(command.stderr).not.toContain('\u001B')
   })
 
   test('takes the prompt from a pipe, lines and all', async () => {

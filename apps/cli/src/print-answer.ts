@@ -6,6 +6,7 @@ import { isContinued, isTerminalEvent, textOfEvent, VerbatimError } from '@verba
 import type { RunEvent, TerminalEvent } from '@verbatim/core'
 import type { RunHandle } from '@verbatim/client'
 import { showMetrics } from './show-metrics.ts'
+import { showSources } from './show-sources.ts'
 import type { Spinner } from './spinner.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -101,11 +102,17 @@ class AnswerPrinter {
     this.#hasEnded = true
     this.stopWaiting()
     await this.#terminal.endLine()
+    for (const line of this.#sources()) this.#terminal.note(line)
     if (event.metrics.model !== null) this.#terminal.aside(showMetrics(event.metrics)) // else the model was not reached
     if (event.type === 'run_completed') return 'completed'
     this.#terminal.note(this.#hasText ? `${endings[event.type]}; what is above is kept.` : `${endings[event.type]}.`)
     if ('error' in event) throw VerbatimError.fromWire(event.error)
     return event.type === 'run_refused' ? 'refused' : 'cancelled'
+  }
+
+  /** Of all runs of the answer; a program reads them in the events. */
+  #sources(): string[] {
+    return this.#format === 'json' ? [] : showSources(this.#run.segments.flatMap(({ answer }) => answer.content))
   }
 
   stopWaiting(): void {

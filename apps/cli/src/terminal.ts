@@ -66,6 +66,6 @@ export class Terminal {
 }
 
 /** Without control characters: what a model or a title says must not move the cursor or write the clipboard. */
-function toPrintable(text: string): string {
+export function toPrintable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n\t]/gu, '')
 }

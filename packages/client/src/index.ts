@@ -7,13 +7,14 @@ export {
   type Runs,
   type VerbatimClient,
 } from './create-client.ts'
-export { randomUuid, textOf, textOfResult } from '@verbatim/core'
+export { citationsOf, indexOfSource, randomUuid, sourcesOf, textOf, textOfResult } from '@verbatim/core'
 export type {
   AgentMap,
   AgentsOf,
   AnyAgents,
   Attachment,
   AuditEntry,
+  Citation,
   ContentBlock,
   DocumentBlock,
   EraseInput,
@@ -33,6 +34,7 @@ export type {
   RunHandleStatus,
   RunSegment,
   SendOptions,
+  Source,
 } from '@verbatim/core'
 export {
   type Attachments,

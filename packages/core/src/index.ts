@@ -35,6 +35,7 @@ export {
   type ServerToolResultBlock,
   type ServerToolUseBlock,
 } from './contract/provider-block.ts'
+export { citationsOf, indexOfSource, sourcesOf, type Citation, type Source } from './contract/sources.ts'
 export { JsonValue } from './contract/json-value.ts'
 export { ContentInput, PromptInput } from './contract/content-input.ts'
 export { Attachment, attachmentIdsOf, AttachmentName, maxAttachmentsPerMessage } from './contract/attachment.ts'
