@@ -19,6 +19,8 @@ import { createConnection } from './transport/connection.ts'
 import type { Connection, RetryOptions, TokenSource } from './transport/connection.ts'
 import { followRun } from './transport/follow-run.ts'
 import { retryCall } from './transport/reconnect.ts'
+import { StreamHub } from './transport/stream-hub.ts'
+import type { Hub, StreamSharing } from './transport/stream-hub.ts'
 import type { TransformerOption } from './transport/transformer.ts'
 import { createTrpcClient } from './transport/trpc-client.ts'
 import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
@@ -52,6 +54,12 @@ export interface ClientOptions {
    * and while no reader waits the client does not read the connection past it. @default 4 Mi
    */
   readonly maxBufferedChars?: number | undefined
+  /**
+   * How the tabs of a browser share one connection for all that they follow: `shareStreams` of `@verbatim/client/share`.
+   *
+   * @default each client has its own
+   */
+  readonly streams?: StreamSharing | undefined
 }
 
 /** Options of `runs.retry`. */
@@ -151,19 +159,23 @@ function createAnyClient(options: ClientOptions): AnyClient {
     controller.abort(closedError('The client'))
   }
   const trpc = createTrpcClient(connection, controller.signal)
-  const { sessions, messages, runs, attachments, principals, audit } = createCalls(trpc, connection, controller.signal)
-  const source = createSource({ runs, messages, connection, closed: controller.signal, maxBufferedChars })
+  const streams = openStreams(connection, options.streams, controller.signal)
+  const { sessions, messages, runs, attachments, principals, audit } = createCalls(
+    trpc,
+    { ...connection, hub: streams.hub },
+    controller.signal,
+  )
+  const source = createSource({
+    runs,
+    messages,
+    connection,
+    follow: streams.follow,
+    closed: controller.signal,
+    maxBufferedChars,
+  })
   const { retry } = connection
   return {
-    chat: (sessionId) => ({
-      sessionId,
-      send(prompt, { agentId, whenBusy, input: given, ...handleOptions } = {}) {
-        const input = { sessionId, message: prompt, agentId, whenBusy, input: given }
-        const start: RunStart = async (runId, init) =>
-          await retryCall(async () => await trpc.runs.start.mutate({ ...input, runId }, init), { retry, ...init })
-        return startRunHandle(source, start, handleOptions)
-      },
-    }),
+    chat: (sessionId) => chatOf(sessionId, { source, trpc, retry }),
     runs: {
       ...runs,
       follow: (runId, followOptions) => followRunHandle(source, runId, followOptions),
@@ -183,6 +195,25 @@ function createAnyClient(options: ClientOptions): AnyClient {
     close,
     async [Symbol.asyncDispose]() {
       close()
+    },
+  }
+}
+
+/** What a session's handle works with. */
+interface ChatParts {
+  readonly source: RunSource
+  readonly trpc: VerbatimTrpcClient
+  readonly retry: RetryOptions
+}
+
+function chatOf(sessionId: string, { source, trpc, retry }: ChatParts): ReturnType<AnyClient['chat']> {
+  return {
+    sessionId,
+    send(prompt, { agentId, whenBusy, input: given, ...handleOptions } = {}) {
+      const input = { sessionId, message: prompt, agentId, whenBusy, input: given }
+      const start: RunStart = async (runId, init) =>
+        await retryCall(async () => await trpc.runs.start.mutate({ ...input, runId }, init), { retry, ...init })
+      return startRunHandle(source, start, handleOptions)
     },
   }
 }
@@ -211,16 +242,36 @@ function connect(options: ClientOptions): Connection {
   })
 }
 
+/** What the client follows goes over one connection of its own for sessions, and one for each run; or over those that tabs share. */
+function openStreams(
+  connection: Connection,
+  sharing: StreamSharing | undefined,
+  closed: AbortSignal,
+): Pick<RunSource, 'follow'> & { hub: () => Hub } {
+  let own: Hub | undefined
+  const openOwn = () => new StreamHub(connection)
+  const hub = () => (own ??= sharing === undefined ? openOwn() : sharing.open(openOwn, connection.url))
+  closed.addEventListener('abort', () => own?.close(), { once: true })
+  return {
+    hub,
+    follow(runId, options) {
+      return sharing === undefined
+        ? followRun(connection, { runId, ...options })
+        : sharing.followRun(hub(), { runId, ...options })
+    },
+  }
+}
+
 type SourceParts = Pick<Calls, 'runs' | 'messages'> &
-  Pick<RunSource, 'closed' | 'maxBufferedChars'> & { readonly connection: Connection }
+  Pick<RunSource, 'closed' | 'follow' | 'maxBufferedChars'> & { readonly connection: Connection }
 
 /** What the handles read from: every call of it may be repeated safely, so it is. */
-function createSource({ runs, messages, connection, closed, maxBufferedChars }: SourceParts): RunSource {
+function createSource({ runs, messages, connection, follow, closed, maxBufferedChars }: SourceParts): RunSource {
   const { retry } = connection
   return {
     closed,
     maxBufferedChars,
-    follow: (runId, options) => followRun(connection, { runId, ...options }),
+    follow,
     getRun: async (runId, { signal } = { signal: closed }) =>
       await retryCall(async () => await runs.get(runId, { signal }), { retry, signal }),
     getMessage: async (sessionId, messageId) =>

@@ -20,7 +20,11 @@ import { readExport } from './transport/read-export.ts'
 import type { ExportRequest } from './transport/read-export.ts'
 import { downloadFile, uploadFile } from './transport/transfer-file.ts'
 import type { UploadRequest } from './transport/transfer-file.ts'
+import { followSessions } from './transport/follow-sessions.ts'
+import type { FollowSessionsOptions } from './transport/follow-sessions.ts'
 import { retryCall } from './transport/reconnect.ts'
+import type { SessionState } from './transport/session-state.ts'
+import type { Hub } from './transport/stream-hub.ts'
 import { toVerbatimError } from './transport/to-error.ts'
 import type { VerbatimTrpcClient } from './transport/trpc-client.ts'
 
@@ -58,6 +62,13 @@ export interface Sessions {
    * @throws VerbatimError `SESSION_NOT_FOUND`
    */
   delete(sessionId: string, options?: CallOptions): Promise<DeleteSessionResult>
+  /**
+   * The newest state of sessions, and of the list, whichever tab, device or server changes them: first as they are, then after each
+   * change. It goes on until its signal aborts or the reader leaves, over any number of connections. All follows of a client share one.
+   *
+   * @throws VerbatimError what the server refuses for good; the signal's reason
+   */
+  follow(options: FollowSessionsOptions): AsyncGenerator<SessionState, void, void>
 }
 
 /** Options of `messages.list`. */
@@ -149,7 +160,11 @@ export interface Calls {
 }
 
 /** @param closed aborts every call when the client closes */
-export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, closed: AbortSignal): Calls {
+export function createCalls(
+  trpc: VerbatimTrpcClient,
+  connection: Connection & { readonly hub: () => Hub },
+  closed: AbortSignal,
+): Calls {
   const { retry } = connection
   const call = createCaller(closed)
   return {
@@ -158,7 +173,10 @@ export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, cl
     audit: {
       list: async (options) => await call(options, async (init) => await trpc.audit.list.query(pageOf(options), init)),
     },
-    sessions: createSessions(trpc, connection, call),
+    sessions: {
+      ...createSessions(trpc, connection, call),
+      follow: (options) => followSessions(connection.hub(), options, closed),
+    },
     messages: createMessages(trpc, call),
     runs: {
       get: async (runId, options) => await call(options, async (init) => await trpc.runs.get.query({ runId }, init)),
@@ -172,7 +190,11 @@ export function createCalls(trpc: VerbatimTrpcClient, connection: Connection, cl
   }
 }
 
-function createSessions({ sessions }: VerbatimTrpcClient, { retry }: Connection, call: Caller): Sessions {
+function createSessions(
+  { sessions }: VerbatimTrpcClient,
+  { retry }: Connection,
+  call: Caller,
+): Omit<Sessions, 'follow'> {
   return {
     create: async (session = {}, options) =>
       await call(options, async (init) => await sessions.create.mutate(session, init)),

@@ -4,11 +4,14 @@ import type {
   AnyAgents,
   DefaultAgentId,
   JsonValue,
+  Message,
   PromptInput,
   SendArguments,
+  Session,
   VerbatimError,
   WhenBusy,
 } from '@verbatim/core'
+import { mergeMessages, visibleMessages } from './chat-messages.ts'
 import type { ChatMessage } from './chat-messages.ts'
 import type { Store } from './publisher.ts'
 
@@ -25,6 +28,8 @@ export interface ChatSnapshot<TAgents extends AgentMap = AnyAgents> {
   /** The run being made. */
   readonly runId: string | null
   readonly hasOlder: boolean
+  /** The session with its title, as it is now; null before it is loaded, and while there is none of this id. */
+  readonly session: Session | null
 }
 
 /** What {@link ChatStore.send} takes beside the prompt. */
@@ -64,6 +69,8 @@ export interface ChatStore<TAgents extends AgentMap = AnyAgents> extends Store<C
   readonly loadOlder: () => Promise<void>
   /** Loads the newest messages again and joins the run being made, if any. Done by itself when the page is shown again. */
   readonly refresh: () => Promise<void>
+  /** Shows `messages` until the newest are loaded; does nothing after that. */
+  readonly seed: (messages: readonly Message[]) => void
 }
 
 export const initialChat: ChatSnapshot & { readonly messages: readonly [] } = Object.freeze({
@@ -72,4 +79,16 @@ export const initialChat: ChatSnapshot & { readonly messages: readonly [] } = Ob
   error: null,
   runId: null,
   hasOlder: false,
+  session: null,
 })
+
+const chats = new WeakMap<readonly Message[], object>()
+
+/** The chat that shows `messages` while it loads; for the same messages the same object. */
+export function chatWith<TAgents extends AgentMap>(messages: readonly Message[]): ChatSnapshot<TAgents> {
+  const known: object | undefined = chats.get(messages)
+  if (known !== undefined) return known as ChatSnapshot<TAgents> // which agents there are is a type alone
+  const made = Object.freeze({ ...initialChat, messages: visibleMessages(mergeMessages([], messages), []) })
+  chats.set(messages, made)
+  return made as object as ChatSnapshot<TAgents>
+}

@@ -3,8 +3,8 @@
  * Loading finds the run that is being made and joins it, which is how a reload in mid-answer goes on (promise P2); the streamed
  * answer is then the stored one (promise P4), so putting the one in the other's place shows nothing.
  */
-import { isTerminalStatus, isVerbatimError } from '@verbatim/core'
-import type { AgentMap, Answer, Message, Page, PromptInput, RunHandle, Session, VerbatimError } from '@verbatim/core'
+import { isTerminalStatus, VerbatimError } from '@verbatim/core'
+import type { AgentMap, Answer, Message, Page, PromptInput, RunHandle } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
 import { retryCall } from '../transport/reconnect.ts'
 import { toVerbatimError } from '../transport/to-error.ts'
@@ -13,6 +13,7 @@ import { initialChat } from './chat-snapshot.ts'
 import type { ChatSendOptions, ChatSnapshot, ChatStatus, ChatStore } from './chat-snapshot.ts'
 import { hasAnswer, hasGap, mergeMessages, runOfNewestAnswer, unansweredRun, visibleMessages } from './chat-messages.ts'
 import type { LocalRun } from './chat-messages.ts'
+import { LiveSession, loadRetry } from './live-session.ts'
 import { createPublisher } from './publisher.ts'
 import type { Publisher } from './publisher.ts'
 import { acquireRun, sharedStores } from './shared.ts'
@@ -28,14 +29,6 @@ export function chatStore<TAgents extends AgentMap>(
 }
 
 const chats = sharedStores((client, sessionId) => new SessionChat(client, sessionId))
-
-/** While a component watches, the store asks for the messages until they come; sooner when the browser wakes up. */
-const loadRetry = {
-  baseDelayMs: 500,
-  maxDelayMs: 15_000,
-  maxAttempts: Number.POSITIVE_INFINITY,
-  maxCallAttempts: Number.POSITIVE_INFINITY,
-}
 
 /** What this page knows of a run from its start. */
 interface RunOrigin {
@@ -55,6 +48,7 @@ class SessionChat implements ChatStore {
   readonly #client: VerbatimClient
   readonly #sessionId: string
   readonly #publisher: Publisher<ChatSnapshot>
+  readonly #live: LiveSession
   #stored: readonly Message[] = []
   #locals: readonly LocalRun[] = []
   #olderCursor: string | null = null
@@ -69,6 +63,7 @@ class SessionChat implements ChatStore {
   constructor(client: VerbatimClient, sessionId: string) {
     this.#client = client
     this.#sessionId = sessionId
+    this.#live = new LiveSession(client, sessionId)
     this.#publisher = createPublisher<ChatSnapshot>({
       initial: initialChat,
       take: () => this.#take(),
@@ -147,6 +142,12 @@ class SessionChat implements ChatStore {
     }
   }
 
+  readonly seed = (messages: readonly Message[]): void => {
+    if (this.#isLoaded || this.#stored.length > 0) return
+    this.#stored = mergeMessages([], messages)
+    this.#publisher.publishNow()
+  }
+
   #attach(): void {
     this.#watching = new AbortController()
     const { signal } = this.#watching
@@ -154,7 +155,24 @@ class SessionChat implements ChatStore {
       if (this.#active === undefined) void this.refresh()
     })
     signal.addEventListener('abort', stopListening, { once: true })
+    void this.#live.watch(signal, {
+      onState: () => this.#meetState(),
+      onDeleted: () => this.#report(new VerbatimError('SESSION_DELETED')),
+    })
     void retryCall(async () => await this.#firstLoad(), { retry: loadRetry, signal }).catch(() => {}) // #firstLoad has reported
+  }
+
+  /** Loads what the session has and this page does not. */
+  #meetState(): void {
+    const session = this.#isLoaded ? this.#live.takeNews() : undefined
+    this.#publisher.publish()
+    if (session === undefined) return
+    const { activeRunId, messageCount } = session
+    const isBehind =
+      activeRunId === null
+        ? this.#runs.length === 0 && messageCount > (this.#stored.at(-1)?.seq ?? 0)
+        : !this.#isFollowed(activeRunId) && activeRunId !== this.#unjoinable
+    if (isBehind) void this.#load().catch(() => {}) // the next state or refresh tries again
   }
 
   #detach(): void {
@@ -167,6 +185,7 @@ class SessionChat implements ChatStore {
     try {
       await this.#load()
       this.#error = null
+      this.#meetState()
     } catch (error) {
       this.#report(error)
       throw error
@@ -174,21 +193,11 @@ class SessionChat implements ChatStore {
   }
 
   async #load(): Promise<void> {
-    // Both at once is safe: a run that ends between the two answers is found by its user message, which has no answer yet.
-    const [session, page] = await Promise.all([this.#loadSession(), this.#loadNewest()])
+    const { session, page } = await this.#live.load()
     this.#takePage(page)
     const runId = session?.activeRunId ?? unansweredRun(this.#stored)
     if (runId !== undefined) this.#join(runId)
     for (const local of this.#locals) if (local.answer.status === 'queued') this.#join(local.runId)
-  }
-
-  async #loadSession(): Promise<Session | undefined> {
-    return await unlessNew(this.#client.sessions.get(this.#sessionId))
-  }
-
-  async #loadNewest(): Promise<Page<Message>> {
-    const page = await unlessNew(this.#client.messages.list(this.#sessionId, { order: 'newest' }))
-    return page ?? { items: [], nextCursor: null }
   }
 
   #takePage(page: Page<Message>): void {
@@ -312,6 +321,7 @@ class SessionChat implements ChatStore {
       error: this.#error,
       runId: this.#active?.handle.id ?? null,
       hasOlder: this.#olderCursor !== null,
+      session: this.#live.newest,
     }
   }
 
@@ -339,14 +349,4 @@ function wasNeverAsked({ status, messageId }: Answer): boolean {
 
 function isOver({ status, answer }: RunHandle): boolean {
   return isTerminalStatus(answer.status) || status === 'error' || status === 'closed'
-}
-
-/** A session is made by its first prompt; until then there is none. */
-async function unlessNew<TValue>(answer: Promise<TValue>): Promise<TValue | undefined> {
-  try {
-    return await answer
-  } catch (error) {
-    if (isVerbatimError(error) && error.code === 'SESSION_NOT_FOUND') return undefined
-    throw error
-  }
 }

@@ -1,0 +1,152 @@
+// @vitest-environment jsdom
+/** What other tabs, devices and servers do shows here: the hooks against the real API, two engines and a real MongoDB. */
+import { act, cleanup, configure, renderHook, waitFor } from '@testing-library/react'
+import { textOf } from '@verbatim/core'
+import type { Message } from '@verbatim/core'
+import { createEngine } from '@verbatim/core/server'
+import { openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
+import { StrictMode } from 'react'
+import type { ReactNode } from 'react'
+import { hydrateRoot } from 'react-dom/client'
+import { renderToString } from 'react-dom/server'
+import { afterEach, describe, expect, inject, it, vi } from 'vitest'
+import type { VerbatimClient } from '../create-client.ts'
+import { connect } from '../testing/connect.ts'
+import { serveEngine } from '../testing/serve-engine.ts'
+import { useChat, useSessions, VerbatimProvider } from './index.ts'
+
+configure({ asyncUtilTimeout: 20_000 })
+afterEach(cleanup)
+
+const wrapperOf =
+  (client: VerbatimClient) =>
+  ({ children }: { children: ReactNode }) => (
+    <StrictMode>
+      <VerbatimProvider client={client}>{children}</VerbatimProvider>
+    </StrictMode>
+  )
+
+/** Two servers over one database: what one starts the other has to hear of. */
+async function openFleet() {
+  const stack = new AsyncDisposableStack()
+  const database = stack.use(await openTestDatabase(inject('mongoUri')))
+  const open = async () => {
+    // A poll would come after the test's end.
+    const agents = [scriptedAgent(['Hello ', 'there'])]
+    const engine = stack.use(createEngine({ ...database.storage, agents }, { pollMs: 600_000 }))
+    return stack.use(await serveEngine(engine))
+  }
+  const [here, there] = [await open(), await open()]
+  return { here, there, [Symbol.asyncDispose]: async () => await stack.disposeAsync() }
+}
+
+const said = (messages: readonly { role: string; content: Readonly<Message['content']> }[]) =>
+  messages.map(({ role, content }) => `${role}: ${textOf(content)}`)
+
+describe('an idle chat', () => {
+  it('shows a prompt that another device sends at another server, the answer as it is made, and a new title', async () => {
+    await using fleet = await openFleet()
+    const { result } = renderHook(() => useChat('s'), { wrapper: wrapperOf(connect(fleet.here)) })
+    await waitFor(() => expect(result.current.status).toBe('idle'))
+    const other = connect(fleet.there)
+    const statuses = new Set<string>()
+    const stop = setInterval(() => statuses.add(result.current.status), 1)
+    await other.chat('s').send('Hi').message
+    await waitFor(() => expect(said(result.current.messages)).toEqual(['user: Hi', 'assistant: Hello there']))
+    await waitFor(() => expect(result.current.status).toBe('idle'))
+    clearInterval(stop)
+    await other.sessions.update({ sessionId: 's', title: 'Renamed' })
+    await waitFor(() => expect(result.current.session?.title).toBe('Renamed'))
+    await other.chat('s').send('Again').message
+    await waitFor(() => expect(result.current.messages).toHaveLength(4))
+    await other.sessions.delete('s')
+    await waitFor(() => expect(result.current.error?.code).toBe('SESSION_DELETED'))
+  })
+
+  it('shows the answer of another device once, and the own prompt that follows after it', async () => {
+    await using fleet = await openFleet()
+    const { result } = renderHook(() => useChat('s'), { wrapper: wrapperOf(connect(fleet.here)) })
+    await waitFor(() => expect(result.current.status).toBe('idle'))
+    await connect(fleet.there).chat('s').send('Hi').message
+    await waitFor(() => expect(result.current.messages).toHaveLength(2))
+    await waitFor(() => expect(result.current.status).toBe('idle'))
+    await act(async () => void (await result.current.send('And you?')))
+    await waitFor(() =>
+      expect(result.current.messages.at(-1)).toMatchObject({ role: 'assistant', status: 'completed' }),
+    )
+    expect(said(result.current.messages)).toEqual([
+      'user: Hi',
+      'assistant: Hello there',
+      'user: And you?',
+      'assistant: Hello there',
+    ])
+  })
+})
+
+it('useSessions lists what another device starts, and renames and deletes everywhere', async () => {
+  await using fleet = await openFleet()
+  const here = renderHook(() => useSessions(), { wrapper: wrapperOf(connect(fleet.here)) })
+  const there = renderHook(() => useSessions(), { wrapper: wrapperOf(connect(fleet.there)) })
+  await waitFor(() => expect(here.result.current.status).toBe('ready'))
+  const other = connect(fleet.there)
+  await other.chat('one').send('First').message
+  await other.chat('two').send('Second').message
+  const titles = (hook: typeof here) => hook.result.current.sessions.map(({ title }) => title)
+  await waitFor(() => expect(titles(here)).toEqual(['Second', 'First']))
+  await act(async () => expect(await here.result.current.rename('one', 'Renamed')).toBe(true))
+  await waitFor(() => expect(titles(there)).toEqual(['Renamed', 'Second']))
+  await act(async () => expect(await here.result.current.remove('two')).toBe(true))
+  await waitFor(() => expect([titles(here), titles(there)]).toEqual([['Renamed'], ['Renamed']]))
+  await act(async () => expect(await here.result.current.rename('gone', 'x')).toBe(false))
+  expect(here.result.current.error?.code).toBe('SESSION_NOT_FOUND')
+})
+
+it('useSessions loads older pages after the newest, each session once', async () => {
+  await using fleet = await openFleet()
+  const client = connect(fleet.here)
+  for (let at = 0; at < 60; at++) await client.sessions.create({ sessionId: `s-${at}` })
+  const { result } = renderHook(() => useSessions(), { wrapper: wrapperOf(client) })
+  await waitFor(() => expect(result.current.sessions).toHaveLength(50))
+  expect(result.current.hasMore).toBe(true)
+  await act(async () => await result.current.loadMore())
+  expect(result.current.sessions.map(({ id }) => id)).toEqual(Array.from({ length: 60 }, (_, at) => `s-${59 - at}`))
+  expect(result.current.hasMore).toBe(false)
+  await client.sessions.update({ sessionId: 's-0', title: 'Back' })
+  await waitFor(() => expect(result.current.sessions[0]).toMatchObject({ id: 's-0', title: 'Back' }))
+  expect(result.current.sessions).toHaveLength(60)
+})
+
+it('a server renders the initial messages, and the browser takes them over without a flash or a warning', async () => {
+  await using fleet = await openFleet()
+  const writer = connect(fleet.here)
+  await writer.chat('s').send('Hi').message
+  const initialMessages = (await writer.messages.list('s', { order: 'newest' })).items
+  const frames: string[] = []
+  function Page() {
+    const { messages } = useChat('s', { initialMessages })
+    frames.push(said(messages).join(' | '))
+    return <p>{said(messages).join(' | ')}</p>
+  }
+  const pageOf = (client: VerbatimClient) => (
+    <VerbatimProvider client={client}>
+      <Page />
+    </VerbatimProvider>
+  )
+  const container = document.createElement('div')
+  container.innerHTML = renderToString(pageOf(connect(fleet.here)))
+  expect(container.textContent).toBe('user: Hi | assistant: Hello there')
+  const complaints = vi.spyOn(console, 'error')
+  const recoverable: unknown[] = []
+  const root = hydrateRoot(container, pageOf(connect(fleet.here)), {
+    onRecoverableError: (error) => recoverable.push(error),
+  })
+  await vi.waitFor(() => expect(frames.length).toBeGreaterThan(1), { timeout: 20_000 })
+  await writer.chat('s').send('More').message
+  await vi.waitFor(() => expect(container.textContent).toContain('user: More | assistant: Hello there'), {
+    timeout: 20_000,
+  })
+  expect(frames.every((frame) => frame.startsWith('user: Hi | assistant: Hello there'))).toBe(true)
+  expect([recoverable, complaints.mock.calls]).toEqual([[], []])
+  root.unmount()
+  complaints.mockRestore()
+})
