@@ -4,6 +4,7 @@ import type { AgentEvent, JsonValue, RunEvent } from '@verbatim/core'
 import type { Agent, AgentRequest, Engine } from '@verbatim/core/server'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
+import { z } from 'zod'
 import { answerOf, textDelta, turn } from '../support/agents.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
@@ -38,6 +39,49 @@ async function ended(engine: Engine) {
   const events = await followAll(engine, runId)
   return { runId, events, data: dataOf(events), end: events.at(-1), message: await answerMessage(engine, runId) }
 }
+
+describe('data of an agent with schemas', () => {
+  const data = { progress: z.object({ done: z.int(), total: z.int().default(9) }) }
+
+  it('what the schema answers is in the log, and what does not fit it or has another name is refused', async () => {
+    const refused: unknown[] = []
+    const agent = emitter(
+      async ({ emit }) => {
+        await emit('progress', { done: 1, secret: 'x' })
+        for (const [name, value] of [
+          ['progress', { done: 'two' }],
+          ['progres', { done: 2 }],
+          ['toString', { done: 3 }],
+        ] as const) {
+          await emit(name, value).catch((error: unknown) => refused.push(error))
+        }
+      },
+      { data },
+    )
+    await using test = await openOne({ agents: [agent] })
+    const { data: told, message } = await ended(test.engine)
+    expect(told.map((event) => event.data)).toEqual([{ done: 1, total: 9 }])
+    expect(message.data).toEqual([{ name: 'progress', id: null, data: { done: 1, total: 9 } }])
+    expect(refused).toMatchObject([
+      { code: 'INVALID_INPUT', data: { field: 'data.done' } },
+      { code: 'INVALID_INPUT', data: { field: 'name' } },
+      { code: 'INVALID_INPUT', data: { field: 'name' } },
+    ])
+  })
+
+  it('a run that yields data which does not fit fails', async () => {
+    const agent = emitter(
+      async function* () {
+        yield { type: 'data', name: 'progress', data: { done: 'two' } }
+      },
+      { data },
+    )
+    await using test = await openOne({ agents: [agent] })
+    const { end, message } = await ended(test.engine)
+    expect(end).toMatchObject({ type: 'run_failed', error: { code: 'INVALID_INPUT', data: { field: 'data.done' } } })
+    expect(message.data).toEqual([])
+  })
+})
 
 describe('data of an agent', () => {
   it('what an agent emits and what it yields are in the log in the order of both, and the message keeps the newest', async () => {

@@ -19,7 +19,13 @@ export const agents = [
     id: 'echo',
     input: z.object({ loud: z.boolean() }).optional(),
     output: z.object({ said: z.string() }),
-    async *stream({ input, principal }) {
+    data: { progress: z.object({ done: z.int(), total: z.int() }), note: z.string() },
+    async *stream({ input, principal, emit }) {
+      await emit('progress', { done: 1, total: 2 }, { id: 'words' })
+      // @ts-expect-error -- progress has a total
+      await emit('progress', { done: 2 })
+      // @ts-expect-error -- the agent has no data of this name
+      await emit('progres', { done: 2, total: 2 })
       yield JSON.stringify({ said: input?.loud === true ? principal.userId.toUpperCase() : principal.userId })
     },
   }),

@@ -51,6 +51,22 @@ export async function inputs(): Promise<string> {
   return (await run.output).said
 }
 
+export async function data(): Promise<number> {
+  const run = chat.send('Hi', { agentId: 'echo' })
+  let done = 0
+  for await (const event of run) {
+    if (event.type === 'data' && event.name === 'progress') done = event.data.done / event.data.total
+    // @ts-expect-error -- the agent has no data of this name
+    if (event.type === 'data' && event.name === 'progres') done = 0
+  }
+  const { items } = await verbatim.messages.list('session-1')
+  for (const message of items) {
+    if (message.agentId !== 'echo') continue
+    for (const part of message.data) show(part.name === 'note' ? part.data.toUpperCase() : part.data.total)
+  }
+  return done
+}
+
 export function wrongInputs(): void {
   // @ts-expect-error -- the ledger needs to know since when
   chat.send('The books?', { agentId: 'ledger' })

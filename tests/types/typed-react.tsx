@@ -15,6 +15,8 @@ function Chat() {
     <ul onClick={() => void send('The prices?', { agentId: 'report' })}>
       {messages.map((message) => (
         <li key={message.key}>
+          {message.agentId === 'echo' &&
+            message.data.map((part) => (part.name === 'progress' ? part.data.done : part.data))}
           {message.agentId === 'report' ? (message.partialOutput?.title ?? message.output?.title) : message.status}
         </li>
       ))}

@@ -12,6 +12,7 @@ import type {
   RunStart,
   SendArguments,
   SendOptions,
+  SomeData,
 } from '@verbatim/core'
 import { createCalls } from './resources.ts'
 import type { Attachments, Audit, Calls, Messages, Principals, RunCalls, Sessions } from './resources.ts'
@@ -81,7 +82,7 @@ export interface Chat<TAgents extends AgentMap = AnyAgents> {
   send<TId extends keyof TAgents & string = DefaultAgentId<TAgents>>(
     prompt: PromptInput,
     ...options: SendArguments<TAgents, TId>
-  ): RunHandle<TAgents[TId]['output']>
+  ): RunHandle<TAgents[TId]['output'], TAgents[TId]['data']>
 }
 
 /** Runs: the calls, and following one. */
@@ -91,14 +92,14 @@ export interface Runs<TAgents extends AgentMap = AnyAgents> extends RunCalls {
    *
    * @throws VerbatimError `INVALID_INPUT` or `INVALID_CURSOR` at once; whatever the server says comes through the handle
    */
-  follow(runId: string, options?: FollowRunOptions): RunHandle<AnyOutput<TAgents>>
+  follow(runId: string, options?: FollowRunOptions): RunHandle<AnyOutput<TAgents>, SomeData<TAgents>>
   /**
    * Starts another run for the prompt of one that failed, was cancelled or interrupted, and returns its handle at once. The
    * prompt is not stored again. What the server refuses (`RUN_NOT_RETRYABLE`, `SESSION_BUSY`) comes through the handle.
    *
    * @throws VerbatimError `INVALID_INPUT` at once, when an id is not a UUID
    */
-  retry(runId: string, options?: RetryRunOptions): RunHandle<AnyOutput<TAgents>>
+  retry(runId: string, options?: RetryRunOptions): RunHandle<AnyOutput<TAgents>, SomeData<TAgents>>
 }
 
 /** A client of one Verbatim server. `TAgents` are the server's agents, see {@link createClient}; without it any id, and JSON. */

@@ -22,6 +22,7 @@ export type {
   ExportLine,
   FollowedBatch,
   FollowRunOptions,
+  DataPartOf,
   HandleOptions,
   MessageOf,
   PartialOutput,

@@ -81,12 +81,16 @@ export type {
   AgentsOf,
   AgentTypes,
   AnyAgents,
+  AnyData,
   AnyOutput,
+  DataPartOf,
   DefaultAgentId,
   InputField,
   MessageOf,
   PartialOutput,
+  RunEventOf,
   SendArguments,
+  SomeData,
   SendOptionsOf,
 } from './contract/agent-types.ts'
 export { fromCursor, toCursor, type Cursor } from './contract/cursor.ts'

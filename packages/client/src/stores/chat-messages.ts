@@ -10,6 +10,7 @@ import type {
   AnyAgents,
   ContentBlock,
   DataPart,
+  DataPartOf,
   JsonValue,
   Message,
   MessageStatus,
@@ -27,12 +28,18 @@ export type ChatMessage<TAgents extends AgentMap = AnyAgents> =
     ? AnyMessage
     : Omit<AnyMessage, keyof AnswerFields<AnyAgents, string>> &
         (
-          | { readonly agentId: null; readonly output: null; readonly partialOutput: null }
+          | {
+              readonly agentId: null
+              readonly data: readonly DataPart[]
+              readonly output: null
+              readonly partialOutput: null
+            }
           | { [TId in AgentIdOf<TAgents>]: AnswerFields<TAgents, TId> }[AgentIdOf<TAgents>]
         )
 
 interface AnswerFields<TAgents extends AgentMap, TId extends AgentIdOf<TAgents>> {
   readonly agentId: TId
+  readonly data: readonly DataPartOf<TAgents[TId]['data']>[]
   readonly output: TAgents[TId]['output'] | null
   readonly partialOutput: PartialOutput<TAgents[TId]['output']> | null
 }

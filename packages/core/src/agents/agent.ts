@@ -6,7 +6,7 @@ import { raceSignal } from '../async/race-signal.ts'
 import { VerbatimError } from '../contract/errors.ts'
 import { AgentId } from '../contract/identifiers.ts'
 import type { z } from 'zod'
-import type { Agent, AgentRequest, ScopeOf, TypedAgent } from '../ports/agent.ts'
+import type { Agent, AgentRequest, DataSchemas, EmitOf, ScopeOf, TypedAgent } from '../ports/agent.ts'
 import { frameAnswer } from './frame-answer.ts'
 import type { AgentChunk } from './frame-answer.ts'
 
@@ -18,17 +18,26 @@ export interface AgentOptions<
   TId extends AgentId = AgentId,
   TInput extends Schema = undefined,
   TOutput extends Schema = undefined,
-> extends Omit<Agent, 'id' | 'input' | 'output' | 'stream'> {
+  TData extends DataSchemas | undefined = undefined,
+> extends Omit<Agent, 'id' | 'input' | 'output' | 'data' | 'stream'> {
   readonly id: TId
   /** What callers may give beside the prompt, see {@link Agent}. @default nothing */
   readonly input?: TInput | undefined
   /** What the answer's text must be, see {@link Agent}. @default any text */
   readonly output?: TOutput | undefined
+  /** What the agent may emit, by name, see {@link Agent}. @default any name, any JSON */
+  readonly data?: TData | undefined
   /** What the answer names as its model, where no event of yours does. @default the agent's id */
   readonly model?: string
   /** Answers `request`. What it throws ends the run as failed. `signal` aborts when the run is cancelled: pass it on to your provider. */
-  stream(request: ScopeOf<AgentRequest, TInput>, signal: AbortSignal): AgentSource | Promise<AgentSource>
+  stream(request: RequestOf<TInput, TData>, signal: AbortSignal): AgentSource | Promise<AgentSource>
 }
+
+/** A request whose input and data the compiler knows by the schemas of its agent. */
+export type RequestOf<TInput extends Schema, TData extends DataSchemas | undefined> = Omit<
+  ScopeOf<AgentRequest, TInput>,
+  'emit'
+> & { readonly emit: EmitOf<TData> }
 
 type Schema = z.ZodType | undefined
 
@@ -46,10 +55,13 @@ type Schema = z.ZodType | undefined
  * })
  * @throws VerbatimError `INVALID_CONFIGURATION` for an id that is none
  */
-export function agent<const TId extends AgentId, TInput extends Schema = undefined, TOutput extends Schema = undefined>(
-  options: AgentOptions<TId, TInput, TOutput>,
-): TypedAgent<TId, TInput, TOutput> {
-  const { id, input, output, model = id, ...rest } = options
+export function agent<
+  const TId extends AgentId,
+  TInput extends Schema = undefined,
+  TOutput extends Schema = undefined,
+  TData extends DataSchemas | undefined = undefined,
+>(options: AgentOptions<TId, TInput, TOutput, TData>): TypedAgent<TId, TInput, TOutput, TData> {
+  const { id, input, output, data, model = id, ...rest } = options
   if (!AgentId.safeParse(id).success) {
     throw new VerbatimError('INVALID_CONFIGURATION', 'agent: id: use 1 to 64 letters, digits or . _ -')
   }
@@ -58,10 +70,11 @@ export function agent<const TId extends AgentId, TInput extends Schema = undefin
     id,
     input: input as TInput,
     output: output as TOutput,
+    data: data as TData,
     stream: (request, signal) =>
       frameAnswer(
-        // The engine has checked the input by the schema of the agent.
-        read(() => options.stream(request as ScopeOf<AgentRequest, TInput>, signal), signal),
+        // The engine checks the input and the data by the schemas of the agent.
+        read(() => options.stream(request as object as RequestOf<TInput, TData>, signal), signal),
         { model },
       ),
   }

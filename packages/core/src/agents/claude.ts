@@ -4,7 +4,7 @@
  */
 import { Anthropic } from '@anthropic-ai/sdk'
 import type { z } from 'zod'
-import type { Agent, RunScope, RunTimeouts, ScopeOf, TypedAgent } from '../ports/agent.ts'
+import type { Agent, DataSchemas, RunScope, RunTimeouts, ScopeOf, TypedAgent } from '../ports/agent.ts'
 import { answerRequest } from './claude/answer-request.ts'
 import { parseClaudeOptions, wantsCompaction } from './claude/claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput, SystemPrompt } from './claude/claude-options.ts'
@@ -30,10 +30,12 @@ export {
 type Schema = z.ZodType | undefined
 
 /** What {@link claude} takes, with the types of its id, its input and its output. */
-export interface ClaudeAgentOptions<TId extends string, TInput extends Schema, TOutput extends Schema> extends Omit<
-  ClaudeOptionsInput,
-  'id' | 'system' | 'input' | 'output'
-> {
+export interface ClaudeAgentOptions<
+  TId extends string,
+  TInput extends Schema,
+  TOutput extends Schema,
+  TData extends DataSchemas | undefined,
+> extends Omit<ClaudeOptionsInput, 'id' | 'system' | 'input' | 'output' | 'data'> {
   /** The agent's name in sessions and runs. @default "claude" */
   readonly id?: TId | undefined
   /** The system prompt, or what makes it for each run: of who asks, in which session, with which input. */
@@ -46,6 +48,8 @@ export interface ClaudeAgentOptions<TId extends string, TInput extends Schema, T
    * @default the answer is prose
    */
   readonly output?: TOutput | undefined
+  /** What the tools may emit, by name, see `Agent.data`. @default any name, any JSON */
+  readonly data?: TData | undefined
 }
 
 /**
@@ -60,9 +64,10 @@ export function claude<
   const TId extends string = 'claude',
   TInput extends Schema = undefined,
   TOutput extends Schema = undefined,
->(options: ClaudeAgentOptions<TId, TInput, TOutput> = {}): TypedAgent<TId, TInput, TOutput> {
+  TData extends DataSchemas | undefined = undefined,
+>(options: ClaudeAgentOptions<TId, TInput, TOutput, TData> = {}): TypedAgent<TId, TInput, TOutput, TData> {
   // The types are more exact than what is parsed: the id and the schemas are those that were given.
-  return createClaude(parseClaudeOptions(options as ClaudeOptionsInput)) as TypedAgent<TId, TInput, TOutput>
+  return createClaude(parseClaudeOptions(options as ClaudeOptionsInput)) as TypedAgent<TId, TInput, TOutput, TData>
 }
 
 function createClaude(options: ClaudeOptions): Agent {
@@ -71,6 +76,7 @@ function createClaude(options: ClaudeOptions): Agent {
     id,
     input: inputSchema,
     output,
+    data,
     timeouts,
     maxHistoryMessages,
     onCrash,
@@ -87,6 +93,7 @@ function createClaude(options: ClaudeOptions): Agent {
     id,
     maxPromptBytes: () => Math.max(0, budget.maxBytes() - fixedBytes),
     ...(output === undefined ? {} : { output }),
+    ...(data === undefined ? {} : { data }),
     onCrash,
     ...(inputSchema === undefined ? {} : { input: inputSchema }),
     ...(continuation === undefined ? {} : { continuation }),

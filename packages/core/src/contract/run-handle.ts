@@ -1,5 +1,5 @@
 /** The handle of an answer: the same in process (`SessionManager.send`) and over the wire (the client's `chat().send`). */
-import type { PartialOutput } from './agent-types.ts'
+import type { AnyData, PartialOutput, RunEventOf } from './agent-types.ts'
 import type { JsonValue } from './json-value.ts'
 import { fromCursor, toCursor } from './cursor.ts'
 import { VerbatimError } from './errors.ts'
@@ -53,7 +53,8 @@ export interface RunSegment {
  * (`id`, `answer`, `cursor`, `status`, `message`) is of the run that is followed now. `followContinuations: false` stays with the
  * one run.
  */
-export interface RunHandle<TOutput = JsonValue> extends AsyncIterable<RunEvent>, AsyncDisposable {
+export interface RunHandle<TOutput = JsonValue, TData extends object = AnyData>
+  extends AsyncIterable<RunEventOf<TData>>, AsyncDisposable {
   /** The run that is followed now. */
   readonly id: RunId
   /** The runs of this answer so far, oldest first; more than one when it was interrupted and continued. */

@@ -125,6 +125,11 @@ export interface Agent {
    */
   readonly input?: z.ZodType | undefined
   /**
+   * What the agent and its tools may emit, by name. Another name, and what does not fit, is refused (`INVALID_INPUT`); what the schema
+   * answers is stored. @default any name, any JSON
+   */
+  readonly data?: DataSchemas | undefined
+  /**
    * Why the agent cannot use files that a new prompt names, as an `ATTACHMENT_REFUSED` for the caller: their types, sizes, pages. Asked
    * before anything is stored, and only when a prompt names files.
    *
@@ -143,6 +148,20 @@ export interface Agent {
   stream(request: AgentRequest, signal: AbortSignal): AsyncIterable<AgentEvent | AgentPing>
 }
 
+/** Schemas of data, by its name. */
+export interface DataSchemas {
+  readonly [name: string]: z.ZodType
+}
+
+/** {@link Emit} of an agent whose data the compiler knows. */
+export type EmitOf<TData extends DataSchemas | undefined> = TData extends DataSchemas
+  ? <TName extends keyof TData & string>(
+      name: TName,
+      data: z.input<TData[TName]>,
+      options?: { readonly id?: string | undefined },
+    ) => Promise<void>
+  : Emit
+
 /** A scope whose input the compiler knows by the agent's schema. */
 export type ScopeOf<TScope extends RunScope, TInput extends z.ZodType | undefined> = Omit<TScope, 'input'> & {
   readonly input: TInput extends z.ZodType
@@ -157,8 +176,10 @@ export interface TypedAgent<
   TId extends AgentId,
   TInput extends z.ZodType | undefined,
   TOutput extends z.ZodType | undefined,
+  TData extends DataSchemas | undefined,
 > extends Agent {
   readonly id: TId
   readonly input: TInput
   readonly output: TOutput
+  readonly data: TData
 }

@@ -62,6 +62,8 @@ export const ClaudeOptions = z
     system: z.union([z.string().min(1), z.custom<SystemPrompt>((value) => typeof value === 'function')]).optional(),
     /** What callers may give beside the prompt, see `Agent.input`. The model receives it only through `system` and tools. @default nothing */
     input: z.custom<z.ZodType>(isSchema, 'must be a zod schema').optional(),
+    /** What the tools may emit, by name, see `Agent.data`. @default any name, any JSON */
+    data: z.record(z.string(), z.custom<z.ZodType>(isSchema, 'must be a zod schema')).optional(),
     /** What the model may call; see {@link tool}. @default none */
     tools: z.array(z.custom<Tool>(isTool, 'Make it with tool()')).default([]),
     /**

@@ -6,6 +6,7 @@ import { VerbatimError } from '../../contract/errors.ts'
 import type { DataEvent } from '../../contract/event.ts'
 import { isJson } from '../../contract/json-value.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
+import type { Agent } from '../../ports/agent.ts'
 
 export interface DataBounds {
   readonly maxDataEvents: number
@@ -23,16 +24,21 @@ export interface EmittedData {
  * Checks the data events of one run. The check answers the event with a copy of its data, as JSON says it: what the agent changes later
  * changes nothing. A refused event does not count.
  *
+ * @param schemas of the names that the agent may use; any name and any JSON when left out
  * @throws VerbatimError (the check) `INVALID_INPUT` naming the field, `TOO_MUCH_DATA`
  */
-export function createDataCheck({ maxDataEvents, maxDataBytes }: DataBounds): (emitted: EmittedData) => DataEvent {
+export function createDataCheck(
+  { maxDataEvents, maxDataBytes }: DataBounds,
+  schemas: Agent['data'],
+): (emitted: EmittedData) => DataEvent {
   let events = 0
   let bytes = 0
   return ({ name, data, id }) => {
-    const json = toJson(data)
+    const known = parse(DataName, name, 'name')
+    const json = toJson(schemas === undefined ? data : fitted(schemas, known, data))
     const event: DataEvent = {
       type: 'data',
-      name: parse(DataName, name, 'name'),
+      name: known,
       data: json.value,
       ...(id === undefined ? {} : { id: parse(DataId, id, 'id') }),
     }
@@ -53,7 +59,24 @@ function toJson(data: unknown): { readonly value: JsonValue; readonly bytes: num
   } catch {
     // A cycle, a bigint, or nothing at all: no JSON.
   }
-  throw new VerbatimError('INVALID_INPUT', 'data: Must be JSON', { data: { field: 'data' } })
+  throw invalid('data', 'Must be JSON')
+}
+
+/** The data as the schema of its name answers it. */
+function fitted(schemas: NonNullable<Agent['data']>, name: string, data: unknown): JsonValue {
+  const schema = Object.hasOwn(schemas, name) ? schemas[name] : undefined
+  if (schema === undefined) throw invalid('name', 'The agent has no data of this name')
+  const parsed = schema.safeParse(data)
+  if (!parsed.success) {
+    const { field, reason } = describeIssue(parsed.error.issues[0])
+    throw invalid(field === '' ? 'data' : `data.${field}`, reason)
+  }
+  if (isJson(parsed.data)) return parsed.data
+  throw invalid('data', 'Its schema answers what is no JSON')
+}
+
+function invalid(field: string, reason: string): VerbatimError {
+  return new VerbatimError('INVALID_INPUT', `${field}: ${reason}`, { data: { field } })
 }
 
 function wellFormed(_key: string, value: unknown): unknown {
@@ -64,7 +87,7 @@ function parse(schema: z.ZodString, value: unknown, field: string): string {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const { reason } = describeIssue(parsed.error.issues[0])
-  throw new VerbatimError('INVALID_INPUT', `${field}: ${reason}`, { data: { field } })
+  throw invalid(field, reason)
 }
 
 function tooMuch(data: VerbatimError['data']): VerbatimError {

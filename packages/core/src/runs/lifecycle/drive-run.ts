@@ -115,7 +115,7 @@ async function pullAgent(
   const attachments = createAttachmentReader(context.ports.attachmentRepository, owned.owner)
   const request = { runId, sessionId, principal: { userId, tenantId }, attachments, ...history }
   const timeouts = { ...options, ...agent.timeouts }
-  const checkData = createDataCheck(options)
+  const checkData = createDataCheck(options, agent.data)
   const open = (agentSignal: AbortSignal, isAlive: () => void) => {
     const emit = createEmit({ check: checkData, appender, signal: agentSignal, isAlive })
     return joinSurrogates(agent.stream({ ...request, emit }, agentSignal))
