@@ -21,7 +21,7 @@ export default defineConfig(({ command }) => ({
     conditions: command === 'serve' ? ['verbatim-source', ...defaultClientConditions] : [...defaultClientConditions],
     dedupe: ['react', 'react-dom'],
   },
-  server: { proxy: { '/trpc': server, '/chat': server, '/config.json': server } },
+  server: { proxy: { '/trpc': server, '/chat': server, '/attachments': server, '/config.json': server } },
   // What the first prompt needs is one file; the parser of Markdown and what only some answers need are loaded later.
   build: { outDir: 'dist', target: 'es2022' },
 }))

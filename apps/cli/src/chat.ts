@@ -1,6 +1,7 @@
 /** `verbatim chat`: one prompt and its answer, or a conversation with a person. */
 import { VerbatimError } from '@verbatim/core'
 import type { VerbatimClient } from '@verbatim/client'
+import { withFiles } from './attach-files.ts'
 import { converse } from './converse.ts'
 import { commandName } from './env.ts'
 import { exitCodes, printAnswer } from './print-answer.ts'
@@ -20,6 +21,8 @@ export interface ChatInput {
   readonly sessionId?: string | undefined
   /** Go on with the session used last. */
   readonly continue: boolean
+  /** Files that the prompt is about. */
+  readonly file: readonly string[]
   /** Print events instead of text. */
   readonly json: boolean
 }
@@ -35,11 +38,12 @@ export async function chat(context: CommandContext, input: ChatInput): Promise<n
   }
   const sessionId = input.sessionId ?? last
   const id = sessionId ?? crypto.randomUUID()
-  if (input.prompt === undefined && terminal.isInteractive) {
+  if (input.prompt === undefined && terminal.isInteractive && input.file.length === 0) {
     if (input.json) throw new VerbatimError('INVALID_INPUT', '--json takes a prompt; name one, or pipe one in')
     return await converse(context, id)
   }
-  const prompt = await wholePrompt(input.prompt)
+  const text = await wholePrompt(input.prompt)
+  const prompt = await withFiles(context, text, input.file)
   const end = await printAnswer(client.chat(id).send(prompt), terminal, input.json ? 'json' : 'text')
   if (sessionId === undefined) terminal.aside(`Go on with: ${commandName} chat --session ${id}`)
   return exitCodes[end]

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { RunEvent, Session, textOfEvent } from '@verbatim/core'
 import { createClient } from '@verbatim/client'
 import type { VerbatimClient } from '@verbatim/client'
@@ -81,6 +84,29 @@ describe('the command', () => {
 
   /** A way to the server that a test can cut or hang. */
   const openWay = () => TcpProxy.start(() => [Number(new URL(server.url).port)])
+
+  test('The chat command sends the files that --file names, and says in one line why one is refused', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'verbatim-'))
+    const [picture, program] = [join(folder, 'tree.png'), join(folder, 'program')]
+    await writeFile(picture, Buffer.from('89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4', 'hex'))
+    await writeFile(program, Buffer.from([1, 2, 3, 0]))
+    const sessionId = crypto.randomUUID()
+    const command = run(['chat', 'Hello', '--session', sessionId, '-f', picture])
+    expect([await command.exitCode, command.stderr]).toEqual([0, expect.stringContaining('Sending tree.png')])
+    const { items } = await client.messages.list(sessionId)
+    const source = { type: 'attachment', attachment_id: expect.any(String) }
+    expect(items[0]?.content).toEqual([
+      { type: 'image', source, alt: 'tree.png' },
+      { type: 'text', text: 'Hello' },
+    ])
+    const refused = run(['chat', 'Hello', '-f', program])
+    expect(await refused.exitCode).toBe(1)
+    expect(refused.stderr).toContain('takes files of these types')
+    const missing = run(['chat', 'Hello', '-f', join(folder, 'nowhere')])
+    expect(await missing.exitCode).toBe(1)
+    expect(missing.stderr).toContain('cannot be read')
+    await rm(folder, { recursive: true })
+  })
 
   test('The chat command writes the answer to stdout exactly, the metrics to stderr, and nothing that moves', async () => {
     const command = run(['chat', 'Hello'])

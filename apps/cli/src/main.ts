@@ -21,6 +21,7 @@ const program = new Command(commandName)
 Examples:
   ${commandName} chat                            a conversation; Ctrl-C stops an answer, which is kept
   ${commandName} chat "Explain async iteration"  one answer
+  ${commandName} chat "What is this?" -f tree.png  about a file
   git diff | ${commandName} chat "Review this"   what comes through the pipe follows the prompt
   ${commandName} chat --continue                 goes on with the session used last
   ${commandName} resume <sessionId>              goes on, also in the middle of an answer`,
@@ -31,6 +32,7 @@ withConnectOptions(program.command('chat'))
   .argument('[prompt]', 'what to ask; what comes through a pipe follows it')
   .option('--session <id>', 'the session to go on with, made when it is new')
   .option('-c, --continue', 'go on with the session used last', false)
+  .option('-f, --file <path>', 'a file that the prompt is about (image, PDF, text); may be named again', addTo, [])
   .option('--json', 'print the events of the answer, one a line', false)
   .action(async (prompt: string | undefined, options: ChatOptions) => {
     if (options.continue && options.session !== undefined) program.error('Name a session, or --continue, not both.')
@@ -70,7 +72,7 @@ withConnectOptions(program.command('delete'))
     await run({ ...options, sessionId }, async (context) => await deleteSession(context, { sessionId, yes }))
   })
 
-type ChatOptions = ConnectOptions & Pick<ChatInput, 'continue' | 'json'> & { readonly session?: string }
+type ChatOptions = ConnectOptions & Pick<ChatInput, 'continue' | 'file' | 'json'> & { readonly session?: string }
 
 async function readVersion(): Promise<string> {
   const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -93,6 +95,10 @@ async function run(
     terminal.note(explainError(error, { url, sessionId }))
     process.exitCode = 1
   }
+}
+
+function addTo(path: string, paths: readonly string[]): string[] {
+  return [...paths, path]
 }
 
 function toCount(text: string): number {

@@ -2,7 +2,7 @@ import type { RequestListener, ServerResponse } from 'node:http'
 import { VerbatimError } from '@verbatim/core'
 import { refusalOfForeign } from './guard-local.ts'
 
-const apiPath = /^\/(?:trpc|chat|health|metrics)(?:[/?]|$)/
+const apiPath = /^\/(?:trpc|chat|attachments|principals|health|metrics)(?:[/?]|$)/
 
 /** Sends the API's paths to the API and the rest to the web app; without tokens only for this machine's pages and programs. */
 export function createRoutes({

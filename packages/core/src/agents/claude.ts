@@ -11,6 +11,7 @@ import type { ClaudeClient, ClaudeOptions, ClaudeOptionsInput, SystemPrompt } fr
 import { fixedBytesOf } from './claude/history.ts'
 import { createCompactionSwitch } from './claude/compact-history.ts'
 import { contextTokensOf } from './claude/model-rules.ts'
+import { refusalOfFiles } from './claude/refusal-of-files.ts'
 import { createTokenBudget } from './claude/token-budget.ts'
 
 export type { ClaudeClient, ClaudeOptionsInput, Summarize, SystemPrompt } from './claude/claude-options.ts'
@@ -84,7 +85,8 @@ function createClaude(options: ClaudeOptions): Agent {
     model,
     maxTokens,
   } = options
-  const budget = createTokenBudget({ contextTokens: options.contextTokens ?? contextTokensOf(model), maxTokens })
+  const contextTokens = options.contextTokens ?? contextTokensOf(model)
+  const budget = createTokenBudget({ contextTokens, maxTokens })
   const compactions = createCompactionSwitch(wantsCompaction(options))
   // A system prompt that is made for each run is not known yet.
   const { system } = options
@@ -92,6 +94,7 @@ function createClaude(options: ClaudeOptions): Agent {
   return Object.freeze({
     id,
     maxPromptBytes: () => Math.max(0, budget.maxBytes() - fixedBytes),
+    refusalOf: (files) => refusalOfFiles(files, contextTokens),
     ...(output === undefined ? {} : { output }),
     ...(data === undefined ? {} : { data }),
     onCrash,
