@@ -17,8 +17,13 @@ import { ada, followAll } from '../support/follow.ts'
 import { expectIdle } from '../support/leaks.ts'
 
 const still = {
-  ...{ heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: 600_000, recoveryMs: 600_000 },
-  ...{ cancelPollMs: 600_000, sweepMs: 600_000, archiveDelayMs: 600_000 },
+  heartbeatMs: 200_000,
+  selfFenceMs: 400_000,
+  leaseMs: 600_000,
+  recoveryMs: 600_000,
+  cancelPollMs: 600_000,
+  sweepMs: 600_000,
+  archiveDelayMs: 600_000,
 }
 const signal = AbortSignal.timeout(240_000)
 

@@ -15,11 +15,17 @@ export async function withFiles(context: CommandContext, text: string, paths: re
 
 async function upload({ client, terminal }: CommandContext, path: string): Promise<Attachment> {
   const name = basename(path)
-  const file = await openAsBlob(path).catch(() => {
-    throw new VerbatimError('INVALID_INPUT', `The file ${path} cannot be read`)
-  })
+  const file = await open(path)
   terminal.aside(`Sending ${name}`)
   return await client.attachments.upload(file, { name })
+}
+
+async function open(path: string): Promise<Blob> {
+  try {
+    return await openAsBlob(path)
+  } catch (cause) {
+    throw new VerbatimError('INVALID_INPUT', `The file ${path} cannot be read`, { cause })
+  }
 }
 
 function toBlock({ id, name, mediaType }: Attachment) {

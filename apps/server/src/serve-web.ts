@@ -28,7 +28,7 @@ const mimeTypes: Readonly<Record<string, string>> = {
 /** An answer may hold any Markdown. These headers keep scripts, frames and images of other origins out of the page. */
 const securityHeaders = {
   'content-security-policy':
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',

@@ -5,6 +5,8 @@ import { useEscape } from '../page/shortcuts.ts'
 import { ChatNotices } from './chat-notices.tsx'
 import { Composer } from './composer.tsx'
 import { MessageList } from './message-list.tsx'
+import { useAttachments } from './use-attachments.ts'
+import { useFileDrop } from './use-file-drop.ts'
 import { usePrompt } from './use-prompt.ts'
 import { useStickToEnd } from './use-stick-to-end.ts'
 
@@ -22,7 +24,9 @@ export function ChatView({ sessionId, title, model, onChange }: ChatViewProps) {
   const chat = useChat(sessionId)
   const { messages, status } = chat
   const { scroller, content, isAtEnd, goToEnd } = useStickToEnd()
-  const prompt = usePrompt(chat, { sessionId, onSent: goToEnd })
+  const attachments = useAttachments()
+  const drop = useFileDrop(attachments.add)
+  const prompt = usePrompt(chat, { sessionId, onSent: goToEnd, attachments })
   const isLoading = status === 'loading'
   const isListedAsActive = status === 'streaming' || status === 'reconnecting'
   const { stop } = chat
@@ -33,7 +37,7 @@ export function ChatView({ sessionId, title, model, onChange }: ChatViewProps) {
   useEffect(onChange, [onChange, isLoading, isListedAsActive])
 
   return (
-    <main className="chat">
+    <main className="chat" data-dropping={drop.isOver} {...drop.handlers}>
       <h1 className="visually-hidden">{title ?? 'New chat'}</h1>
       <div className="scroller" ref={scroller}>
         <div className="column" ref={content}>
@@ -45,7 +49,7 @@ export function ChatView({ sessionId, title, model, onChange }: ChatViewProps) {
         <div className="column">
           {!isAtEnd && <JumpButton onJump={goToEnd} />}
           <ChatNotices chat={chat} onRetry={prompt.retry} />
-          <Composer prompt={prompt} onStop={chat.stop} />
+          <Composer prompt={prompt} attachments={attachments} onStop={chat.stop} />
           {model !== null && (
             <p className="model-note" data-testid="model">
               {model} answers. It can be wrong: check what matters.

@@ -1,17 +1,21 @@
 import { useRef } from 'react'
 import type { KeyboardEvent } from 'react'
 import { SendIcon } from '../page/icons.tsx'
+import { AttachButton } from './attach-button.tsx'
+import { ChosenFiles } from './chosen-files.tsx'
 import { StopButton } from './stop-button.tsx'
 import { isTouch, useFittingHeight, useFocusAtFirst } from './text-field.ts'
+import type { Attachments } from './use-attachments.ts'
 import type { Prompt } from './use-prompt.ts'
 
 interface ComposerProps {
   readonly prompt: Prompt
+  readonly attachments: Attachments
   readonly onStop: () => Promise<void>
 }
 
 /** The field to write in. Enter sends, also while an answer is made: the prompt then waits for its turn. Shift+Enter begins a line. */
-export function Composer({ prompt, onStop }: ComposerProps) {
+export function Composer({ prompt, attachments, onStop }: ComposerProps) {
   const { text, setText, send, isBusy, canSend } = prompt
   const field = useRef<HTMLTextAreaElement>(null)
   useFittingHeight(field, text)
@@ -28,12 +32,21 @@ export function Composer({ prompt, onStop }: ComposerProps) {
         send()
       }}
     >
+      <ChosenFiles attachments={attachments} />
+      <AttachButton onFiles={attachments.add} />
       <textarea
         ref={field}
         rows={1}
         dir="auto"
         value={text}
         onChange={(event) => setText(event.target.value)}
+        onPaste={(event) => {
+          const { files } = event.clipboardData
+          // A copied part of a page is text with an image of it: the text is meant.
+          if (files.length === 0 || event.clipboardData.types.includes('text/plain')) return
+          event.preventDefault()
+          attachments.add([...files])
+        }}
         onKeyDown={(event) => onKey(event, prompt)}
         placeholder={isBusy ? 'Write the next message' : 'Write a message'}
         aria-label="Message"

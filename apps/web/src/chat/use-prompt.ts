@@ -1,7 +1,10 @@
 import { textOf } from '@verbatim/client'
+import type { PromptInput } from '@verbatim/client'
 import type { UseChatResult } from '@verbatim/client/react'
 import { useCallback, useState } from 'react'
 import { useDraft } from './draft.ts'
+import { forget, toBlocks } from './use-attachments.ts'
+import type { Attachments, ChosenFile } from './use-attachments.ts'
 
 /** The prompt that is being written, and what can be done with it. */
 export interface Prompt {
@@ -23,24 +26,29 @@ export interface Prompt {
 /** Keeps the text until its prompt is safe with the server: a refused one comes back into the field. */
 export function usePrompt(
   chat: UseChatResult,
-  { sessionId, onSent }: { sessionId: string; onSent: () => void },
+  { sessionId, onSent, attachments }: { sessionId: string; onSent: () => void; attachments: Attachments },
 ): Prompt {
   const [text, setText] = useDraft(sessionId)
   const [isSending, setSending] = useState(false)
   const { send: sendPrompt, regenerate: askAgain, refresh, status, messages } = chat
   const isBusy = status === 'starting' || status === 'streaming' || status === 'reconnecting'
-  const canSend = !isSending && text.trim() !== ''
+  const { isReady, take, putBack } = attachments
+  const hasFiles = toBlocks(attachments.files).length > 0
+  const canSend = !isSending && isReady && (text.trim() !== '' || hasFiles)
 
   const send = useCallback(() => {
     if (!canSend) return
+    const files = take()
     setText('')
     setSending(true)
     onSent()
-    void sendPrompt(text, { whenBusy: 'queue' }).then((isTaken) => {
+    void sendPrompt(toPrompt(files, text), { whenBusy: 'queue' }).then((isTaken) => {
       setSending(false)
-      if (!isTaken) setText((newer) => (newer === '' ? text : `${text}\n\n${newer}`))
+      if (isTaken) return files.forEach(forget)
+      putBack(files)
+      setText((newer) => (newer === '' ? text : `${text}\n\n${newer}`))
     })
-  }, [text, canSend, onSent, sendPrompt, setText])
+  }, [text, canSend, onSent, sendPrompt, setText, take, putBack])
 
   const recall = useCallback(() => {
     const last = messages.findLast(({ role, continuationOf }) => role === 'user' && continuationOf === null)
@@ -54,9 +62,16 @@ export function usePrompt(
 
   const retry = useCallback(() => {
     if (status === 'loading') void refresh()
-    else if (text.trim() !== '') send()
+    else if (text.trim() !== '' || hasFiles) send()
     else regenerate()
-  }, [status, refresh, text, send, regenerate])
+  }, [status, refresh, text, hasFiles, send, regenerate])
 
   return { text, setText, send, isBusy, canSend, recall, retry, regenerate }
+}
+
+/** The files come first: models read a text about an image best after it. */
+function toPrompt(files: readonly ChosenFile[], text: string): PromptInput {
+  const blocks = toBlocks(files)
+  if (blocks.length === 0) return text
+  return text.trim() === '' ? blocks : [...blocks, { type: 'text', text }]
 }

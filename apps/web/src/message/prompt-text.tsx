@@ -1,6 +1,7 @@
 import { textOf } from '@verbatim/client'
 import { useVerbatim } from '@verbatim/client/react'
 import { useState } from 'react'
+import { AttachedFiles } from './attached-files.tsx'
 import type { ChatMessage } from './chat-message.ts'
 
 /** A prompt over this many characters or lines is folded: what one pasted is known, and the answer is not. */
@@ -13,9 +14,12 @@ export function PromptText({ message }: { message: ChatMessage }) {
   const [isOpen, setOpen] = useState(false)
   return (
     <>
-      <p className="prompt" dir="auto" data-folded={isLong && !isOpen}>
-        {text}
-      </p>
+      <AttachedFiles content={message.content} />
+      {text !== '' && (
+        <p className="prompt" dir="auto" data-folded={isLong && !isOpen}>
+          {text}
+        </p>
+      )}
       {isLong && (
         <button
           type="button"

@@ -9,6 +9,9 @@ function Icon({ path }: { path: string }) {
 }
 
 export const PlusIcon = () => <Icon path="M10 4.5v11M4.5 10h11" />
+export const ClipIcon = () => (
+  <Icon path="m15.800 9.300-5.900 5.900a3.600 3.600 0 0 1-5.100-5.100l6.300-6.300a2.400 2.400 0 0 1 3.400 3.400l-6.200 6.200a1.200 1.200 0 0 1-1.700-1.700l5.300-5.300" />
+)
 export const MenuIcon = () => <Icon path="M3.500 6h13M3.500 10h13M3.500 14h8" />
 export const CloseIcon = () => <Icon path="m5 5 10 10M15 5 5 15" />
 export const SendIcon = () => <Icon path="M10 16V4.500M5 9.200l5-5 5 5" />
