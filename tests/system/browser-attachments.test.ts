@@ -67,8 +67,8 @@ describe('files at the chat page', { timeout: 120_000 }, () => {
     return { page, [Symbol.asyncDispose]: async () => await context.close() }
   }
 
-  const choose = async (page: Page, name: string, buffer = picture(), mimeType = 'image/png') =>
-    await page.getByTestId('file-input').setInputFiles({ name, mimeType, buffer })
+  const choose = async (page: Page, name: string, buffer = picture()) =>
+    await page.getByTestId('file-input').setInputFiles({ name, mimeType: 'image/png', buffer })
   const ready = (page: Page) => page.locator('[data-testid=chosen-file][data-state=ready]')
   const shown = (page: Page) => page.locator('[data-testid=attached-files] img')
 
