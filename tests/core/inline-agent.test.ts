@@ -2,7 +2,7 @@
 import { textOf } from '@verbatim/core'
 import type { RunEvent } from '@verbatim/core'
 import { agent } from '@verbatim/core/server'
-import type { Agent } from '@verbatim/core/server'
+import type { Agent, RunRepository } from '@verbatim/core/server'
 import { createGate } from '@verbatim/core/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { manualAgent } from '../support/agents.ts'
@@ -150,6 +150,48 @@ describe('in the queue', () => {
     for (const { id } of queued) expect((await followAll(engine, id)).at(-1)?.type).toBe('run_completed')
     expect(own.map(({ asked }) => asked)).toEqual([['own 0'], ['own 1']])
     expect(promptsOf((await settled(engine, database)).messages)).toEqual(['first', 'own 0', 'own 1'])
+  })
+
+  it('A run of an inline agent whose turn the process learns of twice asks its agent once', async () => {
+    await using database = await openDatabase()
+    const [middle, late] = [createGate(), createGate()]
+    const { runRepository } = database.storage
+    const lateReads: RunRepository = {
+      ...runRepository,
+      async findOwnedRun(...run) {
+        const owned = await runRepository.findOwnedRun(...run)
+        await late.pass()
+        return owned
+      },
+    }
+    await using engine = openEngine(database, {
+      agents: [echoAgent({ gate: middle })],
+      options: fastLeases,
+      wrap: () => ({ runRepository: lateReads }),
+    })
+    await engine.runs.start(ada, inputOf('first'))
+    await middle.reached()
+    const [slow, own] = [createGate(), echoAgent({ id: 'own' })]
+    const held = agent({
+      id: 'own',
+      async *stream(request, signal) {
+        await slow.pass(signal)
+        yield* own.stream(request, signal)
+      },
+    })
+    const queued = await engine.runs.start(ada, { ...inputOf('own'), whenBusy: 'queue' }, { agent: held })
+    middle.open()
+    // The end of the run before has begun it, and the reader of its log has seen it begin.
+    await Promise.all([slow.reached(), late.reached()])
+    slow.release()
+    await followAll(engine, queued.id)
+    await vi.waitFor(() => expect(engine.stats().runsActive).toBe(0), waitOptions)
+    late.release()
+    await settled(engine, database)
+    const after = await engine.runs.start(ada, inputOf('after'))
+    await followAll(engine, after.id)
+    expect(own.asked).toEqual(['own'])
+    expect(engine.stats().runsStarted).toBe(3)
   })
 
   it('A run of an inline agent whose turn comes in another process is answered by the process that has the agent', async () => {

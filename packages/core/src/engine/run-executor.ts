@@ -24,7 +24,7 @@ export class RunExecutor implements Executor {
   readonly context: EngineContext
   readonly runsEnded = { completed: 0, refused: 0, failed: 0, cancelled: 0, interrupted: 0 }
   #runsStarted = 0
-  /** The agents of inline runs that wait in a queue. */
+  /** The agents of inline runs that wait in a queue. The process learns of a turn twice; what takes the agent out drives the run. */
   readonly #inlineAgents = new Map<RunKey, Agent>()
   readonly #draining = new AbortController()
   /** Aborts when active runs are released: starts in doubt are read once more. */
@@ -84,6 +84,7 @@ export class RunExecutor implements Executor {
     const agent = isInline ? this.#inlineAgents.get(key) : agents.get(run.agentId)
     // Recovery of this process may have resumed the run before the end was confirmed.
     if (agent === undefined || liveRuns.get(key) !== undefined) return
+    this.#inlineAgents.delete(key)
     // A lease that cannot be released expires: the run is another process's then.
     liveRuns.addBeginning(this.driveOrRelease({ ...promoted, agent }).catch(ignore))
   }
@@ -144,8 +145,8 @@ export class RunExecutor implements Executor {
     this.#inlineAgents.set(key, agent)
     const begun = await awaitTurn(this.context, { key, owner, runId: run.id }).catch(ignore)
     // A process that drains may promote the run still, and then releases it.
-    if (!this.#draining.signal.aborted) this.#inlineAgents.delete(key)
-    if (begun !== undefined && this.context.liveRuns.get(key) === undefined) this.#drive({ ...begun, agent })
+    const isToDrive = !this.#draining.signal.aborted && this.#inlineAgents.delete(key)
+    if (begun !== undefined && isToDrive) this.#drive({ ...begun, agent })
   }
 
   /** From here on the run belongs to the process: nothing of the request that started it reaches it. */
