@@ -7,11 +7,13 @@ import type { Engine } from '@verbatim/core/server'
 import {
   callEnd,
   callStart,
+  serverToolBlock,
   startProvider,
   streaming,
   textBlock,
   thinkingBlock,
   toolBlock,
+  wholeBlock,
 } from '@verbatim/test-kit/provider'
 import type { ProviderCall, ProviderEvent } from '@verbatim/test-kit/provider'
 import { expect, it, vi } from 'vitest'
@@ -211,3 +213,24 @@ it('the turn after a continuation may run the tool again, because a person asks 
   expect([count.paid, provider.complaints]).toEqual([2, []])
   expect((await taker.messages.list(ada, 'session-1', { order: 'oldest', limit: 9 })).items).toHaveLength(6)
 })
+
+it.each([
+  ['its call is half written', 1],
+  ['its call is whole', 3],
+  ['its result has come', 5],
+])(
+  'a continuation after a tool of the provider whose process was lost when %s is a request that the provider takes',
+  async (_when, kept) => {
+    const search = [
+      ...serverToolBlock(1, { id: 'srvtoolu_1', name: 'web_search', input: { query: 'grey cats' } }),
+      ...wholeBlock(2, { type: 'web_search_tool_result', tool_use_id: 'srvtoolu_1', content: [] } as { type: string }),
+    ]
+    const first = [begin, ...textBlock('Let me look.'), ...search.slice(0, kept + 1)]
+    // The result is one event, its start and its stop.
+    const lostBehind = kept < 5 ? first.length : first.length - 1
+    const { asked, answers } = await continueAfter([first, rest], { serverTools: ['web_search'], lostBehind })
+    const types = (asked[1]?.[1]?.content ?? []).map(({ type }) => type)
+    expect(types).toEqual(kept < 5 ? ['text'] : ['text', 'server_tool_use', 'web_search_tool_result'])
+    expect(answers.map(({ status }) => status)).toEqual(['interrupted', 'completed'])
+  },
+)

@@ -52,3 +52,14 @@ it('a start or a retry that is repeated receives its run, whatever the agent has
   await expect(test.engine.runs.retry(ada, another)).rejects.toMatchObject(tooLarge)
   expect(await countDocuments(test.database)).toEqual(before)
 })
+
+it('the bytes of an image do not count against what its agent takes, and those of a text in a block do', async () => {
+  const { agent } = limitedAgent(1_000)
+  await using test = await openOne({ agents: [agent] })
+  const data = 'A'.repeat(100_000)
+  const image = { type: 'image' as const, source: { type: 'base64' as const, media_type: 'image/png' as const, data } }
+  const input = { sessionId: 'session-1', runId: crypto.randomUUID() }
+  const long = { type: 'text' as const, text: 'x'.repeat(1_000) }
+  await expect(test.engine.runs.start(ada, { ...input, message: [image, long] })).rejects.toMatchObject(tooLarge)
+  expect(await test.engine.runs.start(ada, { ...input, message: [image] })).toMatchObject({ status: 'running' })
+})

@@ -1,5 +1,15 @@
 /** A model that says whatever it likes, well-formed or not, and remembers which inputs it gave to tools. */
-import { blockStop, callEnd, callStart, compacting, textBlock } from '@verbatim/test-kit/provider'
+import {
+  blockStop,
+  callEnd,
+  callStart,
+  compacting,
+  serverToolBlock,
+  textBlock,
+  textDelta,
+  textStart,
+  wholeBlock,
+} from '@verbatim/test-kit/provider'
 import type { ProviderCall, ProviderEvent, RequestBlock } from '@verbatim/test-kit/provider'
 import fc from 'fast-check'
 
@@ -13,6 +23,8 @@ interface ToolMove {
 export interface Move {
   readonly thinking: 'none' | 'first' | 'late'
   readonly text: string
+  /** What it asks of tools that the provider runs, and other blocks that only the provider makes. */
+  readonly server: 'none' | 'searched' | 'pending' | 'mcp' | 'unknown_block'
   readonly tools: readonly ToolMove[]
   readonly interleaves: boolean
   readonly stopReason: string | null
@@ -39,6 +51,7 @@ const toolMove: fc.Arbitrary<ToolMove> = fc.record({
 export const anyMove: fc.Arbitrary<Move> = fc.record({
   thinking: fc.constantFrom('none', 'first', 'first', 'late'),
   text: fc.constantFrom('', 'Well.', 'Let me see. ', '\u200b', ' \n'),
+  server: fc.constantFrom('none', 'none', 'none', 'searched', 'pending', 'mcp', 'unknown_block'),
   tools: fc.array(toolMove, { maxLength: 3 }),
   interleaves: fc.boolean(),
   stopReason: fc.constantFrom(
@@ -80,10 +93,16 @@ export function createModel() {
 
   function answer(call: ProviderCall, move: Move): ProviderEvent[] {
     const blocks: ProviderEvent[][] = []
-    const texts = move.text === '' ? [] : textBlock(move.text)
-    const said: RequestBlock[] = move.text === '' ? [] : [{ type: 'text', text: move.text }]
-    if (move.thinking === 'first') blocks.push(thoughtOf(0, call.sign()))
-    if (texts.length > 0) blocks.push(texts)
+    const said: RequestBlock[] = []
+    const say = (block: RequestBlock, events: ProviderEvent[]) => {
+      said.push(block)
+      blocks.push(events)
+    }
+    // The provider first runs what it was asked for before.
+    for (const id of pendingIn(call)) say(foundBy(id), wholeBlock(0, foundBy(id)))
+    if (move.thinking === 'first') blocks.push(thoughtOf(0, call.sign(said)))
+    if (move.text !== '') say({ type: 'text', text: move.text }, textBlock(move.text))
+    for (const [block, events] of serverBlocks(move, ++numbered)) say(block, events)
     if (move.thinking === 'late') blocks.push(thoughtOf(0, call.sign(said)))
     const tools = move.tools.map((tool) => toolEvents(tool, jsonOf(tool)))
     const content = [...blocks, ...(move.interleaves ? [] : tools)].flatMap((events, at) => placed(events, at))
@@ -103,6 +122,56 @@ export function createModel() {
     return asksForSummary ? summarize(call, move) : send(call, move, () => answer(call, move))
   }
 }
+
+/** The calls of the provider's tools in the request that have no result yet. */
+function pendingIn({ body }: ProviderCall): string[] {
+  const all = body.messages.flatMap(({ content }) => content)
+  const answered = new Set(all.map((block) => block['tool_use_id']))
+  return all.flatMap(({ type, id }) => (type === 'server_tool_use' && !answered.has(id) ? [String(id)] : []))
+}
+
+function foundBy(tool_use_id: string): RequestBlock {
+  const page = { type: 'web_search_result', url: 'https://cats.example/', title: 'Cats', encrypted_content: 'x' }
+  return { type: 'web_search_tool_result', tool_use_id, content: [page] }
+}
+
+const citation = {
+  type: 'web_search_result_location',
+  cited_text: 'Grey.',
+  url: 'https://cats.example/',
+  title: 'Cats',
+}
+
+function serverBlocks({ server }: Move, n: number): [RequestBlock, ProviderEvent[]][] {
+  const search = { id: `srvtoolu_${n}`, name: 'web_search', input: { query: 'cats', n } }
+  const echo = { id: `mcptoolu_${n}`, name: 'echo', server_name: 'mcp', input: { n } }
+  const call = (type: string, one: { id: string; name: string; input: object }): [RequestBlock, ProviderEvent[]] => [
+    { type, ...one },
+    serverToolBlock(0, { type, ...one }),
+  ]
+  const whole = (block: RequestBlock): [RequestBlock, ProviderEvent[]] => [block, wholeBlock(0, block)]
+  switch (server) {
+    case 'none':
+      return []
+    case 'pending':
+      return [call('server_tool_use', search)]
+    case 'mcp':
+      return [
+        call('mcp_tool_use', echo),
+        whole({ type: 'mcp_tool_result', tool_use_id: echo.id, is_error: false, content: [] }),
+      ]
+    case 'unknown_block':
+      return [whole({ type: 'hologram', n, parts: [{ x: 1.5 }, null] })]
+    case 'searched':
+      return [
+        call('server_tool_use', search),
+        whole(foundBy(search.id)),
+        [{ type: 'text', text: 'Grey.' }, [textStart(), cite, textDelta('Grey.'), blockStop()]],
+      ]
+  }
+}
+
+const cite = { type: 'content_block_delta', index: 0, delta: { type: 'citations_delta', citation } }
 
 /** A summary of some length, or an answer of the provider without one. */
 function summarize(call: ProviderCall, { summary, text }: Move): void | Promise<void> {

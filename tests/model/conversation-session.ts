@@ -19,9 +19,9 @@ export class Session {
   readonly messages: Message[] = []
 
   /** A prompt and its answer. */
-  async prompt(agent: Agent, text: string, stop?: Stop): Promise<Outcome> {
+  async prompt(agent: Agent, prompt: readonly ContentBlock[], stop?: Stop): Promise<Outcome> {
     const runId = crypto.randomUUID()
-    this.#store('user', [{ type: 'text', text }], { runId })
+    this.#store('user', prompt, { runId })
     return await this.#answer(agent, { runId }, stop)
   }
 

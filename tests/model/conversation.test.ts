@@ -4,6 +4,7 @@
  * `VERBATIM_CONVERSATIONS=20000 pnpm vitest run tests/model/conversation.test.ts`
  */
 import { isVerbatimError } from '@verbatim/core'
+import type { PromptBlock } from '@verbatim/core'
 import { claude, tool } from '@verbatim/core/claude'
 import type { ClaudeOptionsInput } from '@verbatim/core/claude'
 import { startProviderOf } from '@verbatim/test-kit/provider'
@@ -17,7 +18,13 @@ import { Session } from './conversation-session.ts'
 import type { Outcome, Stop } from './conversation-session.ts'
 
 type Action =
-  | { readonly type: 'prompt'; readonly agent: number; readonly bytes: number; readonly stop: Stop | undefined }
+  | {
+      readonly type: 'prompt'
+      readonly agent: number
+      readonly bytes: number
+      readonly hasImage: boolean
+      readonly stop: Stop | undefined
+    }
   | { readonly type: 'retry'; readonly agent: number }
   | { readonly type: 'append'; readonly role: 'user' | 'assistant' }
 
@@ -33,6 +40,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
       type: fc.constant('prompt' as const),
       agent,
       bytes: fc.constantFrom(10, 10, 10, 5_000, 60_000),
+      hasImage: fc.boolean(),
       stop: fc.option(stop, { nil: undefined, freq: 3 }),
     }),
   },
@@ -55,11 +63,22 @@ type Conversation = typeof conversation extends fc.Arbitrary<infer T> ? T : neve
 const plain: Move = {
   thinking: 'none',
   text: 'Yes.',
+  server: 'none',
   tools: [],
   interleaves: false,
   stopReason: 'natural',
   fault: 'none',
   summary: 'made',
+}
+
+/** Some 50 KB, which a model reads as less. */
+const image: PromptBlock = {
+  type: 'image',
+  source: { type: 'base64', media_type: 'image/png', data: 'A'.repeat(50_000) },
+}
+
+function promptOf({ bytes, hasImage }: Extract<Action, { type: 'prompt' }>): PromptBlock[] {
+  return [...(hasImage ? [image] : []), { type: 'text', text: 'p'.repeat(bytes) }]
 }
 
 async function hold({ actions, moves, contextTokens, tokensPerByte, maxHistoryMessages }: Conversation) {
@@ -89,7 +108,7 @@ async function hold({ actions, moves, contextTokens, tokensPerByte, maxHistoryMe
     maxCycles: 4,
   }
   const variants: ClaudeOptionsInput[] = [
-    { tools, system: 'One.' },
+    { tools, system: 'One.', serverTools: ['web_search'] },
     { tools, system: 'Two.' },
     { model: 'claude-opus-4-8' },
   ]
@@ -105,14 +124,15 @@ async function hold({ actions, moves, contextTokens, tokensPerByte, maxHistoryMe
         { type: 'text', text: 'By the way.' },
       ])
     else if (step.type === 'retry') outcomes.push(await session.retry(one(step.agent)))
-    else outcomes.push(await session.prompt(one(step.agent), 'p'.repeat(step.bytes), step.stop))
+    else outcomes.push(await session.prompt(one(step.agent), promptOf(step), step.stop))
   }
   for (const { error } of outcomes.flatMap((outcome) => outcome ?? [])) {
     // A refusal of the request as wrong would come again with every later prompt.
     expect(isVerbatimError(error) ? (error.data.kind ?? '') : '').not.toMatch(/invalid_request|thinking/)
   }
   isFinal = true
-  for (const last of agents) expect(await session.prompt(last, 'Still there?')).toMatchObject({ error: undefined })
+  for (const last of agents)
+    expect(await session.prompt(last, [{ type: 'text', text: 'Still there?' }])).toMatchObject({ error: undefined })
   expect(provider.complaints.filter((complaint) => !complaint.startsWith('prompt is too long'))).toEqual([])
   const numbered = ran.filter((json) => json.includes('"n"'))
   expect(new Set(numbered).size).toBe(numbered.length)

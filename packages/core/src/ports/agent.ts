@@ -106,8 +106,9 @@ export interface Agent {
   /** How many of the newest messages the agent receives, the new prompt included. @default 40 */
   readonly maxHistoryMessages?: number
   /**
-   * The largest prompt that the agent can answer by itself, in bytes of its content as JSON. A larger one is refused before
-   * anything is stored (`MESSAGE_TOO_LARGE`). Asked at every start and retry, so it may change with what the agent learns.
+   * The largest prompt that the agent can answer by itself, in bytes of its content as JSON, without the files in it. A larger one
+   * is refused before anything is stored (`MESSAGE_TOO_LARGE`). Asked at every start and retry, so it may change with what the agent
+   * learns.
    *
    * @default no limit but the engine's own
    */

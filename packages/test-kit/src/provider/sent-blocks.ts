@@ -21,12 +21,12 @@ export function createSentBlocks(): SentBlocks {
         const start = event['content_block'] as RequestBlock | undefined
         if (start !== undefined) open.set(index, { block: start, json: '' })
         const told = open.get(index)
-        if (told === undefined) return
-        if (event.type === 'content_block_delta') extend(told, event['delta'] as RequestBlock)
-        if (event.type !== 'content_block_stop') return
-        const block = withInput(told)
-        blocks.add(JSON.stringify(block))
-        for (const citation of listOf(block['citations'])) citations.add(JSON.stringify(citation))
+        if (event.type === 'content_block_delta' && told !== undefined) extend(told, event['delta'] as RequestBlock)
+        // What a test does not stop is whole at the end.
+        for (const { block, json } of told === undefined ? open.values() : [told]) {
+          blocks.add(JSON.stringify(withInput({ block, json })))
+          for (const citation of listOf(block['citations'])) citations.add(JSON.stringify(citation))
+        }
       }
     },
     hasBlock: (block) => blocks.has(JSON.stringify(withoutCacheMarks(block))),
