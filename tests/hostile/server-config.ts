@@ -15,6 +15,8 @@ export interface ServerStrain {
   readonly rssBytes: number
   /** The longest time for which the event loop was held, in milliseconds. */
   readonly heldMs: number
+  /** What the server had of one core, from 0 to 1; a busy machine changes it little. */
+  readonly cpuShare: number
 }
 
 /** What an operator would set for people who chat: far above what the honest users here do, which is a turn or two each second. */

@@ -5,7 +5,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { createApi } from '@verbatim/api'
+import { createApi, guardServer } from '@verbatim/api'
 import type { ApiInput } from '@verbatim/api'
 import { textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
@@ -43,13 +43,14 @@ const authenticate: ApiInput['authenticate'] = ({ headers }) => {
   return userId === undefined ? null : { userId }
 }
 const api = createApi({ engine: factory.engine, authenticate, ...apiOptions })
-const server = createServer(connectionLimits, api.nodeHandler)
+const server = guardServer(createServer(connectionLimits, api.nodeHandler))
 await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, resolve))
 const { port } = server.address() as AddressInfo // a TCP server has one
 
 const delays = monitorEventLoopDelay({ resolution: 5 })
 delays.enable()
 let rssBytes = 0
+let since = { ms: performance.now(), cpu: process.cpuUsage() }
 setInterval(() => (rssBytes = Math.max(rssBytes, process.memoryUsage.rss())), 20).unref()
 
 // Whatever became of the harness: a server without one has nothing to do.
@@ -61,7 +62,13 @@ process.on('message', (question) => {
 process.send?.({ port })
 
 function takeStrain(): ServerStrain {
-  const strain = { rssBytes: Math.max(rssBytes, process.memoryUsage.rss()), heldMs: delays.max / 1e6 }
+  const { user, system } = process.cpuUsage(since.cpu)
+  const strain = {
+    rssBytes: Math.max(rssBytes, process.memoryUsage.rss()),
+    heldMs: delays.max / 1e6,
+    cpuShare: (user + system) / 1_000 / (performance.now() - since.ms),
+  }
+  since = { ms: performance.now(), cpu: process.cpuUsage() }
   rssBytes = 0
   delays.reset()
   return strain

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
+import { guardServer } from '@verbatim/api'
 import { VerbatimError } from '@verbatim/core'
 
 /** Limits for requests; a response may stream without a limit. */
@@ -31,7 +32,7 @@ export async function listen(
   handler: RequestListener,
   { host, port }: { host: string; port: number },
 ): Promise<ListeningServer> {
-  const server = createServer(limits, handler)
+  const server = guardServer(createServer(limits, handler))
   try {
     server.listen({ host, port, backlog })
     await once(server, 'listening')

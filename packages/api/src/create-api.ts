@@ -35,7 +35,10 @@ export interface ApiInput extends ApiOptionsInput {
 /** The API of an engine; docs/protocol.md describes what it speaks. */
 export interface Api {
   readonly router: AppRouter<ApiContext>
-  /** For `node:http` and compatible servers (http2, Express): `createServer(api.nodeHandler)`. Answers every request, with 404 for unknown paths. */
+  /**
+   * For `node:http` and compatible servers (http2, Express): `guardServer(createServer(api.nodeHandler))`. Answers every
+   * request, with 404 for unknown paths.
+   */
   readonly nodeHandler: (req: NodeRequest, res: ServerResponse) => void
   /** For fetch servers. */
   readonly fetchHandler: (request: Request) => Promise<Response>

@@ -4,22 +4,31 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { cutConnection, isCut } from './cut-connection.ts'
 
 /** Far more than any client has under way on one connection. */
 const maxUnanswered = 16
 
-const unanswered = new WeakMap<Socket, number>()
+/** The answers that each connection waits for, the first one first. */
+const unanswered = new WeakMap<Socket, Set<ServerResponse>>()
 
-/** Takes a request in; false, with the connection cut, when too many before it have no answer yet. */
-export function takesRequest(req: IncomingMessage, res: ServerResponse): boolean {
-  if (req.httpVersionMajor !== 1) return true // streams of HTTP/2 have a limit of their own
-  const { socket } = req
-  const count = (unanswered.get(socket) ?? 0) + 1
-  if (count > maxUnanswered) {
-    socket.destroy()
+/** Takes a request in, once; false, and the connection ends, when too many before it have no answer yet. */
+export function takesRequest({ httpVersionMajor, socket }: IncomingMessage, res: ServerResponse): boolean {
+  if (httpVersionMajor !== 1) return true // streams of HTTP/2 have a limit of their own
+  const waiting = unanswered.get(socket) ?? new Set()
+  if (waiting.has(res)) return true
+  if (isCut(socket)) return false
+  if (waiting.size >= maxUnanswered) {
+    cutConnection(socket)
     return false
   }
-  unanswered.set(socket, count)
-  res.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1))
+  unanswered.set(socket, waiting.add(res))
+  res.once('close', () => waiting.delete(res))
   return true
+}
+
+/** Tells whether the head of an answer has left, and its end has not. */
+export function isAnswering(socket: Socket): boolean {
+  const [first] = unanswered.get(socket) ?? []
+  return first?.headersSent === true
 }
