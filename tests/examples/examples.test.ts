@@ -177,7 +177,7 @@ it.concurrent('The example service-to-service does a job once, although its work
   }
 })
 
-it.concurrent('An example runs without a key and without a MongoDB URI of its own through `npm run example`', async () => {
+it.concurrent('An example runs without a key through `npm run example`: the local demo model answers', async () => {
   await using world = await openWorld()
   const { PATH, MONGODB_URI, VERBATIM_DATABASE } = world.settings
   await using running = runProgram(fileOf('run'), {
