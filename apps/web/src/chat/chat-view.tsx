@@ -2,7 +2,7 @@ import { useChat } from '@verbatim/client/react'
 import { useCallback, useEffect } from 'react'
 import { DownIcon, Mark } from '../page/icons.tsx'
 import { useEscape } from '../page/shortcuts.ts'
-import { ChatNotices } from './chat-notices.tsx'
+import { ChatNotices } from '../notices/chat-notices.tsx'
 import { Composer } from './composer.tsx'
 import { MessageList } from './message-list.tsx'
 import { useAttachments } from './use-attachments.ts'
@@ -41,14 +41,16 @@ export function ChatView({ sessionId, title, model, onChange }: ChatViewProps) {
       <h1 className="visually-hidden">{title ?? 'New chat'}</h1>
       <div className="scroller" ref={scroller}>
         <div className="column" ref={content}>
-          {messages.length > 0 && <MessageList chat={chat} onRegenerate={prompt.regenerate} />}
+          {messages.length > 0 && (
+            <MessageList chat={chat} scroller={scroller} onRegenerate={prompt.regenerate} onGoOn={prompt.goOn} />
+          )}
           {messages.length === 0 && status === 'idle' && <EmptyState />}
         </div>
       </div>
       <div className="dock">
         <div className="column">
           {!isAtEnd && <JumpButton onJump={goToEnd} />}
-          <ChatNotices chat={chat} onRetry={prompt.retry} />
+          <ChatNotices chat={chat} text={prompt.text} onRetry={prompt.retry} />
           <Composer prompt={prompt} attachments={attachments} onStop={chat.stop} />
           {model !== null && (
             <p className="model-note" data-testid="model">

@@ -13,10 +13,17 @@ export function useFocusAtFirst(field: RefObject<HTMLTextAreaElement | null>): v
   }, [field])
 }
 
+/** A text of as many characters fills the field anyhow, and measuring it takes time with every key. */
+const tallFrom = 5_000
+
 /** Makes the field as high as its text; the style sheet bounds it. */
 export function useFittingHeight(field: RefObject<HTMLTextAreaElement | null>, text: string): void {
   useLayoutEffect(() => {
     if (field.current === null) return
+    if (text.length > tallFrom) {
+      field.current.style.height = '100vh' // the style sheet bounds it
+      return
+    }
     field.current.style.height = 'auto'
     field.current.style.height = `${field.current.scrollHeight}px`
   }, [field, text])

@@ -20,8 +20,14 @@ export interface Prompt {
   readonly recall: () => void
   /** Does again what failed last. */
   readonly retry: () => void
+  /** Asks again for the newest answer: as a whole when it is whole, and otherwise for the part that failed. */
   readonly regenerate: () => void
+  /** Has the model go on after an answer that reached its longest length. */
+  readonly goOn: () => void
 }
+
+/** A person could have typed it, and it stands in the session as what it is. */
+const goOnPrompt = 'Go on exactly where you stopped.'
 
 /** Keeps the text until its prompt is safe with the server: a refused one comes back into the field. */
 export function usePrompt(
@@ -30,7 +36,8 @@ export function usePrompt(
 ): Prompt {
   const [text, setText] = useDraft(sessionId)
   const [isSending, setSending] = useState(false)
-  const { send: sendPrompt, regenerate: askAgain, refresh, status, messages } = chat
+  const { send: sendPrompt, regenerate: askAgain, retry: finish, refresh, status, messages } = chat
+  const isWhole = messages.at(-1)?.status === 'completed'
   const isBusy = status === 'starting' || status === 'streaming' || status === 'reconnecting'
   const { isReady, take, putBack } = attachments
   const hasFiles = toBlocks(attachments.files).length > 0
@@ -57,8 +64,13 @@ export function usePrompt(
 
   const regenerate = useCallback(() => {
     onSent()
-    void askAgain()
-  }, [askAgain, onSent])
+    void (isWhole ? askAgain() : finish())
+  }, [isWhole, askAgain, finish, onSent])
+
+  const goOn = useCallback(() => {
+    onSent()
+    void sendPrompt(goOnPrompt, { whenBusy: 'queue' })
+  }, [onSent, sendPrompt])
 
   const retry = useCallback(() => {
     if (status === 'loading') void refresh()
@@ -66,7 +78,7 @@ export function usePrompt(
     else regenerate()
   }, [status, refresh, text, hasFiles, send, regenerate])
 
-  return { text, setText, send, isBusy, canSend, recall, retry, regenerate }
+  return { text, setText, send, isBusy, canSend, recall, retry, regenerate, goOn }
 }
 
 /** The files come first: models read a text about an image best after it. */

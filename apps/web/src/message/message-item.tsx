@@ -10,10 +10,12 @@ interface MessageItemProps {
   readonly message: ChatMessage
   /** Asks again; given on the newest answer only. */
   readonly onRegenerate?: (() => void) | undefined
+  /** Has the model go on; given on the newest answer only. */
+  readonly onGoOn?: (() => void) | undefined
 }
 
 /** One message. A finished one is the same object in every render, so it is drawn once. */
-export const MessageItem = memo(function MessageItem({ message, onRegenerate }: MessageItemProps) {
+export const MessageItem = memo(function MessageItem({ message, ...actions }: MessageItemProps) {
   const { role, status, content, continuationOf } = message
   if (role === 'user' && continuationOf !== null) return <Seam text={textOf(content)} />
   return (
@@ -25,7 +27,7 @@ export const MessageItem = memo(function MessageItem({ message, onRegenerate }: 
       aria-busy={status === 'streaming'}
     >
       <span className="visually-hidden">{role === 'user' ? 'You said:' : 'The answer:'}</span>
-      {role === 'user' ? <PromptText message={message} /> : <Answer message={message} onRegenerate={onRegenerate} />}
+      {role === 'user' ? <PromptText message={message} /> : <Answer message={message} {...actions} />}
     </li>
   )
 })
@@ -42,7 +44,7 @@ function Seam({ text }: { text: string }) {
   )
 }
 
-function Answer({ message, onRegenerate }: MessageItemProps) {
+function Answer({ message, ...actions }: MessageItemProps) {
   const isStreaming = message.status === 'streaming'
   return (
     <div className="answer" data-testid="answer">
@@ -51,7 +53,7 @@ function Answer({ message, onRegenerate }: MessageItemProps) {
       {isStreaming ? (
         <Waiting isFirst={message.content.length === 0} />
       ) : (
-        <AnswerFooter message={message} onRegenerate={onRegenerate} />
+        <AnswerFooter message={message} {...actions} />
       )}
     </div>
   )

@@ -1,28 +1,23 @@
 import { useVerbatim } from '@verbatim/client/react'
 import { useEffect, useState } from 'react'
-import type { ChatMessage } from './chat-message.ts'
-
-type Outcome = 'refused' | 'cancelled' | 'failed' | 'interrupted'
+import type { Outcome } from './outcome.ts'
 
 const words: Readonly<Record<Outcome, string>> = {
   refused: 'The model refused to answer. Later answers do not see this exchange; try again, or ask in other words.',
   cancelled: 'Stopped by you',
   failed: 'Failed',
   interrupted: 'Interrupted',
+  cut: 'The answer has reached the greatest length of one answer. Continue has the model go on.',
+  full: 'The session is too long for the model, so the answer ends here. Begin a new chat to go on.',
+  empty: 'The model ended without an answer. Try again, or ask in other words.',
 }
 
-function isOutcome(status: ChatMessage['status']): status is Outcome {
-  return status in words
-}
-
-/** How an answer ended when it did not end whole; nothing otherwise. */
-export function OutcomeLine({ message }: { message: ChatMessage }) {
-  const { status, runId } = message
-  if (!isOutcome(status)) return null
-  const hasReason = (status === 'failed' || status === 'interrupted') && runId !== null
+/** How an answer ended when it did not end whole. */
+export function OutcomeLine({ outcome, runId }: { outcome: Outcome; runId: string | null }) {
+  const hasReason = (outcome === 'failed' || outcome === 'interrupted') && runId !== null
   return (
-    <p className="outcome" data-testid="outcome" data-status={status}>
-      {words[status]}
+    <p className="outcome" data-testid="outcome" data-status={outcome}>
+      {words[outcome]}
       {hasReason && <Reason runId={runId} />}
     </p>
   )

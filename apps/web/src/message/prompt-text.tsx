@@ -17,7 +17,7 @@ export function PromptText({ message }: { message: ChatMessage }) {
       <AttachedFiles content={message.content} />
       {text !== '' && (
         <p className="prompt" dir="auto" data-folded={isLong && !isOpen}>
-          {text}
+          {isLong && !isOpen ? text.slice(0, foldedFrom.characters) : text}
         </p>
       )}
       {isLong && (

@@ -3,6 +3,7 @@ import type { RefObject } from 'react'
 import { ChatView } from '../chat/chat-view.tsx'
 import { SessionList } from '../session/session-list.tsx'
 import { openNewSession, useSessionId } from '../session/session-route.ts'
+import { useCurrentSession } from '../session/use-current-session.ts'
 import { useSessionList } from '../session/use-session-list.ts'
 import type { UseSessionListResult } from '../session/use-session-list.ts'
 import { DemoBanner } from './demo-banner.tsx'
@@ -37,28 +38,17 @@ export function App({ config, onSignOut }: AppProps) {
   const [areShortcutsShown, setShortcutsShown] = useState(false)
   const showShortcuts = () => setShortcutsShown(true)
   const onSearch = () => focusSearch(searchField, () => setMenuOpen(true))
-  useShortcuts({ onNew: startNew, onSearch, onShowShortcuts: showShortcuts })
-
-  const { remove } = list
-  const deleteSession = useCallback(
-    (id: string) => {
-      // Only the current one can be deleted: the page leaves it first.
-      openNewSession()
-      remove(id)
-    },
-    [remove],
-  )
+  const session = useCurrentSession(list, sessionId)
+  const onRename = () => {
+    if (isNarrow()) setMenuOpen(true)
+    session.onRename()
+  }
+  useShortcuts({ onNew: startNew, onSearch, onShowShortcuts: showShortcuts, onRename, onDelete: session.onDelete })
 
   return (
     <div className="app">
       <Sidebar isOpen={isMenuOpen} onClose={closeMenu} onNew={startNew}>
-        <SessionList
-          list={list}
-          currentId={sessionId}
-          searchField={searchField}
-          onPick={closeMenu}
-          onDelete={deleteSession}
-        />
+        <SessionList list={list} currentId={sessionId} searchField={searchField} onPick={closeMenu} actions={session} />
         <SidebarFooter onShowShortcuts={showShortcuts} onSignOut={onSignOut} />
       </Sidebar>
       <div className="stage">
@@ -88,6 +78,10 @@ function useTitle({ sessions }: UseSessionListResult, sessionId: string): string
 
 /** On narrow screens the field is in the menu, which must be there before it can have the focus. */
 function focusSearch(field: RefObject<HTMLInputElement | null>, openMenu: () => void): void {
-  if (globalThis.matchMedia('(max-width: 48rem)').matches) openMenu()
+  if (isNarrow()) openMenu()
   requestAnimationFrame(() => field.current?.focus())
+}
+
+function isNarrow(): boolean {
+  return globalThis.matchMedia('(max-width: 48rem)').matches
 }

@@ -5,6 +5,8 @@ export interface ShortcutActions {
   readonly onNew: () => void
   readonly onSearch: () => void
   readonly onShowShortcuts: () => void
+  readonly onRename: () => void
+  readonly onDelete: () => void
 }
 
 /** Every key that the page knows, for the list that it shows. */
@@ -15,6 +17,8 @@ export const shortcuts = [
   { keys: ['Esc'], does: 'Stop the answer' },
   { keys: ['Ctrl', 'K'], does: 'Search the sessions' },
   { keys: ['Ctrl', 'Shift', 'O'], does: 'New chat' },
+  { keys: ['F2'], does: 'Rename this session' },
+  { keys: ['Ctrl', 'Shift', '⌫'], does: 'Delete this session' },
   { keys: ['Ctrl', '/'], does: 'Show this list' },
 ] as const
 
@@ -37,10 +41,13 @@ export function useShortcuts(actions: ShortcutActions): void {
 }
 
 function actionOf(event: KeyboardEvent, actions: ShortcutActions): (() => void) | undefined {
-  if (!(event.ctrlKey || event.metaKey) || event.altKey || event.isComposing) return undefined
+  if (event.altKey || event.isComposing || document.querySelector('dialog[open]') !== null) return undefined
   const key = event.key.toLowerCase()
+  if (key === 'f2') return actions.onRename
+  if (!(event.ctrlKey || event.metaKey)) return undefined
   if (key === 'k' && !event.shiftKey) return actions.onSearch
   if (key === 'o' && event.shiftKey) return actions.onNew
+  if (key === 'backspace' && event.shiftKey) return actions.onDelete
   return key === '/' ? actions.onShowShortcuts : undefined
 }
 

@@ -3,11 +3,17 @@ import { useState } from 'react'
 const maxTitleLength = 200
 
 /** Takes a session's new title. Enter and leaving the field keep it; Escape, and a title that is empty or the same, do not. */
-export function RenameField({ title, onDone }: { title: string; onDone: (renamed: string | null) => void }) {
+export function RenameField({
+  title,
+  onDone,
+}: {
+  title: string
+  onDone: (renamed: string | null, by: 'key' | 'leaving') => void
+}) {
   const [text, setText] = useState(title)
-  const finish = () => {
+  const finish = (by: 'key' | 'leaving') => {
     const renamed = text.trim()
-    onDone(renamed === '' || renamed === title ? null : renamed)
+    onDone(renamed === '' || renamed === title ? null : renamed, by)
   }
   return (
     <input
@@ -19,11 +25,11 @@ export function RenameField({ title, onDone }: { title: string; onDone: (renamed
       ref={(field) => field?.focus()}
       onFocus={(event) => event.target.select()}
       onChange={(event) => setText(event.target.value)}
-      onBlur={finish}
+      onBlur={() => finish('leaving')}
       onKeyDown={(event) => {
         if (event.nativeEvent.isComposing) return
-        if (event.key === 'Enter') finish()
-        if (event.key === 'Escape') onDone(null)
+        if (event.key === 'Enter') finish('key')
+        if (event.key === 'Escape') onDone(null, 'key')
       }}
     />
   )

@@ -1,6 +1,7 @@
 import type { RefObject } from 'react'
 import { groupSessions } from './group-sessions.ts'
 import { SessionItem } from './session-item.tsx'
+import type { SessionActions } from './session-item.tsx'
 import type { Session } from './session-list-state.ts'
 import { useSessionSearch } from './session-search.ts'
 import type { UseSessionListResult } from './use-session-list.ts'
@@ -10,7 +11,8 @@ interface SessionListProps {
   readonly currentId: string
   readonly searchField: RefObject<HTMLInputElement | null>
   readonly onPick: () => void
-  readonly onDelete: (sessionId: string) => void
+  /** Of the current session. */
+  readonly actions: SessionActions
 }
 
 /** The caller's sessions, newest first, under their dates; a search over their titles. */
@@ -38,13 +40,7 @@ export function SessionList(props: SessionListProps) {
   )
 }
 
-function SessionGroups({
-  list,
-  sessions,
-  currentId,
-  onPick,
-  onDelete,
-}: SessionListProps & { sessions: readonly Session[] }) {
+function SessionGroups({ sessions, currentId, onPick, actions }: SessionListProps & { sessions: readonly Session[] }) {
   return groupSessions(sessions).map((group) => (
     <section key={group.name} aria-label={group.name}>
       <h2 className="session-time">{group.name}</h2>
@@ -53,10 +49,8 @@ function SessionGroups({
           <SessionItem
             key={session.id}
             session={session}
-            isCurrent={session.id === currentId}
             onPick={onPick}
-            onRename={list.rename}
-            onDelete={onDelete}
+            actions={session.id === currentId ? actions : undefined}
           />
         ))}
       </ul>

@@ -1,6 +1,7 @@
 /** What a chat store shows and takes. */
 import type {
   AgentMap,
+  Answer,
   AnyAgents,
   DefaultAgentId,
   JsonValue,
@@ -23,13 +24,15 @@ export interface ChatSnapshot<TAgents extends AgentMap = AnyAgents> {
   /** Oldest first, the one being made last. */
   readonly messages: readonly ChatMessage<TAgents>[]
   readonly status: ChatStatus
-  /** What went wrong last, until the next `send`; also a failed run's error. */
+  /** What went wrong last, until the next `send`, or until the server is reached again; also a failed run's error. */
   readonly error: VerbatimError | null
   /** The run being made. */
   readonly runId: string | null
   readonly hasOlder: boolean
   /** The session with its title, as it is now; null before it is loaded, and while there is none of this id. */
   readonly session: Session | null
+  /** The attempt that the run being made waits for, because the model's provider refused the one before; null otherwise. */
+  readonly retrying: Answer['retrying']
 }
 
 /** What {@link ChatStore.send} takes beside the prompt. */
@@ -80,6 +83,7 @@ export const initialChat: ChatSnapshot & { readonly messages: readonly [] } = Ob
   runId: null,
   hasOlder: false,
   session: null,
+  retrying: null,
 })
 
 const chats = new WeakMap<readonly Message[], object>()

@@ -3,7 +3,7 @@
  * Loading finds the run that is being made and joins it, which is how a reload in mid-answer goes on (promise P2); the streamed
  * answer is then the stored one (promise P4), so putting the one in the other's place shows nothing.
  */
-import { isTerminalStatus, VerbatimError } from '@verbatim/core'
+import { isTerminalStatus, isTransient, VerbatimError } from '@verbatim/core'
 import type { AgentMap, Answer, Message, Page, PromptInput, RunHandle } from '@verbatim/core'
 import type { VerbatimClient } from '../create-client.ts'
 import { retryCall } from '../transport/reconnect.ts'
@@ -137,6 +137,7 @@ class SessionChat implements ChatStore {
     this.#unjoinable = undefined
     try {
       await this.#load()
+      this.#forgetOutage()
     } catch (error) {
       this.#report(error)
     }
@@ -291,7 +292,8 @@ class SessionChat implements ChatStore {
     run.stop()
     this.#runs = this.#runs.filter((candidate) => candidate !== run)
     if (handle.status === 'closed') return
-    this.#error = handle.error ?? this.#error
+    if (handle.error === null) this.#forgetOutage()
+    else this.#error = handle.error
     const wasRefused = handle.status === 'error' && handle.answer.lastSeq === 0
     if (wasRefused || wasNeverAsked(handle.answer)) {
       this.#locals = this.#locals.filter((local) => local.runId !== handle.id)
@@ -309,6 +311,13 @@ class SessionChat implements ChatStore {
       : [...this.#locals, local]
   }
 
+  /** The server was away and is here again. */
+  #forgetOutage(): void {
+    if (this.#error === null || !isTransient(this.#error)) return
+    this.#error = null
+    this.#publisher.publish()
+  }
+
   #report(error: unknown): void {
     this.#error = toVerbatimError(error)
     this.#publisher.publish()
@@ -322,6 +331,7 @@ class SessionChat implements ChatStore {
       runId: this.#active?.handle.id ?? null,
       hasOlder: this.#olderCursor !== null,
       session: this.#live.newest,
+      retrying: this.#active?.handle.answer.retrying ?? null,
     }
   }
 

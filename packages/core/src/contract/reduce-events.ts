@@ -31,6 +31,8 @@ export interface Answer {
   readonly error: WireError | null
   /** The run that goes on from this interrupted one. */
   readonly continuedBy: string | null
+  /** The attempt that the agent waits for, because the provider refused the one before; null while none is awaited. */
+  readonly retrying: { readonly attempt: number; readonly error: WireError } | null
   /** Where the blocks of the running model call begin in `content`. */
   readonly cycleStart: number
   /** JSON text of the tool inputs that are being streamed, by their place in `content`: blocks may be streamed side by side. */
@@ -49,6 +51,7 @@ export const emptyAnswer: Answer = Object.freeze({
   metrics: null,
   error: null,
   continuedBy: null,
+  retrying: null,
   cycleStart: 0,
   partialInputs: {},
 })
@@ -90,6 +93,7 @@ function applyEvent(draft: Draft, event: RunEvent): void {
       draft.messageId = event.messageId
       return
     case 'message_start':
+      draft.retrying = null
       draft.cycleStart = draft.content.length
       return
     case 'content_block_start':
@@ -117,10 +121,14 @@ function applyEvent(draft: Draft, event: RunEvent): void {
     case 'output':
       draft.output = event.output
       return
+    case 'run_retrying':
+      draft.retrying = { attempt: event.attempt, error: event.error }
+      return
     case 'run_resumed':
+      draft.retrying = null
+      return
     case 'message_delta':
     case 'message_stop':
-    case 'run_retrying':
       return
     default:
       // An unknown event comes from a newer server: its seq counts, and it shows nothing here.
@@ -143,6 +151,7 @@ export function statusOfTerminal(event: TerminalEvent): TerminalStatus {
 
 function applyTerminal(draft: Draft, event: TerminalEvent): void {
   draft.status = statusOfTerminal(event)
+  draft.retrying = null
   draft.metrics = event.metrics
   draft.messageId = event.messageId
   draft.error = 'error' in event ? event.error : null

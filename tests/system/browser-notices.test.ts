@@ -1,0 +1,196 @@
+/** What the chat page says when something is not as it should be, and how it goes on: one server and one browser. */
+import { createClient } from '@verbatim/client'
+import {
+  beginning,
+  blockStop,
+  callEnd,
+  callStart,
+  promptOf,
+  saying,
+  startProviderOf,
+  streaming,
+  textBlock,
+  textDelta,
+} from '@verbatim/test-kit/provider'
+import type { ProviderCall } from '@verbatim/test-kit/provider'
+import axe from 'axe-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openBrowserPage } from '../support/browser-page.ts'
+import type { BrowserPage } from '../support/browser-page.ts'
+
+const busy = new Set<string>()
+const gates = new Map<string, PromiseWithResolvers<void>>()
+
+function gateOf(prompt: string): PromiseWithResolvers<void> {
+  const gate = gates.get(prompt) ?? Promise.withResolvers<void>()
+  gates.set(prompt, gate)
+  return gate
+}
+
+async function answer(call: ProviderCall): Promise<void> {
+  const prompt = promptOf(call)
+  if (prompt.startsWith('busy') && !busy.has(prompt)) {
+    busy.add(prompt)
+    return void call.refuse(529, { 'retry-after': '2' })
+  }
+  if (prompt.startsWith('cut'))
+    return await streaming(callStart(), ...textBlock('One, two,'), ...callEnd('max_tokens'))(call)
+  if (prompt.startsWith('Go on')) return await saying(' three.')(call)
+  if (prompt.startsWith('empty')) return await streaming(callStart(), ...callEnd())(call)
+  if (!prompt.startsWith('slow')) return await saying(`Answer to ${prompt}.`)(call)
+  await beginning('Begun. ')(call)
+  await Promise.race([gateOf(prompt).promise, call.hungUp])
+  call.send(textDelta('Done.'), blockStop(), ...callEnd())
+  call.end()
+}
+
+describe('the notices of the chat page', { timeout: 120_000 }, () => {
+  const held = new AsyncDisposableStack()
+  let opened: BrowserPage
+
+  beforeAll(async () => {
+    const provider = held.use(await startProviderOf(() => answer))
+    opened = held.use(await openBrowserPage(provider.url))
+  }, 180_000)
+  afterAll(async () => await held.disposeAsync())
+
+  async function openTab(options: BrowserContextOptions = {}) {
+    const context = await opened.page
+      .context()
+      .browser()!
+      .newContext({ reducedMotion: 'reduce', ...options })
+    const page = await context.newPage()
+    await page.goto(opened.url)
+    await page.getByTestId('composer').waitFor()
+    const send = async (prompt: string) => {
+      await page.getByTestId('composer').fill(prompt)
+      await page.getByTestId('send').click()
+    }
+    return { page, context, send, [Symbol.asyncDispose]: async () => await context.close() }
+  }
+
+  const answersOf = async (page: Page) =>
+    await page.locator('[data-role=assistant] .markdown').evaluateAll((all) => all.map((one) => one.textContent))
+
+  async function violations(page: Page): Promise<string[]> {
+    await page.evaluate(axe.source)
+    const result = await page.evaluate(async () => await (globalThis as unknown as { axe: typeof axe }).axe.run())
+    return result.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+  }
+
+  test('A busy model is named while the agent waits to ask it again, and the word goes with the answer', async () => {
+    await using tab = await openTab()
+    const { page, send } = tab
+    await send('busy model')
+    await expect.poll(async () => await page.getByTestId('status').innerText()).toContain('The model is busy')
+    expect(await violations(page)).toEqual([])
+    await expect.poll(async () => await answersOf(page)).toEqual(['Answer to busy model.'])
+    expect(await page.getByTestId('status').innerText()).toBe('')
+  })
+
+  test('An answer that reached its length says so, and Continue has the model go on', async () => {
+    await using tab = await openTab()
+    const { page, send } = tab
+    await send('cut short')
+    await page.getByTestId('outcome').waitFor()
+    expect(await page.getByTestId('outcome').innerText()).toContain('greatest length')
+    expect(await violations(page)).toEqual([])
+    await page.getByTestId('go-on').click()
+    await expect.poll(async () => await answersOf(page)).toEqual(['One, two,', 'three.'])
+    expect(await page.getByTestId('go-on').count()).toBe(0)
+    await page.reload()
+    await expect.poll(async () => await answersOf(page)).toEqual(['One, two,', 'three.'])
+  })
+
+  test('An empty answer says what it is, and can be asked for again', async () => {
+    await using tab = await openTab()
+    const { page, send } = tab
+    await send('empty answer')
+    await page.getByTestId('outcome').waitFor()
+    expect(await page.getByTestId('outcome').innerText()).toContain('ended without an answer')
+    expect(await page.getByTestId('regenerate').innerText()).toBe('Try again')
+    expect(await violations(page)).toEqual([])
+  })
+
+  test('Without a network the page says that nothing is lost, and goes on by itself when there is one', async () => {
+    await using tab = await openTab()
+    const { page, context, send } = tab
+    await send('slow network')
+    await expect.poll(async () => await answersOf(page)).toEqual(['Begun.'])
+    await context.setOffline(true)
+    await expect.poll(async () => await page.getByTestId('status').innerText()).toContain('You are offline')
+    expect(await page.getByTestId('error').count()).toBe(0)
+    expect(await violations(page)).toEqual([])
+    gateOf('slow network').resolve()
+    await context.setOffline(false)
+    await expect.poll(async () => await answersOf(page)).toEqual(['Begun. Done.'])
+    await page.getByTestId('metrics').waitFor()
+    expect(await page.getByTestId('status').innerText()).toBe('')
+    expect(await page.getByTestId('error').count()).toBe(0)
+  })
+
+  test('A prompt that is too long comes back with a word about it, which goes when the text is another', async () => {
+    await using tab = await openTab()
+    const { page, send } = tab
+    const long = 'a long text '.repeat(50_000)
+    await send(long)
+    await page.getByTestId('error').waitFor()
+    expect(await page.getByTestId('error').innerText()).toContain('too long')
+    expect(await page.getByTestId('composer').inputValue()).toBe(long)
+    await page.getByTestId('composer').fill('short')
+    await expect.poll(async () => await page.getByTestId('error').count()).toBe(0)
+    await page.getByTestId('composer').press('Enter')
+    await expect.poll(async () => await answersOf(page)).toEqual(['Answer to short.'])
+  })
+
+  test('Earlier messages come by themselves, and what one reads stays where it is', async () => {
+    await using client = createClient({ url: opened.url })
+    const sessionId = crypto.randomUUID()
+    for (let at = 0; at < 80; at += 1) await client.chat(sessionId).send(`message ${at} of many`).message
+    await using tab = await openTab({ viewport: { width: 390, height: 700 } })
+    const { page } = tab
+    await page.goto(`${opened.url}/#/s/${sessionId}`)
+    const messages = page.getByTestId('message')
+    await messages.filter({ hasText: 'Answer to message 79 ' }).waitFor()
+    const scroller = page.locator('.scroller')
+    // Above the window the oldest pages are not asked for yet.
+    expect(await messages.count()).toBeLessThan(160)
+    while ((await messages.filter({ hasText: 'Answer to message 0 ' }).count()) === 0) {
+      const count = await messages.count()
+      await scroller.evaluate((box) => box.scrollTo({ top: 300 }))
+      const places = async () =>
+        await messages.evaluateAll((all) =>
+          all.map((one) => [one.textContent, Math.round(one.getBoundingClientRect().top)] as const),
+        )
+      const before = (await places()).find(([, top]) => top > 100)!
+      await expect.poll(async () => await messages.count()).toBeGreaterThan(count)
+      const after = (await places()).find(([text]) => text === before[0])!
+      expect(Math.abs(after[1] - before[1])).toBeLessThanOrEqual(2)
+    }
+    expect(await messages.count()).toBe(160)
+    expect(await page.getByTestId('older').count()).toBe(0)
+  })
+
+  test('Keys rename and delete the session that is open, and the focus is never lost', async () => {
+    await using tab = await openTab()
+    const { page, send } = tab
+    await send('by key alone')
+    const item = page.getByTestId('session-item').filter({ hasText: 'by key alone' })
+    await item.waitFor()
+    await page.getByTestId('metrics').waitFor()
+    await page.keyboard.press('F2')
+    expect(await violations(page)).toEqual([])
+    await page.keyboard.type('another name')
+    await page.keyboard.press('Enter')
+    await page.getByTestId('session-item').filter({ hasText: 'another name' }).waitFor()
+    await expect
+      .poll(async () => await page.evaluate(() => document.activeElement?.getAttribute('data-testid')))
+      .toBe('session-item')
+    page.once('dialog', (dialog) => void dialog.accept())
+    await page.keyboard.press('Control+Shift+Backspace')
+    await page.getByTestId('empty').waitFor()
+    await expect.poll(async () => await page.getByText('another name').count()).toBe(0)
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('data-testid'))).toBe('composer')
+  })
+})
