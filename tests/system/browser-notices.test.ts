@@ -32,7 +32,8 @@ async function answer(call: ProviderCall): Promise<void> {
   const prompt = promptOf(call)
   if (prompt.startsWith('busy') && !busy.has(prompt)) {
     busy.add(prompt)
-    return void call.refuse(529, { 'retry-after': '2' })
+    call.refuse(529, { 'retry-after': '2' })
+    return
   }
   if (prompt.startsWith('cut'))
     return await streaming(callStart(), ...textBlock('One, two,'), ...callEnd('max_tokens'))(call)
