@@ -5,6 +5,7 @@
 import type { RequestListener } from 'node:http'
 import { createServer } from '@copilotkit/aimock'
 import type { ChatCompletionRequest, Fixture, TextResponse } from '@copilotkit/aimock'
+import { continuationPrompt } from '@verbatim/core'
 import { demoAnswer } from './demo-answer.ts'
 
 /** About the length of an English token, in UTF-16 units. */
@@ -57,13 +58,22 @@ export async function startDemoModel(options: DemoModelOptions = {}): Promise<De
 }
 
 function answer({ messages }: ChatCompletionRequest): TextResponse {
-  const said = messages.filter(({ role }) => role === 'user').map(({ content }) => textOf(content))
-  const content = demoAnswer({ prompt: said.at(-1) ?? '', turn: said.length })
+  const content = restOfAnswer(messages)
   const read = messages.reduce((sum, message) => sum + textOf(message.content).length, 0)
   return {
     content,
     usage: { input_tokens: Math.ceil(read / tokenLength), output_tokens: Math.ceil(content.length / tokenLength) },
   }
+}
+
+/** The whole answer, or what is left of one that a lost server had begun. */
+function restOfAnswer(messages: ChatCompletionRequest['messages']): string {
+  const prompts = messages.filter(({ role, content }) => role === 'user' && textOf(content) !== continuationPrompt)
+  const prompt = prompts.at(-1)
+  const whole = demoAnswer({ prompt: textOf(prompt?.content ?? ''), turn: prompts.length })
+  const said = prompt === undefined ? [] : messages.slice(messages.indexOf(prompt) + 1)
+  const begun = said.map(({ role, content }) => (role === 'assistant' ? textOf(content) : '')).join('')
+  return whole.startsWith(begun) && begun !== whole ? whole.slice(begun.length) : whole
 }
 
 function textOf(content: ChatCompletionRequest['messages'][number]['content']): string {

@@ -4,10 +4,13 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { textOf as wordsOf } from '@verbatim/core'
+import type { Message } from '@verbatim/core'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { runProgram, startServerProgram } from '@verbatim/test-kit/process'
 import type { ProgramOptions } from '@verbatim/test-kit/process'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { demoAnswer } from './demo-answer.ts'
 import { startDemoModel } from './demo-model.ts'
 import type { DemoModel } from './demo-model.ts'
 import { processEnvironment } from './env.ts'
@@ -48,6 +51,12 @@ async function openChat(url: string, body: object): Promise<Response> {
 async function framesOf(response: Response): Promise<Frame[]> {
   const lines = (await response.text()).split('\n').filter((line) => line.startsWith('data: {'))
   return lines.map((line) => JSON.parse(line.slice('data: '.length)) as Frame)
+}
+
+async function messagesOf(url: string, sessionId: string): Promise<Message[]> {
+  const response = await fetch(`${url}/trpc/messages.list?input=${encodeURIComponent(JSON.stringify({ sessionId }))}`)
+  const { result } = (await response.json()) as { result: { data: { items: Message[] } } }
+  return result.data.items
 }
 
 function textOf(frames: readonly Frame[]): string {
@@ -142,6 +151,43 @@ describe('the program', () => {
       await rm(folder, { recursive: true, force: true })
     }
   })
+
+  test(
+    'an answer goes on by itself after its server was killed, and loses and doubles nothing',
+    { timeout: 120_000 },
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'verbatim-data-'))
+      await using resources = new AsyncDisposableStack()
+      resources.defer(async () => await rm(folder, { recursive: true }))
+      const slow = await startDemoModel()
+      resources.defer(async () => await slow.close())
+      const { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY } = processEnvironment
+      const settings = { VERBATIM_DATA_DIR: folder, ANTHROPIC_BASE_URL: slow.baseURL }
+      const env = { PATH, HOME, XDG_CACHE_HOME, MONGOMS_SYSTEM_BINARY, ...settings }
+      const prompt = 'What happens after a crash?'
+      {
+        await using main = await startMain(env)
+        const { body } = await openChat(main.url, { sessionId: 'killed', message: prompt })
+        const reader = body!.pipeThrough(new TextDecoderStream()).getReader()
+        let seen = ''
+        while ((seen.match(/"token"/g) ?? []).length < 20) seen += (await reader.read()).value ?? ''
+        main.kill('SIGKILL')
+        await main.exitCode
+      }
+      await using main = await startMain(env)
+      const statuses = async () => (await messagesOf(main.url, 'killed')).map(({ status }) => status)
+      // The prompt, the first part, the server's own prompt, and the rest.
+      const done = ['completed', 'interrupted', 'completed', 'completed']
+      await expect.poll(statuses, { timeout: 60_000, interval: 500 }).toEqual(done)
+      const items = await messagesOf(main.url, 'killed')
+      const [, begun, , rest] = items.map(({ content }) => wordsOf(content))
+      expect([begun, rest].every((part) => part !== '')).toBe(true)
+      expect(begun! + rest!).toBe(demoAnswer({ prompt, turn: 1 }))
+      // From the last sign of life to the takeover: a lease and a poll.
+      const between = Date.parse(items[2]!.createdAt) - Date.parse(items[0]!.createdAt)
+      expect(between).toBeLessThan(30_000)
+    },
+  )
 
   test('without tokens the server answers this machine only', async () => {
     await using main = await startOnTestDatabase()

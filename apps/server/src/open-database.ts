@@ -7,6 +7,8 @@ import type { Environment, ProcessEnvironment } from './env.ts'
 export interface OpenDatabase {
   readonly uri: string
   readonly place: string
+  /** True for one that was started here, for this server alone. */
+  readonly isOwn: boolean
   close(): Promise<void>
 }
 
@@ -22,7 +24,8 @@ export interface OpenDatabaseOptions {
 export async function openDatabase(env: Environment, options: OpenDatabaseOptions): Promise<OpenDatabase> {
   const { MONGODB_URI: uri, VERBATIM_DATABASE: name } = env
   if (uri !== undefined) {
-    return { uri, place: `database ${name} of ${withoutCredentials(uri)}`, close: () => Promise.resolve() }
+    const place = `database ${name} of ${withoutCredentials(uri)}`
+    return { uri, place, isOwn: false, close: () => Promise.resolve() }
   }
   const { signal, onSlow } = options
   const binary = await sayWhenSlow(findMongod({ env: options.processEnv, signal }), {
@@ -35,7 +38,7 @@ export async function openDatabase(env: Environment, options: OpenDatabaseOption
     line: `Starting MongoDB in ${dataDir} …`,
     onSlow,
   })
-  return { uri: mongod.uri, place: `database ${name} in ${dataDir}`, close: () => mongod.stop() }
+  return { uri: mongod.uri, place: `database ${name} in ${dataDir}`, isOwn: true, close: () => mongod.stop() }
 }
 
 const slowMs = 1_500

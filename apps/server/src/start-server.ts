@@ -36,6 +36,12 @@ export interface RunningServer {
 /** The build of apps/web, seen from src/ as from dist/. */
 const webFolder = join(import.meta.dirname, '../../web/dist')
 
+/**
+ * A MongoDB of one node holds no elections that a lease would have to outlast, so a lost run is taken over within 10 s. The torture
+ * runs with these ("patient").
+ */
+const ownDatabaseLeases = { heartbeatMs: 2_000, selfFenceMs: 8_000, leaseMs: 9_000, recoveryMs: 500 }
+
 /** @throws one sentence when a part cannot start; the parts that have started are closed */
 export async function startServer(env: Environment, options: StartServerOptions): Promise<RunningServer> {
   await using started = new AsyncDisposableStack()
@@ -54,6 +60,7 @@ export async function startServer(env: Environment, options: StartServerOptions)
     agents: [chosen.agent],
     logger: options.logger,
     options: {
+      ...(database.isOwn && ownDatabaseLeases),
       ...(env.VERBATIM_LIMITS && { limits: env.VERBATIM_LIMITS }),
       ...(env.VERBATIM_BUDGETS && { budgets: env.VERBATIM_BUDGETS }),
     },

@@ -74,7 +74,11 @@ export function reduceEvents(answer: Answer, batch: EventBatch): Answer {
   if (fresh === undefined) return answer
   // One copy a batch, not an event: the draft is private until it is returned.
   const draft: Draft = { ...answer, content: [...answer.content] }
-  for (const event of fresh.events) applyEvent(draft, event)
+  for (const event of fresh.events) {
+    applyEvent(draft, event)
+    // Whatever comes next is of the attempt that was awaited.
+    draft.retrying = event.type === 'run_retrying' ? { attempt: event.attempt, error: event.error } : null
+  }
   draft.lastSeq = lastSeqOf(fresh)
   return draft
 }
@@ -93,7 +97,6 @@ function applyEvent(draft: Draft, event: RunEvent): void {
       draft.messageId = event.messageId
       return
     case 'message_start':
-      draft.retrying = null
       draft.cycleStart = draft.content.length
       return
     case 'content_block_start':
@@ -122,11 +125,7 @@ function applyEvent(draft: Draft, event: RunEvent): void {
       draft.output = event.output
       return
     case 'run_retrying':
-      draft.retrying = { attempt: event.attempt, error: event.error }
-      return
     case 'run_resumed':
-      draft.retrying = null
-      return
     case 'message_delta':
     case 'message_stop':
       return
@@ -151,7 +150,6 @@ export function statusOfTerminal(event: TerminalEvent): TerminalStatus {
 
 function applyTerminal(draft: Draft, event: TerminalEvent): void {
   draft.status = statusOfTerminal(event)
-  draft.retrying = null
   draft.metrics = event.metrics
   draft.messageId = event.messageId
   draft.error = 'error' in event ? event.error : null
