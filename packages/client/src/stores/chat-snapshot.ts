@@ -7,6 +7,7 @@ import type {
   JsonValue,
   Message,
   PromptInput,
+  RunHandleStatus,
   SendArguments,
   Session,
   VerbatimError,
@@ -18,6 +19,21 @@ import type { Store } from './publisher.ts'
 
 /** `loading`: the messages are not here yet. `starting`, `streaming`, `reconnecting`: an answer is being made. */
 export type ChatStatus = 'loading' | 'idle' | 'starting' | 'streaming' | 'reconnecting'
+
+/** @param status of the handle of the run being made; undefined when there is none */
+export function toChatStatus(status: RunHandleStatus | undefined, isLoaded: boolean): ChatStatus {
+  switch (status) {
+    case 'queued':
+    case 'connecting':
+      return 'starting'
+    case 'starting':
+    case 'streaming':
+    case 'reconnecting':
+      return status
+    default:
+      return isLoaded ? 'idle' : 'loading'
+  }
+}
 
 /** A chat as it looks now. */
 export interface ChatSnapshot<TAgents extends AgentMap = AnyAgents> {

@@ -9,8 +9,8 @@ import type { VerbatimClient } from '../create-client.ts'
 import { retryCall } from '../transport/reconnect.ts'
 import { toVerbatimError } from '../transport/to-error.ts'
 import { onWakeUp } from '../transport/wait.ts'
-import { initialChat } from './chat-snapshot.ts'
-import type { ChatSendOptions, ChatSnapshot, ChatStatus, ChatStore } from './chat-snapshot.ts'
+import { initialChat, toChatStatus } from './chat-snapshot.ts'
+import type { ChatSendOptions, ChatSnapshot, ChatStore } from './chat-snapshot.ts'
 import { hasAnswer, hasGap, mergeMessages, runOfNewestAnswer, unansweredRun, visibleMessages } from './chat-messages.ts'
 import type { LocalRun } from './chat-messages.ts'
 import { LiveSession, loadRetry } from './live-session.ts'
@@ -326,28 +326,12 @@ class SessionChat implements ChatStore {
   #take(): ChatSnapshot {
     return {
       messages: visibleMessages(this.#stored, this.#locals),
-      status: this.#status(),
+      status: toChatStatus(this.#active?.handle.status, this.#isLoaded),
       error: this.#error,
       runId: this.#active?.handle.id ?? null,
       hasOlder: this.#olderCursor !== null,
       session: this.#live.newest,
       retrying: this.#active?.handle.answer.retrying ?? null,
-    }
-  }
-
-  #status(): ChatStatus {
-    const status = this.#active?.handle.status
-    switch (status) {
-      case 'queued':
-        return 'starting'
-      case 'starting':
-      case 'streaming':
-      case 'reconnecting':
-        return status
-      case 'connecting':
-        return 'starting'
-      default:
-        return this.#isLoaded ? 'idle' : 'loading'
     }
   }
 }
