@@ -6,6 +6,7 @@ import type { Agent } from '@verbatim/core/server'
 import { callEnd, callStart, startProvider, streaming, textBlock, toolBlock } from '@verbatim/test-kit/provider'
 import type { ProviderEvent } from '@verbatim/test-kit/provider'
 import { tool } from '@verbatim/core/claude'
+import { MongoClient } from 'mongodb'
 import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
@@ -13,6 +14,7 @@ import { openApp } from '../support/app.ts'
 import { claudeAt } from '../support/claude.ts'
 import { openCrashableEngine } from '../support/crashable-engine.ts'
 import { openDatabase, openEngine, openOne, shortLeases } from '../support/engine.ts'
+import { otherProcess } from '../support/keys.ts'
 import { ada, answerFrom, answerMessage, followAll, startRun, waitOptions } from '../support/follow.ts'
 
 const Weather = z.object({ city: z.string(), degrees: z.number().max(60), days: z.array(z.string()).default([]) })
@@ -92,6 +94,15 @@ describe('The output of a run', () => {
     expect(JSON.stringify(run.error)).not.toContain('Oslo')
     const stored = await test.client.messages.get('session-1', run.answer.messageId ?? '')
     expect(stored).toMatchObject({ status: 'failed', output: null, content: [{ type: 'text', text }] })
+  })
+
+  it('An error of an output names no key that the model has made up', async () => {
+    const output = z.object({ counts: z.record(z.string(), z.object({ n: z.number() })) })
+    const agent = pacedAgent(answerOf(['{"counts":{"secret":{"n":"x"}}}']), { output })
+    await using test = await openOne({ agents: [agent] })
+    const events = await followAll(test.engine, await startRun(test.engine))
+    expect(events.at(-1)).toMatchObject({ error: { code: 'OUTPUT_INVALID', data: { field: 'counts.*.n' } } })
+    expect(JSON.stringify(events.at(-1))).not.toContain('secret')
   })
 
   it('A refused run has no output, and is refused as any other', async () => {
@@ -203,6 +214,34 @@ describe('The output of a run that was lost', () => {
     expect(first.slice(-2)).toMatchObject([{ type: 'output', output: weather }, { type: 'run_interrupted' }])
     expect(messages.at(-1)).toMatchObject({ status: 'interrupted', output: weather })
   })
+})
+
+/** The commands of the second turn of a session, with no loop of the engine among them. */
+async function commandsOfTurn(agent: Agent): Promise<string[]> {
+  await using database = await openDatabase()
+  const client = new MongoClient(database.uri, { monitorCommands: true })
+  const never = 600_000
+  const loops = { heartbeatMs: 200_000, selfFenceMs: 400_000, leaseMs: never, recoveryMs: never, cancelPollMs: never }
+  const options = { ...loops, sweepMs: never, archiveDelayMs: never, pollMs: never }
+  const wrap = () => otherProcess({ ...database, client }, undefined)
+  await using engine = openEngine(database, { agents: [agent], options, wrap })
+  await followAll(engine, await startRun(engine))
+  const names: string[] = []
+  client.on('commandStarted', ({ commandName }) => names.push(commandName))
+  await followAll(engine, await startRun(engine))
+  await vi.waitFor(() => expect(engine.stats().runsActive).toBe(0), waitOptions)
+  const commands = names.toSorted()
+  await engine.close()
+  await client.close()
+  return commands
+}
+
+it('A turn with an output sends the same commands to the database as one without', async () => {
+  // All at once: one commit, so that the number of commands does not depend on the pace.
+  const pause = async () => {}
+  const prose = await commandsOfTurn(pacedAgent(answerOf(words), { pause }))
+  expect(prose).toContain('commitTransaction')
+  expect(await commandsOfTurn(pacedAgent(answerOf(words), { pause, output: Weather }))).toEqual(prose)
 })
 
 describe('The output on other ways', () => {

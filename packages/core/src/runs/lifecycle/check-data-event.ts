@@ -7,6 +7,7 @@ import type { DataEvent } from '../../contract/event.ts'
 import { isJson } from '../../contract/json-value.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
 import type { Agent } from '../../ports/agent.ts'
+import { placeOfIssue } from './place-of-issue.ts'
 
 export interface DataBounds {
   readonly maxDataEvents: number
@@ -68,8 +69,8 @@ function fitted(schemas: NonNullable<Agent['data']>, name: string, data: unknown
   if (schema === undefined) throw invalid('name', 'The agent has no data of this name')
   const parsed = schema.safeParse(data)
   if (!parsed.success) {
-    const { field, reason } = describeIssue(parsed.error.issues[0])
-    throw invalid(field === '' ? 'data' : `data.${field}`, reason)
+    const field = placeOfIssue(schema, parsed.error.issues[0])
+    throw invalid(field === '' ? 'data' : `data.${field}`, "Does not fit the agent's schema")
   }
   if (isJson(parsed.data)) return parsed.data
   throw invalid('data', 'Its schema answers what is no JSON')

@@ -3,10 +3,10 @@ import type { z } from 'zod'
 import { raceSignal } from '../../async/race-signal.ts'
 import { isJson } from '../../contract/json-value.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
-import { describeIssue } from '../../contract/describe-issue.ts'
 import { VerbatimError } from '../../contract/errors.ts'
 import { outputTextOf } from '../../contract/output-text.ts'
 import type { Answer } from '../../contract/reduce-events.ts'
+import { placeOfIssue } from './place-of-issue.ts'
 
 interface Whole {
   readonly answer: Answer
@@ -21,7 +21,7 @@ export async function checkOutput(schema: z.ZodType, whole: Whole): Promise<Json
   const { answer, stopReason, maxAnswerBytes, signal } = whole
   const said = readJson(outputTextOf(answer), stopReason)
   const parsed = await raceSignal(schema.safeParseAsync(said), signal)
-  if (!parsed.success) throw misfit(describeIssue(parsed.error.issues[0]).field)
+  if (!parsed.success) throw misfit(placeOfIssue(schema, parsed.error.issues[0]))
   const output: unknown = parsed.data
   if (output === null || !isJson(output)) throw new Error('The output schema of the agent answers what is no JSON')
   const bytes = Buffer.byteLength(JSON.stringify([output, answer.content]))
