@@ -40,12 +40,16 @@ async function* readLines(connection: Connection, url: string, outer: AbortSigna
     const response = await watchdog.guard(raceSignal(fetchExport(connection, url, signal), signal))
     if (!response.ok || response.body === null) throw await errorOfResponse(response, connection.transformer)
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
-    let rest = ''
+    // Of the line whose end has not come yet: it may be of megabytes, and come in hundreds of pieces.
+    let pieces: string[] = []
     for (;;) {
       const { done, value } = await watchdog.guard(raceSignal(reader.read(), signal))
       if (done) return
-      const lines = (rest + value).split('\n')
-      rest = lines.pop() ?? ''
+      const [head = '', ...lines] = value.split('\n')
+      pieces.push(head)
+      if (lines.length === 0) continue
+      yield pieces.join('')
+      pieces = [lines.pop() ?? '']
       yield* lines
     }
   } finally {
