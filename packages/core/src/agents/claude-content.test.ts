@@ -190,6 +190,30 @@ describe('tools that the provider runs', () => {
     expect(thoughtsIn(session.provider)).toEqual([0, 1, 2])
   })
 
+  it('an answer that paused after a thought goes on, and no later request holds thoughts that do not fit', async () => {
+    const look = tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => 'seen' })
+    const paused: ProviderReply = (call) => {
+      const before = [{ type: 'server_tool_use', ...search }, found]
+      call.send(callStart(), ...serverToolBlock(0, search), ...wholeBlock(1, found), ...thoughtOf(call, 2, before))
+      call.send(...callEnd('pause_turn'))
+      call.end()
+    }
+    const asking: ProviderReply = (call) => {
+      call.send(
+        callStart(),
+        ...thoughtOf(call),
+        ...toolBlock(1, { id: 'toolu_1', name: 'look' }),
+        ...callEnd('tool_use'),
+      )
+      call.end()
+    }
+    await using session = await openSession(inTurn(paused, asking))
+    const agent = session.agent({ tools: [look], serverTools: ['web_search'] })
+    expect((await session.prompt(agent)).error).toBeUndefined()
+    expect((await session.prompt(agent)).error).toBeUndefined()
+    expect(session.provider.complaints).toEqual([])
+  })
+
   it('an answer that paused in its own words goes on by a user message', async () => {
     await using session = await openSession(inTurn(ending('pause_turn', ...textBlock('Well,'))))
     expect((await session.prompt(session.agent())).error).toBeUndefined()

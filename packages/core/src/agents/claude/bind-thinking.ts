@@ -29,6 +29,8 @@ export interface BindingStart {
   readonly seed: string
   /** The fingerprint of the messages that a summary has taken the place of. @default none */
   readonly chain?: string | undefined
+  /** True when the answer goes on from one whose last thought was left out: its own thinking holds nowhere else. @default false */
+  readonly lacksThought?: boolean | undefined
 }
 
 export function bindThinking(drafts: readonly DraftMessage[], start: BindingStart): BoundMessages {
@@ -53,7 +55,7 @@ export function bindThinking(drafts: readonly DraftMessage[], start: BindingStar
   }
   // An answer that goes on after a pause is one message with what it had before.
   const prefix = messages.at(-1)?.role === 'assistant' ? before : chain
-  const boundTo = fingerprintOf(seed, prefix)
+  const boundTo = fingerprintOf(seed, prefix, ...(start.lacksThought === true ? ['lacks a thought'] : []))
   return { messages, texts, hasExactInput, hasProviderBlocks, unreadBytes, boundTo, chain }
 }
 

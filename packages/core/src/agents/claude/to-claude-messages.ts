@@ -58,10 +58,13 @@ export function toClaudeMessages(turns: readonly Turn[], rules: HistoryRules = {
   }
   const paired: DraftMessage[] = []
   const isAnswered = rules.keepsEnd !== true || rules.isPaused === true
-  for (const message of pairServerTools(pairTools(drafts), isAnswered)) append(paired, withoutEndingThinking(message))
+  const whole = pairServerTools(pairTools(drafts), isAnswered)
+  for (const message of whole) append(paired, withoutEndingThinking(message))
   // An answer at the end would be a prefill, which Claude 4.6 and later refuse.
   const isPrefill = paired.at(-1)?.role === 'assistant' && rules.keepsEnd !== true && rules.isPaused !== true
-  return bindThinking(isPrefill ? paired.slice(0, -1) : paired, rules.start ?? { seed: '' })
+  // What goes on after a thought that was left out is not bound to it, and later requests, where it ends nothing, hold the thought.
+  const lacksThought = rules.isPaused === true && endsInThinking(whole.at(-1))
+  return bindThinking(isPrefill ? paired.slice(0, -1) : paired, { seed: '', ...rules.start, lacksThought })
 }
 
 /** The parts of one stored message, by who says them to the API: a tool's result is the user's. */
@@ -197,6 +200,11 @@ function append(messages: DraftMessage[], message: DraftMessage): void {
     role: last.role,
     blocks: last.role === 'assistant' ? blocks.filter(({ param }) => !isThinking(param)) : blocks,
   }
+}
+
+function endsInThinking(message: DraftMessage | undefined): boolean {
+  const last = message?.blocks.at(-1)
+  return last !== undefined && isThinking(last.param)
 }
 
 /** The API refuses an answer that ends in thinking. */
