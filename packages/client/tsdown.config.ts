@@ -2,7 +2,7 @@ import { defineConfig } from 'tsdown'
 
 export default defineConfig({
   tsconfig: 'tsconfig.build.json',
-  entry: ['src/index.ts', 'src/react/index.ts'],
+  entry: ['src/index.ts', 'src/react/index.ts', 'src/share/index.ts'],
   platform: 'neutral',
   fixedExtension: false,
   dts: true,

@@ -250,7 +250,7 @@ function openStreams(
   closed: AbortSignal,
 ): Pick<RunSource, 'follow'> & { hub: () => Hub } {
   let own: Hub | undefined
-  const openOwn = () => new StreamHub(connection)
+  const openOwn = () => new StreamHub(connection, { isForTabs: sharing !== undefined })
   const hub = () => (own ??= sharing === undefined ? openOwn() : sharing.open(openOwn, connection.url))
   closed.addEventListener('abort', () => own?.close(), { once: true })
   return {

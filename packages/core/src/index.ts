@@ -47,7 +47,8 @@ export { Message, MessageRole, MessageStatus, withoutReplaced, type MessageLinks
 export { bytesOfPrompt, maxPromptBytes, Prompt, PromptBlock, toPromptBlocks } from './contract/prompt.ts'
 export { bytesOfRunInput, maxRunInputBytes, RunInput } from './contract/run-input.ts'
 export { DeleteSessionResult, Session, SessionTitle } from './contract/session.ts'
-export { type FollowedUpdate, FollowSessionsInput, maxFollowed, type SessionUpdate } from './contract/session-update.ts'
+export { maxFollowed } from './contract/max-followed.ts'
+export { type FollowedUpdate, FollowSessionsInput, type SessionUpdate } from './contract/session-update.ts'
 export {
   CancelRunResult,
   isTerminalStatus,

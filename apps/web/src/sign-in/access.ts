@@ -3,6 +3,7 @@
  * the last one's is shown; a token that the server refuses is given up, and the page asks for another.
  */
 import { createClient } from '@verbatim/client'
+import { shareStreams } from '@verbatim/client/share'
 import type { VerbatimClient } from '@verbatim/client'
 import { forgetDrafts } from '../chat/draft.ts'
 import { forgetToken, keepToken, keptToken, onForgotten } from './kept-token.ts'
@@ -33,7 +34,8 @@ export function createAccess(url: string): Access {
       if (response.status === 401 && token !== null && state.client === client) leave({ wasRefused: true })
       return response
     }
-    const client = createClient({ url, token: () => token, fetch: watchedFetch })
+    const streams = shareStreams({ user: nameOf(token) })
+    const client = createClient({ url, token: () => token, fetch: watchedFetch, streams })
     return { client, isSignedIn: token !== null, wasRefused }
   }
 
@@ -88,4 +90,16 @@ export async function checkToken(url: string, token: string): Promise<TokenCheck
 function isRefusal(error: unknown): boolean {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
   return code === 'UNAUTHENTICATED' || code === 'FORBIDDEN'
+}
+
+/** Tabs with the same token share their connection. The name tells them apart and says nothing of the token. */
+function nameOf(token: string | null): string {
+  if (token === null) return 'local'
+  return [0x811c9dc5, 0x9e3779b9, 0x85ebca6b].map((seed) => hash(token, seed).toString(36)).join('-')
+}
+
+function hash(text: string, seed: number): number {
+  let sum = seed
+  for (let at = 0; at < text.length; at++) sum = Math.imul(sum ^ text.charCodeAt(at), 0x01000193) >>> 0
+  return sum
 }

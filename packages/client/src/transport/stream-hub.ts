@@ -58,18 +58,22 @@ const dropDelayMs = 2_000
 
 export class StreamHub implements Hub {
   readonly #connection: Connection
+  readonly #isForTabs: boolean
   readonly #closed = new AbortController()
   readonly #subscribers = new Set<Subscriber>()
   readonly #sessions = new Map<string, SessionState>()
   #list: Extract<SessionState, { type: 'list' }> | undefined
   #isRunning = false
+  #isReopening = false
   #isOpen = false
   /** Aborts the stream that is open, to open one with other topics. */
   #changed = new AbortController()
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(connection: Connection) {
+  /** @param isForTabs true when tabs share it: it serves them also while its own page is hidden */
+  constructor(connection: Connection, { isForTabs = false } = {}) {
     this.#connection = connection
+    this.#isForTabs = isForTabs
   }
 
   subscribe(topic: Topic, receive: Receive): () => void {
@@ -107,10 +111,16 @@ export class StreamHub implements Hub {
   #change(delayMs: number): void {
     if (this.#closed.signal.aborted) return
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      this.#changed.abort()
-      if (!this.#isRunning && this.#subscribers.size > 0) void this.#run()
-    }, delayMs)
+    // Not a timer where it can be helped: those of a hidden page wait for up to a minute.
+    if (delayMs > 0) this.#timer = setTimeout(() => this.#reopen(), delayMs)
+    else if (!this.#isReopening) queueMicrotask(() => this.#reopen())
+    this.#isReopening ||= delayMs === 0
+  }
+
+  #reopen(): void {
+    this.#isReopening = false
+    this.#changed.abort()
+    if (!this.#isRunning && this.#subscribers.size > 0 && !this.#closed.signal.aborted) void this.#run()
   }
 
   async #run(): Promise<void> {
@@ -172,7 +182,7 @@ export class StreamHub implements Hub {
 
   /** A page that is not shown needs no states; a run goes on being read. */
   get #needsNoPage(): boolean {
-    return [...this.#subscribers].some(({ topic }) => topic.type === 'run')
+    return this.#isForTabs || [...this.#subscribers].some(({ topic }) => topic.type === 'run')
   }
 
   #input() {

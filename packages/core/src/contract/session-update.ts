@@ -3,10 +3,8 @@ import { z } from 'zod'
 import type { WireError } from './errors.ts'
 import type { EventBatch } from './event.ts'
 import { RunId, SessionId } from './identifiers.ts'
+import { maxFollowed } from './max-followed.ts'
 import type { Session } from './session.ts'
-
-/** How many sessions one stream follows, and how many runs: more than a browser has tabs, and the URL stays short. */
-export const maxFollowed = { sessions: 32, runs: 16 } as const
 
 /** What one stream of `sessions.follow` brings. */
 export const FollowSessionsInput = z.strictObject({
