@@ -8,6 +8,7 @@ export default defineConfig({
     'src/index.ts',
     'src/server.ts',
     'src/mongodb/index.ts',
+    'src/s3/index.ts',
     'src/agents/agent.ts',
     'src/agents/claude.ts',
     'src/testing/index.ts',
