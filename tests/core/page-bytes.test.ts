@@ -27,10 +27,11 @@ async function openMetered(agent: Agent = pacedAgent(answerOf(['Fine.']))) {
   return {
     engine,
     database,
-    /** Bytes and number of what the database answers meanwhile. */
-    async measure(act: () => Promise<unknown>): Promise<{ bytes: number; commands: string[] }> {
-      const measured = { bytes: 0, commands: [] as string[] }
+    /** What the database answers meanwhile: bytes, commands, and how many messages it had to look at. */
+    async measure(act: () => Promise<unknown>): Promise<{ bytes: number; commands: string[]; looked: number }> {
+      const measured = { bytes: 0, commands: [] as string[], looked: 0 }
       const onSucceeded = ({ reply, commandName }: CommandSucceededEvent) => {
+        if (commandName === 'aggregate') measured.looked += batchOf(reply as object).length
         measured.bytes += BSON.calculateObjectSize(reply as BSON.Document)
         measured.commands.push(commandName)
       }
@@ -45,6 +46,10 @@ async function openMetered(agent: Agent = pacedAgent(answerOf(['Fine.']))) {
       await database[Symbol.asyncDispose]()
     },
   }
+}
+
+function batchOf(reply: object): readonly unknown[] {
+  return (reply as { cursor: { firstBatch: readonly unknown[] } }).cursor.firstBatch // of an aggregation
 }
 
 async function appendAll(engine: Engine, texts: readonly string[]): Promise<void> {
@@ -86,6 +91,25 @@ describe('a page of large messages', () => {
       async () => await engine.messages.list(ada, sessionId, { order: 'oldest', limit: 100 }),
     )
     expect(read.bytes).toBeLessThan(1.2 * maxPageBytes)
+  })
+
+  it('the database looks at few messages past the end of a page, from the second list of a session on', async () => {
+    await using metered = await openMetered()
+    const { engine } = metered
+    await appendAll(
+      engine,
+      Array.from({ length: count }, (_, at) => largeText(at)),
+    )
+    const list = async (limit: number) => await engine.messages.list(ada, sessionId, { order: 'newest', limit })
+    expect((await metered.measure(async () => await list(100))).looked).toBe(count)
+    const again = await metered.measure(async () => await list(100))
+    expect(again.looked).toBe(6) // five of 200 KiB in a megabyte, and the one that shows that there are more
+    const shortTexts = Array.from({ length: 12 }, (_, at) => `short ${at}`)
+    await appendAll(engine, shortTexts)
+    const texts = async (limit: number) => (await list(limit)).items.map(({ content }) => textOf(content))
+    expect(await texts(10)).toEqual(shortTexts.toReversed().slice(0, 10))
+    const { looked } = await metered.measure(async () => await list(10))
+    expect(looked).toBe(11) // one read again
   })
 
   it('a message that is larger than a page is a page of its own', async () => {

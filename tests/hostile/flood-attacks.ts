@@ -1,21 +1,11 @@
 /** Calls that are right one by one, and too many. */
-import { maxPromptBytes } from '@verbatim/core'
 import { callOnce, flood, hostileUser } from './attack.ts'
 import type { Attack, AttackTarget } from './attack.ts'
 import { mutation, open, query } from './calls.ts'
+import { fullSessionId } from './server-config.ts'
 
 function start(sessionId: string, more: object = {}) {
   return mutation('runs.start', { runId: crypto.randomUUID(), sessionId, message: 'Talk', ...more })
-}
-
-/** A session whose hundred newest messages are 512 KiB each: a page of them is 50 MB. */
-export async function fillSession(target: AttackTarget): Promise<string> {
-  const sessionId = `full-${target.phase}`
-  const content = 'word '.repeat(maxPromptBytes / 5 - 100)
-  for (let nth = 0; nth < 100 && !target.signal.aborted; nth++) {
-    await callOnce(target, mutation('messages.append', { sessionId, role: 'user', content }))
-  }
-  return sessionId
 }
 
 /** Reads `call`'s stream for as long as it lasts. */
@@ -89,8 +79,7 @@ export const floodAttacks: readonly Attack[] = [
   {
     name: 'batches of big lists',
     async run(target) {
-      const sessionId = await fillSession(target)
-      const input = { sessionId, order: 'newest', limit: 100 }
+      const input = { sessionId: fullSessionId, order: 'newest', limit: 100 }
       const inputs = JSON.stringify(Object.fromEntries(Array.from({ length: 20 }, (_, at) => [at, input])))
       const names = Array.from({ length: 20 }, () => 'messages.list').join(',')
       const path = `/trpc/${names}?batch=1&input=${encodeURIComponent(inputs)}`

@@ -19,6 +19,9 @@ export interface ServerStrain {
   readonly cpuShare: number
 }
 
+/** The hostile caller's session that took days to fill: its hundred newest messages are 512 KiB each, so a page of them is 50 MB. */
+export const fullSessionId = 'full'
+
 /** What an operator would set for people who chat: far above what the honest users here do, which is a turn or two each second. */
 export const chatLimits = {
   principal: {

@@ -7,12 +7,14 @@ import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createApi, guardServer } from '@verbatim/api'
 import type { ApiInput } from '@verbatim/api'
-import { textOf } from '@verbatim/core'
+import { maxPromptBytes, ownerOf, SessionId, textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import { SessionManagerFactory } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
+import { MongoClient } from 'mongodb'
 import { tokenText } from '../bench/workload.ts'
-import { defaultAnswer } from './server-config.ts'
+import { hostileUser } from './attack.ts'
+import { defaultAnswer, fullSessionId } from './server-config.ts'
 import type { AnswerPlan, HostileServerConfig, ServerStrain } from './server-config.ts'
 
 /** As the server of `npm start` has them. */
@@ -37,6 +39,7 @@ const agents: readonly Agent[] = [
 
 const config = JSON.parse(process.argv[2] ?? '') as HostileServerConfig // written by run-phases.ts
 const { uri, databaseName, options = {}, api: apiOptions = {} } = config
+await fillSession()
 const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options })
 const authenticate: ApiInput['authenticate'] = ({ headers }) => {
   const [, userId] = /^Bearer (\w+)$/.exec(headers.get('authorization') ?? '') ?? []
@@ -80,6 +83,19 @@ async function stop(): Promise<void> {
   server.close()
   await factory.close()
   process.disconnect()
+}
+
+/** Before any limit: a limit of bytes a minute is none of bytes in all. On the disk too, or its checkpoint holds up an attack's writes. */
+async function fillSession(): Promise<void> {
+  await using unlimited = await SessionManagerFactory.connect({ uri, databaseName, agents })
+  const owner = ownerOf({ userId: hostileUser, tenantId: 'default', scopes: [] })
+  const content = 'word '.repeat(Math.floor(maxPromptBytes / 5) - 100)
+  for (let nth = 0; nth < 100; nth++) {
+    await unlimited.engine.messages.append(owner, { sessionId: SessionId.parse(fullSessionId), role: 'user', content })
+  }
+  const client = await MongoClient.connect(uri)
+  await client.db('admin').command({ fsync: 1 })
+  await client.close()
 }
 
 function planOf(prompt: string): AnswerPlan {

@@ -5,7 +5,7 @@ import { callOnce, hostileUser } from './attack.ts'
 import type { Attack, AttackTarget } from './attack.ts'
 import { mutation, query } from './calls.ts'
 import type { Call } from './calls.ts'
-import { fillSession } from './flood-attacks.ts'
+import { fullSessionId } from './server-config.ts'
 
 /** A connection, or nothing when the server refuses it; the attack's end closes it. */
 async function openSocket({ port, signal, tally }: AttackTarget): Promise<Socket | undefined> {
@@ -58,12 +58,10 @@ function drip(socket: Socket, piece: string, everyMs: number): void {
 export const socketAttacks: readonly Attack[] = [
   {
     name: 'lists that are not read',
-    async run(target) {
-      const sessionId = await fillSession(target)
+    run: async (target) =>
       await hold(target, 100, (socket) =>
-        sendUnread(socket, query('messages.list', { sessionId, order: 'newest', limit: 100 })),
-      )
-    },
+        sendUnread(socket, query('messages.list', { sessionId: fullSessionId, order: 'newest', limit: 100 })),
+      ),
   },
   {
     name: 'streams that are not read',

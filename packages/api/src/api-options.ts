@@ -25,10 +25,12 @@ export const ApiOptions = z
       .default(1024 * 1024),
     /** Calls of one principal that are in work at once in this process, a batch as one; more wait. A browser has six connections. */
     maxCallsPerPrincipal: z.int().positive().default(16),
+    /** Reads of one principal that are in work at once, those in batches too: each may bring a page of 1 MiB. */
+    maxReadsPerPrincipal: z.int().positive().default(4),
     /** Calls of one principal that wait for their turn; one more is `RATE_LIMITED`. They hold no body yet. */
     maxWaitingCallsPerPrincipal: z.int().nonnegative().default(256),
     /**
-     * Bytes of bodies and whole answers of one principal a second, a call counting 32 KiB at least; ahead of it by more than two seconds,
+     * Bytes of bodies and whole answers of one principal a second, a call counting 32 KiB at least; ahead of it by more than a second,
      * its next call begins later. The event loop then has time for others. Raise it for a service that calls for many users.
      */
     maxBytesPerSecond: z

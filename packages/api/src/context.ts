@@ -42,6 +42,11 @@ export function hasExpired({ expiresAt }: Caller): boolean {
   return expiresAt !== undefined && expiresAt <= new Date().getTime()
 }
 
+/** One string for each principal; all callers without one are one. */
+export function callerKey(caller: Principal | null): string {
+  return caller === null ? '' : JSON.stringify([caller.tenantId, caller.userId])
+}
+
 /** tRPC's context in an API of `createApi`. A team that mounts the router has a context of its own. */
 export interface ApiContext {
   /** The caller; null without valid credentials. */

@@ -3,10 +3,11 @@
  * In: requests. Out: the engine's answers, translated. The API decides only who calls (`authenticate`) and which path serves what.
  */
 import type { ServerResponse } from 'node:http'
+import { VerbatimError } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import { parseApiOptions } from './api-options.ts'
 import type { ApiOptions, ApiOptionsInput } from './api-options.ts'
-import { toPrincipal } from './context.ts'
+import { callerKey, toPrincipal } from './context.ts'
 import type { ApiContext, Authenticate, ApiRequest } from './context.ts'
 import { createApiRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
@@ -15,6 +16,7 @@ import { createDispatcher } from './http/dispatch-request.ts'
 import type { AnswerLimits, ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
 import { BytePace } from './limits/byte-pace.ts'
+import { KeyedLimit } from './limits/keyed-limit.ts'
 import { LargeBodies } from './limits/large-bodies.ts'
 import { takesRequest } from './limits/pipelined-requests.ts'
 import { Transfers } from './limits/transfers.ts'
@@ -52,17 +54,22 @@ export interface Api {
  * @throws VerbatimError `INVALID_CONFIGURATION`
  * @example
  * const api = createApi({ engine, authenticate: ({ headers }) => verify(headers.get('authorization')) })
- * createServer(api.nodeHandler).listen(8787)
+ * guardServer(createServer(api.nodeHandler)).listen(8787)
  */
 export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): Api {
   const options = parseApiOptions(rest)
   const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
   const streams = new StreamRegistry(options, metrics)
-  const router = createApiRouter({ engine, logger, principalOf: ({ principal }) => principal })
+  const reads = new KeyedLimit({
+    maxAtOnce: options.maxReadsPerPrincipal,
+    maxWaiting: Number.POSITIVE_INFINITY, // as many as the calls that may wait
+    refuse: () => new VerbatimError('RATE_LIMITED'),
+  })
+  const router = createApiRouter({ engine, logger, reads, principalOf: ({ principal }) => principal })
   const callers = new WeakMap<ApiRequest, string>()
   const identify: ApiParts['identify'] = async (request) => {
     const principal = toPrincipal(await authenticate(request))
-    if (principal !== null) callers.set(request, JSON.stringify([principal.tenantId, principal.userId]))
+    if (principal !== null) callers.set(request, callerKey(principal))
     const address = options.auditAddresses ? request.remoteAddress : undefined
     if (principal === null) engine.audit.record({ action: 'sign_in_failed', address })
     return principal

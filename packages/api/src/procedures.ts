@@ -32,11 +32,14 @@ export interface RouterParts extends RouterOptions<object> {
   readonly reauthenticator: Reauthenticator | undefined
   /** What the calls of the context's batch share; undefined in a router that a team mounts, whose adapter is the team's. */
   readonly batchOf?: (ctx: object) => BatchBudget | undefined
+  /** Runs a read when the caller of `ctx` may have one more in work; undefined as above. */
+  readonly readInTurn?: <TOutcome>(ctx: object, read: () => Promise<TOutcome>) => Promise<TOutcome>
 }
 
 export type Procedures = ReturnType<typeof createProcedures>
 
-export function createProcedures({ engine, principalOf, logger, reauthenticator, batchOf }: RouterParts) {
+export function createProcedures(parts: RouterParts) {
+  const { engine, principalOf, logger, reauthenticator, batchOf, readInTurn } = parts
   const callContext: CallContext = { engine, logger }
 
   // `errors` comes first and on each procedure: a team's root has another formatter, and clients still need `data.verbatim`.
@@ -47,7 +50,8 @@ export function createProcedures({ engine, principalOf, logger, reauthenticator,
   })
 
   const publicProcedure = typedProcedure.use(async function shareBatch({ ctx, next, type }) {
-    return await (batchOf?.(ctx)?.run(type, next) ?? next())
+    const call = async () => await (type === 'query' && readInTurn !== undefined ? readInTurn(ctx, next) : next())
+    return await (batchOf?.(ctx)?.run(type, call) ?? call())
   })
 
   const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next, getRawInput }) {

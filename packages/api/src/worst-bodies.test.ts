@@ -25,7 +25,7 @@ let app: TestApi
 let issues = 0
 
 beforeAll(async () => {
-  app = await openTestApi()
+  app = await openTestApi({ maxBytesPerSecond: 2 ** 40 }) // the pace of these bodies is no matter here
   z.config({ customError: () => void issues++ })
 })
 afterAll(async () => {
@@ -43,6 +43,21 @@ for (const call of [
   callsByTarget.set(call.target, [...(callsByTarget.get(call.target) ?? []), call])
 }
 
+/** Of each target; the input of a message alone makes ten thousand. */
+const maxCalls = 800
+
+/**
+ * So many of `calls`, evenly from all places and of all kinds, others in each run. The step shares no factor with the 42 kinds, or
+ * it would meet the same ones at every place.
+ */
+function someOf(calls: readonly HostileCall[]): readonly HostileCall[] {
+  if (calls.length <= maxCalls) return calls
+  let step = Math.ceil(calls.length / maxCalls)
+  while (step % 2 === 0 || step % 3 === 0 || step % 7 === 0) step++
+  const first = Math.floor(Math.random() * step)
+  return calls.filter((_, at) => at % step === first)
+}
+
 it('every procedure is among the targets', () => {
   expect([...callsByTarget.keys()]).toEqual(expect.arrayContaining(Object.keys(app.api.router._def.procedures)))
 })
@@ -53,7 +68,7 @@ it.each([...callsByTarget])(
     const wrong: string[] = []
     // A user of its own for each target: what one deletes, no other needs.
     const headers = { authorization: `Bearer ${target.replaceAll(/\W/g, '-')}`, 'content-type': 'application/json' }
-    for (const { name, make } of calls) {
+    for (const { name, make } of someOf(calls)) {
       const { path, init } = make()
       issues = 0
       const request = new Request(`http://x${path}`, { ...init, headers })

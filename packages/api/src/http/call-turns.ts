@@ -2,7 +2,8 @@
  * The calls of one principal take turns: a few are in work at once, more wait, and many are refused. So no caller fills the database's
  * connections, the event loop or the memory with its own calls, and another's call is answered as fast as ever.
  */
-import { ownerOf, VerbatimError } from '@verbatim/core'
+import { VerbatimError } from '@verbatim/core'
+import { callerKey } from '../context.ts'
 import type { Caller } from '../context.ts'
 
 export interface CallTurnsOptions {
@@ -38,7 +39,7 @@ export class CallTurns {
   async enter(caller: Caller | null, signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted()
     const { maxCallsPerPrincipal, maxWaitingCallsPerPrincipal } = this.#options
-    const key = keyOf(caller)
+    const key = callerKey(caller)
     const turns = this.#turnsOf.get(key) ?? { active: 0, waiting: new Set() }
     this.#turnsOf.set(key, turns)
     if (turns.active < maxCallsPerPrincipal) turns.active++
@@ -77,10 +78,4 @@ function wait({ waiting }: Turns, signal: AbortSignal): Promise<void> {
     waiting.add(begin)
     signal.addEventListener('abort', giveUp, { once: true })
   })
-}
-
-function keyOf(caller: Caller | null): string {
-  if (caller === null) return ''
-  const { tenantId, ownerId } = ownerOf(caller)
-  return JSON.stringify([tenantId, ownerId])
 }

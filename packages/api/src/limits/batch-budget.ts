@@ -30,8 +30,7 @@ export class BatchBudget {
 
   /** Runs one call of the batch. @throws VerbatimError `RATE_LIMITED` when the budget does not suffice */
   async run<TOutcome extends Outcome>(type: string, call: () => Promise<TOutcome>): Promise<TOutcome> {
-    const leave = await this.#limit.enter('', never)
-    try {
+    return await this.#limit.run('', async () => {
       if (this.#bytes >= this.#maxBytes) throw this.#overspent()
       const outcome = await call()
       if (!outcome.ok) return outcome
@@ -40,9 +39,7 @@ export class BatchBudget {
       if (type !== 'mutation' && !isFirst && this.#bytes + bytes > this.#maxBytes) throw this.#overspent()
       this.#bytes += bytes
       return outcome
-    } finally {
-      leave()
-    }
+    })
   }
 
   #overspent(): VerbatimError {
@@ -50,6 +47,3 @@ export class BatchBudget {
     return new VerbatimError('RATE_LIMITED', message, { data: { maxBytes: this.#maxBytes, retryAfterMs: 0 } })
   }
 }
-
-/** A caller that leaves ends its calls one by one, as tRPC does. */
-const never = new AbortController().signal

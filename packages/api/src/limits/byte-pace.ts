@@ -9,7 +9,7 @@ interface BytePaceOptions {
 }
 
 /** A caller may be ahead by this much: what a page loads at once, or one largest batch. */
-const burstMs = 2_000
+const burstMs = 1_000
 /** A caller that is on time again is forgotten when there are more than so many. */
 const maxCallers = 10_000
 

@@ -37,6 +37,16 @@ export class KeyedLimit {
     return () => this.#leave(key, line)
   }
 
+  /** Runs `act` when there is room. @throws what `refuse` makes; what `act` throws */
+  async run<TResult>(key: string, act: () => Promise<TResult>): Promise<TResult> {
+    const leave = await this.enter(key, never)
+    try {
+      return await act()
+    } finally {
+      leave()
+    }
+  }
+
   #leave(key: string, line: Line): void {
     const [next] = line.waiting
     // The place goes to the next one as it is, so that a newcomer cannot take it in between.
@@ -45,6 +55,9 @@ export class KeyedLimit {
     if (line.inside === 0) this.#lines.delete(key)
   }
 }
+
+/** A caller that leaves ends its calls one by one, as tRPC does. */
+const never = new AbortController().signal
 
 async function takeTurn(line: Line, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()

@@ -19,7 +19,8 @@ import type { MongoContext } from './schema/mongo-context.ts'
 import { messageKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { known, requireKnown } from './schema/version.ts'
 import { fromSeqCursor, fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
-import { readBounded } from './driver/read-bounded.ts'
+import { createFittingCounts, readBounded } from './driver/read-bounded.ts'
+import type { FittingCounts } from './driver/read-bounded.ts'
 import { retryRequest } from './driver/retry.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
 import { bindAttachments, namedAttachments, requireMissing } from './transitions/bind-attachments.ts'
@@ -32,6 +33,7 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
     collections: { sessions, messages },
     cipher,
   } = storage
+  const fitting = createFittingCounts()
   return {
     createSession: (owner, session) =>
       session.limits?.principalSessions === undefined
@@ -51,7 +53,7 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
       const found = await retryRequest(() => findLinearizable(storage.collections, () => messages.findOne(filter)))
       return found === null ? undefined : await toMessage(cipher, found)
     },
-    listMessages: (owner, sessionId, page) => listMessages(storage, { owner, sessionId }, page),
+    listMessages: (owner, sessionId, page) => listMessages(storage, { owner, sessionId, fitting }, page),
   }
 }
 
@@ -150,20 +152,24 @@ async function listSessions({ collections, cipher }: MongoContext, owner: Owner,
 
 async function listMessages(
   { collections, cipher }: MongoContext,
-  { owner, sessionId }: { owner: Owner; sessionId: SessionId },
+  { owner, sessionId, fitting }: { owner: Owner; sessionId: SessionId; fitting: FittingCounts },
   { upToSeq = Number.MAX_SAFE_INTEGER, isLinearizable = false, maxBytes = maxPageBytes, ...page }: MessagesRequest,
 ): Promise<Page<Message>> {
   const after = page.cursor ? fromSeqCursor(page.cursor) : undefined
   const past = after === undefined ? {} : page.order === 'oldest' ? { $gt: after } : { $lt: after }
   const { documents, last, isMore } = await retryRequest(async () => {
     if (isLinearizable) await majorityBarrier(collections)
-    return await readBounded(collections.messages, {
-      filter: { s: sessionKeyOf(owner, sessionId), b: 'main', seq: { $lte: upToSeq, ...past } },
+    const place = sessionKeyOf(owner, sessionId)
+    const result = await readBounded(collections.messages, {
+      filter: { s: place, b: 'main', seq: { $lte: upToSeq, ...past } },
       sort: { seq: page.order === 'oldest' ? 1 : -1 },
       limit: page.limit,
       maxBytes,
       bulk: 'content',
+      expected: fitting.expected(place),
     })
+    fitting.note(place, result, page.limit)
+    return result
   })
   const items = await Promise.all(documents.map((document) => toMessage(cipher, document)))
   return { items, nextCursor: isMore && last !== undefined ? String(last.seq) : null }

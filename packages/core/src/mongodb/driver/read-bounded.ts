@@ -9,6 +9,8 @@ export interface BoundedRead<TDocument> {
   readonly maxBytes: number
   /** The field that makes a document large. */
   readonly bulk: string
+  /** How many are likely to fit; the server looks at few more. */
+  readonly expected: number
 }
 
 export interface BoundedResult<TDocument> {
@@ -29,17 +31,25 @@ export async function readBounded<TDocument extends Document>(
   collection: Collection<TDocument>,
   read: BoundedRead<TDocument>,
 ): Promise<BoundedResult<TDocument>> {
-  const { filter, sort, limit, maxBytes, bulk } = read
+  const { filter, sort, limit, maxBytes, bulk, expected } = read
   const size = { $bsonSize: '$$ROOT' }
   const wholeBytes = Math.max(minWholeBytes, Math.floor(maxBytes / (limit + 1)))
-  const found = await collection
-    .aggregate<Sized<TDocument>>([
+  const cursor = collection.aggregate<Sized<TDocument>>(
+    [
       { $match: filter },
       { $sort: sort },
       { $limit: limit + 1 },
       { $project: { bytes: size, document: { $cond: [{ $lte: [size, wholeBytes] }, '$$ROOT', withoutField(bulk)] } } },
-    ])
-    .toArray()
+    ],
+    { batchSize: Math.min(expected, limit) + 1 },
+  )
+  const found: Sized<TDocument>[] = []
+  let total = 0
+  // Leaving the loop closes the cursor: the server has read one batch past the bound at most.
+  for await (const one of cursor) {
+    found.push(one)
+    if ((total += one.bytes) > maxBytes && found.length > 1) break
+  }
   const shown = found.slice(0, Math.min(limit, countWithin(found, maxBytes)))
   const large = await readWhole(
     collection,
@@ -79,3 +89,28 @@ async function readWhole<TDocument extends Document>(
   const whole = await collection.find(filter).toArray()
   return new Map(whole.map((document) => [document._id, document as TDocument])) // with its id, as it is stored
 }
+
+/** Places remembered at once, a few hundred bytes each. */
+const maxPlaces = 10_000
+/** What is expected of a place that is not remembered: most lists then cost one command, and the worst one reads 16 MB. */
+const expectedAtFirst = 31
+
+/**
+ * How many documents fit into a list of each place. The size of a document is known only when the server has read it whole, so a list
+ * of a hundred large ones costs a hundred reads although two of them fit.
+ */
+export function createFittingCounts() {
+  const counts = new Map<string, number>()
+  return {
+    expected: (place: string): number => counts.get(place) ?? expectedAtFirst,
+    /** Takes the outcome of a list. */
+    note(place: string, { documents, isMore }: BoundedResult<unknown>, limit: number): void {
+      counts.delete(place)
+      counts.set(place, isMore && documents.length < limit ? documents.length : Number.POSITIVE_INFINITY)
+      const [oldest] = counts.size > maxPlaces ? counts.keys() : []
+      if (oldest !== undefined) counts.delete(oldest)
+    },
+  }
+}
+
+export type FittingCounts = ReturnType<typeof createFittingCounts>
