@@ -3,6 +3,7 @@
  * is tried without a new line here. The work is counted, not timed: how many issues the schemas make. A body that costs more than its
  * length, such as the quotes that an unfinished string repeats, would take longer than the test may.
  */
+import { randomInt } from 'node:crypto'
 import { StartRunInput } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { hostileCalls, marker, plainCalls } from '@verbatim/test-kit/hostile'
@@ -54,7 +55,7 @@ function someOf(calls: readonly HostileCall[]): readonly HostileCall[] {
   if (calls.length <= maxCalls) return calls
   let step = Math.ceil(calls.length / maxCalls)
   while (step % 2 === 0 || step % 3 === 0 || step % 7 === 0) step++
-  const first = Math.floor(Math.random() * step)
+  const first = randomInt(step)
   return calls.filter((_, at) => at % step === first)
 }
 
