@@ -19,6 +19,7 @@ const programs = {
   // V8 lets the young generation grow threefold at the first load, which costs more than a thousand idle followers.
   start: ['node', '--min-semi-space-size=16', '--max-semi-space-size=16', 'apps/server/dist/main.js'],
   test: ['pnpm', 'exec', 'vitest', 'run'],
+  pack: ['node', 'tooling/pack.ts'],
   torture: ['node', '--conditions=verbatim-source', 'torture/src/main.ts'],
   mutants: ['node', '--conditions=verbatim-source', 'torture/mutants/main.ts'],
   bench: ['pnpm', '--silent', '--filter', '@verbatim/tests', 'run', 'bench'],

@@ -120,6 +120,18 @@ function checkConsumer(
   }
 }
 
+/** As the README says: in an empty folder, with npm and the tarballs alone. */
+function checkPlainInstallation(tarballs: ReadonlyMap<string, string>): void {
+  const folder = join(scratch, 'plain')
+  mkdirSync(folder)
+  writeJson(folder, 'package.json', { private: true, type: 'module' })
+  const install = ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', ...tarballs.values()]
+  run({ title: 'Installing the tarballs with npm', cwd: folder }, 'npm', install)
+  const imports = ['core', 'core/server', 'core/claude', 'api', 'client'].map((name) => `import '@verbatim/${name}'`)
+  writeFileSync(join(folder, 'main.js'), imports.join('\n'))
+  run({ title: 'Importing the packages', cwd: folder }, process.execPath, ['main.js'])
+}
+
 try {
   const tarballs = new Map(publicPackages.map((name) => [name, pack(name)]))
   for (const [name, tarball] of tarballs) inspect(name, tarball)

@@ -22,14 +22,23 @@ export function faultsOf(tarball: string): readonly string[] {
     .split('\n')
     .filter((file) => file !== '' && !file.endsWith('/'))
     .map((file) => file.replace(/^package\//, ''))
-  const read = (file: string): unknown => JSON.parse(tar('-xzOf', tarball, `package/${file}`))
+  const textOf = (file: string): string => tar('-xzOf', tarball, `package/${file}`)
+  const read = (file: string): unknown => JSON.parse(textOf(file))
   const manifest = read('package.json') as Manifest // parse border
   const unwanted = files.filter((file) => isUnwanted(file, manifest)).map((file) => `${file} is code of tests`)
+  const hooks = filesOf(manifest.exports?.['./react']).filter((file) => !/^["']use client["']/.test(textOf(file)))
+  unwanted.push(...hooks.map((file) => `${file} does not begin with 'use client'`))
   if (!files.includes(billOfMaterials)) return [...unwanted, `${billOfMaterials} is missing`]
   const { components } = read(billOfMaterials) as { components: readonly { readonly name: string }[] } // parse border
   const named = new Set(components.map(({ name }) => name))
   const missing = Object.keys(manifest.dependencies ?? {}).filter((name) => !named.has(name))
   return [...unwanted, ...missing.map((name) => `${billOfMaterials} does not name ${name}`)]
+}
+
+/** The scripts that users get of one export. A server component may render hooks only from a file that says 'use client' first. */
+function filesOf(target: unknown): string[] {
+  const file = typeof target === 'object' && target !== null && 'default' in target ? target.default : undefined
+  return typeof file === 'string' ? [file.replace(/^\.\//, '')] : []
 }
 
 function isUnwanted(file: string, { exports = {} }: Manifest): boolean {

@@ -108,12 +108,12 @@ describe('a packed package', () => {
   })
   afterEach(() => rmSync(scratch, { recursive: true, force: true }))
 
-  function pack(files: readonly string[], { exports = {}, components = ['zod'] } = {}): string {
+  function pack(files: readonly string[], { exports = {}, components = ['zod'], text = '' } = {}): string {
     const bom = { components: components.map((name) => ({ name })) }
     const contents = new Map<string, string>([
       ['package.json', JSON.stringify({ exports, dependencies: { zod: '1.0.0' } })],
       ['dist/sbom.cdx.json', JSON.stringify(bom)],
-      ...files.map((file) => [file, ''] as const),
+      ...files.map((file) => [file, text] as const),
     ])
     for (const [file, text] of contents) {
       mkdirSync(join(scratch, 'package', dirname(file)), { recursive: true })
@@ -141,6 +141,13 @@ describe('a packed package', () => {
     const exports = { './testing': './dist/testing/index.js' }
     expect(faults(pack(['src/testing/index.ts', 'dist/testing/index.js'], { exports }))).toEqual([])
     expect(faults(pack(['dist/agents/testing/fake.js'], { exports }))).toHaveLength(1)
+  })
+
+  it("is refused when its hooks do not begin with 'use client', which a server component needs", () => {
+    const exports = { './react': { types: './dist/react/index.d.ts', default: './dist/react/index.js' } }
+    const file = 'dist/react/index.js'
+    expect(faults(pack([file], { exports }))).toEqual([`${file} does not begin with 'use client'`])
+    expect(faults(pack([file], { exports, text: '"use client";' }))).toEqual([])
   })
 
   it('is refused without a bill of materials that names its dependencies', () => {
