@@ -137,6 +137,7 @@ try {
   for (const [name, tarball] of tarballs) inspect(name, tarball)
   assertNoRouterImport()
   for (const consumer of consumers) checkConsumer(consumer, tarballs)
+  checkPlainInstallation(tarballs)
   console.log('The packed packages are sound')
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
