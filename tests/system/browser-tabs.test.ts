@@ -45,7 +45,7 @@ test('seven tabs with an answer each all load and stream, Stop works at once, an
   await first!.close() // it leads, as the oldest
   go.resolve()
   for (const page of others) await page.getByText('Begun. Done.').first().waitFor({ timeout: 15_000 })
-  // A prompt of one tab shows in the list of another.
+  // Without a reload the list of a tab that was opened before has the session of the last one.
   await others[0]!.getByText('Prompt 7').first().waitFor({ timeout: 15_000 })
   await context.close()
 }, 180_000)

@@ -2,7 +2,7 @@ import type { VerbatimClient } from '@verbatim/client'
 import { useVerbatim } from '@verbatim/client/react'
 import { useCallback, useEffect, useReducer } from 'react'
 import { initialList, reduceList } from './session-list-state.ts'
-import type { SessionListState } from './session-list-state.ts'
+import type { Session, SessionListAction, SessionListState } from './session-list-state.ts'
 
 /** The caller's sessions, newest activity first, as far as they were asked for. */
 export interface UseSessionListResult extends SessionListState {
@@ -13,7 +13,7 @@ export interface UseSessionListResult extends SessionListState {
   readonly remove: (sessionId: string) => void
 }
 
-/** Loads the list, and its first page again whenever the page is shown again or `refresh` is called. */
+/** Loads the list, and its first page again whenever it changes anywhere, the page is shown again or `refresh` is called. */
 export function useSessionList(): UseSessionListResult {
   const client = useVerbatim()
   const [list, dispatch] = useReducer(reduceList, initialList)
@@ -43,7 +43,35 @@ export function useSessionList(): UseSessionListResult {
   )
   useEffect(refresh, [refresh])
   useEffect(() => onShown(refresh), [refresh])
+  useEffect(() => {
+    const leaving = new AbortController()
+    void followList(client, leaving.signal, dispatch)
+    return () => leaving.abort()
+  }, [client])
   return { ...list, refresh, showMore, rename, remove }
+}
+
+/** Passes on what another tab or device changes in the first page. Without that the list is as it was loaded. */
+async function followList(
+  client: VerbatimClient,
+  signal: AbortSignal,
+  dispatch: (action: SessionListAction) => void,
+): Promise<void> {
+  let shown: readonly Session[] = []
+  try {
+    for await (const state of client.sessions.follow({ list: true, signal })) {
+      if (state.type !== 'list') continue
+      const { sessions, nextCursor } = state
+      const oldest = nextCursor === null ? '' : (sessions.at(-1)?.updatedAt ?? '')
+      const isGone = ({ id, updatedAt }: Session) =>
+        updatedAt > oldest && !sessions.some((session) => session.id === id)
+      for (const { id } of shown.filter(isGone)) dispatch({ type: 'removed', sessionId: id })
+      dispatch({ type: 'loaded', page: { items: [...sessions], nextCursor }, isFirst: true })
+      shown = sessions
+    }
+  } catch {
+    // The page was left, or the server refuses: the list is loaded when the page is shown again.
+  }
 }
 
 /** When it fails, the list that is loaded next shows the old title, which says so. */
