@@ -163,7 +163,7 @@ export interface LooseBytesDocument {
 }
 
 /** GridFS: the bytes under one key. */
-export interface BytesFileDocument {
+interface BytesFileDocument {
   _id: BytesKey
   length: number
   chunkSize: number
