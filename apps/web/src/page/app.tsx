@@ -58,7 +58,8 @@ export function App({ config, onSignOut }: AppProps) {
           key={sessionId}
           sessionId={sessionId}
           title={title}
-          model={config?.model ?? null}
+          // The banner says it of the demo model.
+          model={config === null || config.isDemo ? null : config.model}
           onChange={list.refresh}
         />
       </div>
