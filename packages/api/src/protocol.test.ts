@@ -7,10 +7,11 @@ import { openTestApi } from './testing/serve-test-api.ts'
 
 const document = await readFile(new URL('../../../docs/protocol.md', import.meta.url), 'utf8')
 
-/** The first cells of the rows of the table under `heading`, with the others. */
+/** The rows of the first table under `heading`. */
 function rowsUnder(heading: string): string[][] {
   const section = document.slice(document.indexOf(`\n## ${heading}`)).split('\n## ')[1] ?? ''
-  const rows = section.split('\n').filter((line) => line.startsWith('| `'))
+  const table = section.split('\n\n').find((paragraph) => paragraph.startsWith('|')) ?? ''
+  const rows = table.split('\n').filter((line) => line.startsWith('| `'))
   return rows.map((row) =>
     row
       .split('|')
