@@ -72,7 +72,7 @@ interface Subscription {
 /** Topics of one tab at the leader, with the way to leave each. */
 type Served = Map<number, { readonly key: string; readonly leave: () => void }>
 
-export class TabHub implements Hub {
+class TabHub implements Hub {
   readonly #name: string
   readonly #tab = crypto.randomUUID()
   readonly #channel: BroadcastChannel

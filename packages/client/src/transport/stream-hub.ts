@@ -270,7 +270,7 @@ export class StreamHub implements Hub {
   }
 }
 
-export function keyOf(topic: Topic): string {
+function keyOf(topic: Topic): string {
   if (topic.type === 'list') return 'list'
   return topic.type === 'run' ? `run ${topic.runId}` : `session ${topic.sessionId}`
 }
