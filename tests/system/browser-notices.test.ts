@@ -109,7 +109,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     const { page, send } = tab
     await send('empty answer')
     await page.getByTestId('outcome').waitFor()
-    expect(await page.getByTestId('outcome').innerText()).toContain('ended without an answer')
+    await expect.poll(async () => await page.getByTestId('outcome').innerText()).toContain('ended without an answer')
     expect(await page.getByTestId('regenerate').innerText()).toBe('Try again')
     expect(await violations(page)).toEqual([])
   })
