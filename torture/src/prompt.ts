@@ -59,6 +59,27 @@ export function scriptOf({ seed, runId, tokens, paceMs }: PromptSpec): Script {
   return { thinking, tokens: said, pausesMs, inputTokens: random.int(1, 500) }
 }
 
+/** What callers give beside a prompt to an agent of scripts: the agent and the checker know it from the prompt. */
+export interface ScriptInput {
+  readonly echo: string
+}
+
+const agentsWithInput: ReadonlySet<string> = new Set(['seeded', 'continuing', 'inline'])
+
+/** Undefined for agents that take no input. */
+export function inputFor(agentId: string, message: string): ScriptInput | undefined {
+  return agentsWithInput.has(agentId) ? { echo: message } : undefined
+}
+
+/** What such an agent emits after every so many tokens: how often it has, and how much it has said in this run. */
+export interface ScriptProgress {
+  readonly count: number
+  readonly said: number
+}
+
+/** Tokens between two of them. */
+export const tokensPerProgress = 5
+
 /** The script after `said`: what a continuation says. */
 export function scriptLeft(spec: PromptSpec, said: string): Script {
   const script = scriptOf(spec)

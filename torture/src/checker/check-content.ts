@@ -1,10 +1,20 @@
 /** Did a run say what its prompt asks for, and end as it may? */
-import { textOf } from '@verbatim/core'
+import { textOf, textOfEvent } from '@verbatim/core'
+import { parseEvents } from '../clients/history.ts'
 import type { Evidence, RunEvidence } from '../plan/evidence.ts'
 import { wasAdmittedBefore } from '../plan/evidence.ts'
 import { inlineAgentId, isContinued, mayInterrupt, touchesDatabase } from '../plan/plan.ts'
 import type { Plan } from '../plan/plan.ts'
-import { expectedText, modelCallsOf, scriptLeft, scriptOf, tokensBeforeFault } from '../prompt.ts'
+import {
+  expectedText,
+  inputFor,
+  modelCallsOf,
+  scriptLeft,
+  scriptOf,
+  tokensBeforeFault,
+  tokensPerProgress,
+} from '../prompt.ts'
+import type { ScriptProgress } from '../prompt.ts'
 import { hasStarted } from './parts.ts'
 import type { Part } from './parts.ts'
 import type { Stored } from './read-storage.ts'
@@ -17,7 +27,7 @@ export function checkContent({ plan, runs, wasSlow }: Evidence, part: Part, stor
   const { prompt, whenBusy, agentId } = asked.turn
   const expected = expectedText(prompt)
   const text = part.said + textOf(answer.content)
-  const found: string[] = []
+  const found: string[] = [...checkProgress(part)]
   if (!expected.startsWith(text)) found.push(`the text is not the expected one: ${difference(text, expected)}`)
   if (answer.continuedBy !== null && !isContinued(agentId)) found.push('continued against the policy of its agent')
   const waited = part.stored.events[0]?.startsWith('{"type":"run_queued"') === true
@@ -44,6 +54,28 @@ export function checkContent({ plan, runs, wasSlow }: Evidence, part: Part, stor
     case 'running':
       return [...found, 'the log has no end']
   }
+}
+
+/** Each progress is in the log once, in order, and after just what its agent had said before it. */
+function checkProgress({ asked, answer, stored }: Part): string[] {
+  if (inputFor(asked.turn.agentId, '') === undefined) return []
+  const found: string[] = []
+  let text = ''
+  let count = 0
+  for (const event of parseEvents(stored.events)) {
+    text += textOfEvent(event)
+    if (event.type !== 'data') continue
+    const progress = event.data as unknown as ScriptProgress // the agent's own
+    if (progress.count !== ++count) found.push(`progress ${progress.count} stands where ${count} is expected`)
+    // Half a character waits for its other half.
+    const ahead = progress.said - text.length
+    if (ahead !== 0 && ahead !== 1)
+      found.push(`progress ${count} stands after ${text.length} of ${progress.said} characters`)
+  }
+  const tokens = answer.metrics?.outputTokens
+  if (answer.status === 'completed' && tokens !== undefined && count !== Math.floor(tokens / tokensPerProgress))
+    found.push(`${count} times progress for ${tokens} tokens`)
+  return found
 }
 
 function checkCompleted({ asked, answer: { metrics }, said }: Part, text: string, expected: string): string[] {

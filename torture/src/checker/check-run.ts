@@ -7,6 +7,7 @@ import type { History } from '../clients/history.ts'
 import type { SdkHistory } from '../clients/sdk-reader.ts'
 import type { RunEvidence } from '../plan/evidence.ts'
 import { isAcked } from '../plan/evidence.ts'
+import { inputFor, promptText } from '../prompt.ts'
 import { hasStarted } from './parts.ts'
 import type { Part } from './parts.ts'
 import type { Stored, StoredRun } from './read-storage.ts'
@@ -48,8 +49,8 @@ export function checkSdkHistory(sdk: SdkHistory, parts: readonly Part[]): string
   const last = parts.at(-1)
   if (last === undefined || last.answer.status === 'failed' || !hasStarted(last)) return found
   // A stream may end with a status that no stored message has: that is a difference as well.
-  const brief = (of: Pick<Answer, 'content' | 'status' | 'metrics'> | undefined) =>
-    [of?.content, of?.status, of?.metrics] as const
+  const brief = (of: Pick<Answer, 'content' | 'data' | 'status' | 'metrics'> | undefined) =>
+    [of?.content, of?.data, of?.status, of?.metrics] as const
   if (!isDeepStrictEqual(brief(sdk.message), brief(last.answer)))
     found.push(`${sdk.reader}: its message is not the streamed one`)
   return found
@@ -102,6 +103,12 @@ export function checkStored(part: Part, storage: Stored): string[] {
   const messages = storage.sessions.get(asked.session.sessionId)?.messages ?? []
   const message = messages.find((one) => one['runId'] === runId && one['role'] === 'assistant')
   if (!isDeepStrictEqual(message?.['content'] ?? [], answer.content)) found.push('its message is not the streamed one')
+  if (!isDeepStrictEqual(message?.['data'] ?? [], answer.data))
+    found.push('its message keeps other data than the newest')
+  const prompt = messages.find((one) => one['id'] === run['userMessageId'])
+  const input = inputFor(asked.turn.agentId, promptText(asked.turn.prompt))
+  if (prompt !== undefined && !isDeepStrictEqual(prompt['input'], input))
+    found.push('its prompt is stored with another input')
   if (hasStarted(part) && !isDeepStrictEqual(message?.['metrics'], answer.metrics))
     found.push("the message's metrics are not the run's")
   return found

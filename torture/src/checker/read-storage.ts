@@ -84,13 +84,32 @@ function partsOf(entry: Document): { readonly n: number; readonly e: readonly un
   return { n: (entry['_id'] as { n: number }).n, e: (entry['e'] ?? []) as unknown[] }
 }
 
-/** A tool's input is stored as its JSON text. */
+/** A tool's input and emitted data are stored as their JSON text. */
 function textOf(value: unknown): string {
   return JSON.stringify(value, (key, part: unknown) => {
-    return key === 'input' && typeof part === 'string' ? (JSON.parse(part) as unknown) : part
+    return key === 'input' && typeof part === 'string'
+      ? parse(part)
+      : isData(part)
+        ? { ...part, data: parse(part.data) }
+        : part
   })
 }
 
+function isData(part: unknown): part is { readonly type: 'data'; readonly data: string } {
+  if (typeof part !== 'object' || part === null || !('type' in part) || part.type !== 'data') return false
+  return 'data' in part && typeof part.data === 'string'
+}
+
+function parse(text: string): unknown {
+  return JSON.parse(text)
+}
+
 function decode(message: Document): Document {
-  return { ...message, content: JSON.parse(textOf(message['content'])) as unknown }
+  const { content, data, input } = message as { content: unknown; data?: string; input?: string }
+  return {
+    ...message,
+    content: parse(textOf(content)),
+    data: parse(data ?? '[]'),
+    ...(input === undefined ? {} : { input: parse(input) }),
+  }
 }

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CancelRunResult, DeleteSessionResult, Run, WireError } from '@verbatim/core'
 import type { WhenBusy } from '@verbatim/core'
+import type { ScriptInput } from '../prompt.ts'
 
 /** An address of a server. */
 export interface Endpoint {
@@ -25,6 +26,7 @@ export interface StartInput {
   readonly runId: string
   readonly message: string
   readonly agentId: string
+  readonly input?: ScriptInput | undefined
   readonly whenBusy?: WhenBusy
 }
 

@@ -33,7 +33,8 @@ export async function sendAndRead(
   { signal, onStarted }: { signal: AbortSignal; onStarted: () => void },
 ): Promise<SdkHistory> {
   const { sessionId, runId, message, agentId, whenBusy } = input
-  const handle = client.chat(sessionId).send(message, { runId, agentId, whenBusy, signal })
+  const given = input.input && { ...input.input }
+  const handle = client.chat(sessionId).send(message, { runId, agentId, whenBusy, input: given, signal })
   handle.started.then(onStarted, () => {}) // the handle's iterators throw a refusal as well
   return await readHandle(handle, 'sdk-sender')
 }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isTerminalEvent } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
-import { promptText } from '../prompt.ts'
+import { inputFor, promptText } from '../prompt.ts'
 import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import { cancelOnce, retryOnce, startAndHangUp, startOnce } from '../clients/raw-calls.ts'
@@ -84,7 +84,8 @@ async function send(context: TurnContext, run: RunEvidence): Promise<void> {
 
 function inputOf({ runId, session, turn }: RunEvidence): StartInput {
   const { prompt, agentId, whenBusy } = turn
-  return { runId, sessionId: session.sessionId, message: promptText(prompt), agentId, whenBusy }
+  const message = promptText(prompt)
+  return { runId, sessionId: session.sessionId, message, agentId, input: inputFor(agentId, message), whenBusy }
 }
 
 function takeAck(run: RunEvidence, ack: Run): void {

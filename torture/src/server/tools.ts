@@ -29,8 +29,9 @@ export function createTools(db: Db): Tool[] {
       name,
       description: `Fails: ${name}`,
       input: z.object({ run: z.string() }),
-      async run({ run }, { runId, signal }: ToolContext) {
+      async run({ run }, { runId, signal, emit }: ToolContext) {
         await db.collection('tool_calls').insertOne({ run, by: runId, name })
+        await emit('tool', { name }, { id: run })
         return await behave(signal)
       },
     }),
