@@ -1,28 +1,15 @@
 import { maxPromptBytes, textOf } from '@verbatim/core'
-import type { ContentBlock, Message, RunMetrics } from '@verbatim/core'
+import type { ContentBlock, Message } from '@verbatim/core'
 import type { Agent, Engine } from '@verbatim/core/server'
 import { describe, expect, it } from 'vitest'
 import { answerOf, manualAgent, pacedAgent } from '../support/agents.ts'
 import { askAgain } from '../support/ask-again.ts'
 import { openDatabase, openEngine, openOne } from '../support/engine.ts'
 import { ada, followAll, startRun } from '../support/follow.ts'
+import { noMetrics } from '../support/metrics.ts'
 
 const sessionId = 'session-1'
 const role = 'user' as const
-
-const noMetrics: RunMetrics = {
-  latencyMs: 0,
-  timeToFirstTokenMs: null,
-  inputTokens: 0,
-  outputTokens: 0,
-  totalTokens: 0,
-  cacheReadInputTokens: 0,
-  cacheWriteInputTokens: 0,
-  cycles: 0,
-  tools: [],
-  model: null,
-  stopReason: null,
-}
 
 type AppendInput = Parameters<Engine['messages']['append']>[1]
 
