@@ -2,6 +2,7 @@
  * The script of an answer is a pure function of its prompt. The agent in the server, the provider in its process and the checker
  * all derive it, so the checker knows every answer beforehand.
  */
+import type { PromptInput } from '@verbatim/core'
 import { createRandom } from './random.ts'
 
 /** What a provider does in the middle of an answer. After `cut` and `error` the run fails and keeps the tokens so far. */
@@ -17,6 +18,8 @@ export interface PromptSpec {
   /** The longest pause before a token, in milliseconds. */
   readonly paceMs: number
   readonly fault: ProviderFault
+  /** The attachment that the prompt names, which decides its bytes (`image.ts`); null for none. */
+  readonly imageId: string | null
 }
 
 export interface Script {
@@ -30,8 +33,20 @@ export interface Script {
 const words = 'the |run |goes on, |λ → μ |言葉|\n|a "quoted" |naïve |\u2028|0|</p> |e\u0301 '.split('|')
 const pairs = ['😀', '👩‍💻', '𝔘'].map((text) => [text.slice(0, 1), text.slice(1)])
 
-export function promptText({ seed, runId, tokens, paceMs, fault }: PromptSpec): string {
-  return `torture seed=${seed} run=${runId} tokens=${tokens} pace=${paceMs} fault=${fault}`
+export function promptText({ seed, runId, tokens, paceMs, fault, imageId }: PromptSpec): string {
+  const image = imageId === null ? '' : ` image=${imageId}`
+  return `torture seed=${seed} run=${runId} tokens=${tokens} pace=${paceMs} fault=${fault}${image}`
+}
+
+/** What a client sends. */
+export function promptInput(spec: PromptSpec): PromptInput {
+  const { imageId } = spec
+  const text = promptText(spec)
+  if (imageId === null) return text
+  return [
+    { type: 'text', text },
+    { type: 'image', source: { type: 'attachment', attachment_id: imageId } },
+  ]
 }
 
 export function isTorturePrompt(text: string): boolean {
@@ -39,10 +54,11 @@ export function isTorturePrompt(text: string): boolean {
 }
 
 export function parsePrompt(text: string): PromptSpec {
-  const match = /torture seed=(\d+) run=(\S+) tokens=(\d+) pace=(\d+) fault=([\w-]+)/.exec(text)
+  const match = /torture seed=(\d+) run=(\S+) tokens=(\d+) pace=(\d+) fault=([\w-]+)(?: image=([\w-]+))?/.exec(text)
   if (match === null) throw new Error('Not a prompt of the torture')
-  const [, seed, runId = '', tokens, paceMs, fault] = match
-  return { seed: Number(seed), runId, tokens: Number(tokens), paceMs: Number(paceMs), fault: fault as ProviderFault }
+  const [, seed, runId = '', tokens, paceMs, fault, imageId = null] = match
+  const numbers = { seed: Number(seed), tokens: Number(tokens), paceMs: Number(paceMs) }
+  return { ...numbers, runId, fault: fault as ProviderFault, imageId }
 }
 
 export function scriptOf({ seed, runId, tokens, paceMs }: PromptSpec): Script {

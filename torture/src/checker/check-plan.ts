@@ -5,6 +5,7 @@ import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import type { Evidence, RunEvidence } from '../plan/evidence.ts'
 import type { World } from '../world/world.ts'
+import { checkBytes, checkImage } from './check-attachments.ts'
 import { checkContent } from './check-content.ts'
 import { checkAbsentRun, checkHistory, checkLog, checkSdkHistory, checkStored } from './check-run.ts'
 import { checkListed, checkSession } from './check-session.ts'
@@ -40,7 +41,7 @@ export async function checkPlan(world: World, evidence: Evidence): Promise<Verdi
   const answers = evidence.runs.map((run) => ({ evidence, storage, run, parts: partsOf(storage, run) }))
   for (const answer of answers) {
     const { runId, turn } = answer.run
-    const found = await checkAnswer(world, answer)
+    const found = [...(await checkAnswer(world, answer)), ...(await checkImage(world, answer.run, answer.parts))]
     violations.push(...found.map((text) => `run ${runId} (${turn.agentId}, ${turn.start}): ${text}`))
   }
   const parts = answers.flatMap((answer) => answer.parts)
@@ -53,6 +54,7 @@ export async function checkPlan(world: World, evidence: Evidence): Promise<Verdi
     const found = [...checkSession(session, ofSession), ...checkListed(listed.items, session.messages)]
     violations.push(...found.map((text) => `session ${sessionId}: ${text}`))
   }
+  violations.push(...(await checkBytes(world)))
   const events = parts.reduce((sum, { stored }) => sum + stored.events.length, 0)
   const { wasSlow, slowMs } = evidence
   return { violations, runs: storage.runs.size, events, ends: endsOf(parts), wasSlow, slowMs }

@@ -1,10 +1,10 @@
 /** Is a session's list of messages whole, in order, and written by one run at a time? */
 import { isDeepStrictEqual } from 'node:util'
-import { continuationPrompt } from '@verbatim/core'
+import { continuationPrompt, toPromptBlocks } from '@verbatim/core'
 import type { Message } from '@verbatim/core'
 import type { Document } from 'mongodb'
 import { wasAdmittedBefore } from '../plan/evidence.ts'
-import { promptText } from '../prompt.ts'
+import { promptInput } from '../prompt.ts'
 import { hasStarted } from './parts.ts'
 import type { Part } from './parts.ts'
 import type { StoredSession } from './read-storage.ts'
@@ -18,6 +18,7 @@ export function checkSession({ session, messages }: StoredSession, parts: readon
   if (session['activeRunId'] !== null) found.push('the session is still busy')
   const { length } = (session['queue'] ?? []) as unknown[]
   if (length > 0) found.push(`${length} prompts still wait`)
+  if (parts.length === 0) found.push('no prompt of the session is stored')
   return [
     ...found,
     ...messages.flatMap((message, at) => checkPlace(messages[at - 1], message)),
@@ -50,13 +51,13 @@ function checkMessagesOf(messages: readonly Document[], part: Part): string[] {
   const isRetry = at === 0 && asked.retryOf !== null
   const expected = !hasStarted(part) ? '' : isRetry ? 'assistant' : 'user,assistant'
   if (roles !== expected) return [`run ${runId} has the messages "${roles}"`]
-  const text = at === 0 ? promptText(asked.turn.prompt) : continuationPrompt
+  const sent = toPromptBlocks(at === 0 ? promptInput(asked.turn.prompt) : continuationPrompt)
   const [first] = ofRun
   const found: string[] = []
   if (isRetry && first?.['retryOf'] !== asked.retryOf) found.push(`the answer of ${runId} names no retried run`)
   if (ofRun.some((message) => (message['continuationOf'] ?? null) !== continuationOf))
     found.push(`the messages of ${runId} do not continue ${continuationOf}`)
-  if (first?.['role'] === 'user' && !isDeepStrictEqual(first['content'], [{ type: 'text', text }]))
+  if (first?.['role'] === 'user' && !isDeepStrictEqual(first['content'], sent))
     found.push(`the stored prompt of ${runId} differs from the sent one`)
   return found
 }

@@ -2,10 +2,10 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { text } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CancelRunResult, DeleteSessionResult, Run, WireError } from '@verbatim/core'
-import type { WhenBusy } from '@verbatim/core'
+import type { PromptInput, WhenBusy } from '@verbatim/core'
 import type { ScriptInput } from '../prompt.ts'
 
 /** An address of a server. */
@@ -24,7 +24,7 @@ const callTimeoutMs = 6_500
 export interface StartInput {
   readonly sessionId: string
   readonly runId: string
-  readonly message: string
+  readonly message: PromptInput
   readonly agentId: string
   readonly input?: ScriptInput | undefined
   readonly whenBusy?: WhenBusy
@@ -44,6 +44,17 @@ export async function cancelOnce(endpoint: Endpoint, runId: string): Promise<Ans
 
 export async function deleteOnce(endpoint: Endpoint, sessionId: string): Promise<Answer<DeleteSessionResult>> {
   return await post(open(endpoint, '/trpc/sessions.delete'), { sessionId }, DeleteSessionResult)
+}
+
+/** The bytes of an attachment. */
+export async function downloadOnce(endpoint: Endpoint, id: string): Promise<Answer<Buffer>> {
+  const request = open(endpoint, `/attachments/${id}`, { method: 'GET' })
+  request.end()
+  const response = await responseOf(request, buffer)
+  if (response === undefined) return { type: 'lost' }
+  if (response.status === 200) return { type: 'data', data: response.body }
+  const { error } = JSON.parse(response.body.toString()) as { error?: unknown } // parsed below
+  return { type: 'refused', error: WireError.parse(error) }
 }
 
 /** Sends a start and hangs up `afterMs` later, without a look at the answer. */
@@ -110,17 +121,17 @@ interface WireAnswer {
 }
 
 async function answerOf<TData>(request: ClientRequest, parser: Parser<TData>): Promise<Answer<TData>> {
-  const body = await bodyOf(request)
-  if (body === undefined) return { type: 'lost' }
-  const { result, error } = JSON.parse(body) as WireAnswer // parsed below
+  const response = await responseOf(request, text)
+  if (response === undefined) return { type: 'lost' }
+  const { result, error } = JSON.parse(response.body) as WireAnswer // parsed below
   if (result !== undefined) return { type: 'data', data: parser.parse(result.data) }
   return { type: 'refused', error: WireError.parse(error?.data?.verbatim) }
 }
 
-async function bodyOf(request: ClientRequest): Promise<string | undefined> {
+async function responseOf<TBody>(request: ClientRequest, read: (response: IncomingMessage) => Promise<TBody>) {
   try {
     const [response] = (await once(request, 'response')) as [IncomingMessage]
-    return await text(response)
+    return { status: response.statusCode, body: await read(response) }
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 /** F13, F17 to F19, F22, F27, P5: faults between clients and servers. */
 import { cancelOnce, startOnce, untilAnswered } from '../clients/raw-calls.ts'
-import { inputFor, promptText } from '../prompt.ts'
+import { inputFor, promptInput, promptText } from '../prompt.ts'
 import type { FaultPlan } from '../plan/plan.ts'
 import { allComplete, excused, merge, planned, runSketch, sketchPlan, withFound } from './scenario.ts'
 import type { Outcome, Scenario } from './scenario.ts'
@@ -138,8 +138,7 @@ async function raceOneRun(world: World, seed: number): Promise<Outcome> {
   const [turn] = session?.turns ?? []
   if (session === undefined || turn === undefined) throw new Error('The plan has a turn')
   const { prompt } = turn
-  const message = promptText(prompt)
-  const asked = { message, agentId: 'seeded', input: inputFor('seeded', message) }
+  const asked = { message: promptInput(prompt), agentId: 'seeded', input: inputFor('seeded', promptText(prompt)) }
   const input = { sessionId: session.sessionId, runId: prompt.runId, ...asked }
   // A lost answer is no different answer: the client asks again.
   const over = AbortSignal.timeout(callWithinMs)

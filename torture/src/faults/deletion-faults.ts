@@ -6,7 +6,10 @@ import type { Answer, StartInput } from '../clients/raw-calls.ts'
 import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import { difference } from '../checker/check-run.ts'
-import { promptText } from '../prompt.ts'
+import { openClient } from '../clients/sdk-reader.ts'
+import { checkBytes } from '../checker/check-attachments.ts'
+import { imageOf } from '../image.ts'
+import { inputFor, promptInput, promptText } from '../prompt.ts'
 import { createRandom } from '../random.ts'
 import type { World } from '../world/world.ts'
 import { merge } from './scenario.ts'
@@ -38,8 +41,10 @@ async function deleteInStream(world: World, seed: number, fate: OwnerFate): Prom
   await world.use(fate === 'lives' ? 'patient' : 'short', 300)
   await world.heal()
   for (const server of world.servers) server.clearLog()
-  const input = inputOf(seed, fate)
+  const { imageId, ...input } = inputOf(seed, fate)
   const over = AbortSignal.timeout(withinMs)
+  await using client = openClient(world.server(0).front)
+  await client.attachments.upload(new Blob([imageOf(imageId)]), { id: imageId, signal: over })
   const started = await untilAnswered(over, async (at) => await startOnce(world.server(at < 3 ? 0 : at).front, input))
   if (started.type !== 'data') return toOutcome(fate, [`the start was answered ${codeOf(started)}`], [])
   const histories = Array.from({ length: readers }, (_, at) => new History(input.runId, `reader-${at}`))
@@ -49,6 +54,8 @@ async function deleteInStream(world: World, seed: number, fate: OwnerFate): Prom
   })
   while (!histories.every((history) => history.lastSeq > 4) && !over.aborted) await sleep(10)
   const session = await world.db.collection('sessions').findOne({ id: input.sessionId })
+  const image = await world.db.collection('attachments').findOne({ id: imageId })
+  const traces = [input.runId, input.sessionId, imageId, String(image?.['bytes'])]
   const hurtAt = performance.now()
   if (fate === 'killed') await world.server(0).kill()
   if (fate === 'stopped') world.server(0).hang()
@@ -60,20 +67,21 @@ async function deleteInStream(world: World, seed: number, fate: OwnerFate): Prom
   // At the fault the lease may be as old as its process lets it become.
   const mayExpire = fate !== 'lives' && deletedAt - hurtAt > world.leases.leaseMs - world.leases.selfFenceMs
   violations.push(...histories.flatMap((history) => checkReader(history, histories, { mayExpire })))
-  violations.push(...(await checkNothingLeft(world, input, histories)))
+  violations.push(...(await checkNothingLeft(world, traces, histories)))
   await world.heal()
   // A process that slept until after the purge writes nothing: this is longer than its leases and writes last.
   await sleep(fate === 'lives' ? settledMs : world.leases.leaseMs + world.leases.selfFenceMs)
-  const late = await checkNothingLeft(world, input, histories)
+  const late = await checkNothingLeft(world, traces, histories)
   violations.push(...late.map((text) => `after the process woke up: ${text}`), ...(await checkRefused(world, input)))
   return toOutcome(fate, violations, histories)
 }
 
-function inputOf(seed: number, fate: OwnerFate): StartInput {
+function inputOf(seed: number, fate: OwnerFate): StartInput & { imageId: string } {
   const random = createRandom(`delete-in-stream/${fate}/${seed}`)
-  const [runId, sessionId] = [random.uuid(), `d-${random.uuid()}`]
-  const message = promptText({ seed, runId, tokens: 600, paceMs: 15, fault: 'none' })
-  return { runId, sessionId, message, agentId: 'seeded' }
+  const [runId, sessionId, imageId] = [random.uuid(), `d-${random.uuid()}`, random.uuid()]
+  const prompt = { seed, runId, tokens: 600, paceMs: 15, fault: 'none', imageId } as const
+  const asked = { message: promptInput(prompt), agentId: 'seeded', input: inputFor('seeded', promptText(prompt)) }
+  return { runId, sessionId, ...asked, imageId }
 }
 
 function codeOf(answer: Answer<unknown>): string {
@@ -118,15 +126,15 @@ function checkReader(history: History, histories: readonly History[], { mayExpir
   return [...found, ...difference(reader, history.events, longest)]
 }
 
-/** The audit holds a receipt, and no document names the run or the session. */
-async function checkNothingLeft(world: World, { runId, sessionId }: StartInput, histories: readonly History[]) {
+/** The audit holds a receipt, and no document names the run, the session, their image or its bytes. */
+async function checkNothingLeft(world: World, traces: readonly string[], histories: readonly History[]) {
   const found: string[] = []
   for (const { name } of await world.db.listCollections({}, { nameOnly: true }).toArray()) {
     const documents = await world.db.collection(name).find().toArray()
-    const left = documents.filter((document) => [runId, sessionId].some((id) => JSON.stringify(document).includes(id)))
+    const left = documents.filter((document) => traces.some((id) => JSON.stringify(document).includes(id)))
     if (left.length > 0) found.push(`${name} still holds ${JSON.stringify(left[0]).slice(0, 200)}`)
   }
-  found.push(...(await checkLogs(world)))
+  found.push(...(await checkLogs(world)), ...(await checkBytes(world)))
   const receipts = await world.db.collection('audit').find({ action: 'session_deleted' }).sort({ _id: 1 }).toArray()
   const counts = receipts.map((receipt) => receipt['counts'] as Document)
   const whole = histories.find((history) => history.end === 'terminal')
@@ -154,7 +162,8 @@ async function checkLogs({ db }: World): Promise<string[]> {
 /** Every server refuses the same start and a new one. */
 async function checkRefused(world: World, input: StartInput): Promise<string[]> {
   const over = AbortSignal.timeout(withinMs)
-  const starts = [input, { ...input, runId: crypto.randomUUID() }]
+  // The new one names no file: the session's file is gone, which would be another reason.
+  const starts = [input, { ...input, runId: crypto.randomUUID(), message: 'Another prompt' }]
   const answers = await Promise.all(
     world.servers.flatMap(({ front }) =>
       starts.map((start) => untilAnswered(over, async () => await startOnce(front, start))),

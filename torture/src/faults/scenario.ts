@@ -38,6 +38,8 @@ export interface PlanSketch {
   readonly overlaps?: boolean
   readonly turn?: Partial<Omit<TurnPlan, 'prompt'>>
   readonly prompt?: Partial<TurnPlan['prompt']>
+  /** Each prompt names an image of its own. @default false */
+  readonly hasImages?: boolean
   readonly readers?: readonly Partial<ReaderPlan>[]
   /** @default 'streaming' */
   readonly faultsFrom?: Plan['faultsFrom']
@@ -75,7 +77,8 @@ export function sketchPlan(name: string, seed: number, sketch: PlanSketch): Plan
 function sketchSession(seed: number, random: Random, sketch: PlanSketch): SessionPlan {
   const readers = (sketch.readers ?? usualReaders).map((reader) => ({ ...plainReader, ...reader }))
   const turns = Array.from({ length: sketch.turns ?? 1 }, (): TurnPlan => {
-    const prompt = { seed, runId: random.uuid(), tokens: 60, paceMs: 20, fault: 'none' as const, ...sketch.prompt }
+    const ids = { runId: random.uuid(), imageId: sketch.hasImages === true ? random.uuid() : null }
+    const prompt = { seed, ...ids, tokens: 60, paceMs: 20, fault: 'none' as const, ...sketch.prompt }
     return { ...plainTurn, ...sketch.turn, prompt, readers }
   })
   return { sessionId: `d-${random.uuid()}`, turns, overlaps: sketch.overlaps ?? false }

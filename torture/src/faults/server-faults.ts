@@ -94,6 +94,21 @@ export const serverFaults: readonly Scenario[] = [
     someInterrupted,
   ),
   planned(
+    { name: 'kill-in-upload', covers: 'F1 F5', what: 'SIGKILL of servers and of mongod while clients upload images' },
+    {
+      sessions: 6,
+      turns: 2,
+      turn: { agentId: 'continuing', start: 'answer_lost' },
+      hasImages: true,
+      faultsFrom: 'start',
+      faults: [
+        { atMs: 30, kind: 'server-kill', server: 0, backAfterMs: 100 },
+        { atMs: 700, kind: 'mongod-kill', node: 'primary', backAfterMs: 100 },
+        { atMs: 1_800, kind: 'server-kill', server: 1, backAfterMs: 100 },
+      ],
+    },
+  ),
+  planned(
     { name: 'replace', covers: 'P5', what: 'each prompt replaces the one before it, at both servers' },
     {
       profile: 'patient',

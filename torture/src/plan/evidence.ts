@@ -17,6 +17,8 @@ export interface RunEvidence {
   /** The times of the first start and of its first confirmation, by the harness's clock. */
   sentAtMs: number
   ackedAtMs: number
+  /** Whether a server confirmed the upload of the prompt's image. */
+  isUploaded: boolean
   /** Whether a server confirmed the real client's start. */
   isSdkAcked: boolean
   /** Whether no client asks about the start any more. */
@@ -38,6 +40,7 @@ export function newEvidence(session: SessionPlan, turn: TurnPlan, retryOf: strin
     acks: [],
     sentAtMs: Number.POSITIVE_INFINITY,
     ackedAtMs: Number.POSITIVE_INFINITY,
+    isUploaded: false,
     isSdkAcked: false,
     isAbandoned: false,
     cancels: [],

@@ -47,14 +47,22 @@ function pickProfile(random: Random, faults: readonly FaultPlan[]): ProfileName 
 function makeSession(seed: number, random: Random): SessionPlan {
   const overlaps = random.chance(0.4)
   const count = overlaps ? random.int(2, 4) : random.int(1, 2)
-  const turns = Array.from({ length: count }, (_, at) => makeTurn(seed, random.fork(`turn-${at}`), overlaps))
+  const hasImages = random.fork('images').chance(0.25)
+  const turns = Array.from({ length: count }, (_, at) =>
+    makeTurn(seed, random.fork(`turn-${at}`), { overlaps, hasImages }),
+  )
   return { sessionId: `s-${seed}-${random.uuid().slice(0, 8)}`, turns, overlaps }
 }
 
 const whenBusies = ['reject', 'queue', 'queue', 'replace'] as const
 const agents = ['seeded', 'continuing', 'claude', inlineAgentId] as const
 
-function makeTurn(seed: number, random: Random, overlaps: boolean): TurnPlan {
+interface TurnOptions {
+  readonly overlaps: boolean
+  readonly hasImages: boolean
+}
+
+function makeTurn(seed: number, random: Random, { overlaps, hasImages }: TurnOptions): TurnPlan {
   const agentId = random.pick(agents)
   const isClaude = agentId === 'claude'
   const faults: readonly ProviderFault[] = ['none', 'none', 'none', 'none', 'cut', 'error', 'overloaded']
@@ -70,6 +78,7 @@ function makeTurn(seed: number, random: Random, overlaps: boolean): TurnPlan {
       { tokens: random.int(20, 90), paceMs: random.pick([5, 12, 20]) },
     ]),
     fault: isClaude ? random.pick(faults) : 'none',
+    imageId: hasImages ? random.fork('image').uuid() : null,
   }
   return {
     prompt,

@@ -2,10 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isTerminalEvent } from '@verbatim/core'
 import type { Run } from '@verbatim/core'
-import { inputFor, promptText } from '../prompt.ts'
+import { imageOf } from '../image.ts'
+import { inputFor, promptInput, promptText } from '../prompt.ts'
+import { createRandom } from '../random.ts'
 import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
-import { cancelOnce, retryOnce, startAndHangUp, startOnce } from '../clients/raw-calls.ts'
+import { cancelOnce, retryOnce, startAndHangUp, startOnce, untilAnswered } from '../clients/raw-calls.ts'
 import type { StartInput } from '../clients/raw-calls.ts'
 import { followBySdk, openClient, sendAndRead } from '../clients/sdk-reader.ts'
 import type { World } from '../world/world.ts'
@@ -60,6 +62,7 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
 async function send(context: TurnContext, run: RunEvidence): Promise<void> {
   const { turn } = run
   const input = inputOf(run)
+  if (!(await upload(context, run))) return
   noteSent(run)
   const servers = [context.world.server(turn.via).front, context.world.server(turn.via + 1).front] as const
   switch (turn.start) {
@@ -82,10 +85,41 @@ async function send(context: TurnContext, run: RunEvidence): Promise<void> {
   }
 }
 
-function inputOf({ runId, session, turn }: RunEvidence): StartInput {
+/** Before its prompt a client uploads the image. False when no server took it; then there is nothing to send. */
+async function upload(context: TurnContext, run: RunEvidence): Promise<boolean> {
+  const { paths, signal, violations } = context
+  const { turn, runId } = run
+  const { imageId } = turn.prompt
+  if (imageId === null) return true
+  await using client = openClient(await paths.open(turn.via))
+  const uploading = client.attachments.upload(new Blob([imageOf(imageId)]), { id: imageId, signal })
+  await Promise.all([
+    refuseUnknown(context, run),
+    uploading.then(
+      () => (run.isUploaded = true),
+      (error: unknown) => violations.push(`the image of ${runId} was not taken: ${String(error)}`),
+    ),
+  ])
+  run.isAbandoned = !run.isUploaded
+  return run.isUploaded
+}
+
+/** Another prompt, which names a file that never was. The checker finds what a refused start stores: no client asked for its run. */
+async function refuseUnknown({ world, signal, violations }: TurnContext, run: RunEvidence): Promise<void> {
+  const { session, turn, runId } = run
+  const random = createRandom(`unknown/${runId}`)
+  const prompt = { ...turn.prompt, runId: random.uuid(), imageId: random.uuid() }
+  const input = inputOf({ session, turn: { ...turn, prompt }, runId: prompt.runId })
+  const answer = await untilAnswered(signal, async (at) => await startOnce(world.server(turn.via + at).front, input))
+  const isRight = answer.type === 'refused' && answer.error.code === 'ATTACHMENT_NOT_FOUND'
+  if (!isRight && !signal.aborted)
+    violations.push(`a start with an unknown file was answered ${JSON.stringify(answer)}`)
+}
+
+function inputOf({ runId, session, turn }: Pick<RunEvidence, 'runId' | 'session' | 'turn'>): StartInput {
   const { prompt, agentId, whenBusy } = turn
-  const message = promptText(prompt)
-  return { runId, sessionId: session.sessionId, message, agentId, input: inputFor(agentId, message), whenBusy }
+  const asked = { message: promptInput(prompt), agentId, input: inputFor(agentId, promptText(prompt)) }
+  return { runId, sessionId: session.sessionId, ...asked, whenBusy }
 }
 
 function takeAck(run: RunEvidence, ack: Run): void {

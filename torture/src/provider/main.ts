@@ -11,6 +11,7 @@ import {
   toolBlock,
 } from '@verbatim/test-kit/provider'
 import type { ProviderCall } from '@verbatim/test-kit/provider'
+import { imageOf } from '../image.ts'
 import { isToolFault, parsePrompt, scriptOf, tokensBeforeFault } from '../prompt.ts'
 import type { PromptSpec } from '../prompt.ts'
 
@@ -30,12 +31,14 @@ async function answer(call: ProviderCall): Promise<void> {
     call.refuse(529, { 'retry-after-ms': '20' })
     return
   }
+  if (spec.imageId !== null && !call.json.includes(imageOf(spec.imageId).toString('base64')))
+    return call.refuseAs('invalid_request_error', 'The image is not the one that was sent')
   await stream(spec, sayingOf(spec, call.json), call)
 }
 
 function promptOf(body: string): PromptSpec {
   // The last prompt of the conversation; JSON escapes none of its characters.
-  const prompts = body.match(/torture seed=\d+ run=\S+ tokens=\d+ pace=\d+ fault=[\w-]+/g) ?? []
+  const prompts = body.match(/torture seed=\d+ run=\S+ tokens=\d+ pace=\d+ fault=[\w-]+(?: image=[\w-]+)?/g) ?? []
   return parsePrompt(prompts.at(-1) ?? '')
 }
 

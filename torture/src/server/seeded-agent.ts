@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { AgentEvent } from '@verbatim/core'
+import type { AgentEvent, Message } from '@verbatim/core'
 import { textOf } from '@verbatim/core'
 import type { Agent, AgentRequest } from '@verbatim/core/server'
 import { z } from 'zod'
+import { imageOf } from '../image.ts'
 import { expectedText, isTorturePrompt, parsePrompt, scriptLeft, tokensPerProgress } from '../prompt.ts'
 import type { Script } from '../prompt.ts'
 
@@ -11,15 +12,26 @@ import type { Script } from '../prompt.ts'
 export const seededAgent: Agent = {
   id: 'seeded',
   input: z.strictObject({ echo: z.string() }).optional(),
-  stream: (request, signal) => speak(scriptFor(request), request, signal),
+  stream: answer,
 }
 
 /** The same, but another process continues a lost run. */
 export const continuingAgent: Agent = { ...seededAgent, id: 'continuing', onCrash: 'continue' }
 
-/** The rest of the script, from the history alone: the newest prompt of a person, and what its parts have said. */
+async function* answer(request: AgentRequest, signal: AbortSignal): AsyncGenerator<AgentEvent, void, void> {
+  const script = scriptFor(request)
+  await requireImage(request, signal)
+  yield* speak(script, request, signal)
+}
+
+/** The newest prompt of a person. */
+function promptAt(messages: readonly Message[]): number {
+  return messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)
+}
+
+/** The rest of the script, from the history alone: the newest prompt, and what its parts have said. */
 function scriptFor({ messages, input, principal, session, sessionId }: AgentRequest): Script {
-  const at = messages.findLastIndex(({ role, continuationOf }) => role === 'user' && continuationOf === null)
+  const at = promptAt(messages)
   const prompt = textOf(messages[at]?.content ?? [])
   // Of the hostile caller: a failed agent would be an error that it did not make.
   if (!isTorturePrompt(prompt)) return { thinking: [], tokens: ['What?'], pausesMs: [], inputTokens: 1 }
@@ -30,6 +42,14 @@ function scriptFor({ messages, input, principal, session, sessionId }: AgentRequ
   const said = parts.map(({ content }) => textOf(content)).join('')
   if (!expectedText(spec).startsWith(said)) throw new Error('The history holds another answer')
   return scriptLeft(spec, said)
+}
+
+async function requireImage({ messages, attachments }: AgentRequest, signal: AbortSignal): Promise<void> {
+  const prompt = textOf(messages[promptAt(messages)]?.content ?? [])
+  const { imageId } = isTorturePrompt(prompt) ? parsePrompt(prompt) : { imageId: null }
+  if (imageId === null) return
+  const bytes = await attachments?.read(imageId, { signal })
+  if (bytes === undefined || !imageOf(imageId).equals(bytes)) throw new Error('The image is not the one that was sent')
 }
 
 async function* speak(
