@@ -212,4 +212,45 @@ export const mutants: readonly Mutant[] = [
     ],
     fault: 'drain-at-once',
   },
+  {
+    name: 'agent-gets-another-file',
+    what: 'the first byte of a file that an agent reads is lost',
+    edits: [
+      {
+        file: 'packages/core/src/attachments/attachment-reader.ts',
+        from: 'bytes.set(piece, at)',
+        to: 'bytes.set(piece.subarray(1), at)',
+      },
+    ],
+    fault: 'kill-in-upload',
+  },
+  {
+    name: 'unknown-file-is-taken',
+    what: 'a prompt may name a file that is not there',
+    edits: [
+      {
+        file: 'packages/core/src/attachments/require-usable-attachments.ts',
+        from: "  throw new VerbatimError('ATTACHMENT_NOT_FOUND')\n",
+        to: '',
+      },
+      {
+        file: 'packages/core/src/mongodb/transitions/bind-attachments.ts',
+        from: "    throw new VerbatimError('ATTACHMENT_NOT_FOUND')\n",
+        to: '',
+      },
+    ],
+    fault: 'kill-in-upload',
+  },
+  {
+    name: 'files-outlive-their-session',
+    what: 'a purge removes messages and forgets the files that they name',
+    edits: [
+      {
+        file: 'packages/core/src/mongodb/retention/purge-session.ts',
+        from: 'const keys = attachmentsOf(batch)',
+        to: 'const keys = attachmentsOf([])',
+      },
+    ],
+    fault: 'delete-in-stream',
+  },
 ]
