@@ -22,6 +22,6 @@ console.log(hanging.status, hanging.error?.code, hanging.error?.data.kind)
 
 // A person who waits no longer stops the run. What was streamed is kept.
 const run = session.send('Hello again?')
-for await (const _text of run.text) void run.cancel()
+for await (const _text of run.text) await run.cancel()
 const message = await run.message
 console.log(message.status, JSON.stringify(textOf(message.content)))

@@ -40,7 +40,7 @@ const calls: Record<string, Call> = {
 }
 
 /** Methods that take all of one owner; they name nothing of another, and have tests of their own. */
-const ofOneOwner = ['principals.export', 'principals.erase']
+const ofOneOwner = ['principals.export', 'principals.erase', 'sessions.follow']
 
 /** Methods that make things: a foreign id is free to use, and makes one of the caller's own. */
 const makers = ['sessions.create', 'messages.append', 'runs.start', 'audit.record']

@@ -148,7 +148,9 @@ function refusalOf(name: string, user: string | null): string {
 describe('what is Ada’s', () => {
   it('the attacks cover every procedure of the API', () => {
     const attacked = Object.keys(everyAttack()).filter((name) => !name.includes(' '))
-    expect(attacked.toSorted()).toEqual(Object.keys(app.api.router._def.procedures).toSorted())
+    // `sessions.follow` waits for what may come to be; that it shows nothing of others is in tests/core/follow-sessions.
+    const procedures = Object.keys(app.api.router._def.procedures).filter((name) => name !== 'sessions.follow')
+    expect(attacked.toSorted()).toEqual(procedures.toSorted())
     expect(documentsBefore.size).toBeGreaterThanOrEqual(7) // two sessions, three messages, two runs, and their events
   })
 

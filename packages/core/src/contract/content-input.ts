@@ -1,6 +1,6 @@
 /** What a caller may send as a prompt or append as a message's content. The check ends at the first wrong block, so that a wrong input costs no more than a right one. */
 import { z } from 'zod'
-import { ContentBlock, OwnBlock } from './content-block.ts'
+import { ContentBlock, OwnBlock, ToolResultPart } from './content-block.ts'
 import { describeIssue } from './describe-issue.ts'
 import { excessOfText } from './input-bounds.ts'
 import { Prompt, PromptBlock } from './prompt.ts'
@@ -64,8 +64,18 @@ function faultOf(
   schema: z.ZodType<ContentBlock>,
 ): { readonly field: string; readonly reason: string | undefined } {
   if (hasManyCitations(block)) return { field: 'citations', reason: `Must be at most ${maxContentBlocks}` }
+  if (hasWrongParts(block)) return { field: 'content', reason: `Must be text, or at most ${maxContentBlocks} blocks` }
   const parsed = schema.safeParse(block)
   return parsed.success ? { field: '', reason: wrongOf(parsed.data) } : describeIssue(parsed.error.issues[0])
+}
+
+/** Of a tool's result. Its parts are tried one by one up to the first wrong one: the schema would name each of thousands. */
+function hasWrongParts(block: unknown): boolean {
+  if (typeof block !== 'object' || block === null || !('content' in block) || !Array.isArray(block.content))
+    return false
+  if (!('type' in block) || block.type !== 'tool_result') return false
+  const parts: readonly unknown[] = block.content
+  return parts.length > maxContentBlocks || parts.some((part) => !ToolResultPart.safeParse(part).success)
 }
 
 function hasManyCitations(block: unknown): boolean {

@@ -92,8 +92,8 @@ async function readWhole<TDocument extends Document>(
 
 /** Places remembered at once, a few hundred bytes each. */
 const maxPlaces = 10_000
-/** What is expected of a place that is not remembered: most lists then cost one command, and the worst one reads 16 MB. */
-const expectedAtFirst = 31
+/** What is expected of a place that is not remembered: usual pages then cost one command, and the worst list reads 25 MB, once. */
+const expectedAtFirst = 50
 
 /**
  * How many documents fit into a list of each place. The size of a document is known only when the server has read it whole, so a list
