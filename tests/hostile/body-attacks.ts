@@ -19,7 +19,7 @@ function worstCalls(): HostileCall[] {
   const sizes = { maxBodyBytes }
   return [
     // It has no body, and one that is accepted lasts.
-    ...hostileCalls(router, sizes).filter(({ target }) => target !== 'sessions.follow'),
+    ...[...hostileCalls(router, sizes)].filter(({ target }) => target !== 'sessions.follow'),
     ...plainCalls('/chat/stream', chatInput, sizes),
     ...plainCalls('/chat/sse', chatInput, sizes),
   ]

@@ -48,6 +48,9 @@ export interface Api {
   close(): Promise<void>
 }
 
+/** A read waits no longer for its turn: while the database is away, those before it take long too. */
+const maxReadWaitMs = 2_000
+
 /**
  * Makes the API of `engine`.
  *
@@ -63,7 +66,11 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   const reads = new KeyedLimit({
     maxAtOnce: options.maxReadsPerPrincipal,
     maxWaiting: Number.POSITIVE_INFINITY, // as many as the calls that may wait
-    refuse: () => new VerbatimError('RATE_LIMITED'),
+    maxWaitMs: maxReadWaitMs,
+    refuse: () =>
+      new VerbatimError('UNAVAILABLE', 'The reads before this one take long; try again', {
+        data: { retryAfterMs: 1_000 },
+      }),
   })
   const router = createApiRouter({ engine, logger, reads, principalOf: ({ principal }) => principal })
   const callers = new WeakMap<ApiRequest, string>()

@@ -4,7 +4,9 @@ export interface KeyedLimitOptions {
   readonly maxAtOnce: number
   /** How many may wait for one key. */
   readonly maxWaiting: number
-  /** What one receives that may not even wait. */
+  /** How long one may wait, in milliseconds. @default no limit */
+  readonly maxWaitMs?: number
+  /** What one receives that may not even wait, or has waited too long. */
   readonly refuse: () => Error
 }
 
@@ -28,11 +30,11 @@ export class KeyedLimit {
    * @throws what `refuse` makes, when the line is full; the signal's reason
    */
   async enter(key: string, signal: AbortSignal): Promise<() => void> {
-    const { maxAtOnce, maxWaiting, refuse } = this.#options
+    const { maxAtOnce, maxWaiting, maxWaitMs, refuse } = this.#options
     const line = this.#lines.get(key) ?? { inside: 0, waiting: new Set() }
     this.#lines.set(key, line)
     if (line.inside < maxAtOnce) line.inside++
-    else if (line.waiting.size < maxWaiting) await takeTurn(line, signal)
+    else if (line.waiting.size < maxWaiting) await takeTurn(line, { signal, maxWaitMs, refuse })
     else throw refuse()
     return () => this.#leave(key, line)
   }
@@ -59,18 +61,32 @@ export class KeyedLimit {
 /** A caller that leaves ends its calls one by one, as tRPC does. */
 const never = new AbortController().signal
 
-async function takeTurn(line: Line, signal: AbortSignal): Promise<void> {
+interface Wait extends Pick<KeyedLimitOptions, 'refuse'> {
+  readonly signal: AbortSignal
+  readonly maxWaitMs: number | undefined
+}
+
+async function takeTurn(line: Line, { signal, maxWaitMs, refuse }: Wait): Promise<void> {
   signal.throwIfAborted()
   await new Promise<void>((resolve, reject) => {
-    const enter = () => {
+    const stop = () => {
       line.waiting.delete(enter)
       signal.removeEventListener('abort', leave)
+      clearTimeout(timer)
+    }
+    const enter = () => {
+      stop()
       resolve()
     }
     const leave = () => {
-      line.waiting.delete(enter)
+      stop()
       reject(signal.reason as Error)
     }
+    const giveUp = () => {
+      stop()
+      reject(refuse())
+    }
+    const timer = maxWaitMs === undefined ? undefined : setTimeout(giveUp, maxWaitMs)
     line.waiting.add(enter)
     signal.addEventListener('abort', leave, { once: true })
   })

@@ -41,7 +41,7 @@ export async function readBounded<TDocument extends Document>(
       { $limit: limit + 1 },
       { $project: { bytes: size, document: { $cond: [{ $lte: [size, wholeBytes] }, '$$ROOT', withoutField(bulk)] } } },
     ],
-    { batchSize: Math.min(expected, limit) + 1 },
+    { batchSize: Math.min(expected, limit + 1) + 1 }, // over the limit by one, so that the server closes a cursor that has given all
   )
   const found: Sized<TDocument>[] = []
   let total = 0
@@ -90,10 +90,8 @@ async function readWhole<TDocument extends Document>(
   return new Map(whole.map((document) => [document._id, document as TDocument])) // with its id, as it is stored
 }
 
-/** Places remembered at once, a few hundred bytes each. */
-const maxPlaces = 10_000
-/** What is expected of a place that is not remembered: usual pages then cost one command, and the worst list reads 25 MB, once. */
-const expectedAtFirst = 50
+/** Places with large documents that are remembered at once; a list of a forgotten one reads more, once. */
+const maxPlaces = 1_000
 
 /**
  * How many documents fit into a list of each place. The size of a document is known only when the server has read it whole, so a list
@@ -102,11 +100,12 @@ const expectedAtFirst = 50
 export function createFittingCounts() {
   const counts = new Map<string, number>()
   return {
-    expected: (place: string): number => counts.get(place) ?? expectedAtFirst,
+    expected: (place: string): number => counts.get(place) ?? Number.POSITIVE_INFINITY,
     /** Takes the outcome of a list. */
     note(place: string, { documents, isMore }: BoundedResult<unknown>, limit: number): void {
       counts.delete(place)
-      counts.set(place, isMore && documents.length < limit ? documents.length : Number.POSITIVE_INFINITY)
+      if (!isMore || documents.length >= limit) return
+      counts.set(place, documents.length)
       const [oldest] = counts.size > maxPlaces ? counts.keys() : []
       if (oldest !== undefined) counts.delete(oldest)
     },
