@@ -37,6 +37,7 @@ export {
 } from './contract/provider-block.ts'
 export { citationsOf, indexOfSource, sourcesOf, type Citation, type Source } from './contract/sources.ts'
 export { JsonValue } from './contract/json-value.ts'
+export { readToolInput, type ToolInput } from './contract/tool-input.ts'
 export { ContentInput, PromptInput } from './contract/content-input.ts'
 export { Attachment, attachmentIdsOf, AttachmentName, maxAttachmentsPerMessage } from './contract/attachment.ts'
 export { describeIssue } from './contract/describe-issue.ts'
