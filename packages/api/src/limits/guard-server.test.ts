@@ -1,7 +1,8 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import { connect } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { guardServer } from './guard-server.ts'
 
@@ -17,7 +18,7 @@ async function listen(handler: RequestListener): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-const get = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n'
+const getOf = (path: string) => `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`
 
 /** What a connection receives for `sent` until the server closes it, and how long that takes. */
 async function send(port: number, sent: string): Promise<{ text: string; tookMs: number }> {
@@ -39,9 +40,49 @@ it('of a thousand requests in one packet less than a hundred are made, and the c
     handled++
     res.end()
   })
-  await send(port, get.repeat(1_000))
+  await send(port, getOf('/').repeat(1_000))
   expect(handled).toBeGreaterThan(0)
   expect(handled).toBeLessThan(100)
+})
+
+it('of three hundred requests that come at once on as many connections a few are made in each turn of the event loop', async () => {
+  let turn = 0
+  const handledIn = new Map<number, number>()
+  const nextTurn = () => {
+    turn++
+    ticking = setImmediate(nextTurn)
+  }
+  let ticking = setImmediate(nextTurn)
+  const handled: string[] = []
+  const port = await listen((req, res) => {
+    handledIn.set(turn, (handledIn.get(turn) ?? 0) + 1)
+    handled.push(req.url ?? '')
+    const untilMs = performance.now() + 1
+    while (performance.now() < untilMs); // what a request costs
+    res.end()
+  })
+  const open = async () => {
+    const accepted = once(server, 'connection')
+    const socket = connect(port, '127.0.0.1')
+    await accepted
+    return socket
+  }
+  const acquainted = await open()
+  acquainted.write(getOf('/before'))
+  await once(acquainted, 'data')
+  const strangers: Socket[] = []
+  while (strangers.length < 300) strangers.push(await open())
+  const answers = [...strangers, acquainted].map(async (socket) => await once(socket, 'data'))
+  for (const [nth, socket] of strangers.entries()) socket.write(getOf(`/${nth}`))
+  acquainted.write(getOf('/acquainted'))
+  await Promise.all(answers)
+  clearImmediate(ticking)
+  for (const socket of [...strangers, acquainted]) socket.destroy()
+  expect(new Set(handled).size).toBe(302)
+  expect(handled).toHaveLength(302)
+  expect(Math.max(...handledIn.values())).toBeLessThan(50)
+  // A connection that was answered before passes those that were not.
+  expect(handled.indexOf('/acquainted')).toBeLessThan(200)
 })
 
 it('a large body arrives byte for byte, and many requests pass one after another', async () => {
@@ -69,7 +110,7 @@ it('garbage after a request does not end up in the body of its answer', async ()
     res.write('the beginning')
     setTimeout(() => res.end(), 100)
   })
-  const { text } = await send(port, `${get}\0\0\0`)
+  const { text } = await send(port, `${getOf('/')}\0\0\0`)
   expect(text).toContain('the beginning')
   expect(text).not.toContain('400 Bad Request')
 })

@@ -8,36 +8,48 @@ import type { Duplex } from 'node:stream'
 import { Server as TlsServer } from 'node:tls'
 import { cutConnection, isCut } from './cut-connection.ts'
 import { isAnswering, takesRequest } from './pipelined-requests.ts'
+import { createReadTurns } from './read-turns.ts'
+import type { ReadTurns } from './read-turns.ts'
 
 /** Larger than most requests, so that these pass as they come. A body of 1 MB costs 0.5 ms more. */
 const maxPieceBytes = 2 * 1024
 
 /**
  * Makes `server` read connections in small pieces, and close those that send no HTTP a second later instead of at once. So a client
- * that sends garbage, or a thousand requests in a packet, does not hold up others.
+ * that sends garbage, or a thousand requests in a packet or on as many connections, does not hold up others.
  *
  * @example
  * guardServer(createServer(api.nodeHandler)).listen(8787)
  */
 export function guardServer<TServer extends Server>(server: TServer): TServer {
-  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', readInPieces)
+  const turns = createReadTurns()
+  const answered = new WeakSet<Duplex>()
+  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
+    readInPieces(socket, { turns, isStranger: () => !answered.has(socket) })
+  })
+  server.on('request', ({ socket }, res) => res.once('finish', () => answered.add(socket)))
   // Before the handler, so that the answers of every handler are known.
   server.prependListener('request', takesRequest)
   server.on('clientError', refuse)
   return server
 }
 
-function readInPieces(socket: Socket): void {
+function readInPieces(socket: Socket, { turns, isStranger }: { turns: ReadTurns; isStranger: () => boolean }): void {
   // The HTTP server reads past the stream until a listener asks for its data, once.
   socket.on('data', ask).off('data', ask)
   const push = socket.push.bind(socket)
-  socket.push = (data: unknown, encoding) => {
-    if (!(data instanceof Uint8Array)) return push(data, encoding)
+  const pushInPieces = (data: Uint8Array): boolean => {
     let takesMore = true
     for (let at = 0; at < data.length && !isCut(socket); at += maxPieceBytes) {
       takesMore = push(data.subarray(at, at + maxPieceBytes))
     }
     return takesMore
+  }
+  socket.push = (data: unknown, encoding) => {
+    if (!(data instanceof Uint8Array)) return push(data, encoding)
+    if (turns.hasTime()) return pushInPieces(data)
+    turns.postpone(() => void pushInPieces(data), isStranger())
+    return false // the socket reads nothing more until the stream has received this
   }
 }
 

@@ -160,16 +160,16 @@ async function listMessages(
   const { documents, last, isMore } = await retryRequest(async () => {
     if (isLinearizable) await majorityBarrier(collections)
     const place = sessionKeyOf(owner, sessionId)
-    const result = await readBounded(collections.messages, {
-      filter: { s: place, b: 'main', seq: { $lte: upToSeq, ...past } },
-      sort: { seq: page.order === 'oldest' ? 1 : -1 },
-      limit: page.limit,
-      maxBytes,
-      bulk: 'content',
-      expected: fitting.expected(place),
+    return await fitting.read(place, page.limit, async (expected) => {
+      return await readBounded(collections.messages, {
+        filter: { s: place, b: 'main', seq: { $lte: upToSeq, ...past } },
+        sort: { seq: page.order === 'oldest' ? 1 : -1 },
+        limit: page.limit,
+        maxBytes,
+        bulk: 'content',
+        expected,
+      })
     })
-    fitting.note(place, result, page.limit)
-    return result
   })
   const items = await Promise.all(documents.map((document) => toMessage(cipher, document)))
   return { items, nextCursor: isMore && last !== undefined ? String(last.seq) : null }

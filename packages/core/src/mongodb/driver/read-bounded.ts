@@ -93,21 +93,50 @@ async function readWhole<TDocument extends Document>(
 /** Places with large documents that are remembered at once; a list of a forgotten one reads more, once. */
 const maxPlaces = 1_000
 
+/** Of a place that no list has told about: more than most pages have, so that these cost one command. */
+const expectedAtFirst = 50
+
 /**
  * How many documents fit into a list of each place. The size of a document is known only when the server has read it whole, so a list
- * of a hundred large ones costs a hundred reads although two of them fit.
+ * of a hundred large ones costs a hundred reads although two of them fit. Of the first lists of a place one goes ahead, and the others
+ * learn from it.
  */
 export function createFittingCounts() {
   const counts = new Map<string, number>()
+  const learning = new Map<string, Promise<unknown>>()
+
+  function note(place: string, { documents, isMore }: BoundedResult<unknown>, limit: number): void {
+    counts.delete(place)
+    if (!isMore || documents.length >= limit) return
+    counts.set(place, documents.length)
+    const [oldest] = counts.size > maxPlaces ? counts.keys() : []
+    if (oldest !== undefined) counts.delete(oldest)
+  }
+
   return {
-    expected: (place: string): number => counts.get(place) ?? Number.POSITIVE_INFINITY,
-    /** Takes the outcome of a list. */
-    note(place: string, { documents, isMore }: BoundedResult<unknown>, limit: number): void {
-      counts.delete(place)
-      if (!isMore || documents.length >= limit) return
-      counts.set(place, documents.length)
-      const [oldest] = counts.size > maxPlaces ? counts.keys() : []
-      if (oldest !== undefined) counts.delete(oldest)
+    /** One list of at most `limit` documents of `place`: `read` receives how many are likely to fit. */
+    async read<TDocument>(
+      place: string,
+      limit: number,
+      read: (expected: number) => Promise<BoundedResult<TDocument>>,
+    ): Promise<BoundedResult<TDocument>> {
+      const readAndNote = async () => {
+        const result = await read(counts.get(place) ?? expectedAtFirst)
+        note(place, result, limit)
+        return result
+      }
+      const first = counts.has(place) ? undefined : learning.get(place)
+      if (first !== undefined) {
+        await first.catch(() => {}) // its caller receives the error
+        return await readAndNote()
+      }
+      const reading = readAndNote()
+      learning.set(place, reading)
+      try {
+        return await reading
+      } finally {
+        if (learning.get(place) === reading) learning.delete(place)
+      }
     },
   }
 }
