@@ -108,7 +108,7 @@ describe('the export of a principal', () => {
         expect(sorted(wholeOfLines(lines))).toEqual(sorted(await wholeOf(engine, owner)))
         expect(countsIn(lines)).toEqual(linesOf(lines, 'trailer')[0]?.counts)
       }),
-      { numRuns: 12 },
+      { numRuns: 12, endOnFailure: true },
     )
   }, 120_000)
 

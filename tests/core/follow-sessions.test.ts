@@ -264,7 +264,7 @@ it('whatever two processes do to sessions, a follower of each ends with what is 
         }
       }
     }),
-    { numRuns: 6 },
+    { numRuns: 6, endOnFailure: true },
   )
 }, 120_000)
 

@@ -141,7 +141,7 @@ describe('an answer of any blocks', () => {
         const expected = JSON.stringify([...one.blocks, ...results])
         for (const read of await readEverywhere(one, { isSealed })) expect(JSON.stringify(read)).toBe(expected)
       }),
-      { numRuns: 12 },
+      { numRuns: 12, endOnFailure: true },
     )
   }, 120_000)
 

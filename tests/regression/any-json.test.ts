@@ -89,6 +89,6 @@ it('any JSON that a model writes is kept', async () => {
       const inputs = values.map((value) => JSON.stringify(value))
       expect(await keptOf(inputs)).toEqual(expectedOf(inputs))
     }),
-    { numRuns: 15 },
+    { numRuns: 15, endOnFailure: true },
   )
 }, 120_000)

@@ -125,6 +125,6 @@ it('any JSON that a model writes as the input of a tool goes back to it byte for
         expect(await changedAfter(inputs)).toEqual([])
       },
     ),
-    { numRuns: 15 },
+    { numRuns: 15, endOnFailure: true },
   )
 }, 120_000)

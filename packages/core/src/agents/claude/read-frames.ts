@@ -114,8 +114,9 @@ function parseExactly(text: string): unknown {
 /** Not the digits of a fraction or of an exponent. */
 const largeInteger = /"[^"\\]*(?:\\.[^"\\]*)*"|(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g
 
+/** False when JavaScript holds the same number, or writes it with the same digits. */
 function isRounded(found: string): boolean {
-  return /^-?\d/.test(found) && BigInt(Number(found)) !== BigInt(found)
+  return /^-?\d/.test(found) && String(Number(found)) !== found && BigInt(Number(found)) !== BigInt(found)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
