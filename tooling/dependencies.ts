@@ -6,7 +6,13 @@ import { join } from 'node:path'
 export const root = join(import.meta.dirname, '..')
 
 /** The packages that are published. */
-export const publicPackages = ['@verbatim/core', '@verbatim/api', '@verbatim/client', '@verbatim/ai-sdk'] as const
+export const publicPackages = [
+  '@verbatim/core',
+  '@verbatim/api',
+  '@verbatim/client',
+  '@verbatim/ai-sdk',
+  '@verbatim/strands',
+] as const
 /** All that users receive or run. */
 export const shippedPackages = [...publicPackages, '@verbatim/server', '@verbatim/web', '@verbatim/cli'] as const
 

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { faultsOf } from './packed-files.ts'
 
 const root = join(import.meta.dirname, '..')
-const publicPackages = ['core', 'api', 'client', 'ai-sdk'] as const
+const publicPackages = ['core', 'api', 'client', 'ai-sdk', 'strands'] as const
 const scratch = mkdtempSync(join(tmpdir(), 'verbatim-pack-'))
 
 type Step = Readonly<{ title: string; cwd?: string }>

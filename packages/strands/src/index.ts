@@ -1,0 +1,4 @@
+/** Strands agents on Verbatim. */
+export { strands, type StrandsOptions } from './run/strands.ts'
+export type { StrandsFactory } from './run/agent-slot.ts'
+export type { Intervention } from './content/guardrail.ts'
