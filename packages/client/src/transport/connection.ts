@@ -88,3 +88,11 @@ async function tokenOf(source: TokenSource | undefined, request: TokenRequest): 
     throw new VerbatimError('UNAVAILABLE', 'The token option of createClient failed', { cause })
   }
 }
+
+/** Asks once more with a new token when the token was refused. */
+export async function withFreshToken(ask: (refresh: boolean) => Promise<Response>): Promise<Response> {
+  const response = await ask(false)
+  if (response.status !== 401) return response
+  await response.body?.cancel()
+  return await ask(true)
+}

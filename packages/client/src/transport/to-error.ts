@@ -31,12 +31,6 @@ function ownError(error: unknown): VerbatimError | undefined {
   return typeof code === 'string' && isErrorCode(code) ? fromWire(error) : undefined
 }
 
-/** Tells whether a body is an error as tRPC's client reads it. */
-export function isTrpcError(text: string, { decode }: Transformer): boolean {
-  const error = fieldOf(parseJson(text), 'error')
-  return [error, decode(error)].some((shape) => typeof fieldOf(shape, 'code') === 'number')
-}
-
 function verbatimOf(shape: unknown): VerbatimError | undefined {
   return fromWire(fieldOf(fieldOf(shape, 'data'), 'verbatim'))
 }
@@ -45,9 +39,7 @@ function verbatimOf(shape: unknown): VerbatimError | undefined {
 export function toVerbatimError(error: unknown): VerbatimError {
   if (isVerbatimError(error)) return error
   const cause = fieldOf(error, 'cause')
-  if (isVerbatimError(cause)) return cause // thrown by our fetch, wrapped by tRPC's client
-  const shape = fieldOf(error, 'shape')
-  if (shape !== undefined && shape !== null) return errorOfShape(shape)
+  if (isVerbatimError(cause)) return cause // of a raw call
   return new VerbatimError('UNAVAILABLE', 'The server could not be reached', { cause: error })
 }
 
@@ -104,7 +96,8 @@ function retryAfterOf(header: string | null): number | undefined {
   return header !== null && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
 }
 
-function parseJson(text: string): unknown {
+/** What JSON says; undefined for other text. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
@@ -112,6 +105,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-function fieldOf(value: unknown, name: string): unknown {
+/** The field of an object; undefined where there is none. */
+export function fieldOf(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined // parse border
 }

@@ -1,6 +1,7 @@
 /** Files to the server and back. A file is sent as it is, under an id that makes a repeated upload the same attachment. */
 import { randomUuid } from '@verbatim/core'
 import type { Attachment } from '@verbatim/core'
+import { withFreshToken } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { retryCall } from './reconnect.ts'
 import { errorOfResponse, toVerbatimError } from './to-error.ts'
@@ -54,14 +55,6 @@ export async function downloadFile(connection: Connection, id: string, signal: A
   const response = await withFreshToken(async (refresh) => await connection.fetch(url, { signal }, { refresh }))
   if (!response.ok) throw await errorOfResponse(response, connection.transformer)
   return await response.blob()
-}
-
-/** Asks once more with a new token when the token was refused. */
-async function withFreshToken(ask: (refresh: boolean) => Promise<Response>): Promise<Response> {
-  const response = await ask(false)
-  if (response.status !== 401) return response
-  await response.body?.cancel()
-  return await ask(true)
 }
 
 interface Post extends Pick<Upload, 'signal' | 'onProgress'> {
