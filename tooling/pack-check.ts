@@ -1,9 +1,10 @@
 /**
  * Packs the public packages and checks them as users get them: their files, publint and attw on the tarballs, then a consumer outside the
  * workspace that installs them and type-checks tests/types together with its libraries, as Node and as a bundler resolve modules.
+ * What they cost is checked too: the bytes that a page loads, and those that an installation takes.
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, globSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { faultsOf } from './packed-files.ts'
@@ -77,7 +78,7 @@ const consumers: readonly Consumer[] = [
     name: 'server',
     files: ['agents.ts', 'typed-server.ts'],
     packages: ['core', 'api', 'client'],
-    libraries: ['@trpc/server', '@types/node', 'zod'],
+    libraries: ['@anthropic-ai/sdk', '@trpc/server', '@types/node', 'zod'],
     types: ['node'],
   },
 ]
@@ -127,15 +128,37 @@ function checkPlainInstallation(tarballs: ReadonlyMap<string, string>): void {
   writeJson(folder, 'package.json', { private: true, type: 'module' })
   const install = ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', ...tarballs.values()]
   run({ title: 'Installing the tarballs with npm', cwd: folder }, 'npm', install)
-  const imports = ['core', 'core/server', 'core/claude', 'api', 'client'].map((name) => `import '@verbatim/${name}'`)
-  writeFileSync(join(folder, 'main.js'), imports.join('\n'))
+  checkInstalledBytes(join(folder, 'node_modules'))
+  const imports = ['core', 'core/server', 'api', 'client'].map((name) => `import '@verbatim/${name}'`)
+  writeFileSync(join(folder, 'main.js'), [...imports, withoutSdk].join('\n'))
   run({ title: 'Importing the packages', cwd: folder }, process.execPath, ['main.js'])
+}
+
+/** Without the optional peer a program can import everything, and claude() tells what to install. */
+const withoutSdk = `
+import { claude } from '@verbatim/core/claude'
+let refusal
+try { claude({ apiKey: 'none' }) } catch (error) { refusal = error }
+if (refusal?.code !== 'INVALID_CONFIGURATION' || !refusal.message.includes('npm install @anthropic-ai/sdk')) throw refusal
+`
+
+/** All three packages with what they bring: small enough for a function of a cloud. */
+const maxInstalledBytes = 35 * 1024 * 1024
+
+/** Without the compiler, a peer of tRPC's types, which npm installs by itself: programs that run need none. */
+function checkInstalledBytes(folder: string): void {
+  const files = globSync('**/*', { cwd: folder, exclude: ['typescript', '@typescript'] })
+  const stats = files.map((file) => lstatSync(join(folder, file)))
+  const bytes = stats.reduce((sum, { blocks }) => sum + blocks * 512, 0) // what the disk gives, as `du` counts
+  console.log(`The three packages take ${(bytes / 1024 / 1024).toFixed(1)} MB installed`)
+  if (bytes > maxInstalledBytes) throw new Error(`An installation takes ${bytes} bytes; at most ${maxInstalledBytes}`)
 }
 
 try {
   const tarballs = new Map(publicPackages.map((name) => [name, pack(name)]))
   for (const [name, tarball] of tarballs) inspect(name, tarball)
   assertNoRouterImport()
+  run({ title: 'Measuring the client' }, 'pnpm', ['exec', 'size-limit'])
   for (const consumer of consumers) checkConsumer(consumer, tarballs)
   checkPlainInstallation(tarballs)
   console.log('The packed packages are sound')

@@ -32,13 +32,13 @@ function valuesMadeByCalls(program: Rolldown.ESTree.Program): Node[] {
     node.type === 'ExportNamedDeclaration' ? (node.declaration ?? node) : node,
   )
   const declared = statements.flatMap((node) => (node.type === 'VariableDeclaration' ? node.declarations : []))
-  return declared.flatMap(({ init }) => (init !== null && hasCall(init) ? [init] : []))
+  return declared.flatMap(({ init }) => (init !== null && mayHaveEffect(init) ? [init] : []))
 }
 
-/** True when a call runs while the module is loaded. */
-function hasCall(node: unknown): boolean {
+/** True when a call runs while the module is loaded, or a value becomes text. */
+function mayHaveEffect(node: unknown): boolean {
   if (typeof node !== 'object' || node === null) return false
   const { type } = node as { readonly type?: unknown } // a node of ESTree, or a list of them
   if (typeof type === 'string' && /Function|Class/.test(type)) return false
-  return type === 'CallExpression' || Object.values(node).some(hasCall)
+  return type === 'CallExpression' || type === 'TemplateLiteral' || Object.values(node).some(mayHaveEffect)
 }

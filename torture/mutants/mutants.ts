@@ -230,12 +230,12 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'packages/core/src/attachments/require-usable-attachments.ts',
-        from: "  throw new VerbatimError('ATTACHMENT_NOT_FOUND')\n",
+        from: "  throw errorOf('ATTACHMENT_NOT_FOUND')\n",
         to: '',
       },
       {
         file: 'packages/core/src/mongodb/transitions/bind-attachments.ts',
-        from: "    throw new VerbatimError('ATTACHMENT_NOT_FOUND')\n",
+        from: "    throw errorOf('ATTACHMENT_NOT_FOUND')\n",
         to: '',
       },
     ],

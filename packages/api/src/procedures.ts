@@ -2,7 +2,7 @@
  * Procedure builders. In: tRPC's context, of this API or of a team's app. Out: `ctx.engine`, and `ctx.owner` for a principal.
  * The size of every input is checked here, before its schema: how many values, how deep, how long its keys.
  */
-import { excessOfValue, ownerOf, refuseExcess, VerbatimError } from '@verbatim/core'
+import { errorOf, excessOfValue, ownerOf, refuseExcess } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import { toPrincipal } from './context.ts'
 import type { AuthedContext, CallContext, PrincipalInput, WatchCredentials } from './context.ts'
@@ -57,7 +57,7 @@ export function createProcedures(parts: RouterParts) {
   const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next, getRawInput }) {
     const identify = async () => toPrincipal(await principalOf(ctx))
     const caller = await identify()
-    if (caller === null) throw new VerbatimError('UNAUTHENTICATED')
+    if (caller === null) throw errorOf('UNAUTHENTICATED')
     const watchCredentials =
       reauthenticator && (((onEnd) => reauthenticator.watch({ caller, identify, onEnd })) satisfies WatchCredentials)
     const authed: AuthedContext = { ...callContext, owner: ownerOf(caller), principal: caller, watchCredentials }

@@ -1,6 +1,7 @@
 /** Others build clients from docs/protocol.md, so these tests compare its tables with the code. */
 import { readFile } from 'node:fs/promises'
-import { errorTable } from '@verbatim/core'
+import { errorMeanings, errorTable } from '@verbatim/core'
+import type { ErrorCode } from '@verbatim/core'
 import { expect, it } from 'vitest'
 import { createAppRouter } from './create-router.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
@@ -22,12 +23,10 @@ function rowsUnder(heading: string): string[][] {
 
 it('docs/protocol.md lists every error with its status', () => {
   const documented = rowsUnder('6. Errors')
-  const inCode = Object.entries(errorTable).map(([code, { httpStatus, retryable, meaning }]) => [
-    code,
-    String(httpStatus),
-    retryable ? 'yes' : 'no',
-    meaning,
-  ])
+  const inCode = Object.entries(errorMeanings).map(([code, meaning]) => {
+    const { httpStatus, retryable } = errorTable[code as ErrorCode]
+    return [code, String(httpStatus), retryable ? 'yes' : 'no', meaning]
+  })
   expect(documented).toEqual(inCode)
 })
 

@@ -1,11 +1,13 @@
 /** The API masks faults. tests/system/isolation tries what other principals receive. */
-import { errorTable } from '@verbatim/core'
+import { errorOf, errorTable } from '@verbatim/core'
+import type { ErrorCode } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { json, query } from '@verbatim/test-kit/http'
 import { describe, expect, it } from 'vitest'
 import { faultCanary } from './testing/prompted-agent.ts'
 import { readOutcome } from './testing/read-outcome.ts'
 import { openTestApi } from './testing/serve-test-api.ts'
+import { toTrpcError } from './to-wire-error.ts'
 
 describe('faults', () => {
   it('a fault of the server is masked in every response, and its correlation id finds it in the log', async () => {
@@ -48,10 +50,12 @@ describe('faults', () => {
     expect(JSON.stringify(broken.logged)).not.toContain('CANARY')
   })
 
-  it('every row of the error table has a status and a tRPC code', () => {
-    for (const { httpStatus, trpcCode } of Object.values(errorTable)) {
-      expect(httpStatus).toBeGreaterThanOrEqual(400)
-      expect(trpcCode).toMatch(/^[A-Z_]+$/)
+  it('every row of the error table has a status and the tRPC code of that status', () => {
+    for (const code of Object.keys(errorTable) as ErrorCode[]) {
+      const error = errorOf(code)
+      expect(error.httpStatus).toBeGreaterThanOrEqual(400)
+      const isInternal = toTrpcError(error).code === 'INTERNAL_SERVER_ERROR'
+      expect([code, isInternal]).toEqual([code, error.httpStatus === 500])
     }
   })
 })

@@ -3,7 +3,7 @@
  * In: a thrown value. Out: a `VerbatimError` that is safe to show. Each failure is masked and logged once.
  */
 import { TRPCError } from '@trpc/server'
-import { describeIssue, errorTable, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
+import { describeIssue, errorOf, isTransient, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ErrorCode } from '@verbatim/core'
 import type { Logger } from '@verbatim/core/server'
 import { ZodError } from 'zod'
@@ -37,8 +37,31 @@ export function reportedErrorOf(
   return error
 }
 
+/** tRPC's name of each HTTP status of the error table. */
+const trpcCodes: Readonly<Record<number, TRPCError['code']>> = {
+  400: 'BAD_REQUEST',
+  401: 'UNAUTHORIZED',
+  402: 'PAYMENT_REQUIRED',
+  403: 'FORBIDDEN',
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_SUPPORTED',
+  409: 'CONFLICT',
+  410: 'PRECONDITION_FAILED',
+  413: 'PAYLOAD_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+  422: 'UNPROCESSABLE_CONTENT',
+  429: 'TOO_MANY_REQUESTS',
+  500: 'INTERNAL_SERVER_ERROR',
+  502: 'BAD_GATEWAY',
+  503: 'SERVICE_UNAVAILABLE',
+  504: 'GATEWAY_TIMEOUT',
+}
+
 /** The error in tRPC's class. */
-export function toTrpcError(error: VerbatimError, code = errorTable[error.code].trpcCode): TRPCError {
+export function toTrpcError(
+  error: VerbatimError,
+  code = trpcCodes[error.httpStatus] ?? 'INTERNAL_SERVER_ERROR',
+): TRPCError {
   return new TRPCError({ code, message: error.message, cause: error })
 }
 
@@ -62,7 +85,7 @@ function knownErrorOf(failure: unknown): VerbatimError | undefined {
     return new VerbatimError('INVALID_INPUT', 'The input is not JSON of this call', { data: { field: '' } })
   }
   const meant = codeOfTrpc[code]
-  return meant === undefined ? undefined : new VerbatimError(meant)
+  return meant === undefined ? undefined : errorOf(meant)
 }
 
 /** tRPC's own refusals, before a procedure ran. Their messages may quote the input, so the client receives the table's text. */

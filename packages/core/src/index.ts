@@ -3,6 +3,8 @@ export {
   errorTable,
   ErrorCode,
   ErrorData,
+  errorMeanings,
+  errorOf,
   isTransient,
   isVerbatimError,
   VerbatimError,

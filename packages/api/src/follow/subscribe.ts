@@ -1,5 +1,5 @@
 /** What all subscriptions share: they end with their caller's credentials, and their errors are those of the wire. */
-import { childController, VerbatimError } from '@verbatim/core'
+import { childController, errorOf, VerbatimError } from '@verbatim/core'
 import type { AuthedContext, CredentialsEnd } from '../context.ts'
 import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
 
@@ -33,6 +33,6 @@ export async function* subscribe<TItem>(
 
 /** After expired credentials a client comes back with fresh ones, as after a fault that passes. */
 function credentialsError(end: CredentialsEnd): VerbatimError {
-  if (end === 'refused') return new VerbatimError('UNAUTHENTICATED')
+  if (end === 'refused') return errorOf('UNAUTHENTICATED')
   return new VerbatimError('UNAVAILABLE', 'The credentials of the stream have ended; come back with fresh ones')
 }

@@ -1,5 +1,5 @@
 /** What /chat/stream and /chat/sse share: the caller, and the run that the body starts. */
-import { excessOfValue, ownerOf, refuseExcess, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
+import { errorOf, excessOfValue, ownerOf, refuseExcess, RunId, StartRunInput, VerbatimError } from '@verbatim/core'
 import type { Owner } from '@verbatim/core'
 import type { Caller } from '../context.ts'
 import { reportedErrorOf } from '../to-wire-error.ts'
@@ -18,7 +18,7 @@ export interface ChatRun {
 /** @throws VerbatimError `UNAUTHENTICATED` */
 export async function requireCaller({ identify }: ApiParts, { request }: Exchange): Promise<Omit<ChatRun, 'runId'>> {
   const caller = await identify(request)
-  if (caller === null) throw new VerbatimError('UNAUTHENTICATED')
+  if (caller === null) throw errorOf('UNAUTHENTICATED')
   return { caller, owner: ownerOf(caller) }
 }
 

@@ -3,7 +3,7 @@
  * The head waits for the first text, so that an earlier failure gets a status. Plain text has no room for a later failure:
  * the server cuts the connection, so a clean end always means that the run completed or was cancelled.
  */
-import { terminalOf, textOfEvent, VerbatimError } from '@verbatim/core'
+import { errorOf, terminalOf, textOfEvent, VerbatimError } from '@verbatim/core'
 import type { EventBatch } from '@verbatim/core'
 import { unbuffered } from '../sse/event-stream.ts'
 import type { ItemFraming, StreamWriter } from '../sse/stream-writer.ts'
@@ -35,8 +35,7 @@ export async function chatStream(parts: ApiParts, exchange: Exchange): Promise<v
   const release = watchCaller(parts, {
     caller,
     request: exchange.request,
-    onEnd: (end) =>
-      stream === undefined ? follow.abort(new VerbatimError('UNAUTHENTICATED')) : stream.loseCaller(end),
+    onEnd: (end) => (stream === undefined ? follow.abort(errorOf('UNAUTHENTICATED')) : stream.loseCaller(end)),
   })
   try {
     const first = await texts.next()

@@ -3,7 +3,7 @@
  * Paths are keys of a Map and compared as they came, so `__proto__` is as unknown as any other path.
  */
 import { getTRPCErrorShape } from '@trpc/server'
-import { isVerbatimError, VerbatimError } from '@verbatim/core'
+import { errorOf, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { ApiRequest, Caller } from '../context.ts'
 import { BatchBudget } from '../limits/batch-budget.ts'
 import { reportedErrorOf, toTrpcError, verbatimErrorOf } from '../to-wire-error.ts'
@@ -44,7 +44,7 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
     if (path.startsWith(`${options.trpcPath}/`)) {
       return { route: trpcRouteOf(parts, decodedPath), serve: (exchange) => serveTrpcCall(parts, exchange) }
     }
-    return { route: '(unknown)', serve: () => Promise.reject(new VerbatimError('NOT_FOUND')) }
+    return { route: '(unknown)', serve: () => Promise.reject(errorOf('NOT_FOUND')) }
   }
 
   return function dispatchRequest(exchange: Exchange): string {
@@ -105,7 +105,7 @@ async function serveMethod(methods: Methods, exchange: Exchange): Promise<void> 
   const { method } = exchange.request
   const serve = Object.hasOwn(methods, method) ? methods[method as keyof Methods] : undefined
   if (serve !== undefined) return await serve(exchange)
-  exchange.respond(errorResponse(new VerbatimError('METHOD_NOT_ALLOWED'), { allow: Object.keys(methods).join(', ') }))
+  exchange.respond(errorResponse(errorOf('METHOD_NOT_ALLOWED'), { allow: Object.keys(methods).join(', ') }))
 }
 
 /** Makes the checks that tRPC's adapters leave out, then passes the call on when it is its turn. */
@@ -140,9 +140,9 @@ async function readTrpcBody(
 ): Promise<string | undefined> {
   const { method } = exchange.request
   if (method === 'GET') return undefined
-  if (method !== 'POST') throw new VerbatimError('METHOD_NOT_ALLOWED')
+  if (method !== 'POST') throw errorOf('METHOD_NOT_ALLOWED')
   // A body without a caller is not read. A failure to find the caller is one of the server, which tRPC answers.
-  if ((await identified.catch(() => undefined)) === null) throw new VerbatimError('UNAUTHENTICATED')
+  if ((await identified.catch(() => undefined)) === null) throw errorOf('UNAUTHENTICATED')
   // tRPC also accepts forms and raw bytes, which any page can send with its visitor's cookies. It replaces bytes that are not
   // UTF-8 with U+FFFD, and so would store text that the caller did not send.
   return await readBoundedBody(exchange, parts.options)

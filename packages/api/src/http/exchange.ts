@@ -1,6 +1,6 @@
 /** What the endpoints are written against: one HTTP call, the same for Node and fetch, and the parts of the API. */
 import type { TRPCError } from '@trpc/server'
-import { excessOfText, isVerbatimError, refuseExcess, VerbatimError } from '@verbatim/core'
+import { errorOf, excessOfText, isVerbatimError, refuseExcess, VerbatimError } from '@verbatim/core'
 import type { Engine, Logger } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
 import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.ts'
@@ -56,7 +56,7 @@ export function guardTransfer(
   closed: AbortSignal,
 ): { readonly signal: AbortSignal; readonly release: () => void } {
   const ended = new AbortController()
-  const onEnd = () => ended.abort(new VerbatimError('UNAUTHENTICATED'))
+  const onEnd = () => ended.abort(errorOf('UNAUTHENTICATED'))
   return { signal: AbortSignal.any([closed, ended.signal]), release: watchCaller(parts, { ...watched, onEnd }) }
 }
 
@@ -196,7 +196,7 @@ export async function readBoundedBody(exchange: Exchange, { maxBodyBytes }: ApiO
 /** @throws VerbatimError `UNSUPPORTED_MEDIA_TYPE` unless the body's type is JSON, which a form of a foreign page cannot set */
 function requireJson({ headers }: ApiRequest): void {
   const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
-  if (type !== 'application/json') throw new VerbatimError('UNSUPPORTED_MEDIA_TYPE')
+  if (type !== 'application/json') throw errorOf('UNSUPPORTED_MEDIA_TYPE')
 }
 
 /** @throws VerbatimError `PAYLOAD_TOO_LARGE` when `content-length` is over `maxBytes` */
@@ -254,5 +254,5 @@ function brokenOff(cause?: unknown): VerbatimError {
 }
 
 function tooLarge(maxBytes: number): VerbatimError {
-  return new VerbatimError('PAYLOAD_TOO_LARGE', undefined, { data: { maxBytes } })
+  return errorOf('PAYLOAD_TOO_LARGE', { data: { maxBytes } })
 }

@@ -1,5 +1,5 @@
 /** The metrics in Prometheus' text format. Each API has a registry of its own: two APIs in one process do not collide. */
-import { VerbatimError } from '@verbatim/core'
+import { errorOf } from '@verbatim/core'
 import type { Engine } from '@verbatim/core/server'
 import { performance } from 'node:perf_hooks'
 import { Counter, Gauge, Registry } from 'prom-client'
@@ -86,10 +86,10 @@ export class Metrics implements StreamCounters {
 /** Answers GET /metrics. @throws VerbatimError for a caller without the scope, `NOT_FOUND` when metrics are off */
 export async function serveMetrics(parts: ApiParts, exchange: Exchange, metrics: Metrics): Promise<void> {
   const { options, identify } = parts
-  if (options.metrics === 'off') throw new VerbatimError('NOT_FOUND')
+  if (options.metrics === 'off') throw errorOf('NOT_FOUND')
   if (options.metrics === 'scoped') {
     const principal = await identify(exchange.request)
-    if (principal === null) throw new VerbatimError('UNAUTHENTICATED')
+    if (principal === null) throw errorOf('UNAUTHENTICATED')
     if (!principal.scopes.includes(metricsScope)) throw missingScope(parts.engine, principal, metricsScope)
   }
   exchange.respond({ status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.text() })

@@ -3,7 +3,7 @@
  * One timer for all streams. The first check of a stream comes at a random moment, and few checks run at the same time, so that
  * a thousand streams do not call `authenticate` in one moment.
  */
-import { isVerbatimError, VerbatimError } from '@verbatim/core'
+import { errorOf, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { Logger } from '@verbatim/core/server'
 import { hasExpired } from '../context.ts'
 import type { Caller, CredentialsEnd } from '../context.ts'
@@ -124,7 +124,7 @@ function isSameOwner(one: Caller, other: Caller): boolean {
 
 function withinTime<TValue>(answer: Promise<TValue>): Promise<TValue> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new VerbatimError('UNAVAILABLE')), checkTimeoutMs)
+    const timer = setTimeout(() => reject(errorOf('UNAVAILABLE')), checkTimeoutMs)
     void answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

@@ -3,7 +3,7 @@
  * reader than the sink's own buffer. The one timer of `StreamRegistry` calls {@link StreamWriter.tick}, which sends
  * heartbeats and ends old or stalled streams, so an idle stream costs no timer.
  */
-import { VerbatimError } from '@verbatim/core'
+import { errorOf } from '@verbatim/core'
 import type { CredentialsEnd } from '../context.ts'
 
 /** Where a stream's text goes: a Node response or a fetch body. It reports back through one listener object, set once. */
@@ -131,7 +131,7 @@ export class StreamWriter {
 
   /** Ends the stream of a caller whose credentials ended, after the frame that is being written. */
   loseCaller(end: CredentialsEnd): void {
-    if (end === 'refused') this.#fail(new VerbatimError('UNAUTHENTICATED'), end)
+    if (end === 'refused') this.#fail(errorOf('UNAUTHENTICATED'), end)
     else this.interrupt(end)
   }
 

@@ -158,7 +158,7 @@ class SessionChat implements ChatStore {
     signal.addEventListener('abort', stopListening, { once: true })
     void this.#live.watch(signal, {
       onState: () => this.#meetState(),
-      onDeleted: () => this.#report(new VerbatimError('SESSION_DELETED')),
+      onDeleted: () => this.#report(new VerbatimError('SESSION_DELETED', 'The session was deleted')),
     })
     void retryCall(async () => await this.#firstLoad(), { retry: loadRetry, signal }).catch(() => {}) // #firstLoad has reported
   }

@@ -22,7 +22,7 @@ export async function* followSessions(
   let failure: VerbatimError | undefined
   let wake = () => {}
   const receive = (topic: string) => (news: HubNews) => {
-    if (news.type === 'closed') failure = news.error ?? new VerbatimError('UNAVAILABLE')
+    if (news.type === 'closed') failure = news.error ?? new VerbatimError('UNAVAILABLE', 'The stream has ended')
     else if (news.type !== 'connection' && news.type !== 'run_batch') pending.set(topic, news)
     wake()
   }

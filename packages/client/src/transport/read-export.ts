@@ -4,6 +4,7 @@
  */
 import { childController, VerbatimError } from '@verbatim/core'
 import type { ExportLine } from '@verbatim/core'
+import { withFreshToken } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { createWatchdog } from './open-stream.ts'
 import { errorOfResponse } from './to-error.ts'
@@ -37,7 +38,9 @@ async function* readLines(connection: Connection, url: string, outer: AbortSigna
   const { signal } = controller
   const watchdog = createWatchdog(connection.idleTimeoutMs, (reason) => controller.abort(reason))
   try {
-    const response = await watchdog.guard(raceSignal(fetchExport(connection, url, signal), signal))
+    const init = { headers: { accept: 'application/x-ndjson' }, cache: 'no-store', signal } as const
+    const answer = withFreshToken(async (refresh) => await connection.fetch(url, init, { refresh }))
+    const response = await watchdog.guard(raceSignal(answer, signal))
     if (!response.ok || response.body === null) throw await errorOfResponse(response, connection.transformer)
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
     // Of the line whose end has not come yet: it may be of megabytes, and come in hundreds of pieces.
@@ -57,13 +60,4 @@ async function* readLines(connection: Connection, url: string, outer: AbortSigna
     watchdog.stop()
     controller.abort() // frees the socket when the lines are no longer wanted
   }
-}
-
-/** Asks once more with a new token when the token was refused. */
-async function fetchExport(connection: Connection, url: string, signal: AbortSignal): Promise<Response> {
-  const init = { headers: { accept: 'application/x-ndjson' }, cache: 'no-store', signal } as const
-  const response = await connection.fetch(url, init, { refresh: false })
-  if (response.status !== 401) return response
-  await response.body?.cancel()
-  return await connection.fetch(url, init, { refresh: true })
 }

@@ -2,7 +2,7 @@
 import { callEnd, callStart, saying, startProvider, streaming, toolBlock } from '@verbatim/test-kit/provider'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { VerbatimError } from '../contract/errors.ts'
+import { errorOf, VerbatimError } from '../contract/errors.ts'
 import { agentRequest } from '../testing/agent-request.ts'
 import { claude, tool } from './claude.ts'
 import type { ClaudeOptionsInput, ToolContext } from './claude.ts'
@@ -140,7 +140,7 @@ describe('the progress of a tool', () => {
   it('a tool that emits too much fails with the reason, and the model goes on', async () => {
     const { results } = await work(async ({ emit: say }) => {
       await say('progress', 1)
-      throw new VerbatimError('TOO_MUCH_DATA')
+      throw errorOf('TOO_MUCH_DATA')
     })
     expect(results).toMatchObject([{ is_error: true, content: expect.stringContaining('as much data as it may') }])
   })

@@ -2,7 +2,6 @@
  * Claude as an agent, over Anthropic's own SDK.
  * In: the conversation. Out: the provider's stream in our words, retries and tool results included (see ports/agent.ts).
  */
-import { Anthropic } from '@anthropic-ai/sdk'
 import type { z } from 'zod'
 import type { Agent, DataSchemas, RunScope, RunTimeouts, ScopeOf, TypedAgent } from '../ports/agent.ts'
 import { answerRequest } from './claude/answer-request.ts'
@@ -12,6 +11,7 @@ import { fixedBytesOf } from './claude/history.ts'
 import { createCompactionSwitch } from './claude/compact-history.ts'
 import { contextTokensOf } from './claude/model-rules.ts'
 import { refusalOfFiles } from './claude/refusal-of-files.ts'
+import { loadSdk, requireSdk } from './claude/sdk.ts'
 import { createTokenBudget } from './claude/token-budget.ts'
 
 export type { ClaudeClient, ClaudeOptionsInput, Summarize, SystemPrompt } from './claude/claude-options.ts'
@@ -59,7 +59,7 @@ export interface ClaudeAgentOptions<
  *
  * @example
  * const agent = claude({ apiKey, system: 'You are brief.', tools: [weather] })
- * @throws VerbatimError `INVALID_CONFIGURATION` naming the option that is wrong
+ * @throws VerbatimError `INVALID_CONFIGURATION` naming the option that is wrong, or when @anthropic-ai/sdk is not installed
  */
 export function claude<
   const TId extends string = 'claude',
@@ -72,7 +72,7 @@ export function claude<
 }
 
 function createClaude(options: ClaudeOptions): Agent {
-  const client = options.client ?? createClient(options)
+  const connect = connectionOf(options)
   const {
     id,
     input: inputSchema,
@@ -102,11 +102,21 @@ function createClaude(options: ClaudeOptions): Agent {
     ...(continuation === undefined ? {} : { continuation }),
     ...(timeouts === undefined ? {} : { timeouts: definedTimeouts(timeouts) }),
     ...(maxHistoryMessages === undefined ? {} : { maxHistoryMessages }),
-    stream: (request, signal) => answerRequest({ ...options, client, budget, compactions }, request, signal),
+    stream: (request, signal) => answerRequest({ ...options, connect, budget, compactions }, request, signal),
   } satisfies Agent)
 }
 
-function createClient({ apiKey, baseURL }: ClaudeOptions): ClaudeClient {
+/** The client, made by the first answer. */
+function connectionOf(options: ClaudeOptions): () => Promise<ClaudeClient> {
+  const { client } = options
+  if (client !== undefined) return () => Promise.resolve(client)
+  requireSdk()
+  let made: Promise<ClaudeClient> | undefined
+  return async () => await (made ??= createClient(options))
+}
+
+async function createClient({ apiKey, baseURL }: ClaudeOptions): Promise<ClaudeClient> {
+  const { Anthropic } = await loadSdk()
   return new Anthropic({
     maxRetries: 0,
     // The SDK would print frames that it cannot parse, which are parts of an answer.

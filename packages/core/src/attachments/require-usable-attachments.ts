@@ -1,7 +1,7 @@
 /** A prompt may name files that are not there, or that its agent cannot use: it is refused before it is stored. */
 import { attachmentIdsOf, maxAttachmentsPerMessage } from '../contract/attachment.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
-import { VerbatimError } from '../contract/errors.ts'
+import { errorOf, VerbatimError } from '../contract/errors.ts'
 import type { RunId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Agent } from '../ports/agent.ts'
@@ -28,7 +28,7 @@ export async function requireUsableAttachments(
   if (refusal !== undefined) throw refusal
   if (missing === undefined) return
   audit.recordMissing({ owner, kind: 'attachment', id: missing })
-  throw new VerbatimError('ATTACHMENT_NOT_FOUND')
+  throw errorOf('ATTACHMENT_NOT_FOUND')
 }
 
 function tooMany(): VerbatimError {

@@ -14,7 +14,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { CompletedPart, S3Client } from '@aws-sdk/client-s3'
 import { cutBytes } from '../async/cut-bytes.ts'
-import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
+import { errorOf, isVerbatimError, VerbatimError } from '../contract/errors.ts'
 import type { AttachmentStore } from '../ports/attachment-store.ts'
 
 /** The least that S3 takes as a part, but for the last one. */
@@ -111,8 +111,7 @@ async function translated<TResult>(call: Promise<TResult>, signal: AbortSignal):
 function toStoreError(error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
   if (isVerbatimError(error)) return error
-  if (error instanceof S3ServiceException && error.name === 'NoSuchKey')
-    return new VerbatimError('ATTACHMENT_NOT_FOUND')
+  if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return errorOf('ATTACHMENT_NOT_FOUND')
   const message = 'The store of attachments cannot be reached just now; try again'
   return new VerbatimError('UNAVAILABLE', message, { data: { retryAfterMs: 1_000 }, cause: error })
 }

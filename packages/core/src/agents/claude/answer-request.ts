@@ -40,11 +40,13 @@ export interface ClaudeAgent extends RunOptions {
 
 /** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`; the signal's reason when it aborts */
 export async function* answerRequest(
-  options: ClaudeOptions & Pick<ClaudeAgent, 'client' | 'budget' | 'compactions'>,
+  options: ClaudeOptions &
+    Pick<ClaudeAgent, 'budget' | 'compactions'> & { readonly connect: () => Promise<ClaudeClient> },
   request: AgentRequest,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
-  const agent: ClaudeAgent = await withSystem(options, request, signal)
+  const client = await options.connect()
+  const agent: ClaudeAgent = { ...(await withSystem(options, request, signal)), client }
   const compactionsOf = wantsCompaction(agent) ? identityOf(agent) : undefined
   const media = await openMedia(request, signal)
   const history = createHistory({ ...agent, compactionsOf, files: media.files }, request, signal)

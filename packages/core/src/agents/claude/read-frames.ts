@@ -3,11 +3,11 @@
  * `event:` line, so the body is read here.
  * In: a request. Out: the provider's events as it sent them, not yet checked. What is no stream of events is a typed error.
  */
-import { Stream } from '@anthropic-ai/sdk/streaming'
 import type { Clock } from '../../ports/clock.ts'
 import type { ClaudeClient } from './claude-options.ts'
 import { malformed, mapErrorBody, mapRequestError, mapStreamError } from './map-provider-error.ts'
 import { middlewareFor } from './request-middleware.ts'
+import { loadSdk } from './sdk.ts'
 import type { ClaudeRequest } from './to-claude-request.ts'
 
 export interface FrameReader {
@@ -70,6 +70,7 @@ async function* framesOf({ stream, response }: Opened): AsyncGenerator<unknown> 
 }
 
 async function* framesOfEvents(response: Response, contentType: string): AsyncGenerator<unknown> {
+  const { Stream } = await loadSdk()
   let count = 0
   for await (const { event, data } of Stream.rawEvents(response)) {
     count++

@@ -1,6 +1,6 @@
 import type { ClientSession } from 'mongodb'
 import type { Attachment } from '../../contract/attachment.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf } from '../../contract/errors.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { AttachmentRepository, NewAttachment, ReadableAttachment } from '../../ports/attachment-repository.ts'
 import type { BytesKey } from '../../ports/attachment-store.ts'
@@ -138,9 +138,7 @@ async function insertAttachment(
   if (found !== null) return found
   // An erasure of the owner has removed the bytes, and may be over by now.
   const isErased = (await looseBytes.findOne({ _id: document.bytes, isVoid: true })) !== null
-  throw isErased
-    ? new VerbatimError('PRINCIPAL_ERASING', undefined, { data: { retryAfterMs: 1_000 } })
-    : new NotCommittedYetError()
+  throw isErased ? errorOf('PRINCIPAL_ERASING', { data: { retryAfterMs: 1_000 } }) : new NotCommittedYetError()
 }
 
 /** @throws VerbatimError `ATTACHMENT_ID_REUSED` when the id has other bytes or another name */
@@ -151,7 +149,7 @@ async function sameAttachment(
 ): Promise<Attachment> {
   const attachment = await toAttachment(cipher, stored)
   if (attachment.sha256 === facts().sha256 && attachment.name === name) return attachment
-  throw new VerbatimError('ATTACHMENT_ID_REUSED')
+  throw errorOf('ATTACHMENT_ID_REUSED')
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { Binary, ObjectId } from 'mongodb'
 import { cutBytes } from '../../async/cut-bytes.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf } from '../../contract/errors.ts'
 import type { AttachmentStore, ByteRange, BytesKey } from '../../ports/attachment-store.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { insertDocument } from '../driver/insert.ts'
@@ -86,7 +86,7 @@ async function* readChunks(
         .sort({ n: 1 })
         .toArray(),
     )
-    if (page.length < upTo - n) throw new VerbatimError('ATTACHMENT_NOT_FOUND')
+    if (page.length < upTo - n) throw errorOf('ATTACHMENT_NOT_FOUND')
     for (const chunk of page) {
       const from = chunk.n * chunkSize
       yield chunk.data.value().subarray(Math.max(0, range.start - from), range.end - from)

@@ -3,7 +3,7 @@
  * documents of the same events under the same seqs.
  * In: entries with their seqs. Out: committed batches. Holds P1 (majority before anyone reads) and P2 (the key is the order).
  */
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf } from '../../contract/errors.ts'
 import { batchAfter, lastSeqOf } from '../../contract/event.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
 import { isTerminalStatus } from '../../contract/run.ts'
@@ -80,11 +80,11 @@ async function readBatches(context: LogContext, key: RunKey, range: ReadRange): 
   const found = await findBatches(context, key, range)
   if (found !== undefined) return found
   const run = await collections.runs.findOne({ _id: key }, { projection: { status: 1 } })
-  if (run?.status === 'deleted') throw new VerbatimError('SESSION_DELETED')
+  if (run?.status === 'deleted') throw errorOf('SESSION_DELETED')
   if (run === null || !isTerminalStatus(run.status)) return []
   // The run has ended: what a second look does not find is not kept any more, and was not only stored in between.
   const again = await findBatches(context, key, range)
-  if (again === undefined) throw new VerbatimError('CURSOR_EXPIRED')
+  if (again === undefined) throw errorOf('CURSOR_EXPIRED')
   return again
 }
 
@@ -107,7 +107,7 @@ async function findBatches(context: LogContext, key: RunKey, range: ReadRange): 
 
 /** An entry without events is what a deleted run leaves. */
 function requireKept({ events }: EventBatch): void {
-  if (events.length === 0) throw new VerbatimError('SESSION_DELETED')
+  if (events.length === 0) throw errorOf('SESSION_DELETED')
 }
 
 async function readEntries(
@@ -197,6 +197,6 @@ async function lastSeq({ collections }: LogContext, key: RunKey): Promise<number
   await majorityBarrier(collections)
   const [last] = await collections.runEvents.find(entriesOf(key)).sort({ _id: -1 }).limit(1).toArray()
   if (last === undefined) return 0
-  if (last.e.length === 0) throw new VerbatimError('SESSION_DELETED')
+  if (last.e.length === 0) throw errorOf('SESSION_DELETED')
   return last._id.n + countOf(last.e) - 1
 }

@@ -6,7 +6,8 @@
 import { BSON } from 'mongodb'
 import type { ContentBlock } from '../../contract/content-block.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
-import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
+import { errorOf, isVerbatimError } from '../../contract/errors.ts'
+import type { VerbatimError } from '../../contract/errors.ts'
 import { isTerminalEvent } from '../../contract/event.ts'
 import type { EngineEvent, RunEvent } from '../../contract/event.ts'
 import type { Owner } from '../../contract/principal.ts'
@@ -259,7 +260,7 @@ async function requireKey(ring: KeyRing | undefined, keyId: string): Promise<Hel
 }
 
 function unreadable(kind: 'damaged' | 'no_key_service' | 'key_destroyed'): VerbatimError {
-  return new VerbatimError('CONTENT_UNREADABLE', undefined, { data: { kind } })
+  return errorOf('CONTENT_UNREADABLE', { data: { kind } })
 }
 
 function isUnreadable(error: unknown): boolean {

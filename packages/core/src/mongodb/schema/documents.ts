@@ -2,7 +2,7 @@
 import type { Attachment } from '../../contract/attachment.ts'
 import type { DataPart } from '../../contract/data-part.ts'
 import type { Message } from '../../contract/message.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf } from '../../contract/errors.ts'
 import { ownerOf } from '../../contract/principal.ts'
 import type { Run } from '../../contract/run.ts'
 import type { Session } from '../../contract/session.ts'
@@ -25,7 +25,7 @@ import { requireKnown } from './version.ts'
 /** @throws VerbatimError `SESSION_DELETED`, `UNSUPPORTED_VERSION` */
 export async function toSession(cipher: ContentCipher, document: SessionDocument): Promise<Session> {
   requireKnown(document)
-  if (document.deletedAt !== undefined) throw new VerbatimError('SESSION_DELETED')
+  if (document.deletedAt !== undefined) throw errorOf('SESSION_DELETED')
   return {
     id: document.id,
     title: await cipher.readTitle(document._id, document.title),
@@ -86,7 +86,7 @@ export async function toAttachment(cipher: ContentCipher, document: AttachmentDo
 /** @throws VerbatimError `SESSION_DELETED` when only the run's key is left, `UNSUPPORTED_VERSION` */
 export function toRun({ status, ...document }: Omit<RunDocument, 'lease'>): Run {
   requireKnown(document)
-  if (status === 'deleted') throw new VerbatimError('SESSION_DELETED')
+  if (status === 'deleted') throw errorOf('SESSION_DELETED')
   return {
     id: document.id,
     sessionId: document.sessionId,

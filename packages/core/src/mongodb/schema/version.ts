@@ -3,7 +3,8 @@
  * server has stored it leaves alone: it would lose fields that it does not know. The check is part of filters and of the mapping of
  * documents that are read anyway, so that it costs no command.
  */
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf } from '../../contract/errors.ts'
+import type { VerbatimError } from '../../contract/errors.ts'
 
 /**
  * What this server writes, and the newest that it knows. A change of a document's shape that older servers cannot read raises it; then
@@ -23,5 +24,5 @@ export function requireKnown({ v = 1 }: { readonly v?: unknown }): void {
 }
 
 export function newerDocument(): VerbatimError {
-  return new VerbatimError('UNSUPPORTED_VERSION')
+  return errorOf('UNSUPPORTED_VERSION')
 }

@@ -4,7 +4,7 @@
  * The statement holds no text of the caller's: MongoDB logs a statement that meets another transaction (see insert.ts).
  */
 import type { ClientSession } from 'mongodb'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { WhenBusy } from '../../contract/run.ts'
@@ -97,7 +97,7 @@ export async function requireNotErasing(
   const options = session === undefined ? {} : { session }
   const erasure = await erasures.findOne({ _id: principalKeyOf(owner) }, { ...options, projection: { _id: 1 } })
   if (erasure === null) return
-  throw new VerbatimError('PRINCIPAL_ERASING', undefined, { data: { retryAfterMs: erasingRetryMs } })
+  throw errorOf('PRINCIPAL_ERASING', { data: { retryAfterMs: erasingRetryMs } })
 }
 
 /** {@link admissionOf} for the database: the same decision, written. */
@@ -155,7 +155,7 @@ export function isRefusal(admission: Admission): admission is Refusal {
 export function toError(refusal: Exclude<Admission, { type: 'idle' }>): Error {
   switch (refusal.type) {
     case 'deleted':
-      return new VerbatimError('SESSION_DELETED')
+      return errorOf('SESSION_DELETED')
     case 'newer':
       return newerDocument()
     case 'full':

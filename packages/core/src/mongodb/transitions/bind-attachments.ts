@@ -1,7 +1,7 @@
 /** A message names files: from the transaction that stores it on, they live as long as it does. */
 import type { ClientSession } from 'mongodb'
 import { attachmentIdsOf } from '../../contract/attachment.ts'
-import { isVerbatimError, VerbatimError } from '../../contract/errors.ts'
+import { errorOf, isVerbatimError } from '../../contract/errors.ts'
 import type { Owner } from '../../contract/principal.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
 import type { Collections } from '../schema/collections.ts'
@@ -32,7 +32,7 @@ export async function bindAttachments(
 ): Promise<void> {
   if (keys.length === 0) return
   if ((await bindFound(collections, { attachments: keys }, session)) < keys.length) {
-    throw new VerbatimError('ATTACHMENT_NOT_FOUND')
+    throw errorOf('ATTACHMENT_NOT_FOUND')
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ClientSession } from 'mongodb'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf } from '../../contract/errors.ts'
 import type { RunId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
@@ -77,7 +77,7 @@ async function outcomeOfAborted(
   if (found !== null) return await outcomeOfFound(storage.cipher, found, retry)
   const newest = await newestMessage(messages, run.s)
   const isNewest = await endsAnswerOf(storage, { owner, newest, runId: retry.retryOf })
-  throw isNewest ? new NotCommittedYetError() : new VerbatimError('RUN_NOT_RETRYABLE')
+  throw isNewest ? new NotCommittedYetError() : errorOf('RUN_NOT_RETRYABLE')
 }
 
 /** Tells whether the newest message is the run's answer, or the last part of an answer that the run began: then the whole is made again. */

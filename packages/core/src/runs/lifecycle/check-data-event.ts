@@ -2,7 +2,7 @@
 import type { z } from 'zod'
 import { DataId, DataName } from '../../contract/data-part.ts'
 import { describeIssue } from '../../contract/describe-issue.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { DataEvent } from '../../contract/event.ts'
 import { isJson } from '../../contract/json-value.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
@@ -92,5 +92,5 @@ function parse(schema: z.ZodString, value: unknown, field: string): string {
 }
 
 function tooMuch(data: VerbatimError['data']): VerbatimError {
-  return new VerbatimError('TOO_MUCH_DATA', undefined, { data })
+  return errorOf('TOO_MUCH_DATA', { data })
 }

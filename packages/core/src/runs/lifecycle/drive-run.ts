@@ -5,7 +5,7 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
 import { createAttachmentReader } from '../../attachments/attachment-reader.ts'
-import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
+import { errorOf, isVerbatimError, reasonOf } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import { blockOf } from '../../contract/event.ts'
 import type { EventBatch, RunEvent, TerminalEvent } from '../../contract/event.ts'
@@ -167,7 +167,7 @@ function toEnding(
       { correlationId, runId: owned.run.id, agentId: owned.run.agentId, error: reasonOf(error) },
       'An agent failed',
     )
-    return { status: 'failed', error: new VerbatimError('INTERNAL', undefined, { data: { correlationId } }).toWire() }
+    return { status: 'failed', error: errorOf('INTERNAL', { data: { correlationId } }).toWire() }
   }
 }
 
@@ -201,7 +201,7 @@ async function endRun(
     const storing = storeEnd(context, { owned: driven.owned, end }, signal)
     // Raced: whether or not it is stored in the end, it is not waited for. Followers hear of it from the log.
     const { end: stored, outcome } = await raceSignal(storing, leaving)
-    if (outcome.type === 'fenced') return reportLost(context, driven, new VerbatimError('RUN_FENCED'))
+    if (outcome.type === 'fenced') return reportLost(context, driven, errorOf('RUN_FENCED'))
     const events = [...(stored.before ?? []), stored.event]
     driven.onCommitted({ firstSeq: stored.seq - events.length + 1, events }, JSON.stringify(events).length)
     executor.drivePromoted(outcome.promoted)
@@ -243,8 +243,8 @@ export function terminalEvent(
     case 'cancelled':
       return { type: 'run_cancelled', ...end }
     case 'failed':
-      return { type: 'run_failed', ...end, error: error ?? new VerbatimError('INTERNAL').toWire() }
+      return { type: 'run_failed', ...end, error: error ?? errorOf('INTERNAL').toWire() }
     case 'interrupted':
-      return { type: 'run_interrupted', ...end, error: error ?? new VerbatimError('INTERNAL').toWire() }
+      return { type: 'run_interrupted', ...end, error: error ?? errorOf('INTERNAL').toWire() }
   }
 }

@@ -1,7 +1,7 @@
 /** Admission: a prompt becomes a run. The client-made run id is the idempotency key (P5). */
 import { createHash } from 'node:crypto'
 import { requireUsableAttachments } from '../../attachments/require-usable-attachments.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { RunStartedEvent } from '../../contract/event.ts'
 import { AgentId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
@@ -74,7 +74,7 @@ export function requireInlineAgent(agent: Agent): Agent {
 
 function agentOf(agents: ReadonlyMap<string, Agent>, agentId: string | undefined): Agent {
   const agent = agentId === undefined ? agents.values().next().value : agents.get(agentId)
-  if (agent === undefined) throw new VerbatimError('AGENT_NOT_FOUND', undefined, { data: { field: 'agentId' } })
+  if (agent === undefined) throw errorOf('AGENT_NOT_FOUND', { data: { field: 'agentId' } })
   return agent
 }
 

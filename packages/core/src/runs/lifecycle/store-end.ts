@@ -1,4 +1,4 @@
-import { isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
+import { errorOf, isVerbatimError, reasonOf } from '../../contract/errors.ts'
 import type { FinishOutcome, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
 
@@ -30,7 +30,7 @@ export async function storeEnd(
 }
 
 function withoutContent({ seq, before = [], metrics }: RunEnd, { run }: OwnedRun, correlationId: string): RunEnd {
-  const error = new VerbatimError('INTERNAL', undefined, { data: { correlationId } }).toWire()
+  const error = errorOf('INTERNAL', { data: { correlationId } }).toWire()
   return {
     status: 'failed',
     seq: seq - before.length,

@@ -4,7 +4,7 @@
  * writes at once, a busy one makes bigger batches. Memory is bounded: at the bound `append` makes the agent wait.
  */
 import { raceSignal } from '../../async/race-signal.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
 import type { EventLog, LogEntry } from '../../ports/event-log.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
@@ -186,7 +186,7 @@ export class RunAppender {
 
   /** @internal The outcome of an entry. */
   settle(entry: LogEntry, outcome: 'stored' | 'fenced'): void {
-    if (outcome === 'fenced') return this.lose(new VerbatimError('RUN_FENCED'))
+    if (outcome === 'fenced') return this.lose(errorOf('RUN_FENCED'))
     const bytes = this.#inFlightBytes
     this.#inFlightBytes = 0
     this.#options.stats.pendingBytes -= bytes

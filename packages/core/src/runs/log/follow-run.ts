@@ -3,7 +3,7 @@
  * The log is the truth; the tail's memory is a shortcut, and a wake-up is only a hint. Only the terminal event ends a follow.
  */
 import { raceSignal } from '../../async/race-signal.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
 import type { EventBatch } from '../../contract/event.ts'
 import type { RunKey } from '../../ports/event-log.ts'
@@ -100,8 +100,7 @@ async function readStored(
 
 /** @throws VerbatimError `RUN_NOT_FOUND`, which is final: the database has answered, and has no such run */
 async function requireStored({ awaitedRuns }: EngineContext, { key }: RunTail, signal: AbortSignal): Promise<void> {
-  if (!(await raceSignal(awaitedRuns.isStored(key, { isCaughtUp: true }), signal)))
-    throw new VerbatimError('RUN_NOT_FOUND')
+  if (!(await raceSignal(awaitedRuns.isStored(key, { isCaughtUp: true }), signal))) throw errorOf('RUN_NOT_FOUND')
 }
 
 function cursorPastEnd(): VerbatimError {
@@ -133,6 +132,6 @@ async function waitForStart(context: EngineContext, tail: RunTail, signal: Abort
   await requireStored(context, tail, signal)
   // The last read is of the log: a hint may be lost, and after an election a run's first event may not be visible yet.
   const batches = await eventLog.read(tail.key, { after: 0, ...firstRead, isLinearizable: true, signal })
-  if (batches.length === 0) throw new VerbatimError('RUN_NOT_FOUND')
+  if (batches.length === 0) throw errorOf('RUN_NOT_FOUND')
   return batches
 }

@@ -6,7 +6,7 @@
 import { poll } from '../../async/poll.ts'
 import { raceSignal } from '../../async/race-signal.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
-import { isUnavailable, isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
+import { errorOf, isUnavailable, isVerbatimError, reasonOf, VerbatimError } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import type { RunEvent, TerminalEvent } from '../../contract/event.ts'
 import { noMetrics } from '../../contract/metrics.ts'
@@ -160,7 +160,7 @@ async function resumeRun(
   const { key, owner, run } = claimed
   // This process may drive the run still, without its lease.
   const live = liveRuns.get(key)
-  live?.stop.abort(new VerbatimError('RUN_FENCED'))
+  live?.stop.abort(errorOf('RUN_FENCED'))
   await live?.done
   const event: RunEvent = { type: 'run_resumed', attempt, resumedAt: ports.clock.now().toISOString() }
   const entry = { key, owner, firstSeq: beginning.length + 1, batchId: crypto.randomUUID(), events: [event] }
@@ -176,7 +176,7 @@ function missingAgent(id: string): Agent {
   return {
     id,
     stream() {
-      throw new VerbatimError('AGENT_NOT_FOUND', undefined, { data: { field: 'agentId' } })
+      throw errorOf('AGENT_NOT_FOUND', { data: { field: 'agentId' } })
     },
   }
 }
