@@ -71,7 +71,7 @@ const consumers: readonly Consumer[] = [
     name: 'page',
     files: ['consumer.ts', 'agents.ts', 'typed-client.ts', 'typed-react.tsx'],
     packages: ['core', 'client'],
-    libraries: ['react', '@types/react', 'zod'],
+    libraries: ['@anthropic-ai/sdk', 'react', '@types/react', 'zod'], // its agents are made with claude()
     types: [],
   },
   {
