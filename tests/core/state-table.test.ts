@@ -224,6 +224,11 @@ const drivers: Record<string, Arrange> = {
     const again = { ...newRun(), userMessageId: run.userMessageId, retryOf: run.id }
     return { runId: again.runId, make: async () => await storage.runRepository.retryRun(owner, again) }
   },
+  async continueAnswer(storage) {
+    const { run } = await finished(storage)
+    const rest = { ...newRun(), continuationOf: run.id }
+    return { runId: rest.runId, make: async () => await storage.runRepository.continueAnswer(owner, rest) }
+  },
   async archive(storage) {
     const { key, run } = await endedLong(storage)
     return { runId: run.id, make: async () => await archive(storage, key, new Date('2100-01-01')) }

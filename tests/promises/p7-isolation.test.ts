@@ -32,6 +32,8 @@ const calls: Record<string, Call> = {
   'runs.get': async (engine, owner, { runId }) => await engine.runs.get(owner, runId),
   'runs.list': async (engine, owner, { sessionId }) => await engine.runs.list(owner, sessionId, page),
   'runs.cancel': async (engine, owner, { runId }) => await engine.runs.cancel(owner, runId),
+  'runs.continue': async (engine, owner, { runId }) =>
+    await engine.runs.continue(owner, { runId, newRunId: crypto.randomUUID() }),
   'runs.retry': async (engine, owner, { runId }) =>
     await engine.runs.retry(owner, { runId, newRunId: crypto.randomUUID() }),
   'runs.follow': async (engine, owner, { runId }) => await followAll(engine, runId, { owner }),

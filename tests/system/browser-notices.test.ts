@@ -1,5 +1,6 @@
 /** What the chat page says when something is not as it should be, and how it goes on: one server and one browser. */
 import { createClient } from '@verbatim/client'
+import { cutContinuationPrompt } from '@verbatim/core'
 import {
   beginning,
   blockStop,
@@ -35,9 +36,10 @@ async function answer(call: ProviderCall): Promise<void> {
     call.refuse(529, { 'retry-after': '2' })
     return
   }
-  if (prompt.startsWith('cut'))
-    return await streaming(callStart(), ...textBlock('One, two,'), ...callEnd('max_tokens'))(call)
-  if (prompt.startsWith('Go on')) return await saying(' three.')(call)
+  if (prompt.startsWith('cut')) {
+    return await streaming(callStart(), ...textBlock('```js\nconst one = 1\nconst tw'), ...callEnd('max_tokens'))(call)
+  }
+  if (prompt === cutContinuationPrompt) return await saying('o = 2\n```')(call)
   if (prompt.startsWith('empty')) return await streaming(callStart(), ...callEnd())(call)
   if (!prompt.startsWith('slow')) return await saying(`Answer to ${prompt}.`)(call)
   await beginning('Begun. ')(call)
@@ -90,7 +92,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     expect(await page.getByTestId('status').innerText()).toBe('')
   })
 
-  test('An answer that reached its length says so, and Continue has the model go on', async () => {
+  test('An answer that reached its length says so, and goes on in its place after Continue, also in the middle of code', async () => {
     await using tab = await openTab()
     const { page, send } = tab
     await send('cut short')
@@ -98,10 +100,13 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     expect(await page.getByTestId('outcome').innerText()).toContain('greatest length')
     expect(await violations(page)).toEqual([])
     await page.getByTestId('go-on').click()
-    await expect.poll(async () => await answersOf(page)).toEqual(['One, two,', 'three.'])
-    expect(await page.getByTestId('go-on').count()).toBe(0)
+    const code = async () => await page.getByTestId('code').locator('code').allInnerTexts()
+    await expect.poll(code).toEqual(['const one = 1\nconst two = 2'])
+    await expect.poll(async () => await page.getByTestId('go-on').count()).toBe(0)
+    expect(await page.getByTestId('message').count()).toBe(2)
     await page.reload()
-    await expect.poll(async () => await answersOf(page)).toEqual(['One, two,', 'three.'])
+    await expect.poll(code).toEqual(['const one = 1\nconst two = 2'])
+    expect(await page.getByTestId('message').count()).toBe(2)
   })
 
   test('An empty answer says what it is, and can be asked for again', async () => {

@@ -1,5 +1,5 @@
 /** A handle, a chat and a run on a page go on when the process that answers is lost: real engines, API, sockets and MongoDB. */
-import { continuationPrompt, randomUuid, textOf, toCursor, VerbatimError } from '@verbatim/core'
+import { continuationPrompt, cutContinuationPrompt, randomUuid, textOf, toCursor, VerbatimError } from '@verbatim/core'
 import type { AgentEvent, SendOptions } from '@verbatim/core'
 import { createEngine } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
@@ -205,6 +205,86 @@ it('A plain HTTP follower learns from the error frame which run continues the an
   const next = /"continuedBy":"([0-9a-f-]+)"/.exec(first)?.[1]
   expect(next).toBe(run.id)
   expect(await (await fetch(`${fleet.url}/chat/sse/${next}`)).text()).toContain('"data":"three"')
+})
+
+/** Says `parts`, one a request; all but the last reach the greatest length, and `fails` says which request fails before its first word. */
+function cutAgent(parts: readonly string[], fails = -1): Agent {
+  let calls = -1
+  let said = -1
+  return {
+    id: 'cut',
+    async *stream() {
+      if (++calls === fails) throw new VerbatimError('PROVIDER_ERROR')
+      const text = parts[++said] ?? ''
+      yield { type: 'message_start', message: { model: 'm', usage: { input_tokens: 2 } } }
+      yield { type: 'content_block_start', index: 0, content_block: { type: 'text', text } }
+      yield { type: 'content_block_stop', index: 0 }
+      const stop_reason = said < parts.length - 1 ? 'max_tokens' : 'end_turn'
+      yield { type: 'message_delta', delta: { stop_reason, stop_sequence: null }, usage: { output_tokens: 3 } }
+      yield { type: 'message_stop' }
+    },
+  }
+}
+
+describe('an answer that reached its greatest length', () => {
+  async function openChat(agent: Agent) {
+    const stack = new AsyncDisposableStack()
+    const database = stack.use(await openTestDatabase(inject('mongoUri')))
+    const engine = stack.use(createEngine({ ...database.storage, agents: [agent] }, leases))
+    const site = stack.use(await serveEngine(engine))
+    const client = connect(site)
+    const chat = chatStore(client, 's')
+    stack.defer(chat.subscribe(() => {}))
+    await chat.send('Count')
+    await expect.poll(() => chat.getSnapshot()).toMatchObject({ status: 'idle', messages: { length: 2 } })
+    const shown = () => chat.getSnapshot().messages.map(({ content }) => textOf(content))
+    return { site, client, chat, shown, [Symbol.asyncDispose]: async () => await stack.disposeAsync() }
+  }
+
+  it('goes on in its place: one message with one key, the sum of both, and no prompt, here and where the session is opened anew', async () => {
+    await using opened = await openChat(cutAgent(['One, t', 'wo, ', 'three']))
+    const { chat, shown } = opened
+    const { key } = chat.getSnapshot().messages[1]!
+    const seen = new Set<string>()
+    const unsubscribe = chat.subscribe(() => {
+      for (const message of chat.getSnapshot().messages) seen.add(`${message.role} ${message.key === key}`)
+    })
+    expect(await chat.continueAnswer()).toBe(true)
+    await expect.poll(() => chat.getSnapshot()).toMatchObject({ status: 'idle', messages: { length: 2 } })
+    await expect.poll(shown).toEqual(['Count', 'One, two, '])
+    expect(await chat.continueAnswer()).toBe(true)
+    await expect.poll(shown).toEqual(['Count', 'One, two, three'])
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    unsubscribe()
+    expect([...seen]).toEqual(['user false', 'assistant true'])
+    const metrics = { inputTokens: 6, outputTokens: 9, stopReason: 'end_turn' }
+    expect(chat.getSnapshot().messages[1]).toMatchObject({ key, status: 'completed', metrics })
+    expect(await chat.continueAnswer()).toBe(false)
+    const { items } = await opened.client.messages.list('s', { order: 'oldest' })
+    expect(items.map(({ content }) => textOf(content))).toEqual([
+      ...['Count', 'One, t', cutContinuationPrompt, 'wo, ', cutContinuationPrompt, 'three'],
+    ])
+    const other = chatStore(connect(opened.site), 's')
+    const leave = other.subscribe(() => {})
+    await expect
+      .poll(() => other.getSnapshot().messages)
+      .toMatchObject([{}, { key, content: [{ text: 'One, two, three' }] }])
+    leave()
+  })
+
+  it('says when its rest failed; a retry makes the rest again, and a regeneration the whole', async () => {
+    await using opened = await openChat(cutAgent(['One, ', 'two', 'Again'], 1))
+    const { chat, shown } = opened
+    await chat.continueAnswer()
+    await expect.poll(() => chat.getSnapshot().messages[1]?.status).toBe('failed')
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    expect(shown()).toEqual(['Count', 'One, '])
+    expect(await chat.retry()).toBe(true)
+    await expect.poll(shown).toEqual(['Count', 'One, two'])
+    await expect.poll(() => chat.getSnapshot().status).toBe('idle')
+    expect(await chat.regenerate()).toBe(true)
+    await expect.poll(shown).toEqual(['Count', 'Again'])
+  })
 })
 
 describe('runs.retry', () => {

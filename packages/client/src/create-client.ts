@@ -58,14 +58,14 @@ export interface ClientOptions {
   /**
    * How the tabs of a browser share one connection for all that they follow: `shareStreams` of `@verbatim/client/share`.
    *
-   * @default each client has its own
+   * @default each client, and so each tab, has its own: only the application knows which tabs have the same user
    */
   readonly streams?: StreamSharing | undefined
 }
 
-/** Options of `runs.retry`. */
+/** Options of `runs.retry` and `runs.continue`. */
 export interface RetryRunOptions extends HandleOptions {
-  /** The new run's id, a UUID: the idempotency key of this retry. @default a random one */
+  /** The new run's id, a UUID: the idempotency key of the call. @default a random one */
   readonly newRunId?: string | undefined
 }
 
@@ -100,6 +100,13 @@ export interface Runs<TAgents extends AgentMap = AnyAgents> extends RunCalls {
    * @throws VerbatimError `INVALID_INPUT` at once, when an id is not a UUID
    */
   retry(runId: string, options?: RetryRunOptions): RunHandle<AnyOutput<TAgents>, SomeData<TAgents>>
+  /**
+   * Starts a run that goes on from an answer that reached its greatest length (stop reason `max_tokens`), and returns its handle at once.
+   * The handle's text and message are the rest alone. What the server refuses comes through the handle, as for `retry`.
+   *
+   * @throws VerbatimError `INVALID_INPUT` at once, when an id is not a UUID
+   */
+  continue(runId: string, options?: RetryRunOptions): RunHandle<AnyOutput<TAgents>, SomeData<TAgents>>
 }
 
 /** A client of one Verbatim server. `TAgents` are the server's agents, see {@link createClient}; without it any id, and JSON. */
@@ -175,17 +182,21 @@ function createAnyClient(options: ClientOptions): AnyClient {
     maxBufferedChars,
   })
   const { retry } = connection
+  const again = (verb: 'retry' | 'continue'): AnyClient['runs']['retry'] => {
+    return (before, { newRunId, ...handleOptions } = {}) => {
+      const runId = toRunId(before)
+      const start: RunStart = async (id, init) =>
+        await retryCall(async () => await trpc.runs[verb].mutate({ runId, newRunId: id }, init), { retry, ...init })
+      return startRunHandle(source, start, { ...handleOptions, runId: newRunId })
+    }
+  }
   return {
     chat: (sessionId) => chatOf(sessionId, { source, trpc, retry }),
     runs: {
       ...runs,
       follow: (runId, followOptions) => followRunHandle(source, runId, followOptions),
-      retry(retried, { newRunId, ...handleOptions } = {}) {
-        const runId = toRunId(retried)
-        const start: RunStart = async (id, init) =>
-          await retryCall(async () => await trpc.runs.retry.mutate({ runId, newRunId: id }, init), { retry, ...init })
-        return startRunHandle(source, start, { ...handleOptions, runId: newRunId })
-      },
+      retry: again('retry'),
+      continue: again('continue'),
     },
     sessions,
     messages,

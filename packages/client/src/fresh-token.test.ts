@@ -88,6 +88,35 @@ describe('an answer that outlives its tokens', () => {
   })
 })
 
+describe('a follow of sessions that outlives its tokens', () => {
+  it.for(['expiry', 'nothing'] as const)(
+    'a follow of sessions has each newest state over many tokens when authenticate names %s, and ends with the last one',
+    async (naming) => {
+      await using server = await serveTokens({ naming, reauthenticateMs: 40, heartbeatMs: 40 })
+      const sessionId = `s-${randomUuid()}`
+      let last = { messageCount: 0, revision: 0 }
+      let isRevoked = false
+      const token = ({ refresh }: { refresh: boolean }) => (isRevoked ? 'revoked' : server.token({ refresh }))
+      const client = connect(server, { token })
+      const follow = async () => {
+        for await (const state of client.sessions.follow({ sessionIds: [sessionId], list: true })) {
+          if (state.type !== 'session' || state.session === null) continue
+          expect(state.session.revision).toBeGreaterThanOrEqual(last.revision)
+          last = state.session
+        }
+      }
+      const ended = expect(follow()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+      for (let turn = 1; server.tokens.size < 5 || turn < 3; turn++) {
+        await client.chat(sessionId).send('3').message
+        await expect.poll(() => last.messageCount, { timeout: 15_000 }).toBe(2 * turn)
+      }
+      isRevoked = true
+      server.tokens.clear()
+      await ended
+    },
+  )
+})
+
 it('a caller whose fresh token is refused too receives UNAUTHENTICATED, and the run goes on without it', async () => {
   await using server = await serveTokens({ naming: 'expiry', reauthenticateMs: 40 })
   const requests: boolean[] = []

@@ -54,6 +54,7 @@ export { maxFollowed } from './contract/max-followed.ts'
 export { type FollowedUpdate, FollowSessionsInput, type SessionUpdate } from './contract/session-update.ts'
 export {
   CancelRunResult,
+  ContinueRunInput,
   isTerminalStatus,
   RetryRunInput,
   Run,
@@ -76,7 +77,12 @@ export {
   TerminalEvent,
   terminalOf,
 } from './contract/event.ts'
-export { continuationPrompt, unknownOutcome, wholeContinuationPrompt } from './contract/interruption.ts'
+export {
+  continuationPrompt,
+  cutContinuationPrompt,
+  unknownOutcome,
+  wholeContinuationPrompt,
+} from './contract/interruption.ts'
 export { outputTextOf, partialOutputOf } from './contract/output-text.ts'
 export type {
   AgentIdOf,

@@ -1,5 +1,5 @@
 import { useChat } from '@verbatim/client/react'
-import { useCallback, useEffect } from 'react'
+import { useCallback } from 'react'
 import { DownIcon, Mark } from '../page/icons.tsx'
 import { useEscape } from '../page/shortcuts.ts'
 import { ChatNotices } from '../notices/chat-notices.tsx'
@@ -15,26 +15,21 @@ interface ChatViewProps {
   readonly title: string | null
   /** Which model answers; null when the server has not said it. */
   readonly model: string | null
-  /** Called when the session was loaded and when an answer has begun or ended: its entry in the list may be another now. */
-  readonly onChange: () => void
 }
 
 /** One session: its messages, and the field to talk in. */
-export function ChatView({ sessionId, title, model, onChange }: ChatViewProps) {
+export function ChatView({ sessionId, title, model }: ChatViewProps) {
   const chat = useChat(sessionId)
   const { messages, status } = chat
   const { scroller, content, isAtEnd, goToEnd } = useStickToEnd()
   const attachments = useAttachments()
   const drop = useFileDrop(attachments.add)
   const prompt = usePrompt(chat, { sessionId, onSent: goToEnd, attachments })
-  const isLoading = status === 'loading'
-  const isListedAsActive = status === 'streaming' || status === 'reconnecting'
   const { stop } = chat
   useEscape(
     prompt.isBusy,
     useCallback(() => void stop(), [stop]),
   )
-  useEffect(onChange, [onChange, isLoading, isListedAsActive])
 
   return (
     <main className="chat" data-dropping={drop.isOver} {...drop.handlers}>

@@ -22,12 +22,9 @@ export interface Prompt {
   readonly retry: () => void
   /** Asks again for the newest answer: as a whole when it is whole, and otherwise for the part that failed. */
   readonly regenerate: () => void
-  /** Has the model go on after an answer that reached its longest length. */
+  /** Has the model go on after an answer that reached its greatest length: the rest comes in the same place. */
   readonly goOn: () => void
 }
-
-/** A person could have typed it, and it stands in the session as what it is. */
-const goOnPrompt = 'Go on exactly where you stopped.'
 
 /** Keeps the text until its prompt is safe with the server: a refused one comes back into the field. */
 export function usePrompt(
@@ -36,7 +33,7 @@ export function usePrompt(
 ): Prompt {
   const [text, setText] = useDraft(sessionId)
   const [isSending, setSending] = useState(false)
-  const { send: sendPrompt, regenerate: askAgain, retry: finish, refresh, status, messages } = chat
+  const { send: sendPrompt, regenerate: askAgain, retry: finish, continueAnswer, refresh, status, messages } = chat
   const isWhole = messages.at(-1)?.status === 'completed'
   const isBusy = status === 'starting' || status === 'streaming' || status === 'reconnecting'
   const { isReady, take, putBack } = attachments
@@ -69,8 +66,8 @@ export function usePrompt(
 
   const goOn = useCallback(() => {
     onSent()
-    void sendPrompt(goOnPrompt, { whenBusy: 'queue' })
-  }, [onSent, sendPrompt])
+    void continueAnswer()
+  }, [onSent, continueAnswer])
 
   const retry = useCallback(() => {
     if (status === 'loading') void refresh()

@@ -1,11 +1,11 @@
+import { useSessions } from '@verbatim/client/react'
+import type { UseSessionsResult } from '@verbatim/client/react'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import type { RefObject } from 'react'
 import { ChatView } from '../chat/chat-view.tsx'
 import { SessionList } from '../session/session-list.tsx'
 import { openNewSession, useSessionId } from '../session/session-route.ts'
 import { useCurrentSession } from '../session/use-current-session.ts'
-import { useSessionList } from '../session/use-session-list.ts'
-import type { UseSessionListResult } from '../session/use-session-list.ts'
 import { DemoBanner } from './demo-banner.tsx'
 import { ShortcutList } from './shortcut-list.tsx'
 import { useShortcuts } from './shortcuts.ts'
@@ -24,7 +24,7 @@ interface AppProps {
 /** The page: the sessions on the left, one of them in the middle. */
 export function App({ config, onSignOut }: AppProps) {
   const sessionId = useSessionId()
-  const list = useSessionList()
+  const list = useSessions()
   const [isMenuOpen, setMenuOpen] = useState(false)
   const closeMenu = useCallback(() => setMenuOpen(false), [])
   const title = useTitle(list, sessionId)
@@ -60,7 +60,6 @@ export function App({ config, onSignOut }: AppProps) {
           title={title}
           // The banner says it of the demo model.
           model={config === null || config.isDemo ? null : config.model}
-          onChange={list.refresh}
         />
       </div>
       <ShortcutList isOpen={areShortcutsShown} onClose={() => setShortcutsShown(false)} />
@@ -69,7 +68,7 @@ export function App({ config, onSignOut }: AppProps) {
 }
 
 /** The title of a session, which is the page's too; null until it has one. */
-function useTitle({ sessions }: UseSessionListResult, sessionId: string): string | null {
+function useTitle({ sessions }: UseSessionsResult, sessionId: string): string | null {
   const title = sessions.find((session) => session.id === sessionId)?.title ?? null
   useEffect(() => {
     document.title = title === null ? 'Verbatim' : `${title} · Verbatim`

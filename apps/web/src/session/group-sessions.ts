@@ -1,4 +1,4 @@
-import type { Session } from './session-list-state.ts'
+import type { Session } from './session.ts'
 
 /** Sessions under the name of their time. */
 export interface SessionGroup {

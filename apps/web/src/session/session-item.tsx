@@ -1,6 +1,6 @@
 import { useRef } from 'react'
 import { PencilIcon, TrashIcon } from '../page/icons.tsx'
-import type { Session } from './session-list-state.ts'
+import type { Session } from './session.ts'
 import { RenameField } from './rename-field.tsx'
 import { hrefOfSession } from './session-route.ts'
 

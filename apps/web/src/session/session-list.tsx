@@ -1,13 +1,14 @@
+import type { UseSessionsResult } from '@verbatim/client/react'
 import type { RefObject } from 'react'
+import { errorMessage } from '../notices/error-message.ts'
 import { groupSessions } from './group-sessions.ts'
 import { SessionItem } from './session-item.tsx'
 import type { SessionActions } from './session-item.tsx'
-import type { Session } from './session-list-state.ts'
+import type { Session } from './session.ts'
 import { useSessionSearch } from './session-search.ts'
-import type { UseSessionListResult } from './use-session-list.ts'
 
 interface SessionListProps {
-  readonly list: UseSessionListResult
+  readonly list: UseSessionsResult
   readonly currentId: string
   readonly searchField: RefObject<HTMLInputElement | null>
   readonly onPick: () => void
@@ -58,14 +59,14 @@ function SessionGroups({ sessions, currentId, onPick, actions }: SessionListProp
   ))
 }
 
-function ListNotes({ list, isFound }: { list: UseSessionListResult; isFound: boolean }) {
-  const { sessions, status, nextCursor, refresh, showMore } = list
+function ListNotes({ list, isFound }: { list: UseSessionsResult; isFound: boolean }) {
+  const { sessions, status, error, hasMore, refresh, loadMore } = list
   return (
     <>
-      {status === 'failed' && (
-        <p className="session-note">
-          The sessions could not be loaded.{' '}
-          <button type="button" className="link-button" onClick={refresh}>
+      {error !== null && (
+        <p className="session-note" role="alert" data-testid="list-error">
+          {errorMessage(error)}{' '}
+          <button type="button" className="link-button" onClick={() => void refresh()}>
             Try again
           </button>
         </p>
@@ -75,8 +76,8 @@ function ListNotes({ list, isFound }: { list: UseSessionListResult; isFound: boo
           {sessions.length === 0 ? 'Your sessions will be listed here.' : 'No title has these words.'}
         </p>
       )}
-      {nextCursor !== null && (
-        <button type="button" className="link-button session-note" onClick={showMore}>
+      {hasMore && (
+        <button type="button" className="link-button session-note" onClick={() => void loadMore()}>
           Show more
         </button>
       )}

@@ -1,6 +1,6 @@
+import type { UseSessionsResult } from '@verbatim/client/react'
 import { useEffect, useState } from 'react'
-import type { Session } from './session-list-state.ts'
-import type { UseSessionListResult } from './use-session-list.ts'
+import type { Session } from './session.ts'
 
 /** How many sessions a search loads by itself; past them the user asks for more. */
 const maxLoaded = 500
@@ -13,13 +13,15 @@ export interface SessionSearch {
 }
 
 /** The sessions whose title holds every word of the query. While there is one, the pages that are not here yet are loaded. */
-export function useSessionSearch({ sessions, status, nextCursor, showMore }: UseSessionListResult): SessionSearch {
+export function useSessionSearch({ sessions, status, error, hasMore, loadMore }: UseSessionsResult): SessionSearch {
   const [query, setQuery] = useState('')
   const isSearching = query.trim() !== ''
-  const canLoad = status === 'ready' && nextCursor !== null && sessions.length < maxLoaded
+  const { length } = sessions
+  const canLoad = status === 'ready' && error === null && hasMore && length < maxLoaded
   useEffect(() => {
-    if (isSearching && canLoad) showMore()
-  }, [isSearching, canLoad, showMore])
+    if (isSearching && canLoad) void loadMore()
+    // Again after each page.
+  }, [isSearching, canLoad, length, loadMore])
   return { query, setQuery, found: isSearching ? findSessions(sessions, query) : sessions }
 }
 

@@ -1,10 +1,10 @@
+import type { UseSessionsResult } from '@verbatim/client/react'
 import { useState } from 'react'
 import type { SessionActions } from './session-item.tsx'
 import { openNewSession } from './session-route.ts'
-import type { UseSessionListResult } from './use-session-list.ts'
 
 /** What can be done with the session that is open, by its buttons and by keys; nothing while the list does not have it. */
-export function useCurrentSession(list: UseSessionListResult, sessionId: string): SessionActions {
+export function useCurrentSession(list: UseSessionsResult, sessionId: string): SessionActions {
   const [renamingId, setRenamingId] = useState<string | null>(null)
   const session = list.sessions.find(({ id }) => id === sessionId)
   return {
@@ -14,7 +14,7 @@ export function useCurrentSession(list: UseSessionListResult, sessionId: string)
     },
     onRenamed: (title) => {
       setRenamingId(null)
-      if (title !== null) list.rename(sessionId, title)
+      if (title !== null) void list.rename(sessionId, title)
     },
     onDelete: () => {
       if (session === undefined) return
@@ -22,7 +22,7 @@ export function useCurrentSession(list: UseSessionListResult, sessionId: string)
       if (!globalThis.confirm(question)) return
       // The page leaves it first.
       openNewSession()
-      list.remove(sessionId)
+      void list.remove(sessionId)
     },
   }
 }

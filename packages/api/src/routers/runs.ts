@@ -2,6 +2,7 @@ import { tracked } from '@trpc/server'
 import type { TrackedEnvelope } from '@trpc/server'
 import {
   CancelRunResult,
+  ContinueRunInput,
   lastSeqOf,
   PageInput,
   pageOf,
@@ -60,6 +61,10 @@ export function createRunsRouter({ authedProcedure }: Procedures) {
       .input(RetryRunInput)
       .output(Run)
       .mutation(async ({ ctx, input }) => await ctx.engine.runs.retry(ctx.owner, input)),
+    continue: authedProcedure
+      .input(ContinueRunInput)
+      .output(Run)
+      .mutation(async ({ ctx, input }) => await ctx.engine.runs.continue(ctx.owner, input)),
   })
 }
 

@@ -101,6 +101,29 @@ it('useSessions lists what another device starts, and renames and deletes everyw
   expect(here.result.current.error?.code).toBe('SESSION_NOT_FOUND')
 })
 
+it('useSessions shows the list of a server that refuses to stream it, and why there is none; a refresh asks again', async () => {
+  await using fleet = await openFleet()
+  let refused = ['sessions.follow', 'sessions.list']
+  const client = connect(fleet.here, {
+    retry: { maxAttempts: 1 },
+    fetch: async (input, init) => {
+      const isRefused = refused.some((path) => String(input).includes(path))
+      return isRefused ? new Response('none', { status: 404 }) : await fetch(input, init)
+    },
+  })
+  await client.chat('one').send('First').message
+  const { result } = renderHook(() => useSessions(), { wrapper: wrapperOf(client) })
+  await waitFor(() => expect(result.current.error).not.toBeNull())
+  expect(result.current).toMatchObject({ status: 'loading', sessions: [] })
+  refused = ['sessions.follow']
+  await act(async () => expect(await result.current.refresh()).toBe(true))
+  expect(result.current).toMatchObject({ status: 'ready', error: null, sessions: [{ title: 'First' }] })
+  refused = []
+  await act(async () => expect(await result.current.refresh()).toBe(true))
+  await connect(fleet.there).chat('two').send('Second').message
+  await waitFor(() => expect(result.current.sessions.map(({ title }) => title)).toEqual(['Second', 'First']))
+})
+
 it('useSessions loads older pages after the newest, each session once', async () => {
   await using fleet = await openFleet()
   const client = connect(fleet.here)

@@ -48,7 +48,7 @@ export function useChat<TAgents extends AgentMap = AnyAgents>(
   }, [store, initial])
   const snapshot = useSyncExternalStore(subscribe, getSnapshot, initial)
   return useMemo(() => {
-    const { send, stop, regenerate, retry, loadOlder, refresh } = store
-    return { ...snapshot, send, stop, regenerate, retry, loadOlder, refresh }
+    const { send, stop, regenerate, retry, continueAnswer, loadOlder, refresh } = store
+    return { ...snapshot, send, stop, regenerate, retry, continueAnswer, loadOlder, refresh }
   }, [store, snapshot])
 }

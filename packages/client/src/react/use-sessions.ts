@@ -16,8 +16,8 @@ export function useSessions(): UseSessionsResult {
   const store = sessionListStore(useVerbatim())
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, serverSnapshot)
   return useMemo(() => {
-    const { loadMore, rename, remove } = store
-    return { ...snapshot, loadMore, rename, remove }
+    const { refresh, loadMore, rename, remove } = store
+    return { ...snapshot, refresh, loadMore, rename, remove }
   }, [store, snapshot])
 }
 

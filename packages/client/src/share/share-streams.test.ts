@@ -5,8 +5,9 @@ import type { AgentEvent, Answer, EventBatch } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
 import { openTestEngine } from '@verbatim/core/testing'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
-import type { VerbatimClient } from '../create-client.ts'
+import { afterAll, afterEach, beforeAll, expect, inject, it, vi } from 'vitest'
+import type { ApiInput } from '@verbatim/api'
+import type { ClientOptions, VerbatimClient } from '../create-client.ts'
 import { connect } from '../testing/connect.ts'
 import { serveEngine } from '../testing/serve-engine.ts'
 import { shareStreams } from './index.ts'
@@ -31,9 +32,11 @@ beforeAll(async () => {
 })
 afterAll(async () => await test[Symbol.asyncDispose]())
 
+afterEach(() => void vi.unstubAllGlobals())
+
 /** A server, and tabs of one browser at it. `streams` are the follows that are open at the server. */
-async function openBrowser(user: string = crypto.randomUUID()) {
-  const server = await serveEngine(test.engine)
+async function openBrowser(user: string = crypto.randomUUID(), options: Partial<ApiInput> = {}) {
+  const server = await serveEngine(test.engine, options)
   const tabs: VerbatimClient[] = []
   const paths: string[] = []
   let streams = 0
@@ -48,8 +51,8 @@ async function openBrowser(user: string = crypto.randomUUID()) {
     return response
   }
   return {
-    openTab(options = { user, answerMs: 300 }) {
-      const tab = connect(server, { streams: shareStreams(options), fetch: counted })
+    openTab(share = { user, answerMs: 300 }, more: Partial<ClientOptions> = {}) {
+      const tab = connect(server, { streams: shareStreams(share), fetch: counted, ...more })
       tabs.push(tab)
       return tab
     },
@@ -119,6 +122,49 @@ it('a tab whose leader is frozen follows by itself, from its own place, until a 
   expect(textOf((await tab.chat('thawed').send('go').message).content)).toBe(words.join(''))
 })
 
+it.each([
+  ['Web Locks', 'navigator', {}],
+  ['BroadcastChannel', 'BroadcastChannel', undefined],
+])('without %s each tab has one stream, for its run and for its list', async (_name, missing, value) => {
+  vi.stubGlobal(missing, value)
+  await using browser = await openBrowser()
+  const tabs = [browser.openTab(), browser.openTab()]
+  const lists = tabs.map((tab) => tab.sessions.follow({ list: true }))
+  await Promise.all(lists.map(async (list) => await list.next()))
+  const answers = tabs.map(async (tab, index) => textOf((await tab.chat(`alone-${index}`).send('go').message).content))
+  expect(await Promise.all(answers)).toEqual(tabs.map(() => words.join('')))
+  expect(new Set(browser.paths)).toEqual(new Set(['/trpc/sessions.follow']))
+  expect(browser.most).toBeLessThanOrEqual(4) // two, and each while it is opened with another topic
+})
+
+it('a tab whose leader loses its token in mid-run goes on with its own token, from its own place', async () => {
+  const revoked = new Set<string | null>()
+  await using browser = await openBrowser(crypto.randomUUID(), {
+    reauthenticateMs: 20,
+    authenticate: ({ headers }) => {
+      const token = headers.get('authorization')
+      return revoked.has(token) ? null : { userId: 'ada' }
+    },
+  })
+  const share = { user: crypto.randomUUID(), answerMs: 300 }
+  const leader = browser.openTab(share, { token: () => 'of-the-leader' })
+  const leading = leader.sessions.follow({ list: true })
+  await leading.next()
+  const tab = browser.openTab(share, { token: () => 'of-the-tab' })
+  const run = tab.chat('revoked').send('go')
+  const { batches, ended } = readBatches(run.batches)
+  await expect.poll(() => batches.length).toBeGreaterThan(5)
+  revoked.add('Bearer of-the-leader')
+  const isRefused = async () => {
+    for await (const _state of leading);
+  }
+  await expect(isRefused()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  await ended
+  expect(textOf(batches.reduce(reduceExactly, emptyAnswer).content)).toBe(words.join(''))
+  // The leading tab has no right any more, and keeps no other tab from what is new.
+  expect(textOf((await tab.chat('revoked').send('go').message).content)).toBe(words.join(''))
+})
+
 const plan = fc.record({
   tabs: fc.integer({ min: 2, max: 5 }),
   runs: fc.integer({ min: 1, max: 3 }),
@@ -165,10 +211,15 @@ function reduceExactly(answer: Answer, batch: EventBatch): Answer {
 }
 
 function readRun(tab: VerbatimClient, runId: string) {
-  const batches: EventBatch[] = []
   const failure: { error?: unknown } = {}
+  const { batches, ended } = readBatches(tab.runs.follow(runId).batches)
+  return { batches, failure, ended: ended.catch((error: unknown) => void (failure.error = error)) }
+}
+
+function readBatches(source: AsyncIterable<EventBatch>) {
+  const batches: EventBatch[] = []
   const read = async () => {
-    for await (const batch of tab.runs.follow(runId).batches) batches.push(batch)
+    for await (const batch of source) batches.push(batch)
   }
-  return { batches, failure, ended: read().catch((error: unknown) => void (failure.error = error)) }
+  return { batches, ended: read() }
 }

@@ -62,8 +62,8 @@ interface AnyMessage {
   /** What is there of it: unchecked until `output` is there, and null for an answer in prose. */
   readonly partialOutput: JsonValue | null
   /**
-   * On stored messages, the interrupted run from which this one goes on. With it, a user message was written by the server, not
-   * by a person: fold it. An answer is the rest of the one before.
+   * The interrupted run from which this one goes on. With it, a user message was written by the server, not by a person: fold it. An
+   * answer is the rest of the one before. An answer that reached its greatest length and went on is one message here.
    */
   readonly continuationOf: string | null
   /** On stored answers, the run whose answer this one replaces. */
@@ -79,6 +79,8 @@ export interface LocalRun {
   readonly runId: string
   /** The run whose answer this one replaces. */
   readonly retryOf: string | null
+  /** The run whose answer goes on here; null when it is not known, as its user message says it too. */
+  readonly continuationOf: string | null
   /** Null when another page sent it; then its user message is among the stored ones. */
   readonly prompt: PromptInput | null
   readonly isStarted: boolean
@@ -123,13 +125,18 @@ export function runOfNewestAnswer(messages: readonly ChatMessage[]): string | un
   return runId
 }
 
-/** All that is to be shown, oldest first. An answer that was made again gives way to the new one, which is stored after it. */
-export function visibleMessages(stored: readonly Message[], locals: readonly LocalRun[]): ChatMessage[] {
+/** All messages that count, oldest first. An answer that was made again gives way to the new one, which is stored after it. */
+export function standingMessages(stored: readonly Message[], locals: readonly LocalRun[]): ChatMessage[] {
   const shown = withoutReplaced(stored, locals).map(toChatMessage)
   const keys = new Set(shown.map((message) => message.key))
   const isNew = (message: ChatMessage) => !keys.has(message.key)
   const ordered = locals.toSorted((a, b) => Number(waits(a)) - Number(waits(b)))
-  return [...shown, ...ordered.flatMap((local) => messagesOf(local).filter(isNew))]
+  const continued = new Map(stored.map(({ runId, continuationOf }) => [runId, continuationOf]))
+  const linked = ordered.map((local) => ({
+    ...local,
+    continuationOf: local.continuationOf ?? continued.get(local.runId) ?? null,
+  }))
+  return [...shown, ...linked.flatMap((local) => messagesOf(local).filter(isNew))]
 }
 
 /** It has no answer yet, so it comes after the answer being made. */
@@ -175,9 +182,9 @@ function partialOf(answer: Pick<Answer, 'content' | 'cycleStart' | 'output'>): J
   return partialOutputOf(answer) ?? null
 }
 
-function messagesOf({ runId, retryOf, prompt, isStarted, answer }: LocalRun): ChatMessage[] {
+function messagesOf({ runId, retryOf, continuationOf, prompt, isStarted, answer }: LocalRun): ChatMessage[] {
   const noOutput = { output: null, partialOutput: null }
-  const base = { agentId: null, runId, ...noOutput, continuationOf: null, retryOf, createdAt: null }
+  const base = { agentId: null, runId, ...noOutput, continuationOf, retryOf, createdAt: null }
   const messages: ChatMessage[] = []
   if (prompt !== null) {
     const content = toPromptBlocks(prompt)

@@ -13,8 +13,9 @@ import type {
   VerbatimError,
   WhenBusy,
 } from '@verbatim/core'
-import { mergeMessages, visibleMessages } from './chat-messages.ts'
+import { mergeMessages } from './chat-messages.ts'
 import type { ChatMessage } from './chat-messages.ts'
+import { visibleMessages } from './join-parts.ts'
 import type { Store } from './publisher.ts'
 
 /** `loading`: the messages are not here yet. `starting`, `streaming`, `reconnecting`: an answer is being made. */
@@ -84,6 +85,11 @@ export interface ChatStore<TAgents extends AgentMap = AnyAgents> extends Store<C
    * makes the last part again: what came before it is kept.
    */
   readonly retry: () => Promise<boolean>
+  /**
+   * Has the model go on where the newest answer ends, when that reached its greatest length (stop reason `max_tokens`); does nothing
+   * after another one. No prompt is shown, and the rest joins the answer in its place. Resolves as {@link ChatStore.regenerate}.
+   */
+  readonly continueAnswer: () => Promise<boolean>
   /** Loads the page of messages before the oldest one shown. */
   readonly loadOlder: () => Promise<void>
   /** Loads the newest messages again and joins the run being made, if any. Done by itself when the page is shown again. */

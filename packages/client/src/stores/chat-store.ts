@@ -11,8 +11,16 @@ import { toVerbatimError } from '../transport/to-error.ts'
 import { onWakeUp } from '../transport/wait.ts'
 import { initialChat, toChatStatus } from './chat-snapshot.ts'
 import type { ChatSendOptions, ChatSnapshot, ChatStore } from './chat-snapshot.ts'
-import { hasAnswer, hasGap, mergeMessages, runOfNewestAnswer, unansweredRun, visibleMessages } from './chat-messages.ts'
-import type { LocalRun } from './chat-messages.ts'
+import {
+  hasAnswer,
+  hasGap,
+  mergeMessages,
+  runOfNewestAnswer,
+  standingMessages,
+  unansweredRun,
+} from './chat-messages.ts'
+import type { ChatMessage, LocalRun } from './chat-messages.ts'
+import { visibleMessages } from './join-parts.ts'
 import { LiveSession, loadRetry } from './live-session.ts'
 import { createPublisher } from './publisher.ts'
 import type { Publisher } from './publisher.ts'
@@ -35,7 +43,11 @@ interface RunOrigin {
   /** Null when this page did not send it. */
   readonly prompt: PromptInput | null
   readonly retryOf: string | null
+  /** Known where this page asked for the rest of an answer. */
+  readonly continuationOf: string | null
 }
+
+const unknownOrigin: RunOrigin = { prompt: null, retryOf: null, continuationOf: null }
 
 interface ActiveRun {
   readonly handle: RunHandle
@@ -81,7 +93,10 @@ class SessionChat implements ChatStore {
 
   readonly send = async (prompt: PromptInput, options: ChatSendOptions = {}): Promise<boolean> => {
     // Whether the session is busy only the server knows: the end of a run that was stopped may still be on its way here.
-    return await this.#begin(this.#client.chat(this.#sessionId).send(prompt, options), { prompt, retryOf: null })
+    return await this.#begin(this.#client.chat(this.#sessionId).send(prompt, options), {
+      ...unknownOrigin,
+      prompt,
+    })
   }
 
   async #begin(handle: RunHandle, origin: RunOrigin): Promise<boolean> {
@@ -106,17 +121,29 @@ class SessionChat implements ChatStore {
     }
   }
 
-  readonly regenerate = async (): Promise<boolean> => await this.#repeat(runOfNewestAnswer(this.#take().messages))
+  readonly regenerate = async (): Promise<boolean> => await this.#repeat(runOfNewestAnswer(this.#standing))
 
   readonly retry = async (): Promise<boolean> => {
-    const newest = this.#take().messages.at(-1)
+    const newest = this.#standing.at(-1)
     const isOpen = newest?.role === 'assistant' && newest.status !== 'completed'
     return isOpen ? await this.#repeat(newest.runId ?? undefined) : false
   }
 
   async #repeat(runId: string | undefined): Promise<boolean> {
     if (runId === undefined) return false
-    return await this.#begin(this.#client.runs.retry(runId), { prompt: null, retryOf: runId })
+    return await this.#begin(this.#client.runs.retry(runId), { ...unknownOrigin, retryOf: runId })
+  }
+
+  readonly continueAnswer = async (): Promise<boolean> => {
+    const { role, status, metrics, runId } = this.#standing.at(-1) ?? {}
+    const hasRest = role === 'assistant' && status === 'completed' && metrics?.stopReason === 'max_tokens'
+    if (!hasRest || typeof runId !== 'string') return false
+    return await this.#begin(this.#client.runs.continue(runId), { ...unknownOrigin, continuationOf: runId })
+  }
+
+  /** All messages, each as its run made it. */
+  get #standing(): ChatMessage[] {
+    return standingMessages(this.#stored, this.#locals)
   }
 
   readonly loadOlder = async (): Promise<void> => {
@@ -217,25 +244,25 @@ class SessionChat implements ChatStore {
     const isBeingMade = this.#runs.some(({ handle }) => handle.answer.status !== 'queued')
     if (isKnown || hasEnded || (isBeingMade && local?.answer.status !== 'queued')) return
     if (local !== undefined) return this.#followRun(runId, local)
-    if (this.#stored.at(-1)?.role !== 'assistant') return this.#followRun(runId, { prompt: null, retryOf: null })
+    if (this.#stored.at(-1)?.role !== 'assistant') return this.#followRun(runId, unknownOrigin)
     // Its prompt is not the newest message: another page may have asked for the newest answer once more.
     void this.#client.runs.get(runId).then(
-      ({ retryOf }) => this.#followRun(runId, { prompt: null, retryOf }),
-      () => this.#followRun(runId, { prompt: null, retryOf: null }),
+      ({ retryOf, continuationOf }) => this.#followRun(runId, { ...unknownOrigin, retryOf, continuationOf }),
+      () => this.#followRun(runId, unknownOrigin),
     )
   }
 
-  #followRun(runId: string, { prompt, retryOf, answer }: RunOrigin & { readonly answer?: Answer }): void {
+  #followRun(runId: string, { answer, ...origin }: RunOrigin & { readonly answer?: Answer }): void {
     if (this.#watching?.signal.aborted !== false || this.#isFollowed(runId)) return
     const open = () => this.#client.runs.follow(runId, { answer })
-    this.#follow(acquireRun(this.#client, runId, open), { prompt, retryOf })
+    this.#follow(acquireRun(this.#client, runId, open), origin)
   }
 
   #isFollowed(runId: string): boolean {
     return this.#runs.some(({ handle }) => handle.segments.some((segment) => segment.runId === runId))
   }
 
-  #follow({ handle, release }: AcquiredRun, { prompt, retryOf }: RunOrigin): void {
+  #follow({ handle, release }: AcquiredRun, { prompt, retryOf, continuationOf }: RunOrigin): void {
     let wasQueued = false
     let segmentCount = 1
     const update = () => {
@@ -245,7 +272,7 @@ class SessionChat implements ChatStore {
         if (!hasAnswer(this.#stored, runId))
           this.#setLocal({
             runId,
-            ...(at === 0 ? { prompt, retryOf } : { prompt: null, retryOf: null }),
+            ...(at === 0 ? { prompt, retryOf, continuationOf } : unknownOrigin),
             isStarted,
             answer,
           })

@@ -21,6 +21,8 @@ export interface SessionListSnapshot {
 
 /** A list of sessions to watch. None of its functions rejects: what goes wrong is the snapshot's `error`. */
 export interface SessionListStore extends Store<SessionListSnapshot> {
+  /** Loads the newest sessions again, and follows them again where that has ended. Resolves with false when that failed. */
+  readonly refresh: () => Promise<boolean>
   /** Loads the next older page. */
   readonly loadMore: () => Promise<void>
   /** Gives a session another title; null removes it. Resolves with false when that failed. */
@@ -52,6 +54,7 @@ class SessionList implements SessionListStore {
   readonly #removed = new Set<string>()
   #cursor: string | null = null
   #isLoaded = false
+  #isFollowing = false
   #error: VerbatimError | null = null
   #watching: AbortController | undefined
 
@@ -65,6 +68,12 @@ class SessionList implements SessionListStore {
     })
     this.getSnapshot = this.#publisher.getSnapshot
     this.subscribe = this.#publisher.subscribe
+  }
+
+  readonly refresh = async (): Promise<boolean> => {
+    const { signal } = this.#watching ?? {}
+    if (signal?.aborted === false && !this.#isFollowing) void this.#follow(signal)
+    return await this.#loadNewest()
   }
 
   readonly loadMore = async (): Promise<void> => {
@@ -96,16 +105,25 @@ class SessionList implements SessionListStore {
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
+    this.#isFollowing = true
     try {
       for await (const state of this.#client.sessions.follow({ list: true, signal })) {
         if (state.type !== 'list') continue
         this.#takeNewest(state.sessions, state.nextCursor)
       }
-    } catch (error) {
-      if (signal.aborted) return
-      this.#error = toVerbatimError(error)
-      this.#publisher.publish()
+    } catch {
+      // The list was left, or the server refuses, as an older one does: then the list is as it is loaded.
+      if (!signal.aborted) await this.#loadNewest()
+    } finally {
+      if (signal === this.#watching?.signal) this.#isFollowing = false
     }
+  }
+
+  async #loadNewest(): Promise<boolean> {
+    return await this.#try(async () => {
+      const { items, nextCursor } = await this.#client.sessions.list()
+      this.#takeNewest(items, nextCursor)
+    })
   }
 
   /** What is among the newest and not named is gone; older pages stay. */

@@ -2,7 +2,15 @@
 import { describe, expect, it, vi } from 'vitest'
 import { collect, connect } from '../testing/connect.ts'
 import { eventsOfLog, logOf, runId } from '../testing/events.ts'
-import { firstly, followOf, refuse, startWireServer, wireError } from '../testing/wire-server.ts'
+import {
+  connectedFrame,
+  firstly,
+  followOf,
+  openSse,
+  refuse,
+  startWireServer,
+  wireError,
+} from '../testing/wire-server.ts'
 import type { Handler } from '../testing/wire-server.ts'
 
 const log = logOf(['Hello', ' again'])
@@ -67,5 +75,25 @@ describe('a browser that wakes up', () => {
     window.dispatchEvent(new Event('online'))
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect(server.to('runs.follow')).toHaveLength(1)
+  })
+
+  it('opens no stream of states while its page is hidden, and one as soon as the page is shown', async () => {
+    show('hidden')
+    const server = await startWireServer({
+      'sessions.follow': (_request, response) => {
+        openSse(response)
+        response.write(connectedFrame)
+        const update = { type: 'session', sessionId: 's', session: null }
+        response.write(`data: ${JSON.stringify(update)}\n\n`)
+      },
+    })
+    await using _server = server
+    const states = connect(server).sessions.follow({ sessionIds: ['s'] })
+    const first = states.next()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(server.to('sessions.follow')).toHaveLength(0)
+    show('visible')
+    expect(await first).toMatchObject({ value: { type: 'session', sessionId: 's' } })
+    expect(server.to('sessions.follow')).toHaveLength(1)
   })
 })

@@ -85,7 +85,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   SESSION_BUSY:
     'A run is active in the session (data.activeRunId), or too many calls write to it (data.kind). Wait, queue or cancel',
   RUN_ID_REUSED: 'The run id was used for another prompt. Make a new id for a new prompt',
-  RUN_NOT_RETRYABLE: 'The session has gone on after the run, or it has no answer. Start a new run',
+  RUN_NOT_RETRYABLE: 'The session has gone on after the run, it has no answer, or no rest to continue. Start a new run',
   MESSAGE_ID_REUSED: 'The message id was used for another message of the session. Make a new id',
   ATTACHMENT_ID_REUSED: 'The attachment id was used for another file. Make a new id',
   HEAD_MOVED: 'Another message was appended first. Load the history again, then append',

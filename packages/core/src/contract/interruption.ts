@@ -1,4 +1,4 @@
-/** What the server says in place of a lost process. Fixed texts: agents and interfaces may recognise them. */
+/** What the server says in place of a lost process or of a person. Fixed texts: agents and interfaces may recognise them. */
 
 /** The user message with which a linked run asks the model to go on: a model refuses a conversation that ends with an answer. */
 export const continuationPrompt =
@@ -11,6 +11,11 @@ export const wholeContinuationPrompt =
   'The server that was writing your answer stopped before the answer was whole. What was kept of it is above, if anything is. ' +
   'Give the whole answer again from its beginning, and do not mention the interruption. ' +
   'Where the outcome of a tool call is unknown, do not make that call again; say what is not known instead.'
+
+/** The user message with which `runs.continue` asks for the rest of an answer that reached its greatest length. */
+export const cutContinuationPrompt =
+  'Your answer reached the greatest length of one answer and ends in its middle. Go on exactly where it ends, if need be within a ' +
+  'word, a line of code or a list: do not repeat any of it, do not begin again and do not mention the cut.'
 
 /** The result of a tool call that may have taken effect; its real result is lost. */
 export const unknownOutcome =

@@ -29,8 +29,8 @@ export const Message = z.strictObject({
   /** The run that this message asks or that made it; null for an appended message. */
   runId: RunId.nullable(),
   /**
-   * The interrupted run that the run of this message continues. The server, not a person, wrote a user message that has it; an
-   * assistant message that has it is the rest of an answer.
+   * The run that the run of this message continues. The server, not a person, wrote a user message that has it; an assistant message
+   * that has it is the rest of an answer, which was interrupted or reached its greatest length.
    */
   continuationOf: RunId.nullable(),
   /** On an assistant message: the run whose answer this one replaces; agents no longer receive that answer. */

@@ -31,7 +31,10 @@ export const Run = z.strictObject({
   lastSeq: z.int().positive().nullable(),
   error: WireError.nullable(),
   metrics: RunMetrics.nullable(),
-  /** The interrupted run that this one continues; the server started this run and wrote its user message. */
+  /**
+   * The run that this one continues, and whose answer goes on here: it was interrupted, or reached the greatest length of an answer
+   * (`runs.continue`). The server wrote this run's user message.
+   */
   continuationOf: RunId.nullable(),
   /** The run that continues this interrupted one. */
   continuedBy: RunId.nullable(),
@@ -72,6 +75,15 @@ export const RetryRunInput = z.strictObject({
   newRunId: RunId,
 })
 export type RetryRunInput = z.infer<typeof RetryRunInput>
+
+/** The input of `runs.continue`. The same `newRunId` for the same `runId` is the same run. */
+export const ContinueRunInput = z.strictObject({
+  /** A run whose answer is the newest message of its session and reached its greatest length (stop reason `max_tokens`). */
+  runId: RunId,
+  /** The id of the new run. */
+  newRunId: RunId,
+})
+export type ContinueRunInput = z.infer<typeof ContinueRunInput>
 
 /** The result of `runs.cancel`. */
 export const CancelRunResult = z.strictObject({

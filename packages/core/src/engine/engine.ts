@@ -9,7 +9,14 @@ import type { RunMetrics } from '../contract/metrics.ts'
 import type { Page } from '../contract/page.ts'
 import type { Erasure, ExportLine } from '../contract/principal-data.ts'
 import type { Owner } from '../contract/principal.ts'
-import type { CancelRunResult, RetryRunInput, Run, StartRunInput, TerminalStatus } from '../contract/run.ts'
+import type {
+  CancelRunResult,
+  ContinueRunInput,
+  RetryRunInput,
+  Run,
+  StartRunInput,
+  TerminalStatus,
+} from '../contract/run.ts'
 import type { FollowOptions } from '../contract/run-handle.ts'
 import type { DeleteSessionResult, Session } from '../contract/session.ts'
 import type { SessionUpdate } from '../contract/session-update.ts'
@@ -133,6 +140,13 @@ export interface RunActions {
    * @throws VerbatimError `RUN_NOT_FOUND`, `RUN_NOT_RETRYABLE`, `AGENT_NOT_FOUND`, `MESSAGE_TOO_LARGE`, `SESSION_BUSY`, `RUN_ID_REUSED`
    */
   retry(owner: Owner, input: RetryRunInput, options?: InlineAgentOption): Promise<Run>
+  /**
+   * Starts a run that goes on from an answer that reached its greatest length (stop reason `max_tokens`), while that is the session's
+   * newest message. It is another message, linked by `continuationOf`: show both as one answer.
+   *
+   * @throws VerbatimError as `retry`; `RUN_NOT_RETRYABLE` also for an answer that has no rest
+   */
+  continue(owner: Owner, input: ContinueRunInput, options?: InlineAgentOption): Promise<Run>
 }
 
 /** The audit of access: refused calls, foreign ids asked for, exports, erasures and deletions, without content. */

@@ -8,7 +8,7 @@ import { seqOf } from '../contract/run-handle.ts'
 import { bytesOfRunInput } from '../contract/run-input.ts'
 import { requireFound } from '../contract/errors.ts'
 import { cancelRun } from '../runs/lifecycle/cancel-run.ts'
-import { retryRun } from '../runs/lifecycle/retry-run.ts'
+import { continueAnswer, retryRun } from '../runs/lifecycle/retry-run.ts'
 import { startRun } from '../runs/lifecycle/start-run.ts'
 import { followRun } from '../runs/log/follow-run.ts'
 import type { RunActions } from './engine.ts'
@@ -59,6 +59,14 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
         input.runId,
         executor.start({ owner, runId: input.newRunId, bytes: 0 }, () =>
           retryRun(context, owner, { ...input, inlineAgent: agent }),
+        ),
+      ),
+    continue: (owner, input, { agent } = {}) =>
+      ofOwn(
+        owner,
+        input.runId,
+        executor.start({ owner, runId: input.newRunId, bytes: 0 }, () =>
+          continueAnswer(context, owner, { ...input, inlineAgent: agent }),
         ),
       ),
   }

@@ -22,7 +22,7 @@ import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import { retryRequest, tryOnce } from './driver/retry.ts'
 import { createEndTurns } from './driver/take-turn.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
-import { retryRun } from './transitions/retry-run.ts'
+import { continueAnswer, retryRun } from './transitions/retry-run.ts'
 import { placeOf } from './transitions/require-room.ts'
 import { startRun } from './transitions/start-run.ts'
 
@@ -77,6 +77,11 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
       const start = { ...run, startId: crypto.randomUUID() }
       await cipher.writerFor(owner) // its answer will need the key
       return await takeTurn(placeOf(owner, run), () => retryRun(storage, owner, start))
+    },
+    async continueAnswer(owner, run) {
+      const start = { ...run, startId: crypto.randomUUID() }
+      const writer = await cipher.writerFor(owner)
+      return await takeTurn(placeOf(owner, run), () => continueAnswer(storage, owner, { start, writer }))
     },
     cancelQueuedRun(owner, runId) {
       const batchId = crypto.randomUUID()

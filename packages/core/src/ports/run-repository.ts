@@ -63,6 +63,8 @@ export interface PromotedRun {
 /** What the runs of a chain used before this one: a budget is the chain's, so that a run that kills its process ends. */
 export interface ContinuationUsage {
   readonly continuations: number
+  /** Of parts that a caller asked for (`runs.continue`): they widen the window of the history, and no budget counts them. @default 0 */
+  readonly asked?: number
   readonly outputTokens: number
   readonly costUsd: number
 }
@@ -70,7 +72,7 @@ export interface ContinuationUsage {
 /** A run that begins in the transaction that stores it: there is nothing to wait for. */
 type ImmediateRun = Omit<NewRun, 'prompt' | 'input' | 'queuedEvent' | 'whenBusy' | 'maxQueuedRuns' | 'limits'>
 
-/** A run that goes on from an interrupted one; its prompt is the server's. */
+/** A run that goes on from another one; its prompt is the server's. */
 export interface LinkedRun extends ImmediateRun {
   readonly prompt: readonly ContentBlock[]
   /** That of the run that it goes on from. */
@@ -82,6 +84,15 @@ export interface LinkedRun extends ImmediateRun {
 /** Another run for a prompt that is stored already. */
 export interface RepeatedRun extends ImmediateRun {
   readonly retryOf: RunId
+  readonly limits?: StoredLimits | undefined
+}
+
+/** A run that a caller asked for, which goes on from an answer that reached its greatest length. */
+export interface FurtherRun extends ImmediateRun {
+  readonly continuationOf: RunId
+  readonly prompt: readonly ContentBlock[]
+  /** That of the run that it goes on from. */
+  readonly input?: JsonValue | undefined
   readonly limits?: StoredLimits | undefined
 }
 
@@ -190,6 +201,13 @@ export interface RunRepository {
    * @throws VerbatimError `SESSION_BUSY`, `RUN_ID_REUSED`, `RUN_NOT_RETRYABLE`, `RATE_LIMITED`, `UNAVAILABLE`
    */
   retryRun(owner: Owner, run: RepeatedRun): Promise<StartOutcome>
+  /**
+   * One transaction: claims the session for the run, when the answer of `run.continuationOf` is its newest message, and stores the run,
+   * its prompt and its first event. The same id with the same hash answers `existing`.
+   *
+   * @throws VerbatimError as {@link RunRepository.retryRun}
+   */
+  continueAnswer(owner: Owner, run: FurtherRun): Promise<StartOutcome>
   /** One transaction: ends a run that waits, without messages. Undefined when the run does not wait (any more). */
   cancelQueuedRun(owner: Owner, runId: RunId): Promise<Run | undefined>
   getRun(owner: Owner, runId: RunId): Promise<Run | undefined>

@@ -41,9 +41,9 @@ export interface MessageInput {
 /** Options of {@link SessionManager.send}. */
 export interface SessionSendOptions extends SendOptions, InlineAgentOption {}
 
-/** Options of {@link SessionManager.retry}. */
+/** Options of {@link SessionManager.retry} and {@link SessionManager.continue}. */
 export interface SessionRetryOptions extends HandleOptions, InlineAgentOption {
-  /** Makes the retry safe to repeat. @default a random UUID */
+  /** Makes the call safe to repeat. @default a random UUID */
   readonly newRunId?: RunId | undefined
 }
 
@@ -129,6 +129,15 @@ export class SessionManager implements AsyncDisposable {
    */
   retry(runId: RunId, { newRunId, agent, ...options }: SessionRetryOptions = {}): RunHandle {
     const start: RunStart = (id) => this.#engine.runs.retry(this.#owner, { runId, newRunId: id }, { agent })
+    return startRunHandle(this.#source, start, { ...options, runId: newRunId })
+  }
+
+  /**
+   * Starts a run that goes on from the newest answer, when that reached its greatest length (stop reason `max_tokens`). What the engine
+   * refuses comes through the handle, as for {@link SessionManager.retry}.
+   */
+  continue(runId: RunId, { newRunId, agent, ...options }: SessionRetryOptions = {}): RunHandle {
+    const start: RunStart = (id) => this.#engine.runs.continue(this.#owner, { runId, newRunId: id }, { agent })
     return startRunHandle(this.#source, start, { ...options, runId: newRunId })
   }
 

@@ -105,7 +105,7 @@ export function toRun({ status, ...document }: Omit<RunDocument, 'lease'>): Run 
   }
 }
 
-const noContinuationUsage: ContinuationUsage = { continuations: 0, outputTokens: 0, costUsd: 0 }
+export const noContinuationUsage: ContinuationUsage = { continuations: 0, outputTokens: 0, costUsd: 0 }
 
 export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
   const owner = ownerOf({ tenantId: document.tenantId, userId: document.ownerId, scopes: [] })

@@ -41,7 +41,8 @@ export async function loadHistory(
 async function readHistory(context: EngineContext, owned: OwnedRun, agent: Agent): Promise<History> {
   const { owner, run, continuationUsage } = owned
   // An answer in parts is one turn: the parts do not push its question out of the window.
-  const limit = (agent.maxHistoryMessages ?? context.options.maxHistoryMessages) + 2 * continuationUsage.continuations
+  const { continuations, asked = 0 } = continuationUsage
+  const limit = (agent.maxHistoryMessages ?? context.options.maxHistoryMessages) + 2 * (continuations + asked)
   const upTo = run.retryOf === null ? {} : { upToSeq: await seqOfPrompt(context, owned) }
   const request = { order: 'newest', limit, maxBytes: context.options.maxHistoryBytes, ...upTo } as const
   const list = async (more: { isLinearizable?: true }) =>

@@ -53,6 +53,7 @@ function addUse(
 ): ContinuationUsage {
   const outputTokens = Math.max(metrics.outputTokens, estimateTokens(answer))
   return {
+    ...continuationUsage,
     continuations: continuationUsage.continuations + 1,
     outputTokens: continuationUsage.outputTokens + outputTokens,
     costUsd: continuationUsage.costUsd + (prices === undefined ? 0 : costOf({ ...metrics, outputTokens }, prices)),
