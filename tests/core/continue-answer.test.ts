@@ -60,7 +60,12 @@ describe('an answer that reached its greatest length', () => {
       ['assistant', third, second],
     ])
     expect(textsOf({ messages })).toEqual([
-      ...['Question', 'One, ', cutContinuationPrompt, 'two, ', cutContinuationPrompt, 'three.'],
+      'Question',
+      'One, ',
+      cutContinuationPrompt,
+      'two, ',
+      cutContinuationPrompt,
+      'three.',
     ])
     expect(textsOf(agent.requests[2]!)).toEqual(textsOf({ messages }).slice(0, -1))
     // The parts are one answer: a retry of its first run replaces all of them.

@@ -262,7 +262,12 @@ describe('an answer that reached its greatest length', () => {
     expect(await chat.continueAnswer()).toBe(false)
     const { items } = await opened.client.messages.list('s', { order: 'oldest' })
     expect(items.map(({ content }) => textOf(content))).toEqual([
-      ...['Count', 'One, t', cutContinuationPrompt, 'wo, ', cutContinuationPrompt, 'three'],
+      'Count',
+      'One, t',
+      cutContinuationPrompt,
+      'wo, ',
+      cutContinuationPrompt,
+      'three',
     ])
     const other = chatStore(connect(opened.site), 's')
     const leave = other.subscribe(() => {})

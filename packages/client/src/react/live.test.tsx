@@ -107,7 +107,8 @@ it('useSessions shows the list of a server that refuses to stream it, and why th
   const client = connect(fleet.here, {
     retry: { maxAttempts: 1 },
     fetch: async (input, init) => {
-      const isRefused = refused.some((path) => String(input).includes(path))
+      const { pathname } = new URL(input instanceof Request ? input.url : input)
+      const isRefused = refused.some((path) => pathname.endsWith(path))
       return isRefused ? new Response('none', { status: 404 }) : await fetch(input, init)
     },
   })

@@ -125,6 +125,19 @@ export function runOfNewestAnswer(messages: readonly ChatMessage[]): string | un
   return runId
 }
 
+/** The run of the newest answer when that reached its greatest length. */
+export function runWithRest(messages: readonly ChatMessage[]): string | undefined {
+  const { role, status, metrics, runId } = messages.at(-1) ?? {}
+  const hasRest = role === 'assistant' && status === 'completed' && metrics?.stopReason === 'max_tokens'
+  return hasRest ? (runId ?? undefined) : undefined
+}
+
+/** `locals` with what is now known of one run. */
+export function withLocal(locals: readonly LocalRun[], local: LocalRun): LocalRun[] {
+  const isKnown = locals.some(({ runId }) => runId === local.runId)
+  return isKnown ? locals.map((known) => (known.runId === local.runId ? local : known)) : [...locals, local]
+}
+
 /** All messages that count, oldest first. An answer that was made again gives way to the new one, which is stored after it. */
 export function standingMessages(stored: readonly Message[], locals: readonly LocalRun[]): ChatMessage[] {
   const shown = withoutReplaced(stored, locals).map(toChatMessage)

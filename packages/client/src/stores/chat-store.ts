@@ -16,8 +16,10 @@ import {
   hasGap,
   mergeMessages,
   runOfNewestAnswer,
+  runWithRest,
   standingMessages,
   unansweredRun,
+  withLocal,
 } from './chat-messages.ts'
 import type { ChatMessage, LocalRun } from './chat-messages.ts'
 import { visibleMessages } from './join-parts.ts'
@@ -135,9 +137,8 @@ class SessionChat implements ChatStore {
   }
 
   readonly continueAnswer = async (): Promise<boolean> => {
-    const { role, status, metrics, runId } = this.#standing.at(-1) ?? {}
-    const hasRest = role === 'assistant' && status === 'completed' && metrics?.stopReason === 'max_tokens'
-    if (!hasRest || typeof runId !== 'string') return false
+    const runId = runWithRest(this.#standing)
+    if (runId === undefined) return false
     return await this.#begin(this.#client.runs.continue(runId), { ...unknownOrigin, continuationOf: runId })
   }
 
@@ -270,7 +271,7 @@ class SessionChat implements ChatStore {
       const { segments } = handle
       for (const [at, { runId, answer }] of segments.entries()) {
         if (!hasAnswer(this.#stored, runId))
-          this.#setLocal({
+          this.#locals = withLocal(this.#locals, {
             runId,
             ...(at === 0 ? { prompt, retryOf, continuationOf } : unknownOrigin),
             isStarted,
@@ -329,13 +330,6 @@ class SessionChat implements ChatStore {
     // Brings the stored messages, and the other tab's run when the session was busy. When it fails nothing is lost: what was
     // streamed is what is stored, and the next refresh brings it.
     void this.#load().catch(() => {})
-  }
-
-  #setLocal(local: LocalRun): void {
-    const known = this.#locals.some((candidate) => candidate.runId === local.runId)
-    this.#locals = known
-      ? this.#locals.map((candidate) => (candidate.runId === local.runId ? local : candidate))
-      : [...this.#locals, local]
   }
 
   /** The server was away and is here again. */

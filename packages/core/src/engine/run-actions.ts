@@ -21,6 +21,12 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
   const { sessionRepository, runRepository, eventLog } = ports
   const ofOwn = <TResult>(owner: Owner, id: RunId, call: Promise<TResult>) =>
     auditMissing(audit, { owner, kind: 'run', id }, call)
+  const again = (step: typeof retryRun): RunActions['retry'] => {
+    return async (owner, input, { agent } = {}) => {
+      const begin = async () => await step(context, owner, { ...input, inlineAgent: agent })
+      return await ofOwn(owner, input.runId, executor.start({ owner, runId: input.newRunId, bytes: 0 }, begin))
+    }
+  }
   return {
     start: (owner, input, { agent } = {}) =>
       executor.start(
@@ -53,22 +59,8 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
       return runs
     },
     cancel: (owner, runId) => ofOwn(owner, runId, cancelRun(context, owner, runId)),
-    retry: (owner, input, { agent } = {}) =>
-      ofOwn(
-        owner,
-        input.runId,
-        executor.start({ owner, runId: input.newRunId, bytes: 0 }, () =>
-          retryRun(context, owner, { ...input, inlineAgent: agent }),
-        ),
-      ),
-    continue: (owner, input, { agent } = {}) =>
-      ofOwn(
-        owner,
-        input.runId,
-        executor.start({ owner, runId: input.newRunId, bytes: 0 }, () =>
-          continueAnswer(context, owner, { ...input, inlineAgent: agent }),
-        ),
-      ),
+    retry: again(retryRun),
+    continue: again(continueAnswer),
   }
 }
 
