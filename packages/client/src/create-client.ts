@@ -182,21 +182,13 @@ function createAnyClient(options: ClientOptions): AnyClient {
     maxBufferedChars,
   })
   const { retry } = connection
-  const again = (verb: 'retry' | 'continue'): AnyClient['runs']['retry'] => {
-    return (before, { newRunId, ...handleOptions } = {}) => {
-      const runId = toRunId(before)
-      const start: RunStart = async (id, init) =>
-        await retryCall(async () => await trpc.runs[verb].mutate({ runId, newRunId: id }, init), { retry, ...init })
-      return startRunHandle(source, start, { ...handleOptions, runId: newRunId })
-    }
-  }
   return {
     chat: (sessionId) => chatOf(sessionId, { source, trpc, retry }),
     runs: {
       ...runs,
       follow: (runId, followOptions) => followRunHandle(source, runId, followOptions),
-      retry: again('retry'),
-      continue: again('continue'),
+      retry: repeat('retry', { source, trpc, retry }),
+      continue: repeat('continue', { source, trpc, retry }),
     },
     sessions,
     messages,
@@ -216,6 +208,16 @@ interface ChatParts {
   readonly source: RunSource
   readonly trpc: VerbatimTrpcClient
   readonly retry: RetryOptions
+}
+
+/** A call that starts a run for the answer of another one. */
+function repeat(verb: 'retry' | 'continue', { source, trpc, retry }: ChatParts): AnyClient['runs']['retry'] {
+  return (before, { newRunId, ...handleOptions } = {}) => {
+    const runId = toRunId(before)
+    const start: RunStart = async (id, init) =>
+      await retryCall(async () => await trpc.runs[verb].mutate({ runId, newRunId: id }, init), { retry, ...init })
+    return startRunHandle(source, start, { ...handleOptions, runId: newRunId })
+  }
 }
 
 function chatOf(sessionId: string, { source, trpc, retry }: ChatParts): ReturnType<AnyClient['chat']> {

@@ -74,15 +74,21 @@ interface AnyMessage {
   readonly createdAt: string | null
 }
 
-/** A run of this session that the loaded messages may not have in full. */
-export interface LocalRun {
-  readonly runId: string
+/** What this page knows of a run from its start. */
+export interface RunOrigin {
   /** The run whose answer this one replaces. */
   readonly retryOf: string | null
   /** The run whose answer goes on here; null when it is not known, as its user message says it too. */
   readonly continuationOf: string | null
   /** Null when another page sent it; then its user message is among the stored ones. */
   readonly prompt: PromptInput | null
+}
+
+export const unknownOrigin: RunOrigin = { prompt: null, retryOf: null, continuationOf: null }
+
+/** A run of this session that the loaded messages may not have in full. */
+export interface LocalRun extends RunOrigin {
+  readonly runId: string
   readonly isStarted: boolean
   readonly answer: Answer
 }

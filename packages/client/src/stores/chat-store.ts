@@ -19,9 +19,10 @@ import {
   runWithRest,
   standingMessages,
   unansweredRun,
+  unknownOrigin,
   withLocal,
 } from './chat-messages.ts'
-import type { ChatMessage, LocalRun } from './chat-messages.ts'
+import type { ChatMessage, LocalRun, RunOrigin } from './chat-messages.ts'
 import { visibleMessages } from './join-parts.ts'
 import { LiveSession, loadRetry } from './live-session.ts'
 import { createPublisher } from './publisher.ts'
@@ -39,17 +40,6 @@ export function chatStore<TAgents extends AgentMap>(
 }
 
 const chats = sharedStores((client, sessionId) => new SessionChat(client, sessionId))
-
-/** What this page knows of a run from its start. */
-interface RunOrigin {
-  /** Null when this page did not send it. */
-  readonly prompt: PromptInput | null
-  readonly retryOf: string | null
-  /** Known where this page asked for the rest of an answer. */
-  readonly continuationOf: string | null
-}
-
-const unknownOrigin: RunOrigin = { prompt: null, retryOf: null, continuationOf: null }
 
 interface ActiveRun {
   readonly handle: RunHandle
