@@ -85,10 +85,8 @@ class SessionChat implements ChatStore {
 
   readonly send = async (prompt: PromptInput, options: ChatSendOptions = {}): Promise<boolean> => {
     // Whether the session is busy only the server knows: the end of a run that was stopped may still be on its way here.
-    return await this.#begin(this.#client.chat(this.#sessionId).send(prompt, options), {
-      ...unknownOrigin,
-      prompt,
-    })
+    const handle = this.#client.chat(this.#sessionId).send(prompt, options)
+    return await this.#begin(handle, { ...unknownOrigin, prompt })
   }
 
   async #begin(handle: RunHandle, origin: RunOrigin): Promise<boolean> {
