@@ -13,7 +13,7 @@ import { openDatabase, openEngine } from './engine.ts'
 export interface AppInput {
   readonly agents: readonly Agent[]
   readonly options?: EngineOptionsInput
-  readonly api?: ApiOptionsInput
+  readonly api?: ApiOptionsInput & Pick<ApiInput, 'endpoints'>
   /** Its own one when left out; give one to have several servers over it. */
   readonly database?: TestDatabase
 }

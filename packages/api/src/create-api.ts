@@ -13,6 +13,7 @@ import { createApiRouter } from './create-router.ts'
 import type { AppRouter } from './create-router.ts'
 import { CallTurns } from './http/call-turns.ts'
 import { createDispatcher } from './http/dispatch-request.ts'
+import type { Endpoint } from './http/endpoint.ts'
 import type { AnswerLimits, ApiParts } from './http/exchange.ts'
 import { FetchExchange } from './http/fetch-exchange.ts'
 import { BytePace } from './limits/byte-pace.ts'
@@ -32,6 +33,8 @@ export interface ApiInput extends ApiOptionsInput {
   readonly engine: Engine
   readonly authenticate: Authenticate
   readonly logger?: Logger | undefined
+  /** Further endpoints, such as those of another protocol: under the same sign-in, limits and errors as all others. @default none */
+  readonly endpoints?: readonly Endpoint[] | undefined
 }
 
 /** The API of an engine; docs/protocol.md describes what it speaks. */
@@ -59,7 +62,7 @@ const maxReadWaitMs = 2_000
  * const api = createApi({ engine, authenticate: ({ headers }) => verify(headers.get('authorization')) })
  * guardServer(createServer(api.nodeHandler)).listen(8787)
  */
-export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): Api {
+export function createApi({ engine, authenticate, logger, endpoints = [], ...rest }: ApiInput): Api {
   const options = parseApiOptions(rest)
   const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
   const streams = new StreamRegistry(options, metrics)
@@ -85,8 +88,9 @@ export function createApi({ engine, authenticate, logger, ...rest }: ApiInput): 
   const turns = new CallTurns(options)
   const answers = answerLimits(options, callers)
   const guards = { turns, transfers: new Transfers(options), largeBodies: new LargeBodies(options), answers }
-  const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, ...guards }
-  const exchangeOptions = { cors: options.cors, answers }
+  const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, endpoints, ...guards }
+  const exposedHeaders = endpoints.flatMap((endpoint) => endpoint.exposedHeaders ?? [])
+  const exchangeOptions = { cors: options.cors && { ...options.cors, exposedHeaders }, answers }
   const dispatchRequest = createDispatcher(parts, metrics)
 
   return {

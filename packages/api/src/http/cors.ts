@@ -6,6 +6,8 @@ export interface CorsOptions {
   readonly origins: readonly string[]
   /** Lets pages send cookies. @default false */
   readonly credentials: boolean
+  /** Headers of further endpoints that the pages may read. */
+  readonly exposedHeaders?: readonly string[] | undefined
 }
 
 /** For browsers that do not name the headers they ask for. */
@@ -26,6 +28,15 @@ export function isForeignPage(cors: CorsOptions | undefined, { headers }: ApiReq
   return origin === null || cors?.origins.includes(origin) !== true
 }
 
+/**
+ * Tells whether a body needs no preflight to be trusted: its sender is no page, or the browser says where the page is from. A page of
+ * another origin can send plain text, and an old browser then names the page in `Origin` alone.
+ */
+export function isVouchedFor(cors: CorsOptions | undefined, { headers }: ApiRequest): boolean {
+  const origin = headers.get('origin')
+  return headers.has('sec-fetch-site') || origin === null || cors?.origins.includes(origin) === true
+}
+
 /** The headers that let the calling page read the response. A page that is not listed gets none of them. */
 export function corsHeaders(cors: CorsOptions | undefined, { headers }: ApiRequest): Record<string, string> {
   if (cors === undefined) return {}
@@ -34,7 +45,7 @@ export function corsHeaders(cors: CorsOptions | undefined, { headers }: ApiReque
   return {
     vary: 'origin',
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': exposedHeaders,
+    'access-control-expose-headers': [exposedHeaders, ...(cors.exposedHeaders ?? [])].join(', '),
     ...(cors.credentials ? { 'access-control-allow-credentials': 'true' } : {}),
   }
 }

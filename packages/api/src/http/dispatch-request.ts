@@ -11,6 +11,8 @@ import { downloadRoute, sendAttachment, uploadAttachment, uploadRoute } from './
 import { resumeChatSse, startChatSse } from './chat-sse.ts'
 import { chatStream } from './chat-stream.ts'
 import { isForeignPage, preflightHeaders } from './cors.ts'
+import { createEndpointFinder } from './endpoint.ts'
+import type { FoundEndpoint, Methods, Serve } from './endpoint.ts'
 import {
   errorResponse,
   jsonResponse,
@@ -26,9 +28,6 @@ import { createReadiness } from './health.ts'
 import { serveMetrics } from './metrics.ts'
 import type { Metrics } from './metrics.ts'
 import { followRoutes, serveFollow } from './serve-follow.ts'
-
-type Serve = (exchange: Exchange) => Promise<void>
-type Methods = Readonly<Partial<Record<'GET' | 'HEAD' | 'POST', Serve>>>
 
 /** Makes `dispatchRequest`, which returns the route's name for the metrics before the request is served. */
 export function createDispatcher(parts: ApiParts, metrics: Metrics) {
@@ -73,6 +72,7 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
 /** Finds the endpoint of a path after `basePath`. Of tRPC's procedures only the follows have one. */
 function createEndpoints(parts: ApiParts, metrics: Metrics) {
   const ready = createReadiness(parts.engine)
+  const findFurther = createEndpointFinder(parts)
   const live: Serve = async (exchange) => exchange.respond(jsonResponse(200, { status: 'live' }))
   const fixed = new Map<string, Methods>([
     ['/chat/stream', { POST: (exchange) => chatStream(parts, exchange) }],
@@ -87,7 +87,7 @@ function createEndpoints(parts: ApiParts, metrics: Metrics) {
       { GET: (exchange) => serveFollow(parts, exchange, route) },
     ]),
   ])
-  return (path: string): { readonly route: string; readonly methods: Methods } | undefined => {
+  return (path: string): FoundEndpoint | undefined => {
     const methods = fixed.get(path)
     if (methods !== undefined) return { route: path, methods }
     const attachmentId = /^\/attachments\/([^/]+)$/.exec(path)?.[1]
@@ -96,7 +96,7 @@ function createEndpoints(parts: ApiParts, metrics: Metrics) {
       return { route: downloadRoute, methods: { GET: send, HEAD: send } }
     }
     const runId = /^\/chat\/sse\/([^/]+)$/.exec(path)?.[1]
-    if (runId === undefined) return undefined
+    if (runId === undefined) return findFurther(path)
     return { route: '/chat/sse/:runId', methods: { GET: (exchange) => resumeChatSse(parts, exchange, runId) } }
   }
 }

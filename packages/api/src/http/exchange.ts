@@ -15,6 +15,7 @@ import type { StreamSink, StreamWriter } from '../sse/stream-writer.ts'
 import type { CallTurns } from './call-turns.ts'
 import { corsHeaders } from './cors.ts'
 import type { CorsOptions } from './cors.ts'
+import type { Endpoint } from './endpoint.ts'
 
 /** What the endpoints of one API share. */
 export interface ApiParts {
@@ -29,6 +30,8 @@ export interface ApiParts {
   readonly reauthenticator: Reauthenticator
   readonly turns: CallTurns
   readonly transfers: Transfers
+  /** Endpoints of other packages. */
+  readonly endpoints: readonly Endpoint[]
 }
 
 interface WatchedCaller {
@@ -253,6 +256,6 @@ function brokenOff(cause?: unknown): VerbatimError {
   return new VerbatimError('INVALID_INPUT', 'The body broke off', { data: { field: '' }, cause })
 }
 
-function tooLarge(maxBytes: number): VerbatimError {
+export function tooLarge(maxBytes: number): VerbatimError {
   return errorOf('PAYLOAD_TOO_LARGE', { data: { maxBytes } })
 }

@@ -9,7 +9,7 @@ import type { StreamEnd, StreamKind } from '../sse/stream-writer.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 const metricsScope = 'verbatim:metrics'
-const kinds: readonly StreamKind[] = ['trpc', 'chat_sse', 'chat_stream', 'export']
+const kinds: readonly StreamKind[] = ['trpc', 'chat_sse', 'chat_stream', 'export', 'endpoint']
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'OPTIONS'])
 
 export interface CountedRequest {

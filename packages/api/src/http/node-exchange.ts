@@ -50,7 +50,7 @@ export class NodeExchange implements Exchange {
 
   async *readBytes(): AsyncGenerator<Uint8Array, void, void> {
     const { body } = this.#req
-    if (body instanceof Uint8Array && this.#req.readableEnded) yield body
+    if (body !== undefined && this.#req.readableEnded) yield bytesOf(body)
     else yield* this.#req.iterator({ destroyOnReturn: false })
   }
 
@@ -149,6 +149,12 @@ export class NodeExchange implements Exchange {
     const hasBody = headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
     return hasBody && !this.#req.complete
   }
+}
+
+/** A body that a body parser has read. */
+function bytesOf(body: unknown): Uint8Array {
+  if (body instanceof Uint8Array) return body
+  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
 }
 
 /** For the rest of a body that was refused: as long as a slow sender takes for a large file, and no flood lasts longer. */

@@ -24,7 +24,7 @@ export interface StreamSinkListener {
 }
 
 /** The label of a stream in the metrics. */
-export type StreamKind = 'trpc' | 'chat_sse' | 'chat_stream' | 'export'
+export type StreamKind = 'trpc' | 'chat_sse' | 'chat_stream' | 'export' | 'endpoint'
 
 /**
  * Why a stream ended: it is whole, it failed, its reader left or stalled, it was open too long or its caller's credentials ended,
