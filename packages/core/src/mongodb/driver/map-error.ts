@@ -6,9 +6,13 @@ const duplicateKey = 11_000
 const missingNamespace = 26
 const writeConflict = 112
 
-/** Server codes after which the same write may succeed: elections, shutdowns, unreachable majorities, lost cursors. */
+/** The cursor of a read is gone, not the data: 43 not found, 136 its place in a capped collection, 175 and 237 killed, 286 its place in the oplog. */
+const lostCursorCodes = [43, 136, 175, 237, 286]
+
+/** Server codes after which the same operation may succeed: elections, shutdowns, unreachable majorities, lost cursors. */
 const transientCodes = new Set([
-  6, 7, 43, 64, 89, 91, 112, 133, 134, 136, 189, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436, 50_915,
+  ...lostCursorCodes,
+  ...[6, 7, 64, 89, 91, 112, 133, 134, 189, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436, 50_915],
 ])
 
 /** Names of the driver's errors that mean "the server cannot be reached just now". */
