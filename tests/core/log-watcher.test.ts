@@ -17,7 +17,7 @@ it('the watcher keeps one stream open while nothing happens and replaces a strea
   await storage.migrate()
   const over = new AbortController()
   const onGap = vi.fn<() => void>()
-  const watching = storage.logWatcher.watch({ onGrowth: () => {}, onGap }, over.signal)
+  const watching = storage.logWatcher.watch({ onGrowth: () => {}, onGap, onUnsupported: () => {} }, over.signal)
   await vi.waitFor(() => expect(onGap).toHaveBeenCalledTimes(1), waitOptions)
   await new Promise((resolve) => setTimeout(resolve, 6_500)) // longer than a stream may be silent: an idle one is not
   expect([openings.length, onGap.mock.calls.length]).toEqual([1, 1])

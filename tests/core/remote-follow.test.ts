@@ -1,51 +1,80 @@
 import { lastSeqOf, ownerOf, type AgentEvent, type RunEvent } from '@verbatim/core'
-import { createEngine } from '@verbatim/core/server'
+import { createMongoStorage } from '@verbatim/core/mongodb'
+import { systemClock } from '@verbatim/core/server'
 import type { Agent, EventLog, EnginePorts } from '@verbatim/core/server'
-import { openTestDatabase } from '@verbatim/core/testing'
-import { expect, inject, it, vi } from 'vitest'
-import { manualAgent, textDelta, turn } from '../support/agents.ts'
+import { createGate } from '@verbatim/core/testing'
+import { MongoClient } from 'mongodb'
+import { describe, expect, inject, it, vi } from 'vitest'
+import { answerOf, manualAgent, pacedAgent, textDelta, turn } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
+import { holdFailPoint } from '../support/fail-point.ts'
 import { followAll, waitOptions, startRun } from '../support/follow.ts'
+import { openTestKeys } from '../support/keys.ts'
 
 const owner = ownerOf({ userId: 'ada', tenantId: 'default', scopes: [] })
 
-it('the change stream wakes a follower of a run that another process writes, without the poll', async () => {
-  await using database = await openTestDatabase(inject('mongoUri'))
-  const arrived = new EventTarget()
-  const agent: Agent = {
-    id: 'held',
-    async *stream(): AsyncGenerator<AgentEvent> {
-      yield { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }
-      for (const text of ['one ', 'two ', 'three']) {
-        // Each step is made only after the one before has arrived at the other process.
+/** Longer than what the change stream brings along. */
+const long = 'x'.repeat(20_000)
+const words = ['one ', 'two ', long, ...Array.from({ length: 10 }, (_, at) => `${at} `)]
+
+it.each(['in clear', 'sealed'])(
+  'the change stream brings a follower what another process writes %s, without the poll, and only a long entry is read from the log',
+  async (kind) => {
+    await using keys = await openTestKeys()
+    await using database = await openDatabase(kind === 'sealed' ? { keys: keys.keys } : undefined)
+    const arrived = new EventTarget()
+    const agent: Agent = {
+      id: 'held',
+      async *stream(): AsyncGenerator<AgentEvent> {
+        yield { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }
+        for (const text of words) {
+          // Each step is made only after the one before has arrived at the other process.
+          await new Promise((resolve) => arrived.addEventListener('batch', resolve, { once: true }))
+          yield { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }
+        }
         await new Promise((resolve) => arrived.addEventListener('batch', resolve, { once: true }))
-        yield { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }
-      }
-      await new Promise((resolve) => arrived.addEventListener('batch', resolve, { once: true }))
-      yield { type: 'content_block_stop', index: 0 }
-    },
-  }
-  // A poll would come after the test's end: only hints can wake the follower.
-  const options = { pollMs: 600_000 }
-  await using writer = createEngine({ ...database.storage, agents: [agent] }, options)
-  await using reader = createEngine({ ...database.storage, agents: [agent] }, options)
-  const runId = crypto.randomUUID()
-  await writer.runs.start(owner, { sessionId: 's', runId, message: 'go' })
-  const events: RunEvent[] = []
-  for await (const batch of reader.runs.follow(owner, runId, { signal: AbortSignal.timeout(20_000) })) {
-    events.push(...batch.events)
-    if (batch.events.some((event) => event.type.startsWith('content_block'))) arrived.dispatchEvent(new Event('batch'))
-  }
-  expect(events.map((event) => event.type)).toEqual([
-    'run_started',
-    'content_block_start',
-    'content_block_delta',
-    'content_block_delta',
-    'content_block_delta',
-    'content_block_stop',
-    'run_completed',
-  ])
-})
+        yield { type: 'content_block_stop', index: 0 }
+      },
+    }
+    const looks: number[] = []
+    const { eventLog } = database.storage
+    const read: EventLog['read'] = async (key, range) => {
+      looks.push(range.after)
+      return await eventLog.read(key, range)
+    }
+    // A poll would come after the test's end: only hints can wake the follower.
+    const options = { pollMs: 600_000 }
+    await using writer = openEngine(database, { agents: [agent], options })
+    const wrap = () => ({ eventLog: { ...eventLog, read } })
+    await using reader = openEngine(database, { agents: [agent], options, wrap })
+    const runId = crypto.randomUUID()
+    await writer.runs.start(owner, { sessionId: 's', runId, message: 'go' })
+    const events: RunEvent[] = []
+    let looksAtBegin = 0
+    for await (const batch of reader.runs.follow(owner, runId, { signal: AbortSignal.timeout(20_000) })) {
+      events.push(...batch.events)
+      if (batch.events.some((event) => textOf(event) === 'one ')) looksAtBegin = looks.length
+      if (batch.events.some((event) => event.type.startsWith('content_block')))
+        arrived.dispatchEvent(new Event('batch'))
+    }
+    expect(events.map(textOf).join('')).toBe(words.join(''))
+    expect(events.map((event) => event.type)).toEqual([
+      'run_started',
+      'content_block_start',
+      ...words.map(() => 'content_block_delta'),
+      'content_block_stop',
+      'run_completed',
+    ])
+    // The long entry, and room for a stream that a busy machine opens anew; each of the 14 batches would be one.
+    const looksAfter = looks.length - looksAtBegin
+    expect(looksAfter).toBeGreaterThan(0)
+    expect(looksAfter).toBeLessThan(6)
+  },
+)
+
+function textOf(event: RunEvent): string {
+  return event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? event.delta.text : ''
+}
 
 type RunKey = Parameters<EventLog['read']>[0]
 type LogWatcher = NonNullable<EnginePorts['logWatcher']>
@@ -65,7 +94,7 @@ function handWatcher() {
       return listeners.size > 0
     },
     hint(key: RunKey) {
-      for (const listener of listeners) listener.onGrowth(key)
+      for (const listener of listeners) void listener.onGrowth(key)
     },
   }
 }
@@ -146,4 +175,88 @@ it('a hint that comes between an empty read and the wait wakes the follower', as
   }
   expect(hasCome).toBe(true)
   expect(seqs).toEqual(Array.from({ length: 46 }, (_, at) => at + 1))
+})
+
+describe('followers in a process without change streams', () => {
+  const polling = { logWatcher: undefined, sessionWatcher: undefined }
+  const aMoment = () => new Promise<void>((resolve) => setTimeout(resolve, 10))
+
+  it('followers of thirty runs receive every batch, and all of them cost one read a look', async () => {
+    await using database = await openDatabase()
+    const { eventLog } = database.storage
+    const looks: number[] = []
+    let reads = 0
+    const counted: EventLog = {
+      ...eventLog,
+      async read(key, range) {
+        reads++
+        return await eventLog.read(key, range)
+      },
+      async readNext(positions) {
+        looks.push(positions.length)
+        return await eventLog.readNext(positions)
+      },
+    }
+    const agents = [pacedAgent(answerOf(Array.from({ length: 20 }, (_, at) => `${at} `)), { pause: aMoment })]
+    await using writer = openEngine(database, { agents })
+    const options = { pollMs: 2_000 }
+    await using reader = openEngine(database, { agents, options, wrap: () => ({ ...polling, eventLog: counted }) })
+    expect([writer.hints(), reader.hints()]).toEqual(['change_streams', 'polls'])
+    const sessionIds = Array.from({ length: 30 }, (_, at) => `session-${at}`)
+    const runIds = await Promise.all(sessionIds.map(async (sessionId) => await startRun(writer, { sessionId })))
+    const followed = await Promise.all(runIds.map(async (runId) => await followAll(reader, runId)))
+    for (const events of followed) expect(events.at(-1)?.type).toBe('run_completed')
+    expect(Math.max(...looks)).toBeGreaterThan(20)
+    // Each joins with one read or two; a batch that comes after that is none.
+    expect(reads).toBeLessThan(120)
+  })
+
+  it('a follower of a run whose log has become an archive before it looked receives all of it', async () => {
+    await using database = await openDatabase()
+    const { eventLog } = database.storage
+    const agent = manualAgent()
+    await using writer = openEngine(database, { agents: [agent], options: { archiveDelayMs: 600_000 } })
+    const held = createGate()
+    const readNext: EventLog['readNext'] = async (positions) => {
+      await held.pass()
+      return await eventLog.readNext(positions)
+    }
+    const wrap = () => ({ ...polling, eventLog: { ...eventLog, readNext } })
+    const options = { archiveDelayMs: 600_000, pollMs: 50 }
+    await using reader = openEngine(database, { agents: [agent], options, wrap })
+    const runId = await startRun(writer)
+    agent.say('one ', 'two ')
+    let last = 0
+    const following = followAll(reader, runId, { onBatch: (batch) => void (last = lastSeqOf(batch)) })
+    await vi.waitFor(() => expect(last).toBeGreaterThan(0), waitOptions)
+    agent.say('three')
+    agent.end()
+    await followAll(writer, runId)
+    await eventLog.archive(eventLog.keyOf(owner, runId), { expiresAt: new Date('2100-01-01') })
+    held.open()
+    expect((await following).at(-1)?.type).toBe('run_completed')
+  })
+
+  it.each([13, 40_573, 8_000])(
+    'a process that MongoDB refuses a change stream with code %i polls',
+    async (errorCode) => {
+      const uri = new URL(inject('mongoUri'))
+      const appName = `no-streams-${crypto.randomUUID().slice(0, 8)}`
+      uri.searchParams.set('appName', appName)
+      await using database = await openDatabase()
+      await using watchClient = new MongoClient(String(uri))
+      const { client, databaseName } = database
+      const storage = createMongoStorage({ client, watchClient, databaseName, clock: systemClock })
+      await using failPoint = await holdFailPoint()
+      await failPoint.set(1_000, { failCommands: ['aggregate'], errorCode, appName })
+      expect(await storage.hasChangeStreams()).toBe(false)
+      const { logWatcher, sessionWatcher } = storage
+      const agents = [pacedAgent(answerOf(['one ', 'two ']), { pause: aMoment })]
+      await using writer = openEngine(database, { agents })
+      await using reader = openEngine(database, { agents, wrap: () => ({ logWatcher, sessionWatcher }) })
+      const runId = await startRun(writer)
+      expect((await followAll(reader, runId)).at(-1)?.type).toBe('run_completed')
+      await vi.waitFor(() => expect(reader.hints()).toBe('polls'), waitOptions)
+    },
+  )
 })

@@ -25,7 +25,8 @@ it('the watch reports an entry that was written but not confirmed when the watch
   await vi.waitFor(async () => expect(await localCount(client)).toBe(1), waitOptions)
   const opened = Promise.withResolvers<void>()
   const onGap = () => opened.resolve()
-  const watch = storage.logWatcher.watch({ onGrowth: (grown) => grownKeys.push(grown), onGap }, watching.signal)
+  const onGrowth = (grown: RunKey) => void grownKeys.push(grown)
+  const watch = storage.logWatcher.watch({ onGrowth, onGap, onUnsupported: () => {} }, watching.signal)
   await opened.promise
   expect(await storage.eventLog.read(key, { after: 0, maxBatches: 1 })).toEqual([])
   await Promise.all(secondaries.map((index) => mongo.kill(index, 'SIGCONT')))

@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs'
 import { runInNewContext } from 'node:vm'
 import { ownerOf, Principal, textOf } from '@verbatim/core'
 import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
-import { SessionManagerFactory, systemClock } from '@verbatim/core/server'
+import { SessionManagerFactory, silentLogger, systemClock } from '@verbatim/core/server'
 import { MongoClient } from 'mongodb'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { answerOf, pacedAgent } from '../support/agents.ts'
+import { answerFrom, followAll } from '../support/follow.ts'
 import { startGuardedMongod } from '../support/guarded-mongod.ts'
 import type { GuardedMongod } from '../support/guarded-mongod.ts'
 
@@ -67,6 +68,7 @@ describe('a server as the user verbatim-run', () => {
     const options = { pollMs: 60_000, sweepMs: 200, archiveDelayMs: 100 }
     await using one = await connect('verbatim-run', options)
     await using other = await connect('verbatim-run', options)
+    expect(other.engine.hints()).toBe('change_streams')
     const session = one.createSessionManager({ sessionId: 's1', principal: { userId: 'alice' } })
     const run = session.send('Hi')
     const texts: string[] = []
@@ -100,6 +102,25 @@ describe('a server as the user verbatim-run', () => {
       await client.close()
     }
   })
+})
+
+it('a server whose user has no right to change streams says so at its start, and its followers poll', async () => {
+  const admin = mongod.root.db('admin')
+  const everything = {
+    resource: { db: 'verbatim', collection: '' },
+    actions: ['find', 'insert', 'update', 'remove', 'listIndexes'],
+  }
+  await admin.command({ createRole: 'noStreams', privileges: [everything], roles: [] })
+  await admin.command({ createUser: 'polling', pwd: password, roles: ['noStreams'] })
+  const lines: string[] = []
+  const logger = { ...silentLogger, warn: (_fields: unknown, line: string) => void lines.push(line) }
+  await using one = await connect('polling')
+  const uri = mongod.uriOf('polling', password)
+  await using other = await SessionManagerFactory.connect({ uri, agents, logger })
+  expect([other.engine.hints(), lines]).toEqual(['polls', [expect.stringContaining('gives no change streams')]])
+  const run = one.createSessionManager({ sessionId: 's2', principal: { userId: 'alice' } }).send('Hi')
+  const events = await followAll(other.engine, run.id, { owner: alice })
+  expect(textOf(answerFrom(events).content)).toBe('Hello there')
 })
 
 it('one user with readWrite on one database migrates and runs', async () => {

@@ -70,7 +70,7 @@ function endOf({ minutes }: Options): number {
 /** @param until no plan begins after it, by `performance.now()` */
 async function tortureAtRandom(options: Options, totals: Totals, until = endOf(options)): Promise<void> {
   const { seeds, seed, nodes } = options
-  await using stage = new Stage(nodes)
+  await using stage = new Stage(nodes, options)
   for (let at = 0; at < seeds && performance.now() < until; at++) {
     const plan = makePlan({ seed: seed + at, nodes })
     const outcome = await stage.play(async (world) => {
@@ -91,7 +91,7 @@ async function tortureByName(
   const nodesOf = (scenario: Scenario) => scenario.nodes ?? options.nodes
   for (const nodes of new Set(chosen.map(nodesOf))) {
     const ofCount = chosen.filter((scenario) => nodesOf(scenario) === nodes)
-    await using stage = new Stage(nodes)
+    await using stage = new Stage(nodes, options)
     for (const [at, { name, run }] of ofCount.entries()) {
       if (performance.now() > until) {
         totals.addUnplayed(ofCount.length - at)
@@ -112,7 +112,7 @@ function chooseScenarios({ fault = '', slow }: Options): Scenario[] {
 
 interface ReportContext {
   readonly options: Options
-  readonly nodes: number
+  readonly nodes: 1 | 3
   readonly totals: Totals
 }
 
@@ -121,7 +121,7 @@ function report(outcome: PlanReport, { options, nodes, totals }: ReportContext):
   totals.add(outcome)
   const isWell = outcome.verdict.violations.length === 0
   if (!isWell || !options.slice) sayPlan(outcome)
-  if (!isWell) sayFailure(outcome, nodes)
+  if (!isWell) sayFailure(outcome, { ...options, nodes })
   return isWell
 }
 

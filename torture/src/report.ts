@@ -1,6 +1,7 @@
 /** The output: a line for each plan, the evidence of a failure, and the totals. */
 import { merge } from './faults/scenario.ts'
 import type { Outcome } from './faults/scenario.ts'
+import type { Options } from './options.ts'
 import type { PlanOutcome } from './stage.ts'
 
 export interface PlanReport extends PlanOutcome {
@@ -23,7 +24,10 @@ export function sayPlan({ name, seed, profile, seconds, injected, verdict }: Pla
 
 const maxViolations = 12
 
-export function sayFailure({ name, seed, seconds, verdict, logged }: PlanReport, nodes: number): void {
+export function sayFailure(
+  { name, seed, seconds, verdict, logged }: PlanReport,
+  { nodes, withoutChangeStreams }: Pick<Options, 'nodes' | 'withoutChangeStreams'>,
+): void {
   const { violations, slowMs = 0, wasSlow } = verdict
   say(`\n${name}, seed ${seed}: ${violations.length} violations`)
   for (const text of violations.slice(0, maxViolations)) say(`  - ${text}`)
@@ -34,7 +38,8 @@ export function sayFailure({ name, seed, seconds, verdict, logged }: PlanReport,
   if (logged.length > 0) say('  the last log lines of the servers:')
   for (const line of logged.slice(-12)) say(`    ${line}`)
   const which = name === 'random' ? '--seeds 1' : `--fault ${name}`
-  say(`  again: npm run torture -- ${which} --seed ${seed} --nodes ${nodes}\n`)
+  const mode = withoutChangeStreams ? ' --without-change-streams' : ''
+  say(`  again: npm run torture -- ${which} --seed ${seed} --nodes ${nodes}${mode}\n`)
 }
 
 export class Totals {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from './faults/scenario.ts'
 import { World } from './world/world.ts'
+import type { WorldOptions } from './world/world.ts'
 
 export interface PlanOutcome extends Outcome {
   readonly seconds: number
@@ -17,15 +18,17 @@ const openAttempts = 3
 
 export class Stage implements AsyncDisposable {
   readonly #nodes: 1 | 3
+  readonly #options: WorldOptions
   #world: World | undefined
 
-  constructor(nodes: 1 | 3) {
+  constructor(nodes: 1 | 3, options: WorldOptions) {
     this.#nodes = nodes
+    this.#options = options
   }
 
   /** Never rejects because of the plan: an error is a violation, so that its seed is printed. */
   async play(run: (world: World) => Promise<Outcome>): Promise<PlanOutcome> {
-    this.#world ??= await openWorld(this.#nodes)
+    this.#world ??= await openWorld(this.#nodes, this.#options)
     const world = this.#world
     const startedAt = performance.now()
     const outcome = await withinTime(run(world)).catch(async (error: unknown) => {
@@ -48,10 +51,10 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-async function openWorld(nodes: 1 | 3): Promise<World> {
+async function openWorld(nodes: 1 | 3, options: WorldOptions): Promise<World> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await World.open(nodes)
+      return await World.open(nodes, options)
     } catch (error) {
       if (attempt === openAttempts) throw error
     }

@@ -8,6 +8,7 @@ describe('the environment', () => {
     expect(readEnvironment({})).toEqual({
       PORT: 8787,
       HOST: '127.0.0.1',
+      VERBATIM_CHANGE_STREAMS: 'auto',
       VERBATIM_DATABASE: 'verbatim',
       VERBATIM_DATA_DIR: '.verbatim',
       VERBATIM_MODEL: 'claude-sonnet-5-5',

@@ -89,6 +89,10 @@ export const Environment = z
       'Limits of callers as JSON, such as {"principal":{"activeRuns":5}}',
     ),
     VERBATIM_BUDGETS: JsonObject.optional().describe('Budgets of a day as JSON, such as {"tenant":{"usdPerDay":50}}'),
+    VERBATIM_CHANGE_STREAMS: z
+      .enum(['auto', 'off'], { error: 'must be auto or off' })
+      .default('auto')
+      .describe('auto or off; without change streams followers poll'),
     LOG_LEVEL: LogLevel.default('warn').describe('Least level of the JSON log on stderr (silent to debug)'),
     MONGOMS_SYSTEM_BINARY: z.string().optional().describe('Path of a mongod to start instead of one found or fetched'),
   })

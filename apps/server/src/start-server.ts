@@ -57,6 +57,7 @@ export async function startServer(env: Environment, options: StartServerOptions)
     uri: database.uri,
     databaseName: env.VERBATIM_DATABASE,
     encryption,
+    changeStreams: env.VERBATIM_CHANGE_STREAMS,
     agents: [chosen.agent],
     logger: options.logger,
     options: {

@@ -18,7 +18,7 @@ describe('health', () => {
     const live = await app.fetch('/health/live', { user: null })
     expect([live.status, await live.json()]).toEqual([200, { status: 'live' }])
     const ready = await app.fetch('/health/ready', { user: null })
-    expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }])
+    expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready', hints: 'change_streams' }])
     const head = await app.fetch('/health/ready', { user: null, method: 'HEAD' })
     expect([head.status, await head.text()]).toEqual([200, ''])
   })

@@ -5,6 +5,7 @@ import { SessionId } from './contract/identifiers.ts'
 import { ownerOf, Principal } from './contract/principal.ts'
 import { createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb/driver/connect.ts'
 import { createMongoStorage } from './mongodb/storage.ts'
+import type { MongoStorage } from './mongodb/storage.ts'
 import type { Agent } from './ports/agent.ts'
 import type { AuditListener } from './ports/audit.ts'
 import type { ContentEncryption } from './ports/key-service.ts'
@@ -34,6 +35,11 @@ export interface SessionManagerFactoryOptions {
   readonly options?: EngineOptionsInput
   /** Seals content with a key of its owner before it is stored. @default content is stored in clear */
   readonly encryption?: ContentEncryption | undefined
+  /**
+   * How followers learn of what other processes write: with `off` they poll. @default 'auto': by change streams, and where the database
+   * gives none (small tiers of Atlas, a user without the privilege) by polls
+   */
+  readonly changeStreams?: 'auto' | 'off' | undefined
 }
 
 /** Which session, and whose; a program with one user omits `principal`. */
@@ -77,7 +83,8 @@ export class SessionManagerFactory implements AsyncDisposable {
         options.logger?.info(tunedSettingsOf(options.uri), 'MongoDB driver settings that the URI leaves to Verbatim')
       }
       const { agents = [], logger, onAudit } = options
-      const ports = { ...storage, agents, logger, onAudit }
+      const hints = (await hasHints(storage, options)) ? {} : { logWatcher: undefined, sessionWatcher: undefined }
+      const ports = { ...storage, ...hints, agents, logger, onAudit }
       return new SessionManagerFactory(createEngine(ports, options.options), close)
     } catch (error) {
       await close()
@@ -162,6 +169,21 @@ export async function closeGlobalFactory(): Promise<void> {
   const closing = globalFactory
   globalFactory = undefined
   await (await closing)?.close()
+}
+
+/** Says at start how followers learn of what other processes write. */
+async function hasHints(
+  storage: MongoStorage,
+  { changeStreams = 'auto', logger }: SessionManagerFactoryOptions,
+): Promise<boolean> {
+  if (changeStreams === 'off') {
+    logger?.info({}, 'Change streams are off: followers of runs of other processes poll')
+    return false
+  }
+  // A database that does not answer now may have them: the engine finds out when it opens one.
+  const areThere = await storage.hasChangeStreams().catch(() => true)
+  if (!areThere) logger?.warn({}, 'The database gives no change streams: followers of runs of other processes poll')
+  return areThere
 }
 
 interface Connection {

@@ -14,7 +14,7 @@ export const historyFaults: readonly Scenario[] = [
     nodes: 1,
     slow: true,
     async run(_world, seed) {
-      await using world = await World.open(1, oplogSizeMB)
+      await using world = await World.open(1, { oplogSizeMB })
       // Server 0 writes all the time; server 1 sleeps, and wakes up with the same change stream.
       const plan = sketchPlan('history-lost', seed, {
         profile: 'patient',

@@ -43,7 +43,8 @@ async function start(config: ServerConfig): Promise<void> {
   const slowTooling = claude({ ...withTools, id: 'slow-tooling', toolTimeoutMs: slowToolTimeoutMs })
   const agents = [seededAgent, continuingAgent, claude(provider), tooling, slowTooling]
   const options = { ...leases, archiveDelayMs, startWaitMs: 1_500, cancelWaitMs: 2_000 }
-  const engine = createEngine({ ...crashAt(storage, config.crashAt), agents, clock, logger }, options)
+  const polling = config.withoutChangeStreams ? { logWatcher: undefined, sessionWatcher: undefined } : {}
+  const engine = createEngine({ ...crashAt(storage, config.crashAt), ...polling, agents, clock, logger }, options)
   const authenticate: ApiInput['authenticate'] = ({ headers }) => {
     return { userId: headers.get('authorization') === `Bearer ${hostileToken}` ? 'hostile' : 'torture' }
   }

@@ -6,6 +6,8 @@ export interface ServerConfig {
   readonly leases: Leases
   readonly archiveDelayMs: number
   readonly graceMs: number
+  /** The server polls for what others write. */
+  readonly withoutChangeStreams: boolean
   /** Added to the engine's clock, in milliseconds. */
   readonly clockSkewMs: number
   /** Ends the process with SIGKILL before or after the nth call of its storage. */

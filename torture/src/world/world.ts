@@ -28,6 +28,13 @@ const profiles: Readonly<Record<ProfileName, Profile>> = {
   },
 }
 
+/** What a world has that others do not. */
+export interface WorldOptions {
+  readonly oplogSizeMB?: number | undefined
+  /** Servers learn of what the others write by polls alone. @default false */
+  readonly withoutChangeStreams?: boolean | undefined
+}
+
 export class World implements AsyncDisposable {
   readonly mongo: MongoSet
   readonly servers: readonly ServerSlot[]
@@ -35,13 +42,15 @@ export class World implements AsyncDisposable {
   /** Exits of servers that stopped on request, without another fault. */
   readonly exits: ServerExit[] = []
   readonly #provider: ProviderProcess
+  readonly #options: WorldOptions
   #profile: ProfileName = 'short'
   #graceMs = 300
   #spare: ServerProcess | undefined
   #isClosing = false
 
-  private constructor(mongo: MongoSet, provider: ProviderProcess) {
+  private constructor(mongo: MongoSet, provider: ProviderProcess, options: WorldOptions) {
     this.mongo = mongo
+    this.#options = options
     this.#provider = provider
     const deps = {
       spare: () => this.#takeSpare(),
@@ -51,9 +60,9 @@ export class World implements AsyncDisposable {
     this.servers = [new ServerSlot(deps), new ServerSlot(deps)]
   }
 
-  static async open(nodes: 1 | 3, oplogSizeMB?: number): Promise<World> {
-    const mongo = await MongoSet.start(nodes, oplogSizeMB)
-    const world = new World(mongo, await ProviderProcess.start())
+  static async open(nodes: 1 | 3, options: WorldOptions = {}): Promise<World> {
+    const mongo = await MongoSet.start(nodes, options.oplogSizeMB)
+    const world = new World(mongo, await ProviderProcess.start(), options)
     for (const slot of world.servers) {
       slot.front = await TcpProxy.start(() => slot.targets)
       if (nodes === 1) slot.back = await TcpProxy.start(() => [mongo.portOf(0)])
@@ -131,6 +140,7 @@ export class World implements AsyncDisposable {
       databaseName: this.databaseName,
       providerUrl: this.#provider.url,
       ...profiles[this.#profile],
+      withoutChangeStreams: this.#options.withoutChangeStreams ?? false,
       graceMs: this.#graceMs,
       clockSkewMs: 0,
       crashAt: null,

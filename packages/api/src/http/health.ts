@@ -19,7 +19,7 @@ async function check(engine: Engine): Promise<HttpResponse> {
   const signal = AbortSignal.timeout(readyTimeoutMs)
   try {
     await Promise.race([engine.ready(signal), rejectedBy(signal)])
-    return jsonResponse(200, { status: 'ready' })
+    return jsonResponse(200, { status: 'ready', hints: engine.hints() })
   } catch (error) {
     // Every caller may ask, so the cause stays out of the response; the engine logs it.
     const isIncomplete = isVerbatimError(error) && error.code === 'UNSUPPORTED_DEPLOYMENT'

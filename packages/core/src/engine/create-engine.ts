@@ -8,7 +8,7 @@ import type { Agent } from '../ports/agent.ts'
 import type { AuditRecorder } from '../ports/audit.ts'
 import { parseEngineOptions } from '../ports/engine-options.ts'
 import type { EngineOptions, EngineOptionsInput } from '../ports/engine-options.ts'
-import type { LogWatcher } from '../ports/event-log.ts'
+import type { LogListener, LogWatcher } from '../ports/event-log.ts'
 import type { EnginePorts, ResolvedPorts } from '../ports/engine-ports.ts'
 import { silentLogger } from '../ports/logger.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
@@ -18,13 +18,16 @@ import { renewLeases } from '../runs/lifecycle/renew-leases.ts'
 import { EventWriter } from '../runs/log/append-events.ts'
 import { archiveRuns } from '../runs/log/archive-runs.ts'
 import { AwaitedRuns } from '../runs/log/awaited-runs.ts'
+import { TailPolls } from '../runs/log/poll-tails.ts'
 import { RunTails } from '../runs/log/run-tail.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
 import { createPrincipalActions } from '../principals/principal-actions.ts'
 import { purgeSessions } from '../sessions/purge-sessions.ts'
 import { SessionFeeds } from '../sessions/follow/session-feeds.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
-import type { Engine } from './engine.ts'
+import type { AuditActions, Engine } from './engine.ts'
+import { createHints } from './hints.ts'
+import type { Hints, HintState } from './hints.ts'
 import { createRunActions } from './run-actions.ts'
 import { RunExecutor, stoppingError } from './run-executor.ts'
 import { systemClock } from './system-clock.ts'
@@ -39,9 +42,10 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
   const resolved = { ...ports, logger, clock }
   const parsed = parseEngineOptions(options)
   const audit = openAudit(resolved, parsed)
-  const { executor, stop, remoteWatch } = createExecutor(resolved, { options: parsed, audit })
+  const hints = createHints(resolved)
+  const { executor, stop, closeRemote } = createExecutor(resolved, { options: parsed, audit, hints })
   const { stopping } = executor.context
-  const feeds = new SessionFeeds({ states: ports.sessionStates, watcher: ports.sessionWatcher, ...parsed, stopping })
+  const feeds = new SessionFeeds({ ...resolved, hints: hints.ofSessions, ...parsed, stopping })
   const { context } = executor
   const gauges = { followers: 0 }
   const loops = [...startLoops(context), audit.store(stopping)]
@@ -49,7 +53,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     await executor.release()
     stop()
     context.writer.close()
-    await Promise.all([...loops, remoteWatch?.closed(), feeds.closed()])
+    await Promise.all([...loops, closeRemote(), feeds.closed()])
     await audit.close()
   }
   return {
@@ -58,11 +62,9 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     runs: createRunActions(executor, gauges),
     attachments: createAttachmentActions(context),
     principals: createPrincipalActions(context),
-    audit: {
-      record: (access) => audit.record(access),
-      list: (request) => resolved.auditRepository.list(request),
-    },
+    audit: auditActionsOf(resolved, audit),
     agentIds: [...context.agents.keys()],
+    hints: () => hints.kind,
     draining: context.draining,
     stats: () => ({
       runsStarted: executor.runsStarted,
@@ -85,12 +87,29 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
   }
 }
 
-function createExecutor(ports: ResolvedPorts, { options, audit }: { options: EngineOptions; audit: AuditRecorder }) {
+function auditActionsOf({ auditRepository }: ResolvedPorts, audit: AuditRecorder): AuditActions {
+  return { record: (access) => audit.record(access), list: (request) => auditRepository.list(request) }
+}
+
+interface ExecutorParts {
+  readonly options: EngineOptions
+  readonly audit: AuditRecorder
+  readonly hints: Hints
+}
+
+function createExecutor(ports: ResolvedPorts, { options, audit, hints }: ExecutorParts) {
   const { eventLog, runRepository, logWatcher } = ports
   const stopping = new AbortController()
-  const tails = new RunTails({ eventLog, ...options, onRemoteWait: () => remoteWatch?.start() })
+  const onRemoteWait = () => {
+    remoteWatch?.start()
+    polls.start()
+  }
+  const tails = new RunTails({ eventLog, ...options, onRemoteWait })
+  const hasHints = () => hints.ofRuns.areThere
+  const polls = new TailPolls({ tails, eventLog, runRepository, ...options, hasHints, stopping: stopping.signal })
   const awaitedRuns = new AwaitedRuns({ runRepository, ...options, onStored: (key) => tails.hint(key) })
-  const remoteWatch = logWatcher && new WatchOnDemand(watchOf(logWatcher, { tails, awaitedRuns }), stopping.signal)
+  const watch = logWatcher && watchOf(logWatcher, { tails, awaitedRuns, hints: hints.ofRuns })
+  const remoteWatch = watch && new WatchOnDemand(watch, stopping.signal)
   const liveRuns = new LiveRuns()
   const executor = new RunExecutor({
     ports,
@@ -105,17 +124,29 @@ function createExecutor(ports: ResolvedPorts, { options, audit }: { options: Eng
     liveRuns,
     stopping: stopping.signal,
   })
-  return { executor, remoteWatch, stop: () => stopping.abort(stoppingError()) }
+  const closeRemote = async () => void (await Promise.all([remoteWatch?.closed(), polls.closed()]))
+  return { executor, closeRemote, stop: () => stopping.abort(stoppingError()) }
+}
+
+interface Watched {
+  readonly tails: RunTails
+  readonly awaitedRuns: AwaitedRuns
+  readonly hints: HintState
 }
 
 /** The watch of the fleet's log, which is needed while a run of another process is followed here. */
-function watchOf(watcher: LogWatcher, { tails, awaitedRuns }: { tails: RunTails; awaitedRuns: AwaitedRuns }) {
-  const onGap = () => {
-    tails.hintAll()
-    awaitedRuns.look()
+function watchOf(watcher: LogWatcher, { tails, awaitedRuns, hints }: Watched) {
+  const listener: LogListener = {
+    onGrowth: (key, entry) => tails.grow(key, entry),
+    onGap() {
+      hints.begin()
+      tails.hintAll()
+      awaitedRuns.look()
+    },
+    onUnsupported: (reason) => hints.end(reason),
   }
   return {
-    watch: (signal: AbortSignal) => watcher.watch({ onGrowth: (key) => tails.hint(key), onGap }, signal),
+    watch: (signal: AbortSignal) => watcher.watch(listener, signal),
     isNeeded: () => tails.hasRemote,
   }
 }

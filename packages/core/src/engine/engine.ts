@@ -241,6 +241,8 @@ export interface Engine extends AsyncDisposable {
   ready(signal?: AbortSignal): Promise<void>
   /** Takes no new runs, lets active ones end within `graceMs`, then releases the rest and ends all follows. */
   drain(options: { graceMs: number }): Promise<void>
+  /** How followers learn of what other processes write. Where the database gives no change streams, they poll. */
+  hints(): 'change_streams' | 'polls'
   /** Aborts when the engine begins to drain. */
   readonly draining: AbortSignal
   /** Stops at once and releases everything; another process takes over the active runs. */

@@ -36,6 +36,7 @@ export function createRunRepository(storage: MongoContext, takeTurn: TakeTurn): 
     },
     findOwnedRun: (owner, runId) => tryOnce(() => findOwnedRun(runs, owner, runId)),
     findStored: (keys, options) => retryRequest(() => findStored(storage, keys, options)),
+    findActive: (keys) => tryOnce(() => findActive(runs, keys)),
     listRuns: (owner, sessionId, page) => listRuns(runs, { owner, sessionId }, page),
     async requestCancel(owner, runId) {
       const found = await retryRequest(() => requestCancel(storage.collections, owner, runId))
@@ -125,6 +126,12 @@ async function findStored(
       .find({ _id: { $in: [...keys] } }, { projection: { _id: 1 }, ...(session && { session }) })
       .toArray()
   const found = await (isCaughtUp ? readCaughtUp(storage, find) : find())
+  return found.map((run) => run._id)
+}
+
+async function findActive(runs: Runs, keys: readonly RunKey[]): Promise<RunKey[]> {
+  const status = { $in: ['queued', 'running'] as const }
+  const found = await runs.find({ _id: { $in: [...keys] }, status }, { projection: { _id: 1 } }).toArray()
   return found.map((run) => run._id)
 }
 

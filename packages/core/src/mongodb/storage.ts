@@ -21,12 +21,12 @@ import { createDeletionRepository } from './deletion-repository.ts'
 import { deleteAgain } from './principals/delete-again.ts'
 import type { DeletionReceipt } from './principals/delete-again.ts'
 import { createEventLog } from './log/event-log.ts'
-import { createLogWatcher, createSessionWatcher } from './log/watch-changes.ts'
+import { createLogWatcher, createSessionWatcher, hasChangeStreams } from './log/watch-changes.ts'
 import { migrate } from './schema/migrate.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
 import { createPrincipalRepository } from './principal-repository.ts'
 import { requireSchema } from './schema/require-schema.ts'
-import { retryRequest } from './driver/retry.ts'
+import { retryRequest, tryOnce } from './driver/retry.ts'
 import { createTurns } from './driver/take-turn.ts'
 import { createRunRepository } from './run-repository.ts'
 import { createSessionRepository } from './session-repository.ts'
@@ -51,6 +51,11 @@ export interface MongoStorage {
   migrate(): Promise<void>
   /** Resolves when the database answers and has all collections and indexes. @throws VerbatimError `UNAVAILABLE`, `UNSUPPORTED_DEPLOYMENT` */
   checkReady(signal?: AbortSignal): Promise<void>
+  /**
+   * False when the database gives this user no change streams, as small tiers of Atlas and some users do not. Then leave the watchers out
+   * of the engine's ports: its followers poll. @throws VerbatimError `UNAVAILABLE`
+   */
+  hasChangeStreams(): Promise<boolean>
   /**
    * After a restore: repeats the deletions and erasures that came after the backup, as the audit had them (rows `session_deleted` and
    * `principal_erased`). Call it before users come back; the sweep of any server then removes the content. Safe to repeat.
@@ -101,11 +106,12 @@ export function createMongoStorage({
     principalRepository: createPrincipalRepository(storage, eventLog),
     eventLog,
     usageLedger: createUsageLedger(storage),
-    logWatcher: createLogWatcher(watched),
+    logWatcher: createLogWatcher(watched, cipher),
     sessionStates: createSessionStates(storage),
     sessionWatcher: createSessionWatcher(watched),
     contentKeys: { erase: (owner) => cipher.eraseKeys(owner) },
     migrate: () => migrate(db),
+    hasChangeStreams: () => tryOnce(() => hasChangeStreams(watched)),
     deleteAgain: (receipts) => deleteAgain(storage, receipts),
     checkReady: (signal) => retryRequest(() => requireSchema(db), signal),
   }

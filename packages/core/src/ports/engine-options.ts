@@ -41,8 +41,10 @@ export const EngineOptions = z
     maxPendingBytes: bytes.default(256 * 1024),
     /** Bytes of the newest batches kept in memory per run for its followers. @default 256 KiB */
     maxRingBytes: bytes.default(256 * 1024),
-    /** Between two reads of the log without a hint, for a followed run of another process. @default 1_000 */
+    /** Between two looks for what other processes write, when no hint comes, at most. @default 1_000 */
     pollMs: ms.default(1_000),
+    /** The same where there are no hints, while something moves; the pause doubles while nothing does. @default 50: a reader sees words, not steps */
+    livePollMs: ms.default(50),
     /** How long a follow waits for a run that does not exist yet. @default 5_000 */
     startWaitMs: ms.default(5_000),
     /** How long `cancel` waits for the run's end, and a deletion for that and the removal. @default 5_000 */

@@ -26,7 +26,7 @@ export interface EnginePorts {
   readonly usageLedger?: UsageLedger | undefined
   readonly eventLog: EventLog
   /** Hints at runs that other processes write; without it their followers poll. */
-  readonly logWatcher?: LogWatcher
+  readonly logWatcher?: LogWatcher | undefined
   readonly sessionStates: SessionStates
   /** Hints at sessions that have changed; without it their followers poll. */
   readonly sessionWatcher?: SessionWatcher | undefined

@@ -46,6 +46,13 @@ export interface EventLog {
     options: { after: number; maxBatches: number; maxBytes?: number; isLinearizable?: boolean; signal?: AbortSignal },
   ): Promise<EventBatch[]>
   /**
+   * The next entries of many runs at once, some of each and in order, as hints are: one without an entry says to read the log. Of a run
+   * without news there is none, and none of one whose log is an archive by now.
+   *
+   * @throws VerbatimError `UNAVAILABLE`
+   */
+  readNext(positions: readonly LogPosition[]): Promise<LogGrowth[]>
+  /**
    * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, also for active
    * readers. Safe to call again, also by two processes at once.
    */
@@ -54,8 +61,39 @@ export interface EventLog {
   lastSeq(key: RunKey, options: { signal?: AbortSignal }): Promise<number>
 }
 
+/** An entry that was added to a run's log, with its events. */
+export interface GrownEntry {
+  readonly firstSeq: number
+  /** About what its events take in memory. */
+  readonly bytes: number
+  /** The committed batch, as {@link EventLog.read} brings it. @throws as that, and then the log has to be read */
+  open(): Promise<EventBatch>
+}
+
+/** What is known of a run's log: the events up to the seq `after`. */
+export interface LogPosition {
+  readonly key: RunKey
+  readonly after: number
+}
+
+/** A run's log has grown. */
+export interface LogGrowth {
+  readonly key: RunKey
+  readonly entry?: GrownEntry | undefined
+}
+
+/** Receives hints. */
+export interface LogListener {
+  /** A hint without an entry says to read the log. The next hint waits for what this returns. */
+  onGrowth(key: RunKey, entry?: GrownEntry): Promise<void> | void
+  /** Hints may have been lost; called first when the hints begin. */
+  onGap(): void
+  /** There are no hints, because the database gives none: followers have to poll. */
+  onUnsupported(reason: string): void
+}
+
 /** Tells which runs' logs have grown in any process. A hint may be late, doubled or lost, so a follower that waits also polls. */
 export interface LogWatcher {
-  /** Calls `onGrowth` for every hint until `signal` aborts; never rejects. After a gap in the hints it calls `onGap`. */
-  watch(listener: { onGrowth: (key: RunKey) => void; onGap: () => void }, signal: AbortSignal): Promise<void>
+  /** Gives hints until `signal` aborts, or after `onUnsupported`; never rejects. */
+  watch(listener: LogListener, signal: AbortSignal): Promise<void>
 }

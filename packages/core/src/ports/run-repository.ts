@@ -220,6 +220,8 @@ export interface RunRepository {
    * @throws VerbatimError `UNAVAILABLE`
    */
   findStored(keys: readonly RunKey[], options?: { isCaughtUp?: boolean }): Promise<RunKey[]>
+  /** Those of `keys` whose runs have not ended. @throws VerbatimError `UNAVAILABLE` */
+  findActive(keys: readonly RunKey[]): Promise<RunKey[]>
   /** Newest first. @throws VerbatimError `INVALID_CURSOR` */
   listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to cancel when the run is running; answers the run as it then is. */

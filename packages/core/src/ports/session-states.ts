@@ -47,14 +47,18 @@ export interface SessionStates {
   probeLists(probes: readonly ListProbe[]): Promise<ProbedSession[]>
 }
 
+/** Receives hints. */
+export interface SessionListener {
+  /** `listKey` is known for new sessions only. */
+  onChange(key: SessionKey, listKey: PrincipalKey | undefined): void
+  /** Hints may have been lost; called first when the hints begin. */
+  onGap(): void
+  /** There are no hints, because the database gives none: followers have to poll. */
+  onUnsupported(reason: string): void
+}
+
 /** Tells which sessions have changed in any process. A hint may be late, doubled or lost, so followers also poll. */
 export interface SessionWatcher {
-  /**
-   * Calls `onChange` for every hint until `signal` aborts; never rejects. `listKey` is known for new sessions only. After a gap in the
-   * hints it calls `onGap`.
-   */
-  watch(
-    listener: { onChange: (key: SessionKey, listKey: PrincipalKey | undefined) => void; onGap: () => void },
-    signal: AbortSignal,
-  ): Promise<void>
+  /** Gives hints until `signal` aborts, or after `onUnsupported`; never rejects. */
+  watch(listener: SessionListener, signal: AbortSignal): Promise<void>
 }

@@ -12,7 +12,25 @@ const lostCursorCodes = [43, 136, 175, 237, 286]
 /** Server codes after which the same operation may succeed: elections, shutdowns, unreachable majorities, lost cursors. */
 const transientCodes = new Set([
   ...lostCursorCodes,
-  ...[6, 7, 64, 89, 91, 112, 133, 134, 189, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436, 50_915],
+  6,
+  7,
+  64,
+  89,
+  91,
+  112,
+  133,
+  134,
+  189,
+  251,
+  262,
+  9001,
+  10_058,
+  10_107,
+  11_600,
+  11_602,
+  13_435,
+  13_436,
+  50_915,
 ])
 
 /** Names of the driver's errors that mean "the server cannot be reached just now". */
@@ -43,6 +61,16 @@ export function isDuplicateKey(error: unknown): boolean {
 /** The transaction met another one, and is undone: nothing of it is stored. */
 export function isWriteConflict(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === writeConflict
+}
+
+/**
+ * What a database without change streams answers when one is opened: 13 not authorized, 59 and 115 no such command, 238 not implemented,
+ * 303 and 323 not in its API, 8000 Atlas refuses it, 40324 no such stage, 40573 no replica set.
+ */
+const unsupportedStreamCodes = new Set([13, 59, 115, 238, 303, 323, 8000, 40_324, 40_573])
+
+export function isUnsupportedStream(error: unknown): error is MongoServerError {
+  return error instanceof MongoServerError && unsupportedStreamCodes.has(Number(error.code))
 }
 
 export function isMissingCollection(error: unknown): boolean {

@@ -7,7 +7,7 @@ import { errorOf } from '../../contract/errors.ts'
 import { batchAfter, lastSeqOf } from '../../contract/event.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
 import { isTerminalStatus } from '../../contract/run.ts'
-import type { AppendOutcome, EventLog, LogEntry, RunKey } from '../../ports/event-log.ts'
+import type { AppendOutcome, EventLog, LogEntry, LogGrowth, LogPosition, RunKey } from '../../ports/event-log.ts'
 import { createReadTurns } from './read-turns.ts'
 import { archiveEvents, entriesOf } from './archive-events.ts'
 import { majorityBarrier } from '../schema/read-barrier.ts'
@@ -18,7 +18,7 @@ import type { MongoContext } from '../schema/mongo-context.ts'
 import { runKeyOf } from '../schema/owner-keys.ts'
 import { countOf } from '../schema/stored-json.ts'
 import { requireKnown } from '../schema/version.ts'
-import { longAttemptMs, retryRequest, retryUntil } from '../driver/retry.ts'
+import { longAttemptMs, retryRequest, retryUntil, tryOnce } from '../driver/retry.ts'
 
 type LogContext = Pick<MongoContext, 'collections' | 'cipher'>
 
@@ -32,6 +32,7 @@ export function createEventLog(context: LogContext): EventLog {
       return await retryUntil(signal, () => appendOnce(collections.runEvents, documents))
     },
     read: (key, { signal, ...range }) => readInTurn(key, () => readBatches(context, key, range), signal),
+    readNext: (positions) => tryOnce(() => readNext(context, positions)),
     lastSeq: (key, { signal }) => retryRequest(() => lastSeq(context, key), signal),
     archive(key, options) {
       const attemptMs = longAttemptMs
@@ -127,6 +128,47 @@ async function readEntries(
   return await Promise.all(found.slice(0, over === -1 ? found.length : over).map((entry) => toBatch(cipher, entry)))
 }
 
+/** Of a longer entry only the key travels unasked: a process that needs it reads it. */
+export const maxUnaskedBytes = 16 * 1024
+
+const maxRunsPerRead = 100
+const maxEntriesPerRun = 8
+
+/**
+ * One union of bounded scans. A clustered collection answers a list of ranges, or of keys, by reading all that lies between the first and
+ * the last of them (MongoDB 6, measured: 700 ms instead of 11 ms for 100 runs of 300; a read for each run takes 104 ms).
+ */
+async function readNext({ collections, cipher }: LogContext, positions: readonly LogPosition[]): Promise<LogGrowth[]> {
+  const { runEvents } = collections
+  const grown: LogGrowth[] = []
+  for (let at = 0; at < positions.length; at += maxRunsPerRead) {
+    const [first = [], ...others] = positions.slice(at, at + maxRunsPerRead).map(nextEntries)
+    const unions = others.map((pipeline) => ({ $unionWith: { coll: runEvents.collectionName, pipeline } }))
+    for (const { _id, bytes, entry } of await runEvents.aggregate<NextEntry>([...first, ...unions]).toArray())
+      grown.push({
+        key: _id.r,
+        entry: entry && { firstSeq: _id.n, bytes, open: () => toBatch(cipher, entry) },
+      })
+  }
+  return grown
+}
+
+interface NextEntry extends Pick<EventsDocument, '_id'> {
+  readonly bytes: number
+  /** Absent where it is long. */
+  readonly entry?: EventsDocument
+}
+
+function nextEntries({ key, after }: LogPosition) {
+  const bytes = { $bsonSize: '$$ROOT' }
+  return [
+    { $match: { _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } } },
+    { $sort: { _id: 1 } },
+    { $limit: maxEntriesPerRun },
+    { $project: { bytes, entry: { $cond: [{ $lte: [bytes, maxUnaskedBytes] }, '$$ROOT', '$$REMOVE'] } } },
+  ]
+}
+
 interface SizedDocument extends Pick<EventsDocument, '_id' | 'e' | 'v'> {
   readonly bytes: number
 }
@@ -184,7 +226,8 @@ function sliced({ firstSeq, events }: EventBatch, maxBatches: number): EventBatc
   return slices
 }
 
-async function toBatch(
+/** @throws VerbatimError `UNSUPPORTED_VERSION`, `CONTENT_UNREADABLE`, `UNAVAILABLE` */
+export async function toBatch(
   cipher: ContentCipher,
   { _id, e, v }: Pick<EventsDocument, '_id' | 'e' | 'v'>,
 ): Promise<EventBatch> {

@@ -1,15 +1,20 @@
 /**
  * Change streams as hints: one on the run log for followers of runs that another process writes, and one on the sessions for their
  * followers. Nothing depends on them. They keep no resume token, open again at "now" after any error, and followers also poll.
+ * A stream brings what is majority-committed only (P1). An entry of the log travels whole, so that its followers need not read it.
  */
 import type { Db, Document, Timestamp } from 'mongodb'
 import { raceSignal } from '../../async/race-signal.ts'
 import { sleep } from '../../async/sleep.ts'
 import { ownerOf } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
-import type { LogWatcher, RunKey } from '../../ports/event-log.ts'
-import type { SessionWatcher } from '../../ports/session-states.ts'
+import type { LogListener, LogWatcher } from '../../ports/event-log.ts'
+import type { SessionListener, SessionWatcher } from '../../ports/session-states.ts'
+import type { EventsDocument } from '../schema/collections.ts'
+import type { ContentCipher } from '../schema/content-cipher.ts'
 import { principalKeyOf } from '../schema/owner-keys.ts'
+import { isUnsupportedStream } from '../driver/map-error.ts'
+import { maxUnaskedBytes, toBatch } from './event-log.ts'
 
 /** Between an error and the next try to open the stream, in milliseconds. */
 const reopenDelayMs = 250
@@ -17,22 +22,39 @@ const reopenDelayMs = 250
 /** A stream answers at least every second, with or without news. One that is silent for so long is dead, in milliseconds. */
 const maxSilenceMs = 5_000
 
-/** Only the key travels: the events themselves are read from the log. */
-const insertedKeys = [{ $match: { operationType: 'insert' } }, { $project: { documentKey: 1 } }]
+const entryBytes = { $bsonSize: '$fullDocument' }
+const insertedEntries = [
+  { $match: { operationType: 'insert' } },
+  {
+    $project: {
+      documentKey: 1,
+      bytes: entryBytes,
+      fullDocument: { $cond: [{ $lte: [entryBytes, maxUnaskedBytes] }, '$fullDocument', '$$REMOVE'] },
+    },
+  },
+]
 
 interface Inserted {
-  readonly documentKey: { readonly _id: { readonly r: RunKey } }
+  readonly documentKey: Pick<EventsDocument, '_id'>
+  readonly bytes: number
+  /** Absent where it is long. */
+  readonly fullDocument?: EventsDocument
 }
 
 /**
  * @param db of a client of its own, with a short server selection: the driver's own resume waits for a dead server as long as
  * that client selects servers (measured: 30 s of silence after a killed primary with the driver's settings).
  */
-export function createLogWatcher(db: Db): LogWatcher {
+export function createLogWatcher(db: Db, cipher: ContentCipher): LogWatcher {
   return {
-    watch: async ({ onGrowth, onGap }, signal) => {
-      const onChange = (change: Inserted) => onGrowth(change.documentKey._id.r)
-      await keepWatching<Inserted>(db, { collection: 'run_events', pipeline: insertedKeys, onChange, onGap }, signal)
+    watch: async (listener, signal) => {
+      const onChange = ({ documentKey, bytes, fullDocument }: Inserted) => {
+        const { r: key, n: firstSeq } = documentKey._id
+        const entry = fullDocument && { firstSeq, bytes, open: () => toBatch(cipher, fullDocument) }
+        return listener.onGrowth(key, entry)
+      }
+      const watch = { collection: 'run_events', pipeline: insertedEntries, onChange, listener }
+      await keepWatching<Inserted>(db, watch, signal)
     },
   }
 }
@@ -57,8 +79,11 @@ export function createSessionWatcher(db: Db): SessionWatcher {
         const owner = isOwned ? ownerOf({ tenantId, userId: ownerId, scopes: [] }) : undefined
         listener.onChange(documentKey._id, owner && principalKeyOf(owner))
       }
-      const { onGap } = listener
-      await keepWatching<ChangedSession>(db, { collection: 'sessions', pipeline: changedKeys, onChange, onGap }, signal)
+      await keepWatching<ChangedSession>(
+        db,
+        { collection: 'sessions', pipeline: changedKeys, onChange, listener },
+        signal,
+      )
     },
   }
 }
@@ -66,15 +91,35 @@ export function createSessionWatcher(db: Db): SessionWatcher {
 interface Watch<TChange> {
   readonly collection: string
   readonly pipeline: Document[]
-  readonly onChange: (change: TChange) => void
-  readonly onGap: () => void
+  /** The next change waits for what it returns. */
+  readonly onChange: (change: TChange) => Promise<void> | void
+  readonly listener: Pick<LogListener & SessionListener, 'onGap' | 'onUnsupported'>
+}
+
+/** Tells whether the database gives this user both change streams. @throws what the driver throws when it cannot be reached */
+export async function hasChangeStreams(db: Db): Promise<boolean> {
+  const options = { maxAwaitTimeMS: 1 } // a change is not waited for
+  const watches = [
+    db.collection('run_events').watch(insertedEntries, options),
+    db.collection('sessions').watch(changedKeys, options),
+  ]
+  try {
+    await Promise.all(watches.map(async (stream) => void (await stream.tryNext())))
+    return true
+  } catch (error) {
+    if (isUnsupportedStream(error)) return false
+    throw error
+  } finally {
+    await Promise.all(watches.map(async (stream) => await stream.close()))
+  }
 }
 
 async function keepWatching<TChange extends Document>(db: Db, watch: Watch<TChange>, signal: AbortSignal) {
   while (!signal.aborted) {
     try {
       await watchFromNow(db, watch, signal)
-    } catch {
+    } catch (error) {
+      if (isUnsupportedStream(error)) return watch.listener.onUnsupported(error.message)
       // After any end of the stream (an election, a lost history, a full buffer, silence) the next one begins at "now".
     }
     await sleep(reopenDelayMs, signal).catch(() => {}) // an abort ends the loop
@@ -83,7 +128,7 @@ async function keepWatching<TChange extends Document>(db: Db, watch: Watch<TChan
 
 async function watchFromNow<TChange extends Document>(
   db: Db,
-  { collection, pipeline, onChange, onGap }: Watch<TChange>,
+  { collection, pipeline, onChange, listener }: Watch<TChange>,
   signal: AbortSignal,
 ): Promise<void> {
   using silence = createSilence()
@@ -93,9 +138,12 @@ async function watchFromNow<TChange extends Document>(
   const stream = db.collection(collection).watch<TChange, TChange>(pipeline, options)
   stream.on('resumeTokenChanged', silence.broken)
   // The first token comes with the opened stream; a read finds what was stored before.
-  stream.once('resumeTokenChanged', onGap)
+  stream.once('resumeTokenChanged', () => listener.onGap())
   try {
-    while (true) onChange(await raceSignal(stream.next(), either))
+    while (true) {
+      const taken = onChange(await raceSignal(stream.next(), either))
+      if (taken !== undefined) await raceSignal(taken, either)
+    }
   } finally {
     // Not awaited: closing asks the server to drop the cursor, and a dead one does not answer.
     stream.close().catch(() => {})

@@ -22,7 +22,7 @@ function heldLog(stored: EventBatch[]) {
 }
 
 function tailOver(log: EventLog, maxRingBytes = 1_000): RunTail {
-  return new RunTail(key, { eventLog: log, maxRingBytes, pollMs: 600_000, onRemoteWait: () => {} })
+  return new RunTail(key, { eventLog: log, maxRingBytes, onRemoteWait: () => {} })
 }
 
 describe('run tail', () => {
@@ -56,6 +56,28 @@ describe('run tail', () => {
     tail.publish(batchAt(7), 1)
     expect(tail.after(1)).toBeUndefined()
     expect(tail.after(6)).toEqual([batchAt(7)])
+  })
+
+  it('a run tail publishes an entry that is the next one, and reads the log for any other and for one that does not open', async () => {
+    const stored = [1, 2, 3, 4].map(batchAt)
+    const { reads, log } = heldLog(stored)
+    const tail = tailOver(log)
+    const stop = new AbortController()
+    const left = tail.wait(stop.signal).catch(() => {})
+    const entryAt = (firstSeq: number) => ({ firstSeq, bytes: 1, open: () => Promise.resolve(batchAt(firstSeq)) })
+    await tail.grow(entryAt(1))
+    await tail.grow(entryAt(1))
+    expect([tail.after(0), reads.length]).toEqual([[batchAt(1)], 0])
+    void tail.wait(stop.signal).catch(() => {})
+    await tail.grow(entryAt(3))
+    expect([tail.lastSeq, reads.length]).toEqual([1, 1])
+    reads.shift()?.()
+    await expect.poll(() => tail.lastSeq).toBe(4)
+    void tail.wait(stop.signal).catch(() => {})
+    await tail.grow({ firstSeq: 5, bytes: 1, open: () => Promise.reject(new VerbatimError('CONTENT_UNREADABLE')) })
+    expect([tail.lastSeq, reads.length]).toEqual([4, 1])
+    stop.abort()
+    await left
   })
 
   it('a run tail wakes a waiter at a batch and releases a waiter whose signal aborts', async () => {

@@ -6,14 +6,12 @@
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { EventBatch } from '../../contract/event.ts'
 import { batchAfter, isTerminalEvent, lastSeqOf } from '../../contract/event.ts'
-import type { EventLog, RunKey } from '../../ports/event-log.ts'
+import type { EventLog, GrownEntry, RunKey } from '../../ports/event-log.ts'
 
 export interface TailOptions {
   readonly eventLog: EventLog
   /** Bytes of batches kept per run. */
   readonly maxRingBytes: number
-  /** Between two reads of the log for a run of another process that has begun, when no hint comes, in milliseconds. */
-  readonly pollMs: number
   /** Called when a follower waits for a run that another process writes. */
   readonly onRemoteWait: () => void
 }
@@ -33,7 +31,6 @@ export class RunTail {
   /** The log may hold more than this tail: a hint came after the last read. */
   #isStale = false
   #refreshing: Promise<void> | undefined
-  #timer: NodeJS.Timeout | undefined
 
   constructor(key: RunKey, options: TailOptions) {
     this.key = key
@@ -88,8 +85,7 @@ export class RunTail {
   /** True while this process writes the run: its batches come by {@link publish}, so there is nothing to poll. */
   setLocal(isLocal: boolean): void {
     this.#isLocal = isLocal
-    if (isLocal) this.#stopTimer()
-    else this.wake()
+    if (!isLocal) this.wake()
   }
 
   /** True before the run's first event: whether it is stored at all, is asked for all such runs together (see awaited-runs.ts). */
@@ -100,6 +96,11 @@ export class RunTail {
   /** True while a follower may wait for batches that another process writes. */
   get isRemote(): boolean {
     return !this.#isLocal && !this.#hasEnded
+  }
+
+  /** True while a follower waits for such a batch. */
+  get isWaiting(): boolean {
+    return this.isRemote && this.#waiters.size > 0
   }
 
   wake(): void {
@@ -116,7 +117,6 @@ export class RunTail {
       const leave = () => {
         this.#waiters.delete(settle)
         signal.removeEventListener('abort', onAbort)
-        if (this.#waiters.size === 0) this.#stopTimer()
       }
       const settle = (failure?: Error) => {
         leave()
@@ -129,7 +129,7 @@ export class RunTail {
       }
       this.#waiters.add(settle)
       signal.addEventListener('abort', onAbort, { once: true })
-      this.#startTimer()
+      if (!this.#isLocal) this.#options.onRemoteWait()
       if (this.#isStale) this.#refreshQuietly()
     })
   }
@@ -143,16 +143,29 @@ export class RunTail {
     if (this.#waiters.size > 0) this.#refreshQuietly()
   }
 
+  /**
+   * An entry was added to the log. It is published when it is exactly the next one: it is committed, and an entry of the log never
+   * changes, so a read would bring the same. Of any other the tail only remembers that the log has grown.
+   */
+  async grow(entry: GrownEntry): Promise<void> {
+    if (!this.isRemote || entry.firstSeq <= this.#lastSeq) return
+    if (entry.firstSeq !== this.#lastSeq + 1) return this.hint()
+    try {
+      const batch = await entry.open()
+      // One without events is what is left of a deleted run, in a log that was restored.
+      if (batch.events.length > 0) return this.publish(batch, entry.bytes)
+    } catch {
+      // The read of the log meets the same error, and tells the followers.
+    }
+    this.hint()
+  }
+
   /** Reads the batches past the newest known one from the log. A call during a read makes it read again. */
   refresh(): Promise<void> {
     if (!this.isRemote) return Promise.resolve()
     this.#isStale = true
     this.#refreshing ??= this.#readLog()
     return this.#refreshing
-  }
-
-  close(): void {
-    this.#stopTimer()
   }
 
   async #readLog(): Promise<void> {
@@ -185,18 +198,6 @@ export class RunTail {
   #refreshQuietly(): void {
     this.refresh().catch(() => {}) // the database is away: the next poll tries again, and followers keep their cursor
   }
-
-  #startTimer(): void {
-    if (this.#timer !== undefined || this.#isLocal) return
-    this.#options.onRemoteWait()
-    if (this.isAwaited) return
-    this.#timer = setInterval(() => this.#refreshQuietly(), this.#options.pollMs)
-  }
-
-  #stopTimer(): void {
-    clearInterval(this.#timer)
-    this.#timer = undefined
-  }
 }
 
 /** The tails in use; one per run, dropped with its last user. */
@@ -218,9 +219,7 @@ export class RunTails {
 
   release(tail: RunTail): void {
     const entry = this.#tails.get(tail.key)
-    if (entry?.tail !== tail || --entry.users > 0) return
-    this.#tails.delete(tail.key)
-    tail.close()
+    if (entry?.tail === tail && --entry.users === 0) this.#tails.delete(tail.key)
   }
 
   /** A hint: the run's log has grown in some process. */
@@ -228,9 +227,20 @@ export class RunTails {
     this.#tails.get(key)?.tail.hint()
   }
 
+  /** A hint that may bring the entry along. */
+  grow(key: RunKey, entry: GrownEntry | undefined): Promise<void> | void {
+    const tail = this.#tails.get(key)?.tail
+    return entry === undefined ? tail?.hint() : tail?.grow(entry)
+  }
+
   /** Hints may be lost: every tail whose run has begun reads the log. */
   hintAll(): void {
     for (const { tail } of this.#tails.values()) if (!tail.isAwaited) tail.hint()
+  }
+
+  /** Those whose followers wait for what another process writes. */
+  waiting(): RunTail[] {
+    return [...this.#tails.values()].flatMap(({ tail }) => (tail.isWaiting ? [tail] : []))
   }
 
   /** True while a run of another process is followed here. */

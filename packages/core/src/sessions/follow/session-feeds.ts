@@ -8,16 +8,19 @@ import type { SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
-import type { SessionStates, SessionWatcher } from '../../ports/session-states.ts'
+import type { SessionListener, SessionStates, SessionWatcher } from '../../ports/session-states.ts'
 import { ListFeed } from './list-feed.ts'
 import { SessionFeed } from './session-feed.ts'
 
 export interface FeedOptions {
-  readonly states: SessionStates
+  readonly sessionStates: SessionStates
   /** Hints; without it followers poll. */
-  readonly watcher: SessionWatcher | undefined
-  /** Between two looks at all that is followed, in milliseconds. */
+  readonly sessionWatcher?: SessionWatcher | undefined
+  readonly hints: { readonly areThere: boolean; begin(): void; end(reason: string): void }
+  /** The longest pause between two looks at all that is followed, in milliseconds. */
   readonly pollMs: number
+  /** The shortest one, where there are no hints. */
+  readonly livePollMs: number
   /** Aborts when the engine closes. */
   readonly stopping: AbortSignal
 }
@@ -39,13 +42,22 @@ export class SessionFeeds {
   readonly #staleLists = new Set<ListFeed>()
   #isReading = false
   #isPolling = false
+  #pauseMs: number
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: FeedOptions) {
     this.#options = options
-    const { watcher, stopping } = options
-    const onChange = (key: SessionKey, listKey: PrincipalKey | undefined) => this.#hint(key, listKey)
-    const watch = (signal: AbortSignal) => watcher?.watch({ onChange, onGap: () => this.#hintAll() }, signal)
+    this.#pauseMs = options.pollMs
+    const { sessionWatcher: watcher, stopping, hints } = options
+    const listener: SessionListener = {
+      onChange: (key, listKey) => this.#hint(key, listKey),
+      onGap: () => {
+        hints.begin()
+        this.#hintAll()
+      },
+      onUnsupported: (reason) => hints.end(reason),
+    }
+    const watch = (signal: AbortSignal) => watcher?.watch(listener, signal)
     const demanded = { watch: async (signal: AbortSignal) => await watch(signal), isNeeded: () => this.#isFollowed }
     this.#watch = watcher && new WatchOnDemand(demanded, stopping)
   }
@@ -56,7 +68,7 @@ export class SessionFeeds {
 
   /** The feed of a session; `wake` is called after each change until the feed is released. */
   acquireSession(owner: Owner, sessionId: SessionId, wake: () => void): { feed: SessionFeed; release: () => void } {
-    const key = this.#options.states.keyOf(owner, sessionId)
+    const key = this.#options.sessionStates.keyOf(owner, sessionId)
     const feed = this.#sessions.get(key) ?? new SessionFeed(key)
     if (feed.known === undefined) this.#staleSessions.add(feed)
     return { feed, release: this.#acquire(this.#sessions, feed, wake) }
@@ -64,7 +76,7 @@ export class SessionFeeds {
 
   /** As {@link acquireSession}, of the owner's list. */
   acquireList(owner: Owner, wake: () => void): { feed: ListFeed; release: () => void } {
-    const key = this.#options.states.listKeyOf(owner)
+    const key = this.#options.sessionStates.listKeyOf(owner)
     const feed = this.#lists.get(key) ?? new ListFeed(key, owner)
     if (feed.known === undefined) this.#staleLists.add(feed)
     return { feed, release: this.#acquire(this.#lists, feed, wake) }
@@ -83,7 +95,8 @@ export class SessionFeeds {
     feeds.set(feed.key, feed)
     feed.followers.add(wake)
     this.#watch?.start()
-    this.#timer ??= setInterval(() => void this.#poll(), this.#options.pollMs)
+    this.#pauseMs = this.#nextPause({ isLive: true })
+    this.#pollLater()
     this.#readSoon()
     return () => {
       feed.followers.delete(wake)
@@ -99,8 +112,22 @@ export class SessionFeeds {
       for (const key of feed.keys()) if (this.#listOf.get(key) === feed) this.#listOf.delete(key)
     }
     if (this.#isFollowed) return
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
     this.#timer = undefined
+  }
+
+  /** With hints every `pollMs`. Without them soon after a change, and ever less often while there is none. */
+  #pollLater(): void {
+    if (this.#isPolling || this.#timer !== undefined || !this.#isFollowed || this.#options.stopping.aborted) return
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      void this.#poll()
+    }, this.#pauseMs)
+  }
+
+  #nextPause({ isLive }: { isLive: boolean }): number {
+    const { pollMs, livePollMs, hints } = this.#options
+    return hints.areThere ? pollMs : Math.min(pollMs, isLive ? livePollMs : this.#pauseMs * 2)
   }
 
   #hint(key: SessionKey, listKey: PrincipalKey | undefined): void {
@@ -138,7 +165,7 @@ export class SessionFeeds {
   async #readSessions(feeds: readonly SessionFeed[]): Promise<void> {
     if (feeds.length === 0) return
     try {
-      const records = await this.#options.states.read(feeds.map(({ key }) => key))
+      const records = await this.#options.sessionStates.read(feeds.map(({ key }) => key))
       const byKey = new Map(records.map((record) => [record.key, record]))
       await Promise.all(feeds.map(async (feed) => await feed.take(byKey.get(feed.key))))
     } catch (error) {
@@ -149,7 +176,7 @@ export class SessionFeeds {
   async #readList(feed: ListFeed): Promise<void> {
     try {
       const before = feed.keys()
-      const isWhole = await feed.read(this.#options.states)
+      const isWhole = await feed.read(this.#options.sessionStates)
       const isUsed = this.#lists.get(feed.key) === feed
       for (const key of before) if (this.#listOf.get(key) === feed) this.#listOf.delete(key)
       if (isUsed) for (const key of feed.keys()) this.#listOf.set(key, feed)
@@ -161,7 +188,6 @@ export class SessionFeeds {
 
   /** Looks whether anything has changed without a hint. */
   async #poll(): Promise<void> {
-    if (this.#isPolling || this.#options.stopping.aborted) return
     this.#isPolling = true
     try {
       await this.#pollSessions()
@@ -169,8 +195,11 @@ export class SessionFeeds {
     } catch {
       // The database is away: the next poll tries again, and followers keep what they have.
     } finally {
+      const hasChanged = this.#staleSessions.size + this.#staleLists.size > 0
+      if (hasChanged) this.#readSoon()
       this.#isPolling = false
-      if (this.#staleSessions.size + this.#staleLists.size > 0) this.#readSoon()
+      this.#pauseMs = this.#nextPause({ isLive: hasChanged })
+      this.#pollLater()
     }
   }
 
@@ -178,7 +207,7 @@ export class SessionFeeds {
     const feeds = [...this.#sessions.values()].filter((feed) => !this.#staleSessions.has(feed))
     for (let at = 0; at < feeds.length; at += maxKeysPerRead) {
       const asked = feeds.slice(at, at + maxKeysPerRead)
-      const revisions = await this.#options.states.readRevisions(asked.map(({ key }) => key))
+      const revisions = await this.#options.sessionStates.readRevisions(asked.map(({ key }) => key))
       for (const feed of asked) {
         const isUsed = this.#sessions.get(feed.key) === feed
         if (isUsed && feed.isBehind(revisions.get(feed.key))) this.#staleSessions.add(feed)
@@ -191,7 +220,7 @@ export class SessionFeeds {
     for (let at = 0; at < feeds.length; at += maxListsPerProbe) {
       const probes = feeds.slice(at, at + maxListsPerProbe).map((feed) => feed.probe())
       for (const feed of feeds) if (feed.hasFailed && this.#lists.get(feed.key) === feed) this.#staleLists.add(feed)
-      for (const found of await this.#options.states.probeLists(probes)) {
+      for (const found of await this.#options.sessionStates.probeLists(probes)) {
         const feed = this.#lists.get(found.listKey)
         if (feed?.isBehind(found) === true) this.#staleLists.add(feed)
       }
