@@ -2,7 +2,7 @@
 import { textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import type { Agent, AgentRequest } from '@verbatim/core/server'
-import { floodBytes, floodPieceBytes, paceTokens } from './workload.ts'
+import { floodBytes, floodPieceBytes, paceTokens, wallClockMs } from './workload.ts'
 import type { StreamPlan } from './workload.ts'
 
 /** Silence that is part of the measurement must not end the run. */
@@ -10,6 +10,7 @@ const patient = { firstTokenMs: 600_000, idleMs: 600_000, totalMs: 1_800_000 } a
 
 export const agents: readonly Agent[] = [
   { id: 'paced', stream: (request) => answer(paceTokens(planOf(request))) },
+  { id: 'at-once', stream: (request) => answer(paceTokens({ ...planOf(request), beginAtMs: wallClockMs() })) },
   { id: 'continued', onCrash: 'continue', stream: (request) => answer(paceTokens(planOf(request))) },
   { id: 'silent', timeouts: patient, stream: (_request, signal) => answer(sayOnce(signal)) },
   { id: 'flood', timeouts: patient, stream: (_request, signal) => answer(flood(signal)) },

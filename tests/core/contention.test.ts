@@ -128,8 +128,8 @@ it('of 600 starts of one owner at once each is made and answered, or refused as 
   )
   expect(await Promise.all(others)).toHaveLength(8)
   await flood
-  expect(outcomes.othersThan('started', 'RATE_LIMITED overloaded')).toEqual([])
-  expect(outcomes.counts.get('RATE_LIMITED overloaded')).toBeGreaterThan(0)
+  expect(outcomes.othersThan('started', 'OVERLOADED starts', 'OVERLOADED writes')).toEqual([])
+  expect(outcomes.othersThan('started')).not.toEqual([])
   await expectIdle(engine)
   expect(engine.stats().runsStarted).toBe((outcomes.counts.get('started') ?? 0) + others.length)
 }, 60_000)

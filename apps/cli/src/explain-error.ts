@@ -17,6 +17,7 @@ export function explainError(error: unknown, context: ErrorContext): string {
       return 'The server does not know you; pass --token or set VERBATIM_TOKEN.'
     case 'SESSION_NOT_FOUND':
       return `You have no session ${context.sessionId ?? 'of this id'}; \`${commandName} sessions\` lists those you have.`
+    case 'OVERLOADED':
     case 'RATE_LIMITED':
       return `${sentence(error)} Try again ${waitOf(error)}.`
     case 'BUDGET_EXCEEDED':

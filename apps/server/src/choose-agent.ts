@@ -1,6 +1,7 @@
 /** Chooses Claude when the environment names a key or a server of its protocol, otherwise the demo model. */
 import { claude } from '@verbatim/core/claude'
 import type { Agent } from '@verbatim/core/server'
+import type { DemoModel } from './demo-model.ts'
 import type { Environment } from './env.ts'
 
 /** The answers of a server that is killed go on at the next one. */
@@ -11,23 +12,50 @@ export interface ChosenAgent {
   readonly agent: Agent
   readonly model: string
   readonly isDemo: boolean
+  /** Loads what the first answer needs. A server is ready without it. */
+  warmUp(): Promise<void>
   close(): Promise<void>
 }
 
-/** Starts the demo model when it needs one: a server of its own on loopback, so that Claude's whole path runs. */
-export async function chooseAgent(env: Environment): Promise<ChosenAgent> {
+/** The agent that answers. */
+export function chooseAgent(env: Environment): ChosenAgent {
   const { ANTHROPIC_API_KEY: key, ANTHROPIC_BASE_URL: baseURL, VERBATIM_MODEL: model } = env
-  if (key === undefined && baseURL === undefined) return await demoAgent()
+  if (key === undefined && baseURL === undefined) return demoAgent()
   // A server of the protocol without a key still gets the header.
   const agent = claude({ apiKey: key ?? 'none', model, onCrash, ...(baseURL === undefined ? {} : { baseURL }) })
-  return { agent, model, isDemo: false, close: () => Promise.resolve() }
+  return { agent, model, isDemo: false, warmUp: loadSdk, close: () => Promise.resolve() }
 }
 
-async function demoAgent(): Promise<ChosenAgent> {
+/** The demo model is a server of its own on loopback, so that Claude's whole path runs. The first answer starts it. */
+function demoAgent(): ChosenAgent {
   const model = 'demo'
-  // Loaded only here: a server with a key needs no mock of its provider.
-  const { startDemoModel } = await import('./demo-model.ts')
-  const demo = await startDemoModel({})
-  const agent = claude({ baseURL: demo.baseURL, apiKey: 'demo', model, onCrash })
-  return { agent, model, isDemo: true, close: () => demo.close() }
+  let starting: Promise<{ readonly demo: DemoModel; readonly answering: Agent }> | undefined
+  const start = async () => {
+    const { startDemoModel } = await import('./demo-model.ts')
+    const demo = await startDemoModel({})
+    return { demo, answering: claude({ baseURL: demo.baseURL, apiKey: 'demo', model, onCrash }) }
+  }
+  const started = async () => await (starting ??= start())
+  const agent: Agent = {
+    ...claude({ apiKey: 'demo', model, onCrash }),
+    async *stream(request, signal) {
+      const { answering } = await started()
+      yield* answering.stream(request, signal)
+    },
+  }
+  return {
+    agent,
+    model,
+    isDemo: true,
+    async warmUp() {
+      await Promise.all([started(), loadSdk()])
+    },
+    async close() {
+      await (await starting)?.demo.close()
+    },
+  }
+}
+
+async function loadSdk(): Promise<void> {
+  await import('@anthropic-ai/sdk')
 }

@@ -1,6 +1,5 @@
 /** Opens the database: the one of `MONGODB_URI`, or a real MongoDB started here that keeps its data in a folder. */
 import { resolve } from 'node:path'
-import { findMongod, startMongod } from '@verbatim/embedded-mongodb'
 import type { Environment, ProcessEnvironment } from './env.ts'
 
 /** The database; `place` says where it is, in the words of the start message. */
@@ -28,6 +27,8 @@ export async function openDatabase(env: Environment, options: OpenDatabaseOption
     return { uri, place, isOwn: false, close: () => Promise.resolve() }
   }
   const { signal, onSlow } = options
+  // Only here: a server with a database of yours starts none.
+  const { findMongod, startMongod } = await import('@verbatim/embedded-mongodb')
   const binary = await sayWhenSlow(findMongod({ env: options.processEnv, signal }), {
     line: 'Fetching a MongoDB server, once; set MONGODB_URI to use your own …',
     onSlow,

@@ -29,6 +29,8 @@ export interface RunningServer {
   readonly config: WebConfig
   /** Where the data is, for a person to read. */
   readonly place: string
+  /** Loads what the first answer needs. */
+  warmUp(): Promise<void>
   /** Lets answers end within `VERBATIM_DRAIN_MS`, sends followers elsewhere, and closes everything. */
   stop(): Promise<void>
 }
@@ -51,7 +53,7 @@ export async function startServer(env: Environment, options: StartServerOptions)
   const encryption = await openEncryption(env, options)
   const database = await openDatabase(env, options)
   started.defer(async () => await database.close())
-  const chosen = await chooseAgent(env)
+  const chosen = chooseAgent(env)
   started.defer(async () => await chosen.close())
   const factory = SessionManagerFactory.connect({
     uri: database.uri,
@@ -83,6 +85,7 @@ export async function startServer(env: Environment, options: StartServerOptions)
     url,
     config,
     place: database.place,
+    warmUp: () => chosen.warmUp(),
     async stop() {
       await using _owned = owned
       // The server still takes requests: a client may follow or cancel an ending run, and a probe sees "not ready".

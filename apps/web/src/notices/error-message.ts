@@ -9,6 +9,8 @@ export function errorMessage(error: ChatError): string {
       if (error.data.kind === 'contention')
         return 'Too many messages come to this session at once. Try again in a moment.'
       return 'Another answer is being made in this session. Send your message when it is done.'
+    case 'OVERLOADED':
+      return 'The server has too much to do just now. Try again in a moment.'
     case 'RATE_LIMITED':
       return limitMessage(error)
     case 'BUDGET_EXCEEDED':

@@ -15,7 +15,7 @@ export function useShownError({ error, status }: UseChatResult, text: string): C
     setSeen({ error, status, text })
   }
   useEffect(() => {
-    if (error?.code !== 'RATE_LIMITED') return
+    if (error?.code !== 'RATE_LIMITED' && error?.code !== 'OVERLOADED') return
     const timer = setTimeout(() => setGone(error), error.data.retryAfterMs ?? limitMs)
     return () => clearTimeout(timer)
   }, [error])

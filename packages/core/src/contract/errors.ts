@@ -60,6 +60,7 @@ export const errorTable = {
   OUTPUT_INVALID: passing(502),
   PROVIDER_ERROR: passing(502),
   UNAVAILABLE: passing(503),
+  OVERLOADED: passing(503),
   UNSUPPORTED_VERSION: passing(503),
   RUN_FENCED: passing(503),
   RUN_TIMEOUT: passing(504),
@@ -112,6 +113,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
     "The answer is not what the agent's output schema asks for; data.kind tells why. Its text is kept. Start a new run",
   PROVIDER_ERROR: "The model's provider refused or broke off. Start a new run",
   UNAVAILABLE: 'The database is away or the server is stopping. Wait data.retryAfterMs, then call again',
+  OVERLOADED:
+    'More work than can be done in time (data.kind); nothing is stored. Wait data.retryAfterMs, then call again',
   UNSUPPORTED_VERSION:
     'A newer server has stored this, and this server leaves it alone. Call again; the operator upgrades this server',
   RUN_FENCED: 'Another process took the run over. Follow it: it ends there',

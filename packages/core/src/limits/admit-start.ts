@@ -5,9 +5,11 @@ import type { Owner } from '../contract/principal.ts'
 import type { RunRepository } from '../ports/run-repository.ts'
 import type { Budgets } from './budgets.ts'
 import type { Limits } from './limits.ts'
+import type { LoadGauge } from './load-gauge.ts'
 
 export interface Admission {
   readonly limits: Limits
+  readonly load: LoadGauge
   /** Undefined when there are none. */
   readonly budgets: Budgets | undefined
   readonly runRepository: RunRepository
@@ -25,20 +27,24 @@ export interface AdmittedStart {
 /**
  * Stores a run when its owner may start one.
  *
- * @throws VerbatimError `RATE_LIMITED`, `BUDGET_EXCEEDED` before `store` is called; what `store` throws
+ * @throws VerbatimError `OVERLOADED`, `RATE_LIMITED`, `BUDGET_EXCEEDED` before `store` is called; what `store` throws
  */
 export async function admitStart<TStarted extends { readonly type: string }>(
   admission: Admission,
   start: AdmittedStart,
   store: () => Promise<TStarted>,
 ): Promise<TStarted> {
-  const place = await takePlace(admission, start)
+  // Before the database is asked for anything: a run that is stored already goes on, whatever its repeated start receives.
+  const leave = admission.load.enter(start.owner)
+  let place: Place | undefined
   try {
+    place = await takePlace(admission, start)
     const started = await store()
     if (started.type === 'existing') place?.refund()
     return started
   } finally {
     place?.end()
+    leave()
   }
 }
 

@@ -4,6 +4,7 @@ import type { ResolvedPorts } from '../ports/engine-ports.ts'
 import type { Admission } from './admit-start.ts'
 import { Budgets, isOn } from './budgets.ts'
 import { Limits } from './limits.ts'
+import { LoadGauge } from './load-gauge.ts'
 
 /** How long a caller waits for the ledger, as for every other answer of the database, in milliseconds. */
 const requestMs = 4_500
@@ -13,6 +14,7 @@ export function openLimits(ports: ResolvedPorts, options: EngineOptions, activeR
   const { clock, runRepository } = ports
   return {
     limits: new Limits({ options: options.limits, clock, activeRuns }),
+    load: new LoadGauge({ options: options.overload, clock, activeRuns }),
     budgets: openBudgets(ports, options),
     runRepository,
     deadline: () => AbortSignal.timeout(requestMs),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { VerbatimError } from '../contract/errors.ts'
-import { BudgetOptions, LimitOptions } from './limit-options.ts'
+import { BudgetOptions, LimitOptions, OverloadOptions } from './limit-options.ts'
 
 const ms = z.int().positive()
 const bytes = z.int().positive()
@@ -78,6 +78,8 @@ export const EngineOptions = z
     limits: LimitOptions.default({ principal: {}, tenant: {}, process: {} }),
     /** What callers may use in a day. @default no budgets */
     budgets: BudgetOptions.default({ principal: {}, tenant: {} }),
+    /** When this process takes no more work on; false: never. @default on, with defaults that a process reaches only under overload */
+    overload: z.union([z.literal(false), OverloadOptions]).prefault({}),
     /** Files that callers upload. */
     attachments: AttachmentOptions.prefault({}),
     /** Between two polls for deletions to finish and expired events to remove. @default 60_000, no caller waits for them */

@@ -35,6 +35,21 @@ export const LimitOptions = z.strictObject({
 })
 export type LimitOptions = z.infer<typeof LimitOptions>
 
+/**
+ * When a process refuses starts and retries with `OVERLOADED`, before anything is stored. What it has taken on then keeps its pace; a start
+ * that is refused at once can go to another process.
+ */
+export const OverloadOptions = z.strictObject({
+  /** Starts that wait to be stored. @default 512: about two seconds' worth, and a caller that waits longer has given up */
+  maxStarting: count.default(512),
+  /**
+   * How late the event loop may be in the mean of a second, in milliseconds; past it no start is taken until it is half as late. @default 150:
+   * tokens that come later than that stutter
+   */
+  maxLoopDelayMs: amount.default(150),
+})
+export type OverloadOptions = z.infer<typeof OverloadOptions>
+
 const TokenPrices = z.strictObject({
   input: z.number().nonnegative(),
   output: z.number().nonnegative(),

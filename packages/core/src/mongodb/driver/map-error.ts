@@ -153,7 +153,7 @@ export function contended(cause?: unknown): VerbatimError {
 
 /** What a caller receives whose process has more to store than it can just now. Nothing is stored. */
 export function overloaded(): VerbatimError {
-  return new VerbatimError('RATE_LIMITED', 'The server has too much to store just now; wait, then call again', {
-    data: { kind: 'overloaded', retryAfterMs: 1_000 },
+  return new VerbatimError('OVERLOADED', 'The server has too much to store just now; wait, then call again', {
+    data: { kind: 'writes', retryAfterMs: 1_000 },
   })
 }

@@ -41,7 +41,7 @@ interface Deadlines {
 }
 
 /**
- * The calls throw what `attempt` does, and VerbatimError `SESSION_BUSY` (kind `contention`) or `RATE_LIMITED` (kind `overloaded`) when
+ * The calls throw what `attempt` does, and VerbatimError `SESSION_BUSY` (kind `contention`) or `OVERLOADED` (kind `writes`) when
  * their turn does not come, `UNAVAILABLE` when that is the database's fault.
  */
 export function createTurns(): TakeTurn {
