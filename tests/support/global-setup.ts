@@ -14,7 +14,7 @@ const historyWindowSeconds = 5
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const setParameters = { enableTestCommands: 1, minSnapshotHistoryWindowInSeconds: historyWindowSeconds }
-  const mongo = await resolveMongoUri({ env, port: 0, setParameters })
+  const mongo = await resolveMongoUri({ env, port: 0, setParameters, journalIntervalMs: 5 })
   project.provide('mongoUri', mongo.uri)
   return async () => {
     await mongo.stop()

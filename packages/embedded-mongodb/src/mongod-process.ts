@@ -16,6 +16,8 @@ export type MongodOptions = Readonly<{
   setParameters?: Readonly<Record<string, string | number | boolean>>
   /** Upper bound of the replication log. @default 256 */
   oplogSizeMB?: number
+  /** Between two flushes of the journal that no write has asked for; what drops a database waits for one. @default MongoDB's own, 100 */
+  journalIntervalMs?: number
 }>
 
 export type LaunchOptions = MongodOptions &
@@ -123,6 +125,7 @@ function argumentsOf(options: LaunchOptions): string[] {
     replSet: options.replicaSet,
     oplogSize: options.oplogSizeMB ?? 256,
     wiredTigerCacheSizeGB: options.cacheSizeGB ?? 0.25,
+    ...(options.journalIntervalMs === undefined ? {} : { journalCommitInterval: options.journalIntervalMs }),
   }
   const parameters = { diagnosticDataCollectionEnabled: false, ...options.setParameters }
   return [
