@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createGate, openTestDatabase } from '@verbatim/core/testing'
 import type { TestDatabase } from '@verbatim/core/testing'
+import { freePort } from '@verbatim/test-kit/http'
 import { runProgram, startServerProgram } from '@verbatim/test-kit/process'
 import type { ProgramOptions, RunningProgram } from '@verbatim/test-kit/process'
 import { callStart, saying, startProviderOf, textDelta, textStart } from '@verbatim/test-kit/provider'
@@ -46,7 +47,8 @@ async function openWorld(reply: ProviderReply = answer) {
     db: database.client.db(database.databaseName),
     run: (program: string, options: ProgramOptions = {}) =>
       runProgram(fileOf(program), { ...options, env: { ...settings, ...options.env } }),
-    serve: (program: string) => startServerProgram(fileOf(program), { env: settings }),
+    serve: (program: string, env: Readonly<Record<string, string>> = {}) =>
+      startServerProgram(fileOf(program), { env: { ...settings, ...env } }),
     async [Symbol.asyncDispose]() {
       expect(provider.complaints).toEqual([])
       await opened.disposeAsync()
@@ -122,6 +124,17 @@ describe.concurrent.each(['express-server', 'hono-server'])('the example %s', (n
   })
 })
 
+async function openBrowser() {
+  const browser = await chromium.launch({
+    executablePath: await ensureChromium(),
+    args: ['--no-sandbox', '--disable-gpu'],
+  })
+  return {
+    newPage: async () => await browser.newPage(),
+    [Symbol.asyncDispose]: async () => await browser.close(),
+  }
+}
+
 it.concurrent('The example react-chat shows an answer as it comes, also after a reload in its middle', async () => {
   const gate = createGate()
   await using world = await openWorld(async (call) => {
@@ -130,12 +143,7 @@ it.concurrent('The example react-chat shows an answer as it comes, also after a 
     call.finish(' and the rest')
   })
   await using server = await world.serve('react-chat/main')
-  await using stack = new AsyncDisposableStack()
-  const browser = await chromium.launch({
-    executablePath: await ensureChromium(),
-    args: ['--no-sandbox', '--disable-gpu'],
-  })
-  stack.defer(async () => await browser.close())
+  await using browser = await openBrowser()
   const page = await browser.newPage()
   await page.goto(server.url)
   await page.getByLabel('Prompt').fill('Hello')
@@ -146,6 +154,55 @@ it.concurrent('The example react-chat shows an answer as it comes, also after a 
   gate.release()
   await page.getByText('Half of it and the rest').waitFor()
   expect(await page.getByText('Half of it').count()).toBe(1)
+})
+
+it.concurrent('The example ai-sdk-chat is an unmodified useChat: its answer survives a reload, a second tab and a killed server, and stops', async () => {
+  let calls = 0
+  const gate = createGate()
+  await using world = await openWorld(async (call) => {
+    const nth = ++calls
+    call.send(callStart(), textStart(0), textDelta(['Half of it', ' and the rest', 'Slowly'][nth - 1] ?? 'More'))
+    if (nth !== 2) await gate.pass()
+    call.finish()
+  })
+  await using browser = await openBrowser()
+  const [page, tab] = [await browser.newPage(), await browser.newPage()]
+  const port = await freePort()
+  {
+    await using killed = await world.serve('ai-sdk-chat/main', { PORT: String(port) })
+    await page.goto(killed.url)
+    await page.getByLabel('Prompt').fill('Hello')
+    await page.getByRole('button', { name: 'Send' }).click()
+    await page.getByText('Half of it').waitFor()
+    await page.reload()
+    await tab.goto(killed.url)
+    for (const one of [page, tab]) await one.getByText('Half of it').waitFor()
+    await page.bringToFront() // the browser draws the page in front alone
+    killed.kill('SIGKILL')
+    await killed.exitCode
+  }
+  await page.getByText('The connection was lost').waitFor()
+  // The lease of the dead process expires, here without a wait for it.
+  await world.db.collection('runs').updateMany({}, { $set: { 'lease.renewedAt': new Date(0) } })
+  await using server = await world.serve('ai-sdk-chat/main', { PORT: String(port) })
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await tab.goto(server.url)
+  for (const one of [page, tab]) {
+    await one.getByText('assistant Half of it and the rest', { exact: true }).waitFor()
+    expect(await one.getByText('assistant').count()).toBe(1)
+  }
+  await page.getByLabel('Prompt').fill('And now?')
+  await page.getByRole('button', { name: 'Send' }).click()
+  await page.getByText('Slowly').waitFor()
+  await page.getByRole('button', { name: 'Stop' }).click()
+  await vi.waitFor(
+    async () => expect(await world.db.collection('runs').countDocuments({ status: 'cancelled' })).toBe(1),
+    waitOptions,
+  )
+  await tab.reload()
+  await tab.getByText('Slowly').waitFor()
+  expect(await tab.getByRole('button', { name: 'Send' }).isEnabled()).toBe(true)
+  gate.open()
 })
 
 it.concurrent('The example service-to-service does a job once, although its worker is killed in the middle of it', async () => {

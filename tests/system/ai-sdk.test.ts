@@ -87,9 +87,12 @@ function textIn(message: UIMessage | undefined): string {
   return (message?.parts ?? []).map((part) => (part.type === 'text' ? part.text : '')).join('')
 }
 
+/** What a page loads first. */
 async function storedOf(sessionId: string): Promise<UIMessage<VerbatimMetadata>[]> {
-  const { items } = await app.engine.messages.list(ada, sessionId, { order: 'newest', limit: 50 })
-  return toUIMessages(items)
+  const { messages } = (await (await app.fetch(`/api/chat/${sessionId}`)).json()) as {
+    messages: UIMessage<VerbatimMetadata>[]
+  } // as documented
+  return messages
 }
 
 /** As the page has it: without fields that are undefined. */
@@ -276,6 +279,10 @@ describe('what a client cannot do', () => {
     const sending = chat.sendMessage({ text: 'wait' })
     await until(() => textIn(chat.lastMessage).startsWith('Heard'))
     const { activeRunId } = await app.engine.sessions.get(ada, id)
+    expect(await (await app.fetch(`/api/chat/${id}`, { user: 'eve' })).json()).toEqual({
+      messages: [],
+      nextCursor: null,
+    })
     expect((await app.fetch(`/api/chat/${id}/stream`, { user: 'eve' })).status).toBe(204)
     expect((await app.fetch(`/api/chat/${activeRunId}/stream`, { user: 'eve' })).status).toBe(204)
     const stopped = await app.fetch(`/api/chat/${id}/stop`, { method: 'POST', user: 'eve' })
@@ -375,6 +382,8 @@ describe('what a client cannot do', () => {
     const chat = newChatId()
     expect((await errorOf(await app.fetch(`/api/chat/${chat}/stream?startIndex=x`))).data.field).toBe('startIndex')
     expect((await errorOf(await app.fetch('/api/chat/%20/stream'))).data.field).toBe('id')
+    expect((await errorOf(await app.fetch('/api/chat/%20'))).data.field).toBe('id')
+    expect((await errorOf(await app.fetch(`/api/chat/${chat}?cursor=x`))).code).toBe('INVALID_CURSOR')
     expect((await errorOf(await app.fetch(`/api/chat/${chat}/stop`, json({ activeStreamId: 7 })))).data.field).toBe(
       'activeStreamId',
     )

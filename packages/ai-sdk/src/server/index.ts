@@ -3,6 +3,7 @@ import type { WhenBusy } from '@verbatim/core'
 import type { Endpoint } from '@verbatim/api'
 import type { FileOptions } from '../ui/file-part.ts'
 import { answerStream, exposedHeaders } from './answer-stream.ts'
+import { loadChat } from './load-chat.ts'
 import { readChatRequest } from './read-request.ts'
 import { resumeAnswer } from './resume-answer.ts'
 import { startAnswer } from './start-answer.ts'
@@ -28,7 +29,7 @@ export interface AiSdkOptions extends FileOptions {
 const mib = 1024 * 1024
 
 /**
- * `POST path`, `GET path/:id/stream` and `POST path/:id/stop`. A chat's id is its session's. The history is the server's: of a request only
+ * `POST path`, `GET path/:id/stream` and `POST path/:id/stop`, and `GET path/:id` for the messages of a page's first load. A chat's id is its session's. The history is the server's: of a request only
  * the newest message of the user is read.
  *
  * @example
@@ -55,6 +56,7 @@ export function aiSdkEndpoints(options: AiSdkOptions = {}): readonly Endpoint[] 
         },
       },
     },
+    { path: `${path}/:id`, methods: { GET: async (call) => await loadChat(call, files) } },
     { path: `${path}/:id/stream`, methods: { GET: async (call) => await resumeAnswer(call, files) } },
     { path: `${path}/:id/stop`, methods: { POST: async (call) => await stopAnswer(call, limits) } },
   ]
