@@ -77,12 +77,13 @@ async function copyTree(folder: string): Promise<void> {
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
 }
 
-async function runMutant(folder: string, { fault, edits }: Mutant): Promise<Finding> {
+async function runMutant(folder: string, { fault, edits, withoutChangeStreams = false }: Mutant): Promise<Finding> {
   const mutated = await mutate(folder, edits)
   try {
     for (const [file, { text }] of mutated) await writeFile(join(folder, file), text)
     for (const seed of seeds) {
-      const { code, output } = await torture(folder, ['--fault', fault, '--seed', String(seed)])
+      const mode = withoutChangeStreams ? ['--without-change-streams'] : []
+      const { code, output } = await torture(folder, ['--fault', fault, '--seed', String(seed), ...mode])
       if (code === 1) return { wasCaught: true, by: firstViolation(output) }
       if (code !== 0) return { wasCaught: false, by: `the harness itself failed: ${output.slice(-300)}` }
     }

@@ -12,10 +12,13 @@ export interface Mutant {
   readonly what: string
   readonly edits: readonly Edit[]
   readonly fault: string
+  /** Plays the scenario where servers poll. */
+  readonly withoutChangeStreams?: boolean
 }
 
 const writer = 'packages/core/src/runs/log/append-events.ts'
 const log = 'packages/core/src/mongodb/log/event-log.ts'
+const tail = 'packages/core/src/runs/log/run-tail.ts'
 const end = 'packages/core/src/mongodb/transitions/finish-run.ts'
 
 export const mutants: readonly Mutant[] = [
@@ -252,5 +255,40 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     fault: 'delete-in-stream',
+  },
+  {
+    name: 'stream-batch-skipped',
+    what: 'a tail takes any entry of the change stream for the next one',
+    edits: [
+      {
+        file: tail,
+        from: 'if (entry.firstSeq !== this.#lastSeq + 1) return this.hint()\n',
+        to: '\n',
+      },
+      {
+        file: tail,
+        from: 'return this.publish(batch, entry.bytes)',
+        to: 'return this.publish({ ...batch, firstSeq: this.#lastSeq + 1 }, entry.bytes)',
+      },
+    ],
+    fault: 'watch-dies',
+  },
+  {
+    name: 'poll-off-by-one',
+    what: 'the poll looks one seq too far, and numbers what it finds as the next',
+    edits: [
+      {
+        file: log,
+        from: '    { $match: { _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } } },\n    { $sort',
+        to: '    { $match: { _id: { $gt: { r: key, n: after + 1 }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } } },\n    { $sort',
+      },
+      {
+        file: log,
+        from: 'entry: entry && { firstSeq: _id.n, bytes, open: () => toBatch(cipher, entry) },',
+        to: 'entry: entry && { firstSeq: _id.n - 1, bytes, open: async () => ({ ...(await toBatch(cipher, entry)), firstSeq: _id.n - 1 }) },',
+      },
+    ],
+    fault: 'reconnect',
+    withoutChangeStreams: true,
   },
 ]

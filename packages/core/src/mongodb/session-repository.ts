@@ -49,7 +49,7 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
       takeTurn({ owner, sessionId }, () => renameSession(storage, owner, { sessionId, title })),
     appendMessage: (owner, message) => takeTurn(placeOf(owner, message), () => appendMessage(storage, owner, message)),
     async getMessage(owner, sessionId, messageId) {
-      const filter = { _id: messageKeyOf(owner, sessionId, messageId) }
+      const filter = { _id: messageKeyOf(owner, sessionId, messageId), s: sessionKeyOf(owner, sessionId) }
       const found = await retryRequest(() => findLinearizable(storage.collections, () => messages.findOne(filter)))
       return found === null ? undefined : await toMessage(cipher, found)
     },
@@ -235,10 +235,10 @@ function newMessageDocument(
 
 async function findSameMessage(
   { collections, cipher }: MongoContext,
-  { _id }: Omit<MessageDocument, 'seq'>,
+  { _id, s }: Omit<MessageDocument, 'seq'>,
   { content, role, status, agentId, metrics }: NewMessage,
 ): Promise<Message | undefined> {
-  const found = await findLinearizable(collections, () => collections.messages.findOne({ _id }))
+  const found = await findLinearizable(collections, () => collections.messages.findOne({ _id, s }))
   if (found === null) return undefined
   const stored = await toMessage(cipher, found)
   // As it would be read: JSON does not keep every number as it was given.
