@@ -31,6 +31,7 @@ export {
   isProviderBlock,
   type McpToolResultBlock,
   type McpToolUseBlock,
+  type ModelMetadataBlock,
   OtherBlock,
   type OtherBlockType,
   ProviderBlock,

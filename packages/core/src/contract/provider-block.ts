@@ -54,6 +54,20 @@ export interface ContainerUploadBlock {
   readonly file_id: string
 }
 
+/**
+ * What a provider wants back of the blocks of one model call, which stand right before it: signatures, ids, encrypted thoughts. It is for
+ * that model alone: a program that shows messages leaves it out, and another model does not receive it.
+ */
+export interface ModelMetadataBlock {
+  readonly type: 'model_metadata'
+  readonly provider: string
+  readonly model: string
+  /** A fingerprint of all that the model had before the call. */
+  readonly boundTo: string
+  /** One for each block of the call, in order; null where there is nothing to say of it. */
+  readonly blocks: JsonValue
+}
+
 /** A type that this version does not know: any other text. The pattern, which no known type has, lets `block.type === 'text'` narrow. */
 export type OtherBlockType = `${string}\u0000`
 
@@ -69,6 +83,7 @@ export type ProviderBlock =
   | ServerToolResultBlock
   | McpToolResultBlock
   | ContainerUploadBlock
+  | ModelMetadataBlock
   | OtherBlock
 
 type KnownType = Exclude<ProviderBlock, OtherBlock>['type']
@@ -85,6 +100,7 @@ const requiredFields = {
   tool_search_tool_result: { tool_use_id: isText, content: isAny },
   mcp_tool_result: { tool_use_id: isText, is_error: isBooleanOrMissing, content: isAny },
   container_upload: { file_id: isText },
+  model_metadata: { provider: isText, model: isText, boundTo: isText, blocks: Array.isArray },
 } as const satisfies Record<KnownType, Readonly<Record<string, (value: unknown) => boolean>>>
 
 /** Types that this contract gives a shape of its own; a block of such a type is never another one's. */

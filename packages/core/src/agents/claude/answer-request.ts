@@ -13,7 +13,7 @@ import { wantsCompaction, withSystem } from './claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, RunOptions } from './claude-options.ts'
 import { compactHistory } from './compact-history.ts'
 import type { CompactionSwitch } from './compact-history.ts'
-import { createHistory } from './history.ts'
+import { createHistory, fixedBytesOf } from './history.ts'
 import type { History } from './history.ts'
 import { providerError, TooLongError } from './map-provider-error.ts'
 import { citesDocuments, openMedia } from './media.ts'
@@ -49,7 +49,8 @@ export async function* answerRequest(
   const agent: ClaudeAgent = { ...(await withSystem(options, request, signal)), client }
   const compactionsOf = wantsCompaction(agent) ? identityOf(agent) : undefined
   const media = await openMedia(request, signal)
-  const history = createHistory({ ...agent, compactionsOf, files: media.files }, request, signal)
+  const fixedBytes = fixedBytesOf(agent)
+  const history = createHistory({ ...agent, fixedBytes, compactionsOf, files: media.files }, request, signal)
   const mcpServers = await connectMcpServers(agent.mcpServers, request, signal)
   const call: ModelCall = { agent, history, media, rules: firstRules(mcpServers), runId: request.runId }
   // The rest of an answer may be nothing at all.

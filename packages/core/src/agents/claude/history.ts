@@ -26,7 +26,9 @@ import { toOutputFormat } from './to-output-format.ts'
 import { providerError } from './map-provider-error.ts'
 import type { KnownFiles } from './media.ts'
 
-interface HistoryOptions extends FixedOptions, Pick<RunOptions, 'summarize' | 'logger'> {
+interface HistoryOptions extends Pick<RunOptions, 'summarize' | 'logger'> {
+  /** What every request has besides its conversation, in bytes. */
+  readonly fixedBytes: number
   readonly files: KnownFiles
   /** Whose summaries are sent back; undefined for none. */
   readonly compactionsOf: Identity | undefined
@@ -71,8 +73,7 @@ export function createHistory(options: HistoryOptions, request: AgentRequest, si
   const isLeaving = hasOlder && newest !== undefined && newest.at < messages.length / 4
   const added: Turn[] = []
   const summarize = createSummarizer(options, request, signal)
-  const { files } = options
-  const fixedBytes = fixedBytesOf(options)
+  const { files, fixedBytes } = options
   let compaction = newest?.block
   let groups = groupsAfter(compaction)
 

@@ -74,9 +74,15 @@ export class TooLongError extends VerbatimError {
   constructor(providerStatus: number, message: string) {
     super('PROVIDER_REFUSED', kinds.too_large.message, { data: { kind: 'too_large', providerStatus } })
     const [, tokens, maxTokens] = /(\d+) tokens? > (\d+)/.exec(message) ?? /(\d+) \+ \d+ > (\d+)/.exec(message) ?? []
-    this.tokens = tokens === undefined ? undefined : Number(tokens)
-    this.maxTokens = maxTokens === undefined ? undefined : Number(maxTokens)
+    // The words of OpenAI, and of the many servers that speak its protocol.
+    const [, limit, asked] = /maximum context length is (\d+) tokens.*?(\d+) tokens/s.exec(message) ?? []
+    this.tokens = toCount(tokens ?? asked)
+    this.maxTokens = toCount(maxTokens ?? limit)
   }
+}
+
+function toCount(digits: string | undefined): number | undefined {
+  return digits === undefined ? undefined : Number(digits)
 }
 
 /** Tells whether the same model call may succeed when it is made again. */

@@ -12,7 +12,7 @@ import { toolInputOf } from '../../contract/tool-input.ts'
 import type { AgentRequest, Emit } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Logger } from '../../ports/logger.ts'
-import type { ToolCall } from './stream-cycle.ts'
+import type { ToolCall } from './call-with-retries.ts'
 import type { Tool } from './tool.ts'
 import { isToolError } from './tool-error.ts'
 import { isSameCall, mayHaveRun } from './unknown-calls.ts'
@@ -115,7 +115,8 @@ async function invokeTool(
   const inputJson = call.inputJson ?? JSON.stringify(call.input)
   const progress = openProgress(request.emit, either)
   const { emit } = progress
-  const context = { signal: either, runId, sessionId, principal, session, input, emit, inputJson }
+  const toolCallId = call.id
+  const context = { signal: either, runId, sessionId, principal, session, input, emit, toolCallId, inputJson }
   try {
     const content = await raceSignal(found.execute(toolInputOf(call), context), either)
     const maxBytes = typeof content === 'string' ? maxToolOutputBytes : maxToolBlockBytes

@@ -68,7 +68,10 @@ export function toClaudeMessages(turns: readonly Turn[], rules: HistoryRules = {
 }
 
 /** The parts of one stored message, by who says them to the API: a tool's result is the user's. */
-function splitTurn(turn: Turn, rules: HistoryRules): DraftMessage[] {
+function splitTurn(turn: Turn, given: HistoryRules): DraftMessage[] {
+  // Another SDK has made the answer: what its provider said besides words and calls is not in Claude's form.
+  const isForeign = turn.content.some(({ type }) => type === 'model_metadata')
+  const rules = isForeign ? { ...given, keepsProviderBlocks: false } : given
   const parts: { readonly role: MessageRole; readonly blocks: DraftBlock[] }[] = []
   let current: MessageRole | undefined
   let isExact = true
@@ -94,6 +97,7 @@ function roleOf(block: ContentBlock, turnRole: MessageRole): MessageRole | undef
   if (block.type === 'image' || block.type === 'document') return turnRole === 'user' ? 'user' : undefined
   if (block.type === 'tool_result') return 'user'
   if (block.type === 'compaction') return undefined // it has its own place, see to-claude-request.ts
+  if (block.type === 'model_metadata') return undefined
   return turnRole === 'assistant' ? 'assistant' : undefined
 }
 

@@ -12,6 +12,8 @@ export interface ToolContext extends RunScope {
   readonly signal: AbortSignal
   /** Streams the tool's progress while it runs, see {@link Emit}; it rejects once the tool has answered. */
   readonly emit: Emit
+  /** The id that the model gave the call. Some models give none, or the same one twice. */
+  readonly toolCallId: string
   /** The input of the call as the model wrote it, digit for digit. */
   readonly inputJson: string
 }
