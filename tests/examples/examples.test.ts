@@ -71,6 +71,7 @@ it.concurrent.each([
   ['timeout/main', 'failed RUN_TIMEOUT idle\ncancelled "Let me think "\n'],
   ['error-handling/main', 'The answer is \n[INTERNAL]\nfailed "The answer is "\ncompleted "The answer is 42."\n'],
   ['own-agent/main', 'Hello ada, you said: Good morning\nOne, two, three. (6 tokens)\nOnly this time.\n'],
+  ['any-model/main', `${said}\n${said} (claude-sonnet-5-5)\n`],
   ['own-loop/main', 'You asked: Explain async programming\n21 tokens are stored with message 2\n'],
 ])('The example %s prints what it promises and ends by itself', async (program, printed) => {
   await using world = await openWorld()

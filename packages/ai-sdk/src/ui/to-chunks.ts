@@ -155,6 +155,7 @@ export class AnswerChunks {
       case 'document':
         return [{ type: 'file', ...toFile(block, this.#options) }]
       case 'compaction':
+      case 'model_metadata':
         return [] // for the model alone
       default:
         return [

@@ -19,7 +19,15 @@ export {
   TooLongError,
   type ProviderErrorKind,
 } from './claude/map-provider-error.ts'
-export { noteOf, openMedia, weightOf, type KnownFiles, type MediaBlock, type MediaLoader, type MediaSources } from './claude/media.ts'
+export {
+  noteOf,
+  openMedia,
+  weightOf,
+  type KnownFiles,
+  type MediaBlock,
+  type MediaLoader,
+  type MediaSources,
+} from './claude/media.ts'
 export { refusalOfFiles } from './claude/refusal-of-files.ts'
 export { randomFraction } from './claude/retry-delay.ts'
 export { runTools, type ToolResultEvent } from './claude/run-tools.ts'

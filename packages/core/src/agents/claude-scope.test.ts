@@ -76,7 +76,13 @@ it('a tool knows who asks, the session and the input of the run', async () => {
   await using provider = await startProvider(streaming(...call), saying('Done'))
   const { error } = await collect(claudeAt(provider.url, { tools: [look] }).stream(request, never))
   expect(error).toBeUndefined()
-  const context = { ...scope, inputJson: '{}', signal: expect.any(AbortSignal), emit: expect.any(Function) }
+  const context = {
+    ...scope,
+    toolCallId: 'toolu_a',
+    inputJson: '{}',
+    signal: expect.any(AbortSignal),
+    emit: expect.any(Function),
+  }
   expect(seen).toEqual([context])
 })
 

@@ -11,6 +11,8 @@ import type { AgentPing, AgentRequest } from '../../ports/agent.ts'
 import type { Conversation, Turn } from './claude-message.ts'
 import { wantsCompaction, withSystem } from './claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, RunOptions } from './claude-options.ts'
+import { callWithRetries, toCallEnd } from './call-with-retries.ts'
+import type { Attempt, CallEnd } from './call-with-retries.ts'
 import { compactHistory } from './compact-history.ts'
 import type { CompactionSwitch } from './compact-history.ts'
 import { createHistory, fixedBytesOf } from './history.ts'
@@ -20,10 +22,10 @@ import { citesDocuments, openMedia } from './media.ts'
 import type { MediaLoader } from './media.ts'
 import { connectMcpServers } from './provider-tools.ts'
 import type { McpServerParam } from './provider-tools.ts'
+import { readEvents } from './read-frames.ts'
 import { runTools } from './run-tools.ts'
 import type { ToolResultEvent } from './run-tools.ts'
-import { streamCycle } from './stream-cycle.ts'
-import type { CycleEnd } from './stream-cycle.ts'
+import { EventMapper } from './to-agent-event.ts'
 import { hasTools, identityOf, pausePrompt, toClaudeRequest } from './to-claude-request.ts'
 import type { ClaudeRequest, RequestRules } from './to-claude-request.ts'
 import type { TokenBudget } from './token-budget.ts'
@@ -129,6 +131,27 @@ async function* callModel(
       if (isTooLong) tooLong = { error, json }
     }
   }
+}
+
+/** What a call of Claude came to. */
+interface CycleEnd extends CallEnd {
+  /** The container that the provider ran code in. */
+  readonly container: string | undefined
+}
+
+/** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED` when the provider fails for good; the signal's reason when it aborts */
+async function* streamCycle(
+  agent: ClaudeAgent,
+  request: ClaudeRequest,
+  attempt: Attempt,
+): AsyncGenerator<AgentEvent | AgentPing, CycleEnd, void> {
+  let mapper = new EventMapper(agent.model)
+  const open = () => {
+    mapper = new EventMapper(agent.model)
+    return readEvents(agent, request, { mapper, signal: attempt.signal })
+  }
+  const events = yield* callWithRetries(agent, open, attempt)
+  return { ...toCallEnd(events, mapper.unstopped), container: mapper.container }
 }
 
 /** Tells whether there is another way to ask, after what the provider refused. Each is there once: in a call, or in a run. */

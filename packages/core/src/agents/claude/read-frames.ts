@@ -3,16 +3,53 @@
  * `event:` line, so the body is read here.
  * In: a request. Out: the provider's events as it sent them, not yet checked. What is no stream of events is a typed error.
  */
+import { isVerbatimError } from '../../contract/errors.ts'
+import type { AgentEvent } from '../../contract/event.ts'
+import type { AgentPing } from '../../ports/agent.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ClaudeClient } from './claude-options.ts'
 import { malformed, mapErrorBody, mapRequestError, mapStreamError } from './map-provider-error.ts'
 import { middlewareFor } from './request-middleware.ts'
 import { loadSdk } from './sdk.ts'
+import type { EventMapper } from './to-agent-event.ts'
 import type { ClaudeRequest } from './to-claude-request.ts'
 
 export interface FrameReader {
   readonly client: ClaudeClient
   readonly clock: Clock
+}
+
+/** What one attempt of a call says. @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`; the signal's reason when it aborts */
+export async function* readEvents(
+  caller: FrameReader,
+  request: ClaudeRequest,
+  { mapper, signal }: { mapper: EventMapper; signal: AbortSignal },
+): AsyncGenerator<AgentEvent | AgentPing, void, void> {
+  try {
+    for await (const frame of readFrames(caller, request, signal)) {
+      const events = isPing(frame) ? [] : mapper.map(frame)
+      // What is held back is a sign of life.
+      yield* events.length === 0 ? [ping] : events.map((event) => withBinding(event, request.boundTo))
+    }
+  } catch (error) {
+    // Cut after the stop reason: all was said.
+    if (!isVerbatimError(error) || error.data.kind !== 'cut') throw error
+  }
+  yield* mapper.end()
+}
+
+const ping: AgentPing = { type: 'ping' }
+
+function isPing(frame: unknown): boolean {
+  return typeof frame === 'object' && frame !== null && 'type' in frame && frame.type === 'ping'
+}
+
+/** Thinking is valid only after the prefix that it was made from, so it is stored with a fingerprint of that prefix. */
+function withBinding(event: AgentEvent, boundTo: string): AgentEvent {
+  if (event.type !== 'content_block_start') return event
+  const { content_block } = event
+  if (content_block.type !== 'thinking' && content_block.type !== 'redacted_thinking') return event
+  return { ...event, content_block: { ...content_block, boundTo } }
 }
 
 /** @throws VerbatimError `PROVIDER_ERROR`, `PROVIDER_REFUSED`; the signal's reason when it aborts */
