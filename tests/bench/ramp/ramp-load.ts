@@ -2,6 +2,7 @@
 import { get, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { followPath, open, readFrames } from '../http-client.ts'
+import { ascending, quantile } from '../statistics.ts'
 import { stampsIn, wallClockMs } from '../workload.ts'
 import type { StreamPlan } from '../workload.ts'
 
@@ -16,15 +17,21 @@ export interface RampPlan {
 
 export interface RampResult {
   readonly completed: number
-  /** From a start that was taken, its repetitions included, to its first token. */
-  readonly firstMs: readonly number[]
-  readonly delaysMs: readonly number[]
-  readonly healthMs: readonly number[]
+  readonly tokensPerSecond: number
+  /** From a start, its repetitions included, to its first token. */
+  readonly firstMs: Spread
+  /** Of every token, from the agent to the client. */
+  readonly delayMs: Spread
+  readonly healthMs: Spread
   /** Starts that were refused; each was made again after the time that the server asked for. */
   readonly refusals: number
-  readonly refusedMs: readonly number[]
-  /** From the first token to the last. */
-  readonly seconds: number
+  readonly refusedMs: Spread
+}
+
+export interface Spread {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
 }
 
 const port = Number(process.argv[2])
@@ -69,7 +76,21 @@ async function play({ runs, tokensPerSecond, rampSeconds, seconds }: RampPlan): 
   await Promise.all(answers)
   over.abort()
   await probing
-  return { ...tally, seconds: (tally.endedMs - tally.beganMs) / 1_000 }
+  const { completed, refusals, delaysMs } = tally
+  return {
+    completed,
+    refusals,
+    tokensPerSecond: (delaysMs.length / (tally.endedMs - tally.beganMs)) * 1_000,
+    firstMs: spreadOf(tally.firstMs),
+    delayMs: spreadOf(delaysMs),
+    healthMs: spreadOf(tally.healthMs),
+    refusedMs: spreadOf(tally.refusedMs),
+  }
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const sorted = ascending(values)
+  return { p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), max: quantile(sorted, 1) }
 }
 
 async function playOne(tally: Tally, pace: Omit<StreamPlan, 'beginAtMs'>): Promise<void> {

@@ -52,11 +52,8 @@ interface Callers {
 
 const callersKey = Symbol.for('trpc_untypedClient')
 
-const kinds: Readonly<Record<string, keyof Callers>> = {
-  query: 'query',
-  mutate: 'mutation',
-  subscribe: 'subscription',
-}
+/** The last word of a path, in the words of {@link Callers}. */
+const kinds = { query: 'query', mutate: 'mutation', subscribe: 'subscription' } as const
 
 function pathTo(callers: Callers, path: readonly string[] = []): unknown {
   return new Proxy(() => {}, {
@@ -66,8 +63,7 @@ function pathTo(callers: Callers, path: readonly string[] = []): unknown {
       return typeof key === 'string' && key !== 'then' ? pathTo(callers, [...path, key]) : undefined
     },
     apply(_target, _this, [input, init]: [unknown, SubscribeInit?]) {
-      const kind = kinds[path.at(-1) ?? '']
-      if (kind === undefined) throw new TypeError(`${path.join('.')} is not a procedure's query, mutate or subscribe`)
+      const kind = kinds[path.at(-1) as keyof typeof kinds] // the router's type has no other; a word that is none is a TypeError
       return callers[kind](path.slice(0, -1).join('.'), input, init)
     },
   })
@@ -78,7 +74,6 @@ class CallError extends Error {
   override readonly name = 'TRPCClientError'
   readonly shape: unknown
   readonly data: unknown
-  readonly meta = undefined
 
   constructor(cause: VerbatimError, shape?: unknown) {
     super(cause.message, { cause })
