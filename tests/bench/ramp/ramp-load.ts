@@ -1,5 +1,5 @@
 /** The clients of the ramp, in a process of their own. Forked by ramp.ts; argument: the port. */
-import { get, request } from 'node:http'
+import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { followPath, open, readFrames } from '../http-client.ts'
 import { ascending, quantile } from '../statistics.ts'
@@ -22,7 +22,6 @@ export interface RampResult {
   readonly firstMs: Spread
   /** Of every token, from the agent to the client. */
   readonly delayMs: Spread
-  readonly healthMs: Spread
   /** Starts that were refused; each was made again after the time that the server asked for. */
   readonly refusals: number
   readonly refusedMs: Spread
@@ -41,7 +40,6 @@ interface Tally {
   refusals: number
   readonly firstMs: number[]
   readonly delaysMs: number[]
-  readonly healthMs: number[]
   readonly refusedMs: number[]
   beganMs: number
   endedMs: number
@@ -59,13 +57,10 @@ async function play({ runs, tokensPerSecond, rampSeconds, seconds }: RampPlan): 
     refusals: 0,
     firstMs: [],
     delaysMs: [],
-    healthMs: [],
     refusedMs: [],
     beganMs: Infinity,
     endedMs: 0,
   }
-  const over = new AbortController()
-  const probing = probe(tally, over.signal)
   const answers: Promise<void>[] = []
   const startMs = wallClockMs()
   for (let nth = 0; nth < runs; nth++) {
@@ -74,8 +69,6 @@ async function play({ runs, tokensPerSecond, rampSeconds, seconds }: RampPlan): 
     answers.push(playOne(tally, { tokensPerSecond, seconds }))
   }
   await Promise.all(answers)
-  over.abort()
-  await probing
   const { completed, refusals, delaysMs } = tally
   return {
     completed,
@@ -83,7 +76,6 @@ async function play({ runs, tokensPerSecond, rampSeconds, seconds }: RampPlan): 
     tokensPerSecond: (delaysMs.length / (tally.endedMs - tally.beganMs)) * 1_000,
     firstMs: spreadOf(tally.firstMs),
     delayMs: spreadOf(delaysMs),
-    healthMs: spreadOf(tally.healthMs),
     refusedMs: spreadOf(tally.refusedMs),
   }
 }
@@ -139,18 +131,4 @@ async function postStart(body: string): Promise<{ status: number; retryAfterSeco
       .once('error', reject)
       .end(body)
   })
-}
-
-/** Ten times a second, as soon as the one before is answered. */
-async function probe({ healthMs }: Tally, over: AbortSignal): Promise<void> {
-  while (!over.aborted) {
-    const askedMs = wallClockMs()
-    await new Promise<void>((resolve, reject) => {
-      get({ host: '127.0.0.1', port, path: '/health/live', agent: false }, (answer) => {
-        answer.resume().once('end', () => resolve())
-      }).once('error', reject)
-    })
-    healthMs.push(wallClockMs() - askedMs)
-    await sleep(Math.max(0, 100 - (wallClockMs() - askedMs)))
-  }
 }
