@@ -235,6 +235,15 @@ it.concurrent('The example service-to-service does a job once, although its work
   }
 })
 
+it.concurrent('The example leave-redis is an AI SDK app with resumable-stream: a patch of 15 lines makes its streams ours, and its own tests pass', async () => {
+  const patch = readFileSync(join(folder, 'leave-redis/leave-redis.patch'), 'utf8')
+  expect(patch.match(/^[+-](?![+-])/gm)?.length).toBeLessThanOrEqual(15)
+  await using world = await openWorld()
+  await using running = world.run('leave-redis/main', { args: ['--test'] })
+  expect(await outputOf(running)).toContain('pass 3')
+  expect(await world.db.collection('messages').countDocuments()).toBe(4)
+})
+
 it.concurrent('An example runs without a key through `npm run example`: the local demo model answers', async () => {
   await using world = await openWorld()
   const { PATH, MONGODB_URI, VERBATIM_DATABASE } = world.settings

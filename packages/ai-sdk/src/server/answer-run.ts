@@ -3,10 +3,23 @@ import { isVerbatimError } from '@verbatim/core'
 import type { ErrorCode, Run, RunId, Session, SessionId } from '@verbatim/core'
 import type { EndpointCall } from '@verbatim/api'
 
-/** The run that began the answer that `runId` is a part of. @throws VerbatimError `RUN_NOT_FOUND` */
+/** The run that began the answer that `runId` is a part of: the one of its prompt. @throws VerbatimError `RUN_NOT_FOUND` */
 export async function firstRunOf(call: EndpointCall, runId: RunId): Promise<Run> {
   const run = await call.engine.runs.get(call.owner, runId)
   return run.continuationOf === null ? run : await firstRunOf(call, run.continuationOf)
+}
+
+/**
+ * The run whose stream brings what `runId` says: a reader of an interrupted run comes to the run that continues it. An answer that was
+ * cut at its greatest length has ended, and what goes on from it is a stream of its own.
+ *
+ * @throws VerbatimError `RUN_NOT_FOUND`
+ */
+export async function streamedRunOf(call: EndpointCall, runId: RunId): Promise<RunId> {
+  const run = await call.engine.runs.get(call.owner, runId)
+  if (run.continuationOf === null) return run.id
+  const before = await call.engine.runs.get(call.owner, run.continuationOf)
+  return before.status === 'interrupted' ? await streamedRunOf(call, before.id) : run.id
 }
 
 /** The caller's session of this id; undefined when there is none. @throws VerbatimError `SESSION_DELETED` */

@@ -2,7 +2,7 @@
 import type { RunId } from '@verbatim/core'
 import type { EndpointAnswer, EndpointCall } from '@verbatim/api'
 import type { FileOptions } from '../ui/file-part.ts'
-import { findRun, findSession, firstRunOf } from './answer-run.ts'
+import { findRun, findSession, streamedRunOf } from './answer-run.ts'
 import { answerStream, emptyAnswerStream } from './answer-stream.ts'
 import { readChatId, readRunId, readStartIndex } from './read-request.ts'
 
@@ -33,10 +33,10 @@ async function findAnswer(call: EndpointCall, { isEndedToo }: { isEndedToo: bool
   if (session === undefined) {
     const named = readRunId(id)
     const run = named === undefined ? undefined : await findRun(call, named)
-    return run === undefined || (run.lastSeq !== null && !isEndedToo) ? undefined : (await firstRunOf(call, run.id)).id
+    return run === undefined || (run.lastSeq !== null && !isEndedToo) ? undefined : await streamedRunOf(call, run.id)
   }
   const runId = session.activeRunId ?? (isEndedToo ? await newestRunOf(call, id) : undefined)
-  return runId === undefined ? undefined : (await firstRunOf(call, runId)).id
+  return runId === undefined ? undefined : await streamedRunOf(call, runId)
 }
 
 async function newestRunOf({ engine, owner }: EndpointCall, sessionId: string): Promise<RunId | undefined> {

@@ -1,6 +1,6 @@
 /** POST …/stop: cancels the run of a chat. `stop()` of `useChat` only closes the connection, and a run belongs to the server. */
 import type { EndpointCall, EndpointResponse } from '@verbatim/api'
-import { firstRunOf } from './answer-run.ts'
+import { streamedRunOf } from './answer-run.ts'
 import { readChatId, readStopRequest } from './read-request.ts'
 import type { RequestLimits } from './read-request.ts'
 
@@ -19,7 +19,7 @@ export async function stopAnswer(call: EndpointCall, limits: RequestLimits): Pro
   const meant = await readStopRequest(call, limits)
   const { activeRunId } = await engine.sessions.get(owner, sessionId)
   if (activeRunId === null) return stopped
-  if (meant !== undefined && meant !== activeRunId && meant !== (await firstRunOf(call, activeRunId)).id) return stopped
+  if (meant !== undefined && meant !== activeRunId && meant !== (await streamedRunOf(call, activeRunId))) return stopped
   await engine.runs.cancel(owner, activeRunId)
   return stopped
 }
