@@ -93,7 +93,7 @@ async function read(stream: ReadableStream<UIMessageChunk>, end: string, reached
   return text
 }
 
-test('An answer streams, and a second reader that comes in its middle has all of it', async () => {
+void test('An answer streams, and a second reader that comes in its middle has all of it', async () => {
   const half = Promise.withResolvers<void>()
   const first = read(await ask('chat-1', 'Hello'), 'Half of it', half.resolve)
   await half.promise
@@ -105,12 +105,12 @@ test('An answer streams, and a second reader that comes in its middle has all of
   assert.equal(asked, 1)
 })
 
-test('A chat that is idle, or new, has nothing to resume', async () => {
+void test('A chat that is idle, or new, has nothing to resume', async () => {
   assert.equal(await transport.reconnectToStream({ chatId: 'chat-1' }), null)
   assert.equal(await transport.reconnectToStream({ chatId: 'chat-2' }), null)
 })
 
-test('An answer is whole although its reader has left, and the chat is there when the page is loaded again', async () => {
+void test('An answer is whole although its reader has left, and the chat is there when the page is loaded again', async () => {
   const leave = new AbortController()
   const message: UIMessage = { id: 'client-made', role: 'user', parts: [{ type: 'text', text: 'And now?' }] }
   const stream = await transport.sendMessages({
