@@ -9,6 +9,7 @@ export default defineConfig({
     'src/server.ts',
     'src/mongodb/index.ts',
     'src/s3/index.ts',
+    'src/opentelemetry/index.ts',
     'src/agents/agent.ts',
     'src/agents/agent-kit.ts',
     'src/agents/claude.ts',

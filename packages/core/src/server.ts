@@ -88,6 +88,17 @@ export type {
   SessionStates,
   SessionWatcher,
 } from './ports/session-states.ts'
+export type {
+  AgentTrace,
+  FollowedRun,
+  ModelCallFacts,
+  ModelMessage,
+  ObservedRun,
+  RunTrace,
+  Telemetry,
+  ToolCallFacts,
+  TraceCarrier,
+} from './ports/telemetry.ts'
 export { openKeyDirectory } from './keys/key-directory.ts'
 export { readKeyFile } from './keys/key-file.ts'
 export { openLocalKeys } from './keys/local-keys.ts'

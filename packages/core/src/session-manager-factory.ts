@@ -10,6 +10,7 @@ import type { Agent } from './ports/agent.ts'
 import type { AuditListener } from './ports/audit.ts'
 import type { ContentEncryption } from './ports/key-service.ts'
 import type { Logger } from './ports/logger.ts'
+import type { Telemetry } from './ports/telemetry.ts'
 import { createEngine } from './engine/create-engine.ts'
 import type { Engine } from './engine/engine.ts'
 import type { EngineOptionsInput } from './ports/engine-options.ts'
@@ -32,6 +33,8 @@ export interface SessionManagerFactoryOptions {
   readonly logger?: Logger
   /** Receives each row of the audit after it was stored, see `EnginePorts`. */
   readonly onAudit?: AuditListener
+  /** Reports runs, model calls and tools: `openTelemetry()` of `@verbatim/core/opentelemetry`. @default nothing is reported */
+  readonly telemetry?: Telemetry | undefined
   readonly options?: EngineOptionsInput
   /** Seals content with a key of its owner before it is stored. @default content is stored in clear */
   readonly encryption?: ContentEncryption | undefined
@@ -82,9 +85,9 @@ export class SessionManagerFactory implements AsyncDisposable {
       if (options.uri !== undefined) {
         options.logger?.info(tunedSettingsOf(options.uri), 'MongoDB driver settings that the URI leaves to Verbatim')
       }
-      const { agents = [], logger, onAudit } = options
+      const { agents = [], logger, onAudit, telemetry } = options
       const hints = (await hasHints(storage, options)) ? {} : { logWatcher: undefined, sessionWatcher: undefined }
-      const ports = { ...storage, ...hints, agents, logger, onAudit }
+      const ports = { ...storage, ...hints, agents, logger, onAudit, telemetry }
       return new SessionManagerFactory(createEngine(ports, options.options), close)
     } catch (error) {
       await close()

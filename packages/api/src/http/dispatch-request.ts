@@ -31,7 +31,7 @@ import { followRoutes, serveFollow } from './serve-follow.ts'
 
 /** Makes `dispatchRequest`, which returns the route's name for the metrics before the request is served. */
 export function createDispatcher(parts: ApiParts, metrics: Metrics) {
-  const { options, logger } = parts
+  const { engine, options, logger } = parts
   const findEndpoint = createEndpoints(parts, metrics)
 
   function findRoute(path: string): { readonly route: string; readonly serve: Serve } {
@@ -61,10 +61,12 @@ export function createDispatcher(parts: ApiParts, metrics: Metrics) {
     const fullPath = requestPath(exchange.request)
     const path = fullPath.startsWith(options.basePath) ? fullPath.slice(options.basePath.length) : ''
     const { route, serve } = findRoute(path)
-    serve(exchange).catch((error: unknown) => {
-      if (exchange.closed.aborted && error === exchange.closed.reason) return // the caller left while it waited
-      exchange.respond(errorResponse(reportedErrorOf(error, { logger, where: route })))
-    })
+    engine
+      .continueTrace(exchange.request.headers, async () => await serve(exchange))
+      .catch((error: unknown) => {
+        if (exchange.closed.aborted && error === exchange.closed.reason) return // the caller left while it waited
+        exchange.respond(errorResponse(reportedErrorOf(error, { logger, where: route })))
+      })
     return route
   }
 }

@@ -121,6 +121,8 @@ async function createClient({ apiKey, baseURL }: ClaudeOptions): Promise<ClaudeC
     maxRetries: 0,
     // The SDK would print frames that it cannot parse, which are parts of an answer.
     logLevel: 'off',
+    // Its own spans would count each call and its tokens a second time, see AgentTrace.
+    openTelemetry: false,
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(baseURL === undefined ? {} : { baseURL }),
   })

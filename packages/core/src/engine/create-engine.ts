@@ -23,6 +23,7 @@ import { RunTails } from '../runs/log/run-tail.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
 import { createPrincipalActions } from '../principals/principal-actions.ts'
 import { purgeSessions } from '../sessions/purge-sessions.ts'
+import { observePorts } from '../telemetry/observe-ports.ts'
 import { SessionFeeds } from '../sessions/follow/session-feeds.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
 import type { AuditActions, Engine } from './engine.ts'
@@ -38,15 +39,14 @@ import { systemClock } from './system-clock.ts'
  * @throws VerbatimError `INVALID_CONFIGURATION`
  */
 export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {}): Engine {
-  const { logger = silentLogger, clock = systemClock } = ports
-  const resolved = { ...ports, logger, clock }
+  const resolved = resolvePorts(ports)
   const parsed = parseEngineOptions(options)
   const audit = openAudit(resolved, parsed)
   const hints = createHints(resolved)
   const { executor, stop, closeRemote } = createExecutor(resolved, { options: parsed, audit, hints })
-  const { stopping } = executor.context
-  const feeds = new SessionFeeds({ ...resolved, hints: hints.ofSessions, ...parsed, stopping })
   const { context } = executor
+  const { stopping } = context
+  const feeds = new SessionFeeds({ ...resolved, hints: hints.ofSessions, ...parsed, stopping })
   const gauges = { followers: 0 }
   const loops = [...startLoops(context), audit.store(stopping)]
   const close = async () => {
@@ -66,6 +66,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     agentIds: [...context.agents.keys()],
     hints: () => hints.kind,
     draining: context.draining,
+    continueTrace: ports.telemetry?.continueTrace.bind(ports.telemetry) ?? ((_headers, work) => work()),
     stats: () => ({
       runsStarted: executor.runsStarted,
       runsEnded: { ...executor.runsEnded },
@@ -85,6 +86,10 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+function resolvePorts({ logger = silentLogger, clock = systemClock, ...ports }: EnginePorts): ResolvedPorts {
+  return observePorts({ ...ports, logger, clock })
 }
 
 function auditActionsOf({ auditRepository }: ResolvedPorts, audit: AuditRecorder): AuditActions {

@@ -24,6 +24,7 @@ import type { Agent } from '../ports/agent.ts'
 import type { ReadableAttachment } from '../ports/attachment-repository.ts'
 import type { AuditRequest, RefusedAccess } from '../ports/audit.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
+import type { TraceCarrier } from '../ports/telemetry.ts'
 
 /**
  * Sessions as callers use them. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED` for a deleted
@@ -243,6 +244,11 @@ export interface Engine extends AsyncDisposable {
   drain(options: { graceMs: number }): Promise<void>
   /** How followers learn of what other processes write. Where the database gives no change streams, they poll. */
   hints(): 'change_streams' | 'polls'
+  /**
+   * Runs `work` as a part of the trace that the headers of a call name; without telemetry it only runs it. For servers that no
+   * instrumentation of OpenTelemetry covers.
+   */
+  continueTrace<TResult>(headers: TraceCarrier, work: () => TResult): TResult
   /** Aborts when the engine begins to drain. */
   readonly draining: AbortSignal
   /** Stops at once and releases everything; another process takes over the active runs. */

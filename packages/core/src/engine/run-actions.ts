@@ -1,5 +1,6 @@
 /** Runs as callers use them: what is missing is a typed error, what starts belongs to the executor. */
 import { auditMissing, noteMissing } from '../audit/audit-missing.ts'
+import type { EventBatch } from '../contract/event.ts'
 import type { RunId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import { bytesOfPrompt } from '../contract/prompt.ts'
@@ -7,6 +8,7 @@ import type { Run } from '../contract/run.ts'
 import { seqOf } from '../contract/run-handle.ts'
 import { bytesOfRunInput } from '../contract/run-input.ts'
 import { requireFound } from '../contract/errors.ts'
+import type { EngineContext } from '../runs/engine-context.ts'
 import { cancelRun } from '../runs/lifecycle/cancel-run.ts'
 import { continueAnswer, retryRun } from '../runs/lifecycle/retry-run.ts'
 import { startRun } from '../runs/lifecycle/start-run.ts'
@@ -18,7 +20,7 @@ import type { RunExecutor } from './run-executor.ts'
 export function createRunActions(executor: RunExecutor, gauges: { followers: number }): RunActions {
   const { context } = executor
   const { audit, ports } = context
-  const { sessionRepository, runRepository, eventLog } = ports
+  const { sessionRepository, runRepository } = ports
   const ofOwn = <TResult>(owner: Owner, id: RunId, call: Promise<TResult>) =>
     auditMissing(audit, { owner, kind: 'run', id }, call)
   const again = (step: typeof retryRun): RunActions['retry'] => {
@@ -39,7 +41,7 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
       try {
         const { stopping } = context
         const either = signal === undefined ? stopping : AbortSignal.any([signal, stopping])
-        yield* followRun(context, eventLog.keyOf(owner, runId), { after: seqOf(after, runId), signal: either })
+        yield* openFollow(context, { owner, runId }, { after: seqOf(after, runId), signal: either })
       } catch (error) {
         noteMissing(audit, { owner, kind: 'run', id: runId }, error)
         throw error
@@ -62,6 +64,17 @@ export function createRunActions(executor: RunExecutor, gauges: { followers: num
     retry: again(retryRun),
     continue: again(continueAnswer),
   }
+}
+
+function openFollow(
+  context: EngineContext,
+  { owner, runId }: { owner: Owner; runId: RunId },
+  place: { after: number; signal: AbortSignal },
+): AsyncGenerator<EventBatch, void, void> {
+  const { telemetry, eventLog } = context.ports
+  const key = eventLog.keyOf(owner, runId)
+  const batches = () => followRun(context, key, place)
+  return telemetry?.follow({ key, runId, isFromStart: place.after === 0 }, batches) ?? batches()
 }
 
 async function requireRun(found: Promise<Run | undefined>): Promise<Run> {

@@ -15,6 +15,7 @@ import { releaseTimeoutMs } from '../runs/engine-context.ts'
 import type { EngineContext, Executor } from '../runs/engine-context.ts'
 import { awaitTurn } from '../runs/lifecycle/await-turn.ts'
 import { driveRun } from '../runs/lifecycle/drive-run.ts'
+import { observeRun } from '../telemetry/observe-run.ts'
 import { resolveInDoubtStart } from '../runs/lifecycle/resolve-in-doubt-start.ts'
 import type { Started } from '../runs/lifecycle/start-run.ts'
 import type { InDoubtStart, StartedRun } from '../runs/lifecycle/started-run.ts'
@@ -151,7 +152,7 @@ export class RunExecutor implements Executor {
 
   /** From here on the run belongs to the process: nothing of the request that started it reaches it. */
   #drive({ owned, agent, events }: StartedRun): void {
-    const { tails, liveRuns } = this.context
+    const { ports, tails, liveRuns } = this.context
     this.#runsStarted++
     const tail = tails.acquire(owned.key)
     tail.setLocal(true)
@@ -159,7 +160,7 @@ export class RunExecutor implements Executor {
     tail.publish({ firstSeq: events.length, events: last }, JSON.stringify(last).length)
     const stop = new AbortController()
     const driven = { owned, agent, events, signal: stop.signal, onCommitted: tail.publish.bind(tail) }
-    const done = driveRun(this.context, driven).then((outcome) => {
+    const done = observeRun(ports.telemetry, driven, (run) => driveRun(this.context, run)).then((outcome) => {
       tail.setLocal(false)
       tails.release(tail)
       if (outcome !== 'lost') this.runsEnded[outcome]++

@@ -4,6 +4,7 @@ import type { JsonValue } from '../contract/json-value.ts'
 import type { AgentEvent } from '../contract/event.ts'
 import type { AgentId, AttachmentId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message } from '../contract/message.ts'
+import type { AgentTrace } from './telemetry.ts'
 
 /**
  * For whom a run is made. The same in every process that takes the run on. It names the user and holds no rights and no token: an agent
@@ -44,6 +45,8 @@ export interface AgentRequest extends RunScope {
   readonly hasOlder?: boolean
   /** The files that blocks of the messages name (`source.type: "attachment"`); absent where there are none to read. */
   readonly attachments?: AttachmentReader
+  /** Takes what the agent reports of its model calls and tools; absent without telemetry. */
+  readonly trace?: AgentTrace
 }
 
 /** What is known of a file before its bytes are read. */

@@ -10,6 +10,7 @@ import type { PrincipalRepository } from './principal-repository.ts'
 import type { RunRepository } from './run-repository.ts'
 import type { SessionRepository } from './session-repository.ts'
 import type { SessionStates, SessionWatcher } from './session-states.ts'
+import type { Telemetry } from './telemetry.ts'
 import type { UsageLedger } from './usage-ledger.ts'
 
 /** What the engine needs from outside. */
@@ -39,6 +40,8 @@ export interface EnginePorts {
    * A process that dies in between does not send what it stored: `audit.list` has every row.
    */
   readonly onAudit?: AuditListener | undefined
+  /** Reports runs, commits and followers, see `@verbatim/core/opentelemetry`. @default nothing is reported, and no trace is stored */
+  readonly telemetry?: Telemetry | undefined
   readonly logger?: Logger | undefined
   readonly clock?: Clock | undefined
 }

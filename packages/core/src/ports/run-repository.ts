@@ -44,6 +44,8 @@ export interface NewRun {
   /** How many runs may wait in one session. */
   readonly maxQueuedRuns: number
   readonly limits?: StoredLimits | undefined
+  /** The caller's trace, as a W3C traceparent; absent without one. */
+  readonly traceparent?: string | undefined
 }
 
 /** A process that takes runs on: those it starts, those it promotes, those whose lease has expired. */
@@ -114,6 +116,8 @@ export interface OwnedRun {
   readonly continuationUsage: ContinuationUsage
   /** The session's title as the transaction that began the run has seen it. Absent in a run that was taken over: read the session. */
   readonly readTitle?: (() => Promise<string | null>) | undefined
+  /** The trace of the caller that asked for the run; absent without one. */
+  readonly traceparent?: string | undefined
 }
 
 /** What became of a start: the run is this process's to drive, it waits for its turn, or it was there already. */

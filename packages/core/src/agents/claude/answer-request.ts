@@ -8,6 +8,7 @@ import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent } from '../../contract/event.ts'
 import { isProviderBlock } from '../../contract/provider-block.ts'
 import type { AgentPing, AgentRequest } from '../../ports/agent.ts'
+import type { AgentTrace } from '../../ports/telemetry.ts'
 import type { Conversation, Turn } from './claude-message.ts'
 import { wantsCompaction, withSystem } from './claude-options.ts'
 import type { ClaudeClient, ClaudeOptions, RunOptions } from './claude-options.ts'
@@ -28,6 +29,7 @@ import type { ToolResultEvent } from './run-tools.ts'
 import { EventMapper } from './to-agent-event.ts'
 import { hasTools, identityOf, pausePrompt, toClaudeRequest } from './to-claude-request.ts'
 import type { ClaudeRequest, RequestRules } from './to-claude-request.ts'
+import { factsOf } from './trace-facts.ts'
 import type { TokenBudget } from './token-budget.ts'
 
 /** What a model without tools hears that calls one: a request without tools may have no results either. */
@@ -54,7 +56,8 @@ export async function* answerRequest(
   const fixedBytes = fixedBytesOf(agent)
   const history = createHistory({ ...agent, fixedBytes, compactionsOf, files: media.files }, request, signal)
   const mcpServers = await connectMcpServers(agent.mcpServers, request, signal)
-  const call: ModelCall = { agent, history, media, rules: firstRules(mcpServers), runId: request.runId }
+  const { runId, trace } = request
+  const call: ModelCall = { agent, history, media, rules: firstRules(mcpServers), runId, trace }
   // The rest of an answer may be nothing at all.
   let hasAnswered = (request.messages.at(-1)?.continuationOf ?? null) !== null
   const toRules = async (old: Conversation) => await withMedia(call, old)
@@ -89,6 +92,7 @@ interface ModelCall {
   readonly media: MediaLoader
   readonly rules: CallRules
   readonly runId: string
+  readonly trace: AgentTrace | undefined
 }
 
 /** What a run learns from its calls. */
@@ -121,7 +125,8 @@ async function* callModel(
     if (tooLong?.json === json) throw tooLong.error // there is nothing to leave out
     const progress = { hasBegun: false }
     try {
-      const end = yield* streamCycle(agent, request, { signal, progress })
+      const cycle = () => streamCycle(agent, request, { signal, progress })
+      const end = yield* call.trace?.modelCall(factsOf(request, signal), cycle) ?? cycle()
       agent.budget.learn(weight, end.usage)
       return end
     } catch (error) {

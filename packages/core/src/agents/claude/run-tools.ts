@@ -109,7 +109,8 @@ async function invokeTool(
   if (isRepeated) return failed('This call is the same as the one before it, with the same id; the tool ran once')
   if (!found.idempotent && mayHaveRun(call, request.messages)) return failed(unknownOutcome)
   const timeout = new AbortController()
-  const timer = setTimeout(() => timeout.abort(), runner.toolTimeoutMs)
+  const tooLong = new DOMException('The tool did not answer in time', 'TimeoutError')
+  const timer = setTimeout(() => timeout.abort(tooLong), runner.toolTimeoutMs)
   const either = AbortSignal.any([signal, timeout.signal])
   const { runId, sessionId, principal, session, input } = request
   const inputJson = call.inputJson ?? JSON.stringify(call.input)
@@ -118,7 +119,10 @@ async function invokeTool(
   const toolCallId = call.id
   const context = { signal: either, runId, sessionId, principal, session, input, emit, toolCallId, inputJson }
   try {
-    const content = await raceSignal(found.execute(toolInputOf(call), context), either)
+    const toolInput = toolInputOf(call)
+    const run = async () => await raceSignal(found.execute(toolInput, context), either)
+    const facts = { name: found.name, id: call.id, description: found.description, input: toolInput, signal }
+    const content = await (request.trace?.toolCall(facts, run) ?? run())
     const maxBytes = typeof content === 'string' ? maxToolOutputBytes : maxToolBlockBytes
     const text = typeof content === 'string' ? content : JSON.stringify(content)
     return Buffer.byteLength(text) > maxBytes

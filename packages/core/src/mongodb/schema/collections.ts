@@ -121,6 +121,8 @@ export interface RunDocument {
   retryOf?: RunId
   /** Of a run that goes on from another one. */
   continuationUsage?: ContinuationUsage
+  /** The caller's trace, where there is telemetry and the caller has one. */
+  traceparent?: string
   createdAt: Date
   endedAt: Date | null
   /** Set with the run's end, gone when its events are archived. */

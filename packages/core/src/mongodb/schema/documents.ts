@@ -116,6 +116,7 @@ export function toOwnedRun(document: Omit<RunDocument, 'lease'>): OwnedRun {
     fence: document.fence,
     isInline: document.inlineProcessId !== undefined,
     continuationUsage: document.continuationUsage ?? noContinuationUsage,
+    ...(document.traceparent === undefined ? {} : { traceparent: document.traceparent }),
   }
 }
 

@@ -52,13 +52,22 @@ export async function storeBeginning(
 
 type RunSeed = Pick<
   Start,
-  'runId' | 'sessionId' | 'agentId' | 'userMessageId' | 'messageId' | 'inputHash' | 'startId' | 'processId' | 'isInline'
+  | 'runId'
+  | 'sessionId'
+  | 'agentId'
+  | 'userMessageId'
+  | 'messageId'
+  | 'inputHash'
+  | 'startId'
+  | 'processId'
+  | 'isInline'
+  | 'traceparent'
 > &
   Partial<Pick<LinkedRun, 'continuationOf' | 'continuationUsage'> & Pick<RepeatedRun, 'retryOf'>>
 
 /** A run that begins at once. */
 export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunDocument {
-  const { continuationOf, continuationUsage, retryOf } = start
+  const { continuationOf, continuationUsage, retryOf, traceparent } = start
   return {
     _id: runKeyOf(owner, start.runId),
     s: sessionKeyOf(owner, start.sessionId),
@@ -81,6 +90,7 @@ export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunD
     ...(continuationOf === undefined ? {} : { continuationOf }),
     ...(continuationUsage === undefined ? {} : { continuationUsage }),
     ...(retryOf === undefined ? {} : { retryOf }),
+    ...(traceparent === undefined ? {} : { traceparent }),
     createdAt: now,
     endedAt: null,
     v: 1,

@@ -18,6 +18,7 @@ import { BudgetMeter, noMeter } from '../../limits/call-meter.ts'
 import type { CallMeter } from '../../limits/call-meter.ts'
 import type { Agent } from '../../ports/agent.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
+import type { AgentTrace } from '../../ports/telemetry.ts'
 import { releaseTimeoutMs } from '../engine-context.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { RunAppender } from '../log/append-events.ts'
@@ -42,6 +43,8 @@ export interface DrivenRun {
   readonly signal: AbortSignal
   /** Called with each batch once it is committed, the terminal one included. */
   readonly onCommitted: (batch: EventBatch, bytes: number) => void
+  /** For the agent; absent without telemetry. */
+  readonly trace?: AgentTrace | undefined
 }
 
 /** How driving ended: with this status, or without one because the run is another process's now (or will be). */
@@ -102,7 +105,7 @@ interface Drive {
 
 async function pullAgent(
   context: EngineContext,
-  { owned, agent }: DrivenRun,
+  { owned, agent, trace }: DrivenRun,
   drive: Drive & { meter: CallMeter; signal: AbortSignal },
 ): Promise<JsonValue | undefined> {
   const { options } = context
@@ -113,7 +116,14 @@ async function pullAgent(
   const { id: runId, sessionId } = owned.run
   const { tenantId, ownerId: userId } = owned.owner
   const attachments = createAttachmentReader(context.ports.attachmentRepository, owned.owner)
-  const request = { runId, sessionId, principal: { userId, tenantId }, attachments, ...history }
+  const request = {
+    runId,
+    sessionId,
+    principal: { userId, tenantId },
+    attachments,
+    ...history,
+    ...(trace && { trace }),
+  }
   const timeouts = { ...options, ...agent.timeouts }
   const checkData = createDataCheck(options, agent.data)
   const open = (agentSignal: AbortSignal, isAlive: () => void) => {
