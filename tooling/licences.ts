@@ -23,6 +23,7 @@ const allowed = new Set([
 /** Packages with another licence, and why it is no obstacle. MPL-2.0 binds changes of its own files only, and we change none. */
 const exceptions: readonly { readonly name: RegExp; readonly licence: string }[] = [
   { name: /^lightningcss(-|$)/, licence: 'MPL-2.0' },
+  { name: /^json-schema$/, licence: '(AFL-2.1 OR BSD-3-Clause)' }, // of the AI SDK, a peer; we choose BSD-3-Clause
   { name: /^axe-core$/, licence: 'MPL-2.0' }, // a tool of the page's tests
 ]
 
