@@ -9,7 +9,16 @@ import type { TestDatabase } from '@verbatim/core/testing'
 import { freePort } from '@verbatim/test-kit/http'
 import { runProgram, startServerProgram } from '@verbatim/test-kit/process'
 import type { ProgramOptions, RunningProgram } from '@verbatim/test-kit/process'
-import { callStart, saying, startProviderOf, textDelta, textStart } from '@verbatim/test-kit/provider'
+import {
+  callEnd,
+  callStart,
+  saying,
+  startProviderOf,
+  streaming,
+  textDelta,
+  textStart,
+  toolBlock,
+} from '@verbatim/test-kit/provider'
 import type { ProviderReply } from '@verbatim/test-kit/provider'
 import { chromium } from 'playwright-core'
 import { describe, expect, inject, it, vi } from 'vitest'
@@ -99,6 +108,40 @@ it.concurrent('The example resume continues a conversation: the second start goe
     expect(await outputOf(running)).toContain(`Goes on after ${messages} messages`)
   }
   expect(world.provider.calls.at(-1)?.body.messages).toHaveLength(3)
+})
+
+it.concurrent('The example opentelemetry prints the spans of a turn with a tool and its metrics, and no word of the prompt', async () => {
+  const ask = streaming(
+    callStart(),
+    ...toolBlock(0, { id: 'toolu_1', name: 'get_weather', input: { city: 'Rome' } }),
+    ...callEnd('tool_use'),
+  )
+  let calls = 0
+  await using world = await openWorld((call) => (calls++ === 0 ? ask(call) : answer(call)))
+  await using running = world.run('opentelemetry/main')
+  const printed = await outputOf(running)
+  const names = [...printed.matchAll(/^ {2}name: '(.*)',$/gm)].map(([, name]) => name)
+  const chat = 'chat claude-sonnet-5-5'
+  const order = [chat, 'look up', 'execute_tool get_weather', chat, 'verbatim.end_run']
+  expect(names.filter((name) => name !== 'invoke_agent claude').slice(0, 5)).toEqual(order)
+  expect(new Set(printed.match(/traceId: '\w+'/g)).size).toBe(1)
+  expect(printed).toContain('gen_ai.client.token.usage')
+  expect(printed).not.toContain('the weather in Rome')
+})
+
+it.concurrent('The example opentelemetry takes the trace of a request, at the API and at a route of its own', async () => {
+  await using world = await openWorld()
+  await using server = await world.serve('opentelemetry/server')
+  const traces = ['0af7651916cd43dd8448eb211c80319c', '1af7651916cd43dd8448eb211c80319c']
+  const headersOf = (traceId?: string) => ({ ...json, traceparent: `00-${traceId}-b7ad6b7169203331-01` })
+  const body = JSON.stringify({ sessionId: 'one', message: 'Hello' })
+  const asked = await fetch(`${server.url}/chat/stream`, { method: 'POST', headers: headersOf(traces[0]), body })
+  expect(await asked.text()).toBe('Emma is on shelf 4.')
+  await fetch(`${server.url}/ask`, { headers: headersOf(traces[1]) })
+  server.kill('SIGTERM')
+  const printed = await outputOf(server)
+  for (const traceId of traces) expect(printed).toContain(`traceId: '${traceId}'`)
+  expect(printed).toContain('execute_tool find_book')
 })
 
 describe.concurrent.each(['express-server', 'hono-server'])('the example %s', (name) => {
