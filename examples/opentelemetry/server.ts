@@ -38,10 +38,11 @@ server.listen(Number(process.env['PORT'] ?? 8788), '127.0.0.1', () =>
   console.log(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
 )
 
-process.once('SIGTERM', async () => {
+async function stop() {
   server.close()
   await engine.drain({ graceMs: 10_000 })
   await api.close()
   await factory.close()
   await stopSdk()
-})
+}
+process.once('SIGTERM', () => void stop())
