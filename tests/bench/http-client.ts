@@ -6,10 +6,14 @@ import { wallClockMs } from './workload.ts'
 // A connection each: one that is kept may be closed by the server in the moment it is used again.
 const connections = new Agent({ keepAlive: false, maxSockets: Infinity })
 
-export async function post(port: number, path: string, body: string): Promise<void> {
+/** A port of this machine, or who calls there; the server knows one user where none is named. */
+type Target = number | { readonly port: number; readonly user: string }
+
+export async function post(to: Target, path: string, body: string): Promise<void> {
+  const { port, headers } = addressOf(to)
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' }
-    request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: connections }, resolve)
+    const ofBody = { ...headers, 'content-type': 'application/json' }
+    request({ host: '127.0.0.1', port, path, method: 'POST', headers: ofBody, agent: connections }, resolve)
       .once('error', reject)
       .end(body)
   })
@@ -18,10 +22,15 @@ export async function post(port: number, path: string, body: string): Promise<vo
   if (answer.statusCode !== 200) throw new Error(`${path} answered ${answer.statusCode}: ${text}`)
 }
 
-export async function open(port: number, path: string): Promise<IncomingMessage> {
+export async function open(to: Target, path: string): Promise<IncomingMessage> {
+  const { port, headers } = addressOf(to)
   return await new Promise((resolve, reject) =>
-    get({ host: '127.0.0.1', port, path, agent: connections }, resolve).once('error', reject),
+    get({ host: '127.0.0.1', port, path, headers, agent: connections }, resolve).once('error', reject),
   )
+}
+
+function addressOf(to: Target) {
+  return typeof to === 'number' ? { port: to, headers: {} } : { port: to.port, headers: { 'x-user': to.user } }
 }
 
 /** The path of `runs.follow`, from after `cursor` or from the run's start. */

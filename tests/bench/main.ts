@@ -25,12 +25,16 @@ import { measureRecovery } from './recovery.ts'
 import { measureSecondProcess } from './second-process.ts'
 import { measureStalledReaders } from './stalled-readers.ts'
 import { measureDelay, measureSaturation } from './throughput.ts'
+import { measureArchive, measureOplog, measureTurns } from './turns.ts'
 
 const groups = new Map<string, Measure>([
   ['delay', measureDelay],
   ['saturation', measureSaturation],
   ['ramp', measureRamp],
   ['limits', measureLimits],
+  ['turns', measureTurns],
+  ['archive', measureArchive],
+  ['oplog', measureOplog],
   ['second-process', measureSecondProcess],
   ['catch-up', measureCatchUp],
   ['followers', measureIdleFollowers],

@@ -16,7 +16,11 @@ import type { StreamPlan } from './workload.ts'
 const config = JSON.parse(process.argv[2] ?? '') as ServerConfig // written by bench-server.ts
 const { uri, databaseName, options = {}, api: apiOptions = {} } = config
 const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options })
-const api = createApi({ engine: factory.engine, authenticate: () => ({ userId: 'bench' }), ...apiOptions })
+const api = createApi({
+  engine: factory.engine,
+  authenticate: ({ headers }) => ({ userId: headers.get('x-user') ?? 'bench' }),
+  ...apiOptions,
+})
 const server = createServer((request, response) => {
   const url = new URL(request.url ?? '/', 'http://localhost')
   if (url.pathname === '/plain') {

@@ -34,6 +34,8 @@ export async function measureDelay(context: BenchContext): Promise<Table[]> {
     'p99 added ms': round(ours.p99Ms - plain.p99Ms),
     'p50 ratio': round(ours.p50Ms / plain.p50Ms),
     'tokens per commit': round(ours.tokens / ours.commits),
+    'server CPU µs/token': round((ours.serverCpuMs * 1_000) / ours.tokens),
+    'plain CPU µs/token': round((plain.serverCpuMs * 1_000) / plain.tokens),
   }))
   const title = 'Delay of a token, from the agent to the client (aim at 20 runs: p50 at most 10 ms, p99 at most 50 ms)'
   return [{ title, rows }]

@@ -20,6 +20,9 @@ export interface StreamPlan {
 export const floodBytes = 11 * 1024 * 1024
 export const floodPieceBytes = 32 * 1024
 
+/** The tokens that the agent `burst` says at once. */
+export const burstTokens = 200
+
 /** Comparable across processes of one machine, finer than a millisecond. */
 export function wallClockMs(): number {
   return performance.timeOrigin + performance.now()
