@@ -16,10 +16,10 @@ export function useFocusAtFirst(field: RefObject<HTMLTextAreaElement | null>): v
 /** A text of as many characters fills the field anyhow, and measuring it takes time with every key. */
 const tallFrom = 5_000
 
-/** Makes the field as high as its text; the style sheet bounds it. */
+/** Makes the field as high as its text where the style sheet cannot do it: to measure it lays out the whole page with every key. */
 export function useFittingHeight(field: RefObject<HTMLTextAreaElement | null>, text: string): void {
   useLayoutEffect(() => {
-    if (field.current === null) return
+    if (field.current === null || CSS.supports('field-sizing', 'content')) return
     if (text.length > tallFrom) {
       field.current.style.height = '100vh' // the style sheet bounds it
       return

@@ -16,6 +16,7 @@ const answers: Readonly<Record<string, string>> = {
   'a list': fill((at) => `- item **${at}** with \`code\` and a [link](https://example.com/${at})\n`),
   'a loose list': fill((at) => `${at + 1}. Item ${at} of many.\n\n`),
   'a list with nested items': `Intro\n${fill((at) => `* item ${at}\n  - nested\n  - more\n`)}`,
+  'a table': `| Name | Value |\n| :-- | --: |\n${fill((at) => `| cell **${at}** | ${at} \\| \`code\` |\n`)}`,
   'a list of tasks': fill((at) => `- [${at % 2 === 0 ? 'x' : ' '}] task ${at}\n`),
   'a paragraph': fill((at) => `Sentence ${at} says *something* about \`locks\` and 2 * ${at}. `),
   'a paragraph of short lines': fill((at) => `Line ${at} of **many**\n`),
@@ -29,7 +30,7 @@ function unitsOf(parts: readonly string[]): string[] {
   return parts.flatMap((part) => {
     const layout = layOutPart(part)
     if (layout.type === 'code') return linesInChunks(layout.code)
-    if (layout.type === 'list') return [...layout.items]
+    if (layout.type === 'list' || layout.type === 'table') return [...layout.groups]
     return layout.type === 'paragraph' ? layout.pieces.map(({ source }) => source) : [layout.source]
   })
 }
@@ -64,9 +65,25 @@ describe.each(Object.entries(answers))('%s of 80 KB', (_name, answer) => {
   })
 })
 
+test('An answer of many parts is drawn in stretches of a few, and all but the last may be left out while they are out of sight', () => {
+  const answer = fill((at) => `## Heading ${at}\n\nSome text about it.\n\n`)
+  const html = renderToStaticMarkup(<MarkdownView source={answer} isGrowing />)
+  const [, ...stretches] = html.split('<div class="stretch" data-whole="')
+  const parts = stretches.map((stretch) => stretch.split(/<(?:h2|p)>/).length - 1)
+  expect(parts.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(1_000)
+  expect(Math.max(...parts)).toBeLessThanOrEqual(24)
+  expect(stretches.filter((stretch) => stretch.startsWith('false'))).toEqual([stretches.at(-1)])
+})
+
 /** What is shown; the white space between blocks, and at the end of code, is not. */
 function shown(source: string): string {
   const html = renderToStaticMarkup(<MarkdownView source={source} isGrowing={false} />)
-  const inside = html.replace(/^<div class="markdown" dir="auto">(.*)<\/div>$/s, '$1')
-  return inside.replaceAll(/\s*\n\s*(?=<|$)/g, '').replaceAll(/(?<=>)\s*\n\s*/g, '')
+  const inside = html
+    .replaceAll(/<\/div><div class="stretch"[^>]*>/g, '')
+    .replace(/^<div class="markdown" dir="auto"><div class="stretch"[^>]*>(.*)<\/div><\/div>$/s, '$1')
+    .replace(/<table class="long-table"[^>]*>/, '<table>')
+  return inside
+    .replaceAll('</tbody><tbody>', '')
+    .replaceAll(/\s*\n\s*(?=<|$)/g, '')
+    .replaceAll(/(?<=>)\s*\n\s*/g, '')
 }

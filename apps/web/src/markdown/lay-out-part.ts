@@ -1,10 +1,12 @@
 /**
  * How a part of an answer is drawn. Most are short and parsed whole. A long one is made of units that stay as they are while the
- * text grows, so that a token costs the parsing of the last unit: the items of a list, the pieces of a paragraph, the lines of code.
+ * text grows, so that a token costs the parsing of the last unit: some items of a list or rows of a table, the pieces of a paragraph, the lines of code.
  */
 import { closesFence } from './split-markdown.ts'
 import { splitList } from './split-list.ts'
 import type { ListLayout } from './split-list.ts'
+import { splitTable } from './split-table.ts'
+import type { TableLayout } from './split-table.ts'
 import { splitParagraph } from './split-paragraph.ts'
 import type { ParagraphLayout } from './split-paragraph.ts'
 
@@ -19,7 +21,7 @@ interface MarkdownLayout {
   readonly source: string
 }
 
-export type Layout = CodeLayout | ListLayout | ParagraphLayout | MarkdownLayout
+export type Layout = CodeLayout | ListLayout | TableLayout | ParagraphLayout | MarkdownLayout
 
 /** A part of as many characters is parsed in a few milliseconds. */
 const longFrom = 4_000
@@ -28,7 +30,7 @@ export function layOutPart(source: string): Layout {
   const code = readCode(source)
   if (code !== undefined) return code
   if (source.length < longFrom) return { type: 'markdown', source }
-  return splitList(source) ?? splitParagraph(source) ?? { type: 'markdown', source }
+  return splitList(source) ?? splitTable(source) ?? splitParagraph(source) ?? { type: 'markdown', source }
 }
 
 const opening = /^(`{3,}|~{3,})([^\n]*)(?:\n|$)/

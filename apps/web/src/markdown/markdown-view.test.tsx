@@ -4,7 +4,7 @@ import { MarkdownView } from './markdown-view.tsx'
 
 function html(source: string): string {
   return renderToStaticMarkup(<MarkdownView source={source} isGrowing={false} />).replace(
-    /^<div class="markdown" dir="auto">(.*)<\/div>$/s,
+    /^<div class="markdown" dir="auto"><div class="stretch" data-whole="false">(.*)<\/div><\/div>$/s,
     '$1',
   )
 }

@@ -18,6 +18,7 @@ import { PlainText } from './plain-text.tsx'
 import { createSplitter } from './split-markdown.ts'
 import type { ListLayout } from './split-list.ts'
 import type { ParagraphLayout } from './split-paragraph.ts'
+import type { TableLayout } from './split-table.ts'
 
 /** A part that grows past this and cannot be cut is shown without marks until it is whole: parsing it would hold up the keyboard. */
 const maxGrowing = 16_000
@@ -28,6 +29,9 @@ interface MarkdownViewProps {
   readonly isGrowing: boolean
 }
 
+/** So many parts are laid out together, or not at all while they are out of sight. */
+const partsPerStretch = 24
+
 /** Markdown as it comes. HTML in it is shown as text, never run. A file of its own, because its parser is as large as the page. */
 export function MarkdownView({ source, isGrowing }: MarkdownViewProps) {
   const [split] = useState(createSplitter)
@@ -35,11 +39,24 @@ export function MarkdownView({ source, isGrowing }: MarkdownViewProps) {
   // A part's place is its identity: new parts come after the others, and only the last one grows.
   return (
     <div className="markdown" dir="auto">
-      {parts.map((part, at) => (
-        <Part key={at} source={part} isGrowing={isGrowing && at === parts.length - 1} />
+      {stretchesOf(parts).map((stretch, at, all) => (
+        <div key={at} className="stretch" data-whole={at < all.length - 1}>
+          {stretch.map((part, nth) => (
+            <Part
+              key={nth}
+              source={part}
+              isGrowing={isGrowing && at === all.length - 1 && nth === stretch.length - 1}
+            />
+          ))}
+        </div>
       ))}
     </div>
   )
+}
+
+function stretchesOf(parts: readonly string[]): (readonly string[])[] {
+  const count = Math.ceil(parts.length / partsPerStretch)
+  return Array.from({ length: count }, (_, at) => parts.slice(at * partsPerStretch, (at + 1) * partsPerStretch))
 }
 
 const Part = memo(function Part({ source, isGrowing }: MarkdownViewProps) {
@@ -49,6 +66,8 @@ const Part = memo(function Part({ source, isGrowing }: MarkdownViewProps) {
       return <CodeBlock language={layout.language} code={layout.code} />
     case 'list':
       return <LongList {...layout} />
+    case 'table':
+      return <LongTable {...layout} />
     case 'paragraph':
       return <LongParagraph {...layout} />
     case 'markdown':
@@ -56,8 +75,8 @@ const Part = memo(function Part({ source, isGrowing }: MarkdownViewProps) {
   }
 })
 
-function LongList({ isOrdered, start, isLoose, hasTasks, items }: ListLayout) {
-  const content = items.map((item, at) => <Parsed key={at} source={item} within={isLoose ? 'loose list' : 'list'} />)
+function LongList({ isOrdered, start, isLoose, hasTasks, groups }: ListLayout) {
+  const content = groups.map((items, at) => <Parsed key={at} source={items} within={isLoose ? 'loose list' : 'list'} />)
   const className = hasTasks ? 'contains-task-list' : undefined
   return isOrdered ? (
     <ol start={start === 1 ? undefined : start} className={className}>
@@ -65,6 +84,18 @@ function LongList({ isOrdered, start, isLoose, hasTasks, items }: ListLayout) {
     </ol>
   ) : (
     <ul className={className}>{content}</ul>
+  )
+}
+
+/** Columns of one width: a row that is added moves no other. */
+function LongTable({ head, groups, columns }: TableLayout) {
+  return (
+    <ScrolledTable width={`${columns * 7}rem`}>
+      <Parsed source={head} within="table" />
+      {groups.map((rows, at) => (
+        <Parsed key={at} source={rows} within="rows" />
+      ))}
+    </ScrolledTable>
   )
 }
 
@@ -109,8 +140,22 @@ function loosen() {
   }
 }
 
-const pluginsOf = { list: plugins, 'loose list': [...plugins, loosen], paragraph: plugins }
+/** The rows alone: the head is there already. */
+function takeRows() {
+  return (tree: Root) => {
+    tree.children = tree.children.filter((node) => node.type === 'element' && node.tagName === 'tbody')
+  }
+}
+
+const pluginsOf = {
+  list: plugins,
+  'loose list': [...plugins, loosen],
+  paragraph: plugins,
+  table: plugins,
+  rows: plugins,
+}
 const unwrapping: Options['rehypePlugins'] = [unwrap]
+const takingRows: Options['rehypePlugins'] = [unwrap, takeRows]
 
 interface ParsedProps {
   readonly source: string
@@ -122,7 +167,7 @@ const Parsed = memo(function Parsed({ source, within }: ParsedProps) {
   return (
     <ReactMarkdown
       remarkPlugins={within === undefined ? plugins : pluginsOf[within]}
-      rehypePlugins={within === undefined ? [] : unwrapping}
+      rehypePlugins={within === undefined ? [] : within === 'rows' ? takingRows : unwrapping}
       components={components}
     >
       {toDollarMath(source)}
@@ -154,10 +199,12 @@ function textOf(children: ReactNode): string {
   return typeof children === 'string' ? children : ''
 }
 
-function ScrolledTable({ children }: ComponentProps<'table'>) {
+function ScrolledTable({ children, width }: { children?: ReactNode; width?: string }) {
   return (
     <div className="table-scroll">
-      <table>{children}</table>
+      <table className={width && 'long-table'} style={width === undefined ? undefined : { minWidth: width }}>
+        {children}
+      </table>
     </div>
   )
 }

@@ -1,4 +1,4 @@
-/** Cuts a long list into its items, where every line surely belongs to one. */
+/** Cuts a long list between its items, where every line surely belongs to one. */
 
 export interface ListLayout {
   readonly type: 'list'
@@ -7,9 +7,12 @@ export interface ListLayout {
   /** Items of a loose list are paragraphs. */
   readonly isLoose: boolean
   readonly hasTasks: boolean
-  /** Each as a list of its own. */
-  readonly items: readonly string[]
+  /** Some items each, as a list of its own. */
+  readonly groups: readonly string[]
 }
+
+/** One parser for each short item would take longer than to parse some again. */
+const groupLength = 800
 
 const marker = /^([-*+]|(\d{1,9})([.)]))( {1,4})(?=\S)/
 /** The last line of a text that grows may be the beginning of the next item. */
@@ -46,7 +49,26 @@ export function splitList(source: string): ListLayout | undefined {
   }
   const hasTasks = items.some((text) => /^\S+ +\[[ xX]\]\s/.test(text))
   const start = Number(first[2] ?? 1)
-  return { type: 'list', isOrdered: first[2] !== undefined, start, isLoose, hasTasks, items: [...items, item] }
+  return {
+    type: 'list',
+    isOrdered: first[2] !== undefined,
+    start,
+    isLoose,
+    hasTasks,
+    groups: inGroups([...items, item]),
+  }
+}
+
+function inGroups(items: readonly string[]): string[] {
+  const groups: string[] = []
+  let group = ''
+  for (const item of items) {
+    group += item
+    if (group.length < groupLength) continue
+    groups.push(group)
+    group = ''
+  }
+  return group === '' ? groups : [...groups, group]
 }
 
 /** Another mark begins another list. */

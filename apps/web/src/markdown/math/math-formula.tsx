@@ -1,20 +1,25 @@
-import { useEffect, useState } from 'react'
+import { useEffect, useMemo, useState } from 'react'
+import type { renderMath } from './render-math.ts'
+
+/** The renderer as soon as it is here: later formulas are drawn with their text, not after it. */
+let loaded: typeof renderMath | undefined
 
 /** A formula; its source while the renderer is on its way. */
 export function MathFormula({ tex, isBlock }: { tex: string; isBlock: boolean }) {
-  const [drawn, setDrawn] = useState<{ readonly tex: string; readonly html: string } | null>(null)
+  const [render, setRender] = useState(() => loaded)
   useEffect(() => {
-    let isNewest = true
+    if (render !== undefined) return
     void import('./render-math.ts').then(
-      ({ renderMath }) => isNewest && setDrawn({ tex, html: renderMath(tex, { isBlock }) }),
+      (module) => {
+        loaded = module.renderMath
+        setRender(() => loaded)
+      },
       () => {}, // the network is away: the source says the same
     )
-    return () => {
-      isNewest = false
-    }
-  }, [tex, isBlock])
+  }, [render])
+  const html = useMemo(() => render?.(tex, { isBlock }), [render, tex, isBlock])
   const name = isBlock ? 'math math-block' : 'math'
-  // While a formula grows, the last drawing stays; it is made of the renderer's own elements and escaped text.
-  if (drawn === null) return <span className={name}>{tex}</span>
-  return <span className={name} data-testid="math" dangerouslySetInnerHTML={{ __html: drawn.html }} />
+  // It is made of the renderer's own elements and escaped text.
+  if (html === undefined) return <span className={name}>{tex}</span>
+  return <span className={name} data-testid="math" dangerouslySetInnerHTML={{ __html: html }} />
 }
