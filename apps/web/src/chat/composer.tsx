@@ -4,7 +4,7 @@ import { SendIcon } from '../page/icons.tsx'
 import { AttachButton } from './attach-button.tsx'
 import { ChosenFiles } from './chosen-files.tsx'
 import { StopButton } from './stop-button.tsx'
-import { isTouch, useFittingHeight, useFocusAtFirst } from './text-field.ts'
+import { isTouch, useFittingHeight, useFocusAtFirst, useFocusWhenLost } from './text-field.ts'
 import type { Attachments } from './use-attachments.ts'
 import type { Prompt } from './use-prompt.ts'
 
@@ -20,6 +20,7 @@ export function Composer({ prompt, attachments, onStop }: ComposerProps) {
   const field = useRef<HTMLTextAreaElement>(null)
   useFittingHeight(field, text)
   useFocusAtFirst(field)
+  useFocusWhenLost(field, isBusy)
   // A button that was pressed goes away or is disabled, and would take the focus with it.
   const keepFocus = () => field.current?.focus()
 

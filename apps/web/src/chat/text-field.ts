@@ -13,6 +13,13 @@ export function useFocusAtFirst(field: RefObject<HTMLTextAreaElement | null>): v
   }, [field])
 }
 
+/** Takes the focus when an answer begins, or ends, and the button that was pressed has gone with it. */
+export function useFocusWhenLost(field: RefObject<HTMLTextAreaElement | null>, isBusy: boolean): void {
+  useEffect(() => {
+    if (document.activeElement === document.body && !isTouch()) field.current?.focus({ preventScroll: true })
+  }, [field, isBusy])
+}
+
 /** A text of as many characters fills the field anyhow, and measuring it takes time with every key. */
 const tallFrom = 5_000
 

@@ -25,7 +25,8 @@ function entriesOf(metrics: RunMetrics): Entry[] {
   entries.push(['Tokens', `${formatCount(inputTokens)} in · ${formatCount(outputTokens)} out`])
   entries.push(...cacheEntry(metrics), ...toolsEntry(metrics))
   if (model !== null) entries.push(['Model', model])
-  if (stopReason !== null) entries.push(['Stop', stopReason])
+  // The usual end is no news.
+  if (stopReason !== null && stopReason !== 'end_turn') entries.push(['Stop', stopReason])
   return entries
 }
 

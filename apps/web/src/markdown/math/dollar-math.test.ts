@@ -4,7 +4,11 @@ import { toDollarMath } from './dollar-math.ts'
 test.each([
   ['Energy is $E = mc^2$ here', 'Energy is $$E = mc^2$$ here'],
   [String.raw`So \(a_1 * b_1\) and \(c\)`, 'So $$a_1 * b_1$$ and $$c$$'],
-  [String.raw`\[ x^2 \]`, '$$x^2$$'],
+  [String.raw`\[ x^2 \]`, '$$\nx^2\n$$'],
+  ['It is\n$$x^2$$\nso', 'It is\n$$\nx^2\n$$\nso'],
+  ['- item\n\n  $$x^2$$ ', '- item\n\n  $$\n  x^2\n  $$ '],
+  [String.raw`- \[ x^2 \]`, '- $$x^2$$'],
+  ['Here $$x^2$$ is within', 'Here $$x^2$$ is within'],
   ['\\[\nx^2\n\\]', '$$\nx^2\n$$'],
   ['$$\nx^2\n$$', '$$\nx^2\n$$'],
   ['$x$, $y$ and $z$.', '$$x$$, $$y$$ and $$z$$.'],

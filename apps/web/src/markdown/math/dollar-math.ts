@@ -4,7 +4,7 @@
  */
 const code = /(`+)(?:(?!\1)[^])*?\1(?!`)|^(?:`{3,}|~{3,})[^]*/m
 const formula =
-  /\\\[(?<block>[^]+?)\\\]|\\\((?<inline>[^\n]+?)\\\)|(?<![\\$\w])\$(?=[^\s$])(?<single>[^$\n]*[^\s\\$])\$(?![\d$\w])/
+  /\$\$(?<double>[^$\n]+)\$\$|\\\[(?<block>[^]+?)\\\]|\\\((?<inline>[^\n]+?)\\\)|(?<![\\$\w])\$(?=[^\s$])(?<single>[^$\n]*[^\s\\$])\$(?![\d$\w])/
 const either = new RegExp(`${code.source}|${formula.source}`, 'gm')
 
 export function toDollarMath(markdown: string): string {
@@ -12,15 +12,30 @@ export function toDollarMath(markdown: string): string {
   let found = ''
   let end = 0
   for (const { 0: whole, index, groups = {} } of markdown.matchAll(either)) {
-    found += markdown.slice(end, index) + toDollars(groups, whole)
+    const indent = indentOfLine(markdown, index, index + whole.length)
+    found += markdown.slice(end, index) + toDollars(groups, whole, indent)
     end = index + whole.length
   }
   return found + markdown.slice(end)
 }
 
-function toDollars({ block, inline, single }: Readonly<Record<string, string | undefined>>, whole: string): string {
-  const tex = (block ?? inline ?? single)?.trim()
+/** The white space before what has a line to itself; undefined where there are words beside it. */
+function indentOfLine(markdown: string, start: number, end: number): string | undefined {
+  const before = markdown.slice(markdown.lastIndexOf('\n', start - 1) + 1, start)
+  const [after = ''] = markdown.slice(end).split('\n', 1)
+  // More before it would be code.
+  return /^ {0,3}$/.test(before) && after.trim() === '' ? before : undefined
+}
+
+/** @param indent of a line that holds nothing else: a formula with a line to itself is shown on one */
+function toDollars(
+  { block, double, inline, single }: Readonly<Record<string, string | undefined>>,
+  whole: string,
+  indent: string | undefined,
+): string {
+  const tex = (block ?? double ?? inline ?? single)?.trim()
   if (tex === undefined) return whole
-  // Within one line it stays there.
-  return block?.includes('\n') === true ? `$$\n${tex}\n$$` : `$$${tex}$$`
+  if (block?.includes('\n') === true) return `$$\n${tex}\n$$`
+  const isShown = indent !== undefined && (block ?? double) !== undefined
+  return isShown ? `$$\n${indent}${tex}\n${indent}$$` : `$$${tex}$$`
 }
