@@ -90,12 +90,14 @@ function LongList({ isOrdered, start, isLoose, hasTasks, groups }: ListLayout) {
 /** Columns of one width: a row that is added moves no other. */
 function LongTable({ head, groups, columns }: TableLayout) {
   return (
-    <ScrolledTable width={`${columns * 7}rem`}>
-      <Parsed source={head} within="table" />
-      {groups.map((rows, at) => (
-        <Parsed key={at} source={rows} within="rows" />
-      ))}
-    </ScrolledTable>
+    <div className="table-scroll">
+      <table className="long-table" style={{ minWidth: `${columns * 7}rem` }}>
+        <Parsed source={head} within="table" />
+        {groups.map((rows, at) => (
+          <Parsed key={at} source={rows} within="rows" />
+        ))}
+      </table>
+    </div>
   )
 }
 
@@ -199,12 +201,10 @@ function textOf(children: ReactNode): string {
   return typeof children === 'string' ? children : ''
 }
 
-function ScrolledTable({ children, width }: { children?: ReactNode; width?: string }) {
+function ScrolledTable({ children }: ComponentProps<'table'>) {
   return (
     <div className="table-scroll">
-      <table className={width && 'long-table'} style={width === undefined ? undefined : { minWidth: width }}>
-        {children}
-      </table>
+      <table>{children}</table>
     </div>
   )
 }
