@@ -4,6 +4,7 @@ import { createOpenAI } from '@ai-sdk/openai'
 import { aiSdk } from '@verbatim/ai-sdk/agent'
 import { sourcesOf, textOf } from '@verbatim/core'
 import { resultBlocks, tool as ownTool } from '@verbatim/core/claude'
+import { openTelemetry } from '@verbatim/core/opentelemetry'
 import type { Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
 import { listen } from '@verbatim/test-kit/http'
@@ -24,6 +25,7 @@ import { openDatabase, openEngine, shortLeases as options } from '../support/eng
 import { ada, answerFrom, followAll } from '../support/follow.ts'
 import { chat, responses, sending, startOpenAi } from '../support/open-ai.ts'
 import type { OpenAi } from '../support/open-ai.ts'
+import { registerSdk, treeOf } from '../support/telemetry.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -237,4 +239,18 @@ it('Files and sources that a model makes are parts of the answer', async () => {
     { type: 'file', media_type: 'audio/wav', data: png },
     { type: 'model_metadata' },
   ])
+})
+
+it('A span of each model call and of each tool stands below that of the run', async () => {
+  const sdk = registerSdk()
+  await using served = await startOpenAi(calls('pin', '{}'), says('There'))
+  const pin = ownTool({ name: 'pin', description: 'A pin', input: z.object({}), run: () => 'pinned' })
+  const agents = [aiSdk({ id: 'a', model: responsesAt(served), tools: [pin] })]
+  await using engine = openEngine(database, { agents, options, wrap: () => ({ telemetry: openTelemetry() }) })
+  const { traceId, spanId } = await sdk.asCaller(async () => await ask(engine))
+  expect(treeOf(sdk.spans(traceId), spanId)).toMatchObject({
+    '0 invoke_agent a': { '0 chat gpt-5': {}, '1 execute_tool pin': {}, '2 chat gpt-5': {} },
+  })
+  const call = sdk.spans(traceId).find(({ name }) => name === 'chat gpt-5')
+  expect(call?.attributes).toMatchObject({ 'gen_ai.provider.name': 'openai', 'gen_ai.usage.output_tokens': 5 })
 })

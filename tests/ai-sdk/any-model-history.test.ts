@@ -171,6 +171,20 @@ it('Calls of tools whose ids are empty or used twice all run, and go back under 
   expect(sent.flatMap(({ tool_call_id }) => tool_call_id ?? [])).toEqual(called)
 })
 
+it('The model and the system prompt of a run may depend on who asks, and with what', async () => {
+  await using served = await startOpenAi(sending(...chat.text('Yes'), ...chat.end()))
+  const agent = aiSdk({
+    id: 'a',
+    input: z.object({ isHard: z.boolean() }),
+    model: ({ input }) => createOpenAI({ apiKey, baseURL: served.url }).chat(input.isHard ? 'large' : 'small'),
+    system: ({ principal }) => `You speak with ${principal.userId}.`,
+  })
+  await using engine = openEngine(database, { agents: [agent], options })
+  const runId = await startRun(engine, { sessionId: crypto.randomUUID(), input: { isHard: true } })
+  await followAll(engine, runId)
+  expect(served.calls[0]?.body).toMatchObject({ model: 'large', messages: [{ content: 'You speak with ada.' }, {}] })
+})
+
 it('A long session sends no more than the newest messages', async () => {
   const says = sending(...chat.text('Yes'), ...chat.end())
   await using served = await startOpenAi(...Array.from({ length: 8 }, () => says))

@@ -200,6 +200,16 @@ describe.each(wires)('Over %s', (_name, wire) => {
     expect([tooLong.length > 60_000, shorter.includes('xxx'), shorter.includes('Again')]).toEqual([true, false, true])
   })
 
+  it('a prompt that is too long by itself ends the run with a typed error, and is asked once', async () => {
+    await using served = await wire.serve(wire.isTooLong())
+    const { answer } = await ask(agentOf(served))
+    expect(answer).toMatchObject({
+      status: 'failed',
+      error: { code: 'PROVIDER_REFUSED', data: { kind: 'too_large', providerStatus: 400 } },
+    })
+    expect(served.asked()).toHaveLength(1)
+  })
+
   it('an answer that a filter stops is refused, and later calls do not hold it', async () => {
     await using served = await wire.serve(wire.filters('Well'), wire.says('Gladly'))
     const agent = agentOf(served)

@@ -19,7 +19,7 @@ import type { Json, OpenAiReply } from './open-ai.ts'
 export const apiKey = 'sk-secret-of-the-test'
 
 /** A call of a tool, its input in the pieces that the model streams. */
-export interface WireTool {
+interface WireTool {
   readonly name: string
   readonly parts: readonly string[]
   readonly id?: string
@@ -35,7 +35,7 @@ export interface Served extends AsyncDisposable {
 }
 
 /** One protocol. What it answers is a `TReply`. */
-export interface Wire<TReply> {
+interface Wire<TReply> {
   readonly says: (...words: readonly string[]) => TReply
   /** Says the words, and then nothing. */
   readonly hangsAfter: (word: string) => TReply

@@ -7,7 +7,7 @@ import { listen } from '@verbatim/test-kit/http'
 export type Json = { readonly [field: string]: unknown }
 
 /** One request, and the way to answer it. */
-export interface OpenAiCall {
+interface OpenAiCall {
   readonly path: string
   readonly headers: IncomingHttpHeaders
   readonly body: Json & {

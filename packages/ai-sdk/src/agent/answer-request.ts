@@ -16,7 +16,7 @@ import {
 import type { CallEnd, History, MediaLoader, TokenBudget, Turn } from '@verbatim/core/agent-kit'
 import { isProviderBlock, isVerbatimError, VerbatimError } from '@verbatim/core'
 import type { AgentEvent, ContentBlock } from '@verbatim/core'
-import type { AgentPing, AgentRequest } from '@verbatim/core/server'
+import type { AgentPing, AgentRequest, AgentTrace } from '@verbatim/core/server'
 import { withRun } from './agent-options.ts'
 import type { AgentOptions, RunOptions } from './agent-options.ts'
 import { showTools, toExecuted } from './tools/agent-tools.ts'
@@ -24,6 +24,7 @@ import type { AgentTools } from './tools/agent-tools.ts'
 import { streamCall, toOutputForm } from './call/stream-call.ts'
 import type { OutputForm } from './call/stream-call.ts'
 import { resolveModel } from './call/tap-model.ts'
+import { factsOf } from './trace-facts.ts'
 import { toModelMessages } from './messages/to-model-messages.ts'
 import type { MessageRules, SentMessages } from './messages/to-model-messages.ts'
 
@@ -42,6 +43,7 @@ interface RunningAgent {
   readonly media: MediaLoader
   readonly fixedBytes: number
   readonly runId: string
+  readonly trace: AgentTrace | undefined
   /** Who answers, and what stands before the conversation. What a provider refuses is left out from then on. */
   rules: Omit<MessageRules, 'media'>
   /** What the model was sent last. */
@@ -89,7 +91,7 @@ async function openRun(
   signal: AbortSignal,
 ): Promise<RunningAgent> {
   const options = await withRun(given, request, signal)
-  const { runId, sessionId, principal, session, input, emit } = request
+  const { runId, sessionId, principal, session, input, emit, trace } = request
   const { budget, tools } = given.parts
   const shown = await showTools(tools, { runId, sessionId, principal, session, input, emit })
   const output = options.output && (await toOutputForm(options.output))
@@ -109,7 +111,7 @@ async function openRun(
     keepsTools: tools.count > 0,
     keepsMetadata: true,
   }
-  return { options, budget, shown, output, history, media, fixedBytes, runId, rules, sent: [] }
+  return { options, budget, shown, output, history, media, fixedBytes, runId, trace, rules, sent: [] }
 }
 
 /** One call of the model. A request that the provider finds too long is made once more, with less of the conversation. */
@@ -138,7 +140,8 @@ async function* callModel(
     }
     const progress = { hasBegun: false }
     try {
-      const end = yield* streamCall(options, call, { signal, progress })
+      const cycle = () => streamCall(options, call, { signal, progress })
+      const end = yield* run.trace?.modelCall(factsOf(run, turns, signal), cycle) ?? cycle()
       budget.learn(sent.weight + run.fixedBytes, end.usage)
       return end
     } catch (error) {

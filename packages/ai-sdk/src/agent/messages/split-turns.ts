@@ -5,7 +5,7 @@
 import type { ContentBlock, ModelMetadataBlock, ToolResultBlock, ToolUseBlock } from '@verbatim/core'
 import type { Turn } from '@verbatim/core/agent-kit'
 
-export interface UserStep {
+interface UserStep {
   readonly type: 'user'
   readonly blocks: readonly ContentBlock[]
 }
