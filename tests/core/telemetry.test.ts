@@ -11,8 +11,10 @@ import { json, serve } from '@verbatim/test-kit/http'
 import {
   callEnd,
   callStart,
+  compacting,
   refusing,
   startProvider,
+  startProviderOf,
   streaming,
   textBlock,
   thinkingBlock,
@@ -367,6 +369,37 @@ describe('with an SDK', () => {
     const found = sdk.spans(traceId).find(({ name }) => name === 'execute_tool look_up')
     expect(found).toMatchObject({ ms: 250, isError: true, attributes: { 'error.type': 'tool_error' } })
     expect(await sdk.text()).not.toContain(secret)
+  })
+
+  it('a start that is refused is counted by its code, in the metrics of the engine too', async () => {
+    const options = { ...shortLeases, limits: { principal: { startsPerMinute: 1 } } }
+    const wrap = () => ({ telemetry: openTelemetry() })
+    await using engine = openEngine(database, { agents: [pacedAgent(answerOf(['Hello']))], options, wrap })
+    await answered(engine)
+    await expect(answered(engine)).rejects.toMatchObject({ code: 'RATE_LIMITED' })
+    expect(engine.stats().startsRefused).toEqual({ RATE_LIMITED: 1 })
+    const refused = (await sdk.metrics()).get('verbatim.starts.refused')
+    expect(refused?.points).toMatchObject([{ count: 1, attributes: { 'error.type': 'RATE_LIMITED' } }])
+  })
+
+  it('a call that summarizes the conversation is a model call of the run, with its tokens', async () => {
+    const yes: ProviderReply = (call) => {
+      call.send(callStart({ input: call.tokens }), ...textBlock('Yes.'), ...callEnd())
+      call.end()
+    }
+    await using provider = await startProviderOf(
+      ({ body }) => (body['compaction'] === undefined ? yes : compacting('They spoke of x.')),
+      { tokensPerByte: 0.4 },
+    )
+    const agent = claude({ apiKey: 'k', baseURL: provider.url, contextTokens: 60_000, maxTokens: 1_000 })
+    await using engine = open([agent])
+    const run = { sessionId: newSession(), message: 'x'.repeat(20_000) }
+    for (let turn = 0; turn < 6; turn++) await answered(engine, run)
+    const summary = () =>
+      sdk.spans().filter(({ attributes }) => String(attributes['gen_ai.response.finish_reasons']) === 'compaction')
+    expect(summary()).toHaveLength(1)
+    expect(summary()[0]?.attributes['gen_ai.usage.input_tokens']).toBeGreaterThan(30_000)
+    expect(await sdk.text()).not.toContain('They spoke')
   })
 
   it('a cancelled run is no error, and its model call ends with it', async () => {

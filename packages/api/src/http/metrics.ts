@@ -55,16 +55,7 @@ export class Metrics implements StreamCounters {
       },
     })
     registerReadings(this.#registry, [...engineReadings(engine), ...processReadings()])
-    new Counter({
-      name: 'verbatim_runs_ended_total',
-      help: 'Runs ended by this process, by status',
-      labelNames: ['status'],
-      registers,
-      collect() {
-        this.reset()
-        for (const [status, count] of Object.entries(engine.stats().runsEnded)) this.inc({ status }, count)
-      },
-    })
+    registerOutcomes(this.#registry, engine)
   }
 
   readonly onFrame = (kind: StreamKind): void => this.#frames.inc({ kind })
@@ -119,6 +110,31 @@ function registerReadings(registry: Registry, readings: readonly Reading[]): voi
       },
     })
   }
+}
+
+/** What became of runs and of starts, each by its own label. */
+function registerOutcomes(registry: Registry, engine: Engine): void {
+  const registers = [registry]
+  new Counter({
+    name: 'verbatim_runs_ended_total',
+    help: 'Runs ended by this process, by status',
+    labelNames: ['status'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [status, count] of Object.entries(engine.stats().runsEnded)) this.inc({ status }, count)
+    },
+  })
+  new Counter({
+    name: 'verbatim_starts_refused_total',
+    help: 'Starts and retries that a limit, a budget, a busy session or a full process has refused, by the code of the error',
+    labelNames: ['code'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [code, count] of Object.entries(engine.stats().startsRefused)) this.inc({ code }, count)
+    },
+  })
 }
 
 function engineReadings(engine: Engine): readonly Reading[] {

@@ -70,6 +70,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     stats: () => ({
       runsStarted: executor.runsStarted,
       runsEnded: { ...executor.runsEnded },
+      startsRefused: { ...executor.startsRefused },
       runsActive: context.liveRuns.size,
       ...gauges,
       ...context.writer.stats,

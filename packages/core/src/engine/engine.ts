@@ -2,6 +2,7 @@
 import type { Attachment, AttachmentName } from '../contract/attachment.ts'
 import type { AuditEntry } from '../contract/audit.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
+import type { ErrorCode } from '../contract/errors.ts'
 import type { EventBatch } from '../contract/event.ts'
 import type { AgentId, AttachmentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message, MessageRole, MessageStatus } from '../contract/message.ts'
@@ -215,6 +216,8 @@ export interface PrincipalActions {
 export interface EngineStats {
   readonly runsStarted: number
   readonly runsEnded: Readonly<Record<TerminalStatus, number>>
+  /** Starts and retries that a limit, a budget, a busy session or a full process has refused, by the code of the error. */
+  readonly startsRefused: Readonly<Partial<Record<ErrorCode, number>>>
   readonly runsActive: number
   readonly followers: number
   readonly eventsCommitted: number

@@ -3,7 +3,8 @@
  * In: runs that a step has stored or taken over. Out: their ends, or their leases for other processes.
  */
 import { raceSignal } from '../async/race-signal.ts'
-import { VerbatimError } from '../contract/errors.ts'
+import { isVerbatimError, VerbatimError } from '../contract/errors.ts'
+import type { ErrorCode } from '../contract/errors.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Run } from '../contract/run.ts'
 import type { Agent } from '../ports/agent.ts'
@@ -24,6 +25,7 @@ export class RunExecutor implements Executor {
   /** What the steps work with, this executor included. */
   readonly context: EngineContext
   readonly runsEnded = { completed: 0, refused: 0, failed: 0, cancelled: 0, interrupted: 0 }
+  readonly startsRefused: Partial<Record<ErrorCode, number>> = {}
   #runsStarted = 0
   /** The agents of inline runs that wait in a queue. The process learns of a turn twice; what takes the agent out drives the run. */
   readonly #inlineAgents = new Map<RunKey, Agent>()
@@ -56,7 +58,18 @@ export class RunExecutor implements Executor {
       return { type: started.type, run: this.#takeOn(started, admitted.owner) }
     })
     this.context.liveRuns.addBeginning(taking.then(ignore, ignore))
-    return (await taking).run
+    try {
+      return (await taking).run
+    } catch (error) {
+      this.#countRefusal(error)
+      throw error
+    }
+  }
+
+  #countRefusal(error: unknown): void {
+    if (!isVerbatimError(error) || !refusals.has(error.code)) return
+    this.startsRefused[error.code] = (this.startsRefused[error.code] ?? 0) + 1
+    this.context.ports.telemetry?.startRefused(error.code, error.data.kind)
   }
 
   async driveOrRelease(started: StartedRun): Promise<void> {
@@ -175,5 +188,8 @@ export function stoppingError(): VerbatimError {
     data: { retryAfterMs: 500 },
   })
 }
+
+/** The codes of starts that a limit, a budget, a busy session or a full process refuses: the same start may be taken later. */
+const refusals: ReadonlySet<ErrorCode> = new Set(['RATE_LIMITED', 'BUDGET_EXCEEDED', 'OVERLOADED', 'SESSION_BUSY'])
 
 function ignore(): void {}

@@ -39,9 +39,9 @@ export function createInstruments() {
       description: 'Followers of runs in this process.',
       unit: '{follower}',
     }),
-    refusals: meter.createCounter('verbatim.calls.refused', {
-      description: 'Calls that a limit, a budget or a full process has refused.',
-      unit: '{call}',
+    refusals: meter.createCounter('verbatim.starts.refused', {
+      description: 'Starts and retries that a limit, a budget, a busy session or a full process has refused.',
+      unit: '{start}',
     }),
   }
 }

@@ -137,7 +137,7 @@ class SpansAndMetrics implements Telemetry {
     }
   }
 
-  refused(code: string, kind: string | undefined): void {
+  startRefused(code: string, kind: string | undefined): void {
     const attributes = { 'error.type': code, ...(kind === undefined ? {} : { 'verbatim.error.kind': kind }) }
     this.#instruments.refusals.add(1, attributes)
   }

@@ -31,8 +31,8 @@ export interface Telemetry {
     followed: FollowedRun,
     follow: () => AsyncGenerator<EventBatch, void, void>,
   ): AsyncGenerator<EventBatch, void, void>
-  /** A call that a limit, a budget or a process that is full has refused. */
-  refused(code: string, kind: string | undefined): void
+  /** A start or a retry that a limit, a budget, a busy session or a full process has refused. */
+  startRefused(code: string, kind: string | undefined): void
 }
 
 export interface ObservedRun {

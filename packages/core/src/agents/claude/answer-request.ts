@@ -61,7 +61,7 @@ export async function* answerRequest(
   // The rest of an answer may be nothing at all.
   let hasAnswered = (request.messages.at(-1)?.continuationOf ?? null) !== null
   const toRules = async (old: Conversation) => await withMedia(call, old)
-  yield* compactHistory(agent, { history, toRules, runId: request.runId }, signal)
+  yield* compactHistory(agent, { history, toRules, runId, trace }, signal)
   for (let cycle = 1; cycle <= agent.maxCycles; cycle++) {
     const { content, calls, stopReason, container } = yield* callModel(call, signal)
     call.rules.container = container ?? call.rules.container

@@ -9,13 +9,15 @@ import type { CompactionBlock } from '../../contract/content-block.ts'
 import { isVerbatimError } from '../../contract/errors.ts'
 import type { AgentEvent, ProviderUsage } from '../../contract/event.ts'
 import type { AgentPing } from '../../ports/agent.ts'
+import type { AgentTrace } from '../../ports/telemetry.ts'
 import type { ClaudeAgent } from './answer-request.ts'
 import type { Conversation } from './claude-message.ts'
-import type { History } from './history.ts'
+import type { Compactable, History } from './history.ts'
 import { TooLongError } from './map-provider-error.ts'
 import { readFrames } from './read-frames.ts'
 import { toCompactionRequest } from './to-claude-request.ts'
 import type { ClaudeRequest, RequestRules } from './to-claude-request.ts'
+import { factsOf } from './trace-facts.ts'
 
 /** Whether an agent asks for summaries still, one for all its runs. */
 export interface CompactionSwitch {
@@ -38,13 +40,16 @@ export function createCompactionSwitch(isWanted: boolean): CompactionSwitch {
   }
 }
 
+export interface CompactedRun {
+  readonly history: History
+  readonly toRules: (old: Conversation) => Promise<RequestRules>
+  readonly runId: string
+  readonly trace: AgentTrace | undefined
+}
+
 export async function* compactHistory(
   agent: ClaudeAgent,
-  {
-    history,
-    toRules,
-    runId,
-  }: { history: History; toRules: (old: Conversation) => Promise<RequestRules>; runId: string },
+  { history, toRules, runId, trace }: CompactedRun,
   signal: AbortSignal,
 ): AsyncGenerator<AgentEvent | AgentPing, void, void> {
   const { budget, compactions, logger } = agent
@@ -54,16 +59,11 @@ export async function* compactHistory(
   try {
     const request = toCompactionRequest(agent, old, await toRules(old))
     bytes = request.weight
-    const { sent, ...call } = yield* readSummary(agent, request, signal)
-    if (sent === undefined) {
-      compactions.rest()
-      logger.warn({ runId, stopReason: call.stopReason }, 'The provider made no summary of a conversation')
-      return
-    }
-    const { coversSeq } = old
-    const block = { type: 'compaction' as const, sent, coversSeq, boundTo: request.compactionBoundTo }
-    history.compact(block)
-    yield* toEvents(block, call)
+    const call = () => summarize(agent, { request, old, history }, signal)
+    const { sent, stopReason } = yield* trace?.modelCall(factsOf(request, signal), call) ?? call()
+    if (sent !== undefined) return
+    compactions.rest()
+    logger.warn({ runId, stopReason }, 'The provider made no summary of a conversation')
   } catch (error) {
     signal.throwIfAborted()
     if (!isVerbatimError(error)) throw error
@@ -73,6 +73,21 @@ export async function* compactHistory(
     else compactions.rest()
     logger.warn({ runId, kind: error.data.kind }, 'A conversation was not summarized by the provider')
   }
+}
+
+/** The call that makes the summary, and its events when there is one. */
+async function* summarize(
+  agent: ClaudeAgent,
+  { request, old, history }: { request: ClaudeRequest; old: Compactable; history: History },
+  signal: AbortSignal,
+): AsyncGenerator<AgentEvent | AgentPing, SummaryCall & { sent: JsonValue | undefined }, void> {
+  const summary = yield* readSummary(agent, request, signal)
+  const { sent, ...call } = summary
+  if (sent === undefined) return summary
+  const block = { type: 'compaction' as const, sent, coversSeq: old.coversSeq, boundTo: request.compactionBoundTo }
+  history.compact(block)
+  yield* toEvents(block, call)
+  return summary
 }
 
 interface SummaryCall {

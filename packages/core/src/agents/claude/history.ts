@@ -37,7 +37,7 @@ interface HistoryOptions extends Pick<RunOptions, 'summarize' | 'logger'> {
 type FixedOptions = Pick<RunOptions, 'system' | 'tools' | 'output' | 'serverTools' | 'mcpServers'>
 
 /** A conversation that a summary shall take the place of. */
-interface Compactable extends Conversation {
+export interface Compactable extends Conversation {
   readonly coversSeq: number
 }
 
