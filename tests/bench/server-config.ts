@@ -7,6 +7,7 @@ export interface ServerConfig {
   readonly databaseName: string
   readonly options?: EngineOptionsInput
   readonly api?: ApiOptionsInput
+  readonly changeStreams?: 'auto' | 'off'
 }
 
 /** What it can be asked; it answers each with one message. */

@@ -14,8 +14,8 @@ import { paceTokens } from './workload.ts'
 import type { StreamPlan } from './workload.ts'
 
 const config = JSON.parse(process.argv[2] ?? '') as ServerConfig // written by bench-server.ts
-const { uri, databaseName, options = {}, api: apiOptions = {} } = config
-const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options })
+const { uri, databaseName, options = {}, api: apiOptions = {}, changeStreams } = config
+const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options, changeStreams })
 const api = createApi({
   engine: factory.engine,
   authenticate: ({ headers }) => ({ userId: headers.get('x-user') ?? 'bench' }),

@@ -75,6 +75,7 @@ function scheduledLog(log: EventLog, { scheduler, fates }: Schedule): EventLog {
       return outcomes
     },
     read: async (key, options) => await scheduledRead(log, scheduler).read(key, options),
+    readNext: async (positions) => await scheduledRead(log, scheduler).readNext(positions),
   }
 }
 
@@ -86,6 +87,11 @@ function scheduledRead(log: EventLog, scheduler: fc.Scheduler): EventLog {
       const batches = await tracked(log.read(key, options))
       await pause(scheduler, 'read is answered')
       return batches
+    },
+    async readNext(positions) {
+      const grown = await tracked(log.readNext(positions))
+      await pause(scheduler, 'look is answered')
+      return grown
     },
   }
 }

@@ -34,6 +34,11 @@ function countReads(log: EventLog) {
       counter.reads++
       return batches
     },
+    async readNext(positions) {
+      const grown = await log.readNext(positions)
+      counter.reads++
+      return grown
+    },
   }
   return { counter, log: counting }
 }

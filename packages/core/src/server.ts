@@ -59,7 +59,17 @@ export type {
 } from './ports/audit.ts'
 export type { Clock } from './ports/clock.ts'
 export type { DeletionRepository, Tombstone, SessionKey } from './ports/deletion-repository.ts'
-export type { AppendOutcome, EventLog, GrownEntry, LogEntry, LogWatcher, RunKey } from './ports/event-log.ts'
+export type {
+  AppendOutcome,
+  EventLog,
+  GrownEntry,
+  LogEntry,
+  LogGrowth,
+  LogListener,
+  LogPosition,
+  LogWatcher,
+  RunKey,
+} from './ports/event-log.ts'
 export type { ContentEncryption, ContentKey, ContentKeys, KeyService } from './ports/key-service.ts'
 export { silentLogger, type LogFields, type Logger } from './ports/logger.ts'
 export type {
@@ -84,6 +94,7 @@ export type {
   ListProbe,
   NewestSessions,
   ProbedSession,
+  SessionListener,
   SessionRecord,
   SessionStates,
   SessionWatcher,
