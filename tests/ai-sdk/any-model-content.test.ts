@@ -211,12 +211,37 @@ it("Pages that the provider's own search found are sources of the answer, and it
   ])
 })
 
+/** Any provider's model, that says `chunks` in each call. */
+function modelOf(...chunks: Parameters<typeof simulateReadableStream>[0]['chunks']) {
+  const inputTokens = { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 }
+  const usage = { inputTokens, outputTokens: { total: 1, text: 1, reasoning: 0 } }
+  const finish = { type: 'finish', finishReason: { unified: 'stop', raw: 'stop' }, usage }
+  return new MockLanguageModelV4({
+    doStream: async () =>
+      await Promise.resolve({ stream: simulateReadableStream({ chunks: [...chunks, finish] }) as never }),
+  })
+}
+
+it('What a provider says of its words goes back to it, but for what is no JSON', async () => {
+  const providerMetadata = { any: { kept: { deep: ['a'] }, missing: undefined, odd: 1n } }
+  const model = modelOf(
+    { type: 'text-start', id: '1', providerMetadata },
+    { type: 'text-delta', id: '1', delta: 'Well' },
+    { type: 'text-end', id: '1', providerMetadata: { any: { also: 'b' } } },
+  )
+  await using engine = openEngine(database, { agents: [aiSdk({ id: 'a', model })], options })
+  const sessionId = crypto.randomUUID()
+  await ask(engine, 'One', sessionId)
+  await ask(engine, 'Two', sessionId)
+  const [, answer] = model.doStreamCalls[1]?.prompt ?? []
+  expect(answer).toMatchObject({
+    role: 'assistant',
+    content: [{ text: 'Well', providerOptions: { any: { kept: { deep: ['a'] }, also: 'b' } } }],
+  })
+})
+
 it('Files and sources that a model makes are parts of the answer', async () => {
-  const usage = {
-    inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
-    outputTokens: { total: 1, text: 1, reasoning: 0 },
-  }
-  const chunks: Parameters<typeof simulateReadableStream>[0]['chunks'] = [
+  const model = modelOf(
     { type: 'source', sourceType: 'url', id: 's1', url: 'https://b.example/', title: 'B' },
     { type: 'text-start', id: '1' },
     { type: 'text-delta', id: '1', delta: 'Look' },
@@ -224,11 +249,7 @@ it('Files and sources that a model makes are parts of the answer', async () => {
     { type: 'file', mediaType: 'image/png', data: { type: 'data', data: png } },
     { type: 'file', mediaType: 'image/png', data: { type: 'url', url: new URL('https://b.example/c.png') } },
     { type: 'file', mediaType: 'audio/wav', data: { type: 'data', data: png } },
-    { type: 'finish', finishReason: { unified: 'stop', raw: 'stop' }, usage },
-  ]
-  const model = new MockLanguageModelV4({
-    doStream: async () => await Promise.resolve({ stream: simulateReadableStream({ chunks }) as never }),
-  })
+  )
   await using engine = openEngine(database, { agents: [aiSdk({ id: 'a', model })], options })
   const { content } = await ask(engine)
   expect(sourcesOf(content)).toEqual([{ url: 'https://b.example/', title: 'B' }])

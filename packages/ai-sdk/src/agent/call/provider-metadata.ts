@@ -10,17 +10,33 @@ export type BlockMetadata = { readonly [provider: string]: { readonly [field: st
 /** Who answers, and after what. */
 export type CallIdentity = Pick<ModelMetadataBlock, 'provider' | 'model' | 'boundTo'>
 
-/** `metadata` beside what is known already, without what only this process needs. What is no JSON cannot be kept. */
+/** `metadata` beside what is known already, without what only this process needs. A field that is no JSON cannot be kept. */
 export function toMetadata(metadata: ProviderMetadata | undefined, known: BlockMetadata = null): BlockMetadata {
-  const entries = Object.entries(withoutTap(metadata)).filter(([, fields]) => isFields(fields))
-  if (entries.length === 0) return known
-  const merged = entries.map(([provider, fields]) => [provider, { ...known?.[provider], ...fields }])
-  return { ...known, ...(Object.fromEntries(merged) as NonNullable<BlockMetadata>) } // checked above
+  const { [tapKey]: _tapped, ...given } = metadata ?? {}
+  const kept = Object.entries(given).map(([provider, fields]) => [provider, toFields(fields)] as const)
+  const merged = kept
+    .filter(([, fields]) => Object.keys(fields).length > 0)
+    .map(([provider, fields]) => [provider, { ...known?.[provider], ...fields }])
+  return merged.length === 0 ? known : { ...known, ...Object.fromEntries(merged) }
 }
 
-function withoutTap(metadata: ProviderMetadata = {}): ProviderMetadata {
-  const { [tapKey]: _tapped, ...rest } = metadata
-  return rest
+function toFields(fields: object): { readonly [field: string]: JsonValue } {
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([name, value]) => {
+      const json = toJson(value)
+      return json === undefined ? [] : [[name, json]]
+    }),
+  )
+}
+
+/** `value` as the provider gets it back, which is by JSON. */
+function toJson(value: unknown): JsonValue | undefined {
+  try {
+    const json: unknown = JSON.parse(JSON.stringify(value) ?? 'null')
+    return isJson(json) && value !== undefined ? json : undefined
+  } catch {
+    return undefined // a circle, or a number that JSON has not
+  }
 }
 
 function isFields(fields: unknown): boolean {

@@ -39,7 +39,8 @@ function requireTool(name: string, given: Tool | AiTool): void {
   }
   if (name === '')
     throw misconfigured('tools', 'is a list, which takes tools of tool(); give those of the AI SDK by name')
-  if (typeof given !== 'object' || !('inputSchema' in given)) throw misconfigured('tools', `has no tool in ${name}`)
+  if (typeof given !== 'object' || given === null || !('inputSchema' in given))
+    throw misconfigured('tools', `has no tool in ${name}`)
   if (given.needsApproval !== undefined && given.needsApproval !== false) {
     throw misconfigured('tools', `has ${name}, which needs an approval; an agent has no one to ask`)
   }
@@ -49,7 +50,7 @@ function requireTool(name: string, given: Tool | AiTool): void {
 }
 
 function isOwnTool(given: Tool | AiTool): given is Tool {
-  return 'idempotent' in given && 'name' in given
+  return typeof given === 'object' && given !== null && 'idempotent' in given && 'name' in given
 }
 
 /** The provider runs it. */
