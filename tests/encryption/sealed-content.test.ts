@@ -87,6 +87,9 @@ async function converse(database: TestDatabase, archiveDelayMs = 1) {
   await engine.sessions.create(ada, { sessionId: 'named', title: `My ${marker}` })
   await engine.sessions.update(ada, { sessionId: 'named', title: `Your ${marker}` })
   await engine.messages.append(ada, { sessionId: 'named', role: 'user', content: `Imported ${marker}` })
+  const noted = { sessionId: 'named', name: 'notes', state: { fish: marker }, expectedRevision: 0 }
+  await engine.agentStates.write(ada, noted)
+  expect((await engine.agentStates.read(ada, noted))?.state).toEqual({ fish: marker })
   const runId = await startRun(engine, {
     message: `Tell me of the ${marker}`,
     agentId: 'talker',
@@ -130,8 +133,8 @@ describe('content at rest', () => {
       found.push(await whereIs(database, marker))
     }
     expect(found).toEqual([
-      ['messages', 'run_events', 'runs', 'sessions'],
-      ['messages', 'run_archives', 'run_events', 'runs', 'sessions'],
+      ['agent_states', 'messages', 'run_events', 'runs', 'sessions'],
+      ['agent_states', 'messages', 'run_archives', 'run_events', 'runs', 'sessions'],
     ])
   })
 

@@ -81,6 +81,9 @@ it.concurrent.each([
   ['error-handling/main', 'The answer is \n[INTERNAL]\nfailed "The answer is "\ncompleted "The answer is 42."\n'],
   ['own-agent/main', 'Hello ada, you said: Good morning\nOne, two, three. (6 tokens)\nOnly this time.\n'],
   ['any-model/main', `${said}\n${said} (claude-sonnet-5-5)\n`],
+  ['strands-agent/main', 'It is sunny in Bern, ada.\ntool_use, tool_result, text: 24 tokens\n'],
+  ['strands-agent/session', '10 messages are stored, 4 are in the window\nThat was message 5.\nHEAD_MOVED\n'],
+  ['strands-agent/graph', 'COMPLETED, stored 3 times\n'],
   ['own-loop/main', 'You asked: Explain async programming\n21 tokens are stored with message 2\n'],
 ])('The example %s prints what it promises and ends by itself', async (program, printed) => {
   await using world = await openWorld()

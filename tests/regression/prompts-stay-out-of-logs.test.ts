@@ -107,7 +107,7 @@ it('no statement that mongod logs, and no line of ours, holds what people and mo
 
   // mongod has logged it all: each collection, each kind of statement.
   const logged = (await mongodLog()).filter((line) => line.includes(database.databaseName)).join('\n')
-  for (const name of ['sessions', 'messages', 'runs', 'run_events', 'run_archives', 'audit']) {
+  for (const name of ['sessions', 'messages', 'agent_states', 'runs', 'run_events', 'run_archives', 'audit']) {
     expect(logged).toContain(`"ns":"${database.databaseName}.${name}"`)
   }
   for (const kind of ['update', 'findAndModify', 'insert', 'delete', 'find'])
@@ -122,7 +122,7 @@ async function start(engine: Engine, sessionId: string, whenBusy: 'reject' | 'qu
 }
 
 async function useSessions(engine: Engine): Promise<void> {
-  const { sessions, messages } = engine
+  const { sessions, messages, agentStates } = engine
   await sessions.create(ada, { sessionId: 'titled', title: secret })
   await sessions.create(ada, { sessionId: 'titled', title: secret })
   await sessions.update(ada, { sessionId: 'titled', title: `${secret} again` })
@@ -133,6 +133,9 @@ async function useSessions(engine: Engine): Promise<void> {
   await messages.append(ada, { ...message, expectedHead: 7 }).catch(() => {})
   await messages.append(ada, { ...message, messageId, role: 'assistant' }).catch(() => {})
   await messages.list(ada, 'titled', { order: 'oldest', limit: 5 })
+  await messages.redact(ada, { sessionId: 'titled', messageId, content: `${secret} redacted` })
+  const state = { sessionId: 'titled', name: 'notes', state: secret }
+  await Promise.allSettled([0, 0, 1].map((expectedRevision) => agentStates.write(ada, { ...state, expectedRevision })))
 }
 
 /** Runs that wait, replace, complete, fail, are cancelled, retried, refused by the database, and archived. */

@@ -40,6 +40,7 @@ export {
 } from './contract/provider-block.ts'
 export { citationsOf, indexOfSource, sourcesOf, type Citation, type Source } from './contract/sources.ts'
 export { JsonValue } from './contract/json-value.ts'
+export { AgentState, AgentStateName, maxAgentStateBytes } from './contract/agent-state.ts'
 export { readToolInput, type ToolInput } from './contract/tool-input.ts'
 export { ContentInput, PromptInput } from './contract/content-input.ts'
 export { Attachment, attachmentIdsOf, AttachmentName, maxAttachmentsPerMessage } from './contract/attachment.ts'

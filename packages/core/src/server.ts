@@ -14,6 +14,7 @@ export {
 } from './session-manager-factory.ts'
 export type { EngineOptionsInput } from './ports/engine-options.ts'
 export type {
+  AgentStateActions,
   AttachmentActions,
   AuditActions,
   EngineStats,
@@ -89,7 +90,14 @@ export type {
   StartOutcome,
 } from './ports/run-repository.ts'
 export type { ErasureStep, NewErasure, PrincipalKey, PrincipalRepository } from './ports/principal-repository.ts'
-export type { MessagesRequest, NewMessage, PageRequest, SessionRepository } from './ports/session-repository.ts'
+export type { AgentStates, NewAgentState } from './ports/agent-states.ts'
+export type {
+  MessagesRequest,
+  NewMessage,
+  PageRequest,
+  Redaction,
+  SessionRepository,
+} from './ports/session-repository.ts'
 export type {
   ListProbe,
   NewestSessions,

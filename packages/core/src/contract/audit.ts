@@ -13,6 +13,8 @@ export const AuditAction = z.enum([
   'principal_exported',
   'principal_erased',
   'session_deleted',
+  /** The words of a message were replaced. */
+  'message_redacted',
   /** Files that no message has any more, or never had. */
   'attachments_removed',
   /** The retention of events was over. */
@@ -42,5 +44,7 @@ export const AuditEntry = z.strictObject({
   address: z.string().nullable(),
   /** How much was exported or removed, by kind. */
   counts: z.record(z.string(), z.int().nonnegative()).nullable(),
+  /** Of a redaction: why, as the program that asked for it says, without the words. */
+  reasons: z.array(z.string()).optional(),
 })
 export type AuditEntry = z.infer<typeof AuditEntry>

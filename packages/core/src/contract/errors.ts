@@ -43,6 +43,7 @@ export const errorTable = {
   MESSAGE_ID_REUSED: final(409),
   ATTACHMENT_ID_REUSED: final(409),
   HEAD_MOVED: final(409),
+  STATE_MOVED: final(409),
   PRINCIPAL_ERASING: passing(409),
   CURSOR_EXPIRED: final(410),
   SESSION_DELETED: final(410),
@@ -90,6 +91,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   MESSAGE_ID_REUSED: 'The message id was used for another message of the session. Make a new id',
   ATTACHMENT_ID_REUSED: 'The attachment id was used for another file. Make a new id',
   HEAD_MOVED: 'Another message was appended first. Load the history again, then append',
+  STATE_MOVED: 'Another writer has stored a newer state of the agent. Read it again, then write',
   PRINCIPAL_ERASING:
     "All of the caller's data is being erased. Wait data.retryAfterMs, then call again: the caller begins anew",
   CURSOR_EXPIRED: 'The events past the cursor are no longer kept. Read the stored message',

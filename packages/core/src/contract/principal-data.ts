@@ -1,5 +1,6 @@
 /** A user's data, whole: the lines of an export, and the receipt of an erasure. */
 import { z } from 'zod'
+import { AgentState } from './agent-state.ts'
 import { Attachment } from './attachment.ts'
 import { AuditEntry } from './audit.ts'
 import { ContentBlock } from './content-block.ts'
@@ -32,6 +33,8 @@ export const ExportLine = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('session'), session: Session }),
   z.strictObject({ type: z.literal('message'), message: Message }),
+  /** What an agent keeps of the session beside its messages. */
+  z.strictObject({ type: z.literal('agent_state'), agentState: AgentState }),
   /** `prompt` and `input` are those of a run that waits, which no message holds yet. */
   z.strictObject({
     type: z.literal('run'),

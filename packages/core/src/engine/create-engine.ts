@@ -22,11 +22,12 @@ import { TailPolls } from '../runs/log/poll-tails.ts'
 import { RunTails } from '../runs/log/run-tail.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
 import { createPrincipalActions } from '../principals/principal-actions.ts'
+import { createAgentStateActions } from '../sessions/agent-state-actions.ts'
 import { purgeSessions } from '../sessions/purge-sessions.ts'
 import { observePorts } from '../telemetry/observe-ports.ts'
 import { SessionFeeds } from '../sessions/follow/session-feeds.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
-import type { AuditActions, Engine } from './engine.ts'
+import type { AuditActions, Engine, EngineStats } from './engine.ts'
 import { createHints } from './hints.ts'
 import type { Hints, HintState } from './hints.ts'
 import { createRunActions } from './run-actions.ts'
@@ -59,6 +60,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
   return {
     sessions: createSessionActions(context, { feeds, gauges }),
     messages: createMessageActions(context),
+    agentStates: createAgentStateActions(context),
     runs: createRunActions(executor, gauges),
     attachments: createAttachmentActions(context),
     principals: createPrincipalActions(context),
@@ -67,14 +69,7 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     hints: () => hints.kind,
     draining: context.draining,
     continueTrace: ports.telemetry?.continueTrace.bind(ports.telemetry) ?? ((_headers, work) => work()),
-    stats: () => ({
-      runsStarted: executor.runsStarted,
-      runsEnded: { ...executor.runsEnded },
-      startsRefused: { ...executor.startsRefused },
-      runsActive: context.liveRuns.size,
-      ...gauges,
-      ...context.writer.stats,
-    }),
+    stats: () => ({ ...statsOf(executor), ...gauges }),
     async ready(signal) {
       executor.requireOpen()
       await checkReady(resolved, signal)
@@ -86,6 +81,16 @@ export function createEngine(ports: EnginePorts, options: EngineOptionsInput = {
     },
     close,
     [Symbol.asyncDispose]: close,
+  }
+}
+
+function statsOf(executor: RunExecutor): Omit<EngineStats, 'followers'> {
+  return {
+    runsStarted: executor.runsStarted,
+    runsEnded: { ...executor.runsEnded },
+    startsRefused: { ...executor.startsRefused },
+    runsActive: executor.context.liveRuns.size,
+    ...executor.context.writer.stats,
   }
 }
 

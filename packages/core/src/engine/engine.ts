@@ -1,4 +1,6 @@
 /** What the engine offers to its callers: the API, or a program that embeds it. Wired in create-engine.ts. */
+import type { AgentState, AgentStateName } from '../contract/agent-state.ts'
+import type { JsonValue } from '../contract/json-value.ts'
 import type { Attachment, AttachmentName } from '../contract/attachment.ts'
 import type { AuditEntry } from '../contract/audit.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
@@ -96,6 +98,39 @@ export interface MessageActions {
       status?: MessageStatus | undefined
     },
   ): Promise<Message>
+  /**
+   * Replaces the words of a message in place, for good: its id, its place, its metrics and its status stay. The files and the JSON that
+   * it had beside its words go. The audit takes down that it was done, and the `reasons`, which must not hold the words.
+   *
+   * @throws VerbatimError `MESSAGE_NOT_FOUND`; `INVALID_INPUT` for the answer of a run (its words are in the run's log too), for content
+   * that names files, and for more than 32 reasons or one over 200 characters
+   */
+  redact(
+    owner: Owner,
+    input: {
+      sessionId: SessionId
+      messageId: MessageId
+      content: string | readonly ContentBlock[]
+      /** @default none */
+      reasons?: readonly string[] | undefined
+    },
+  ): Promise<Message>
+}
+
+/** What agents keep of a session beside its messages. Every call throws `UNAVAILABLE` while the database is away, and `SESSION_DELETED`. */
+export interface AgentStateActions {
+  /** The newest state of this name; null before the first. @throws VerbatimError `INVALID_INPUT` */
+  read(owner: Owner, input: { sessionId: SessionId; name: AgentStateName }): Promise<AgentState | null>
+  /**
+   * Stores a state in place of the one that the caller has read (`expectedRevision`, 0 for none). Of two writers that have read the
+   * same one, the first wins. The session must be there.
+   *
+   * @throws VerbatimError `STATE_MOVED`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `SESSION_NOT_FOUND`
+   */
+  write(
+    owner: Owner,
+    input: { sessionId: SessionId; name: AgentStateName; state: JsonValue; expectedRevision: number },
+  ): Promise<AgentState>
 }
 
 /** An agent for one run. */
@@ -230,6 +265,7 @@ export interface EngineStats {
 export interface Engine extends AsyncDisposable {
   readonly sessions: SessionActions
   readonly messages: MessageActions
+  readonly agentStates: AgentStateActions
   readonly runs: RunActions
   readonly attachments: AttachmentActions
   readonly principals: PrincipalActions

@@ -25,6 +25,7 @@ import { retryRequest } from './driver/retry.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
 import { bindAttachments, namedAttachments, requireMissing } from './transitions/bind-attachments.ts'
 import { admit, newSession, notDeleted, requireNotErasing, toError } from './transitions/admit-run.ts'
+import { redactMessage } from './transitions/redact-message.ts'
 import { placeOf, requireRoomForSession } from './transitions/require-room.ts'
 import { AbortTransition, tryTransition } from './driver/transaction.ts'
 
@@ -48,6 +49,10 @@ export function createSessionRepository(storage: MongoContext, takeTurn: TakeTur
     renameSession: (owner, sessionId, title) =>
       takeTurn({ owner, sessionId }, () => renameSession(storage, owner, { sessionId, title })),
     appendMessage: (owner, message) => takeTurn(placeOf(owner, message), () => appendMessage(storage, owner, message)),
+    async redactMessage(owner, redaction) {
+      const auditId = crypto.randomUUID()
+      return await takeTurn(placeOf(owner, redaction), () => redactMessage(storage, owner, { ...redaction, auditId }))
+    },
     async getMessage(owner, sessionId, messageId) {
       const filter = { _id: messageKeyOf(owner, sessionId, messageId), s: sessionKeyOf(owner, sessionId) }
       const found = await retryRequest(() => findLinearizable(storage.collections, () => messages.findOne(filter)))

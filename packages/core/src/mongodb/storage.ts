@@ -1,4 +1,5 @@
 import type { MongoClient } from 'mongodb'
+import type { AgentStates } from '../ports/agent-states.ts'
 import type { AttachmentRepository } from '../ports/attachment-repository.ts'
 import type { AttachmentStore } from '../ports/attachment-store.ts'
 import type { AuditRepository } from '../ports/audit.ts'
@@ -11,6 +12,7 @@ import type { RunRepository } from '../ports/run-repository.ts'
 import type { SessionRepository } from '../ports/session-repository.ts'
 import type { SessionStates, SessionWatcher } from '../ports/session-states.ts'
 import type { UsageLedger } from '../ports/usage-ledger.ts'
+import { createAgentStates } from './agent-states.ts'
 import { createAttachmentRepository } from './attachments/attachment-repository.ts'
 import { createGridFsStore } from './attachments/gridfs-store.ts'
 import { createAuditRepository } from './audit-repository.ts'
@@ -37,6 +39,7 @@ import { createUsageLedger } from './usage-ledger.ts'
 export interface MongoStorage {
   readonly sessionRepository: SessionRepository
   readonly runRepository: RunRepository
+  readonly agentStates: AgentStates
   readonly deletionRepository: DeletionRepository
   readonly attachmentRepository: AttachmentRepository
   readonly auditRepository: AuditRepository
@@ -100,6 +103,7 @@ export function createMongoStorage({
   return {
     sessionRepository: createSessionRepository(storage, takeTurn),
     runRepository: createRunRepository(storage, takeTurn),
+    agentStates: createAgentStates(storage, takeTurn),
     deletionRepository: createDeletionRepository(storage),
     attachmentRepository: createAttachmentRepository(storage),
     auditRepository: createAuditRepository(storage),

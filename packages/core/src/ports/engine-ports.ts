@@ -1,4 +1,5 @@
 import type { Agent } from './agent.ts'
+import type { AgentStates } from './agent-states.ts'
 import type { AttachmentRepository } from './attachment-repository.ts'
 import type { AuditListener, AuditRepository } from './audit.ts'
 import type { Clock } from './clock.ts'
@@ -21,6 +22,7 @@ export interface EnginePorts {
   /** The keys of sealed content; without it content is stored in clear. */
   readonly contentKeys?: ContentKeys | undefined
   readonly attachmentRepository: AttachmentRepository
+  readonly agentStates: AgentStates
   readonly auditRepository: AuditRepository
   readonly principalRepository: PrincipalRepository
   /** What model calls have used; needed when there are budgets. */

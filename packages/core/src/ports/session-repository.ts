@@ -37,6 +37,14 @@ export interface NewMessage {
   readonly limits?: StoredLimits | undefined
 }
 
+/** What takes the place of a message's words. */
+export interface Redaction {
+  readonly sessionId: SessionId
+  readonly messageId: MessageId
+  readonly content: readonly ContentBlock[]
+  readonly reasons: readonly string[]
+}
+
 /** Sessions and their messages. Every call takes the owner; another owner's documents count as missing. */
 export interface SessionRepository {
   /** The owner's session of this id, made when it is new. @throws VerbatimError `RATE_LIMITED` */
@@ -55,6 +63,12 @@ export interface SessionRepository {
    * @throws VerbatimError `SESSION_BUSY`, `HEAD_MOVED`, `MESSAGE_ID_REUSED`, `RATE_LIMITED`, `UNAVAILABLE`
    */
   appendMessage(owner: Owner, message: NewMessage): Promise<Message>
+  /**
+   * Replaces the words of a message in place, with the files and the JSON that it had beside them; the audit has the reasons.
+   *
+   * @throws VerbatimError `INVALID_INPUT` for the answer of a run, `UNAVAILABLE`
+   */
+  redactMessage(owner: Owner, redaction: Redaction): Promise<Message | undefined>
   getMessage(owner: Owner, sessionId: SessionId, messageId: MessageId): Promise<Message | undefined>
   /** Messages of a session in the requested order, up to `upToSeq`. @throws VerbatimError `INVALID_CURSOR` */
   listMessages(owner: Owner, sessionId: SessionId, request: MessagesRequest): Promise<Page<Message>>

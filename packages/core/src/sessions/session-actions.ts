@@ -11,6 +11,7 @@ import type { Session } from '../contract/session.ts'
 import type { MessagesRequest, SessionRepository } from '../ports/session-repository.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
 import { deleteSession } from './delete-session.ts'
+import { redactMessage } from './redact-message.ts'
 import { followSessions } from './follow/follow-sessions.ts'
 import type { SessionFeeds } from './follow/session-feeds.ts'
 import type { MessageActions, SessionActions } from '../engine/engine.ts'
@@ -75,6 +76,7 @@ export function createMessageActions(context: EngineContext): MessageActions {
       const said = { ...message, agentId, metrics, status, messageId, content: blocks }
       return await repository.appendMessage(owner, { ...said, limits: limits.stored })
     },
+    redact: (owner, input) => ofOwn(owner, input.sessionId, redactMessage(context, owner, input)),
   }
 }
 

@@ -9,6 +9,8 @@ import { describeIssue } from '../contract/describe-issue.ts'
 import { PageInput } from '../contract/page.ts'
 import type { Page } from '../contract/page.ts'
 import type { ContentBlock } from '../contract/content-block.ts'
+import type { AgentState, AgentStateName } from '../contract/agent-state.ts'
+import type { JsonValue } from '../contract/json-value.ts'
 import type { AgentId, MessageId, RunId, SessionId } from '../contract/identifiers.ts'
 import type { Message, MessageRole, MessageStatus } from '../contract/message.ts'
 import { toRunMetrics } from '../contract/metrics.ts'
@@ -159,7 +161,7 @@ export class SessionManager implements AsyncDisposable {
    * @throws VerbatimError `INVALID_INPUT`
    */
   async history({ maxMessages = 40 }: { maxMessages?: number } = {}): Promise<Message[]> {
-    const limit = pageLimitOf(maxMessages)
+    const limit = pageLimitOf(maxMessages, 'maxMessages')
     const newest: Message[] = []
     try {
       // A page may be shorter than its limit.
@@ -177,6 +179,65 @@ export class SessionManager implements AsyncDisposable {
     } catch (error) {
       if (isVerbatimError(error) && error.code === 'SESSION_NOT_FOUND') return []
       throw error
+    }
+  }
+
+  /**
+   * A page of messages, in order or the newest first; none while the session does not exist. It writes nothing.
+   *
+   * @param page `limit` from 1 to 100; `cursor` is the `nextCursor` of the page before
+   * @throws VerbatimError `INVALID_INPUT`, `INVALID_CURSOR`
+   */
+  async listMessages({
+    order = 'newest',
+    limit = 100,
+    cursor = null,
+  }: {
+    order?: 'oldest' | 'newest'
+    limit?: number
+    cursor?: string | null
+  } = {}): Promise<Page<Message>> {
+    try {
+      const page = { order, limit: pageLimitOf(limit, 'limit'), cursor }
+      return await this.#engine.messages.list(this.#owner, this.sessionId, page)
+    } catch (error) {
+      if (isVerbatimError(error) && error.code === 'SESSION_NOT_FOUND') return { items: [], nextCursor: null }
+      throw error
+    }
+  }
+
+  /**
+   * Replaces the words of a message in place, for good; the audit has the reasons. See `MessageActions.redact`.
+   *
+   * @throws VerbatimError `MESSAGE_NOT_FOUND`, `INVALID_INPUT`
+   */
+  async redactMessage(
+    messageId: MessageId,
+    { content, reasons }: { content: string | readonly ContentBlock[]; reasons?: readonly string[] | undefined },
+  ): Promise<Message> {
+    const { sessionId } = this
+    return await this.#engine.messages.redact(this.#owner, { sessionId, messageId, content, reasons })
+  }
+
+  /** What an agent keeps of the session beside its messages; null before the first. @throws VerbatimError `INVALID_INPUT` */
+  async readState(name: AgentStateName): Promise<AgentState | null> {
+    return await this.#engine.agentStates.read(this.#owner, { sessionId: this.sessionId, name })
+  }
+
+  /**
+   * Stores what an agent keeps, in place of what was read; the session is made when it is new.
+   *
+   * @param write `expectedRevision` is that of the state that was read, 0 for none
+   * @throws VerbatimError `STATE_MOVED` when another writer was first, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`
+   */
+  async writeState(name: AgentStateName, write: { state: JsonValue; expectedRevision: number }): Promise<AgentState> {
+    const input = { ...write, name, sessionId: this.sessionId }
+    try {
+      return await this.#engine.agentStates.write(this.#owner, input)
+    } catch (error) {
+      if (!isVerbatimError(error) || error.code !== 'SESSION_NOT_FOUND') throw error
+      await this.session()
+      return await this.#engine.agentStates.write(this.#owner, input)
     }
   }
 
@@ -217,12 +278,10 @@ function twoAgents(): VerbatimError {
   })
 }
 
-function pageLimitOf(maxMessages: number): number {
-  const limit = PageInput.shape.limit.safeParse(maxMessages)
+function pageLimitOf(given: number, field: string): number {
+  const limit = PageInput.shape.limit.safeParse(given)
   if (limit.success) return limit.data
-  throw new VerbatimError('INVALID_INPUT', 'maxMessages: must be a whole number from 1 to 100', {
-    data: { field: 'maxMessages' },
-  })
+  throw new VerbatimError('INVALID_INPUT', `${field}: must be a whole number from 1 to 100`, { data: { field } })
 }
 
 /** What a handle may hold for slow readers, in characters of events; a slower one reads again from the log. */

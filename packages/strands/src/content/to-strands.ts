@@ -78,7 +78,10 @@ function isCallPart(block: StrandsBlock): block is ToolUseBlock | ToolResultBloc
 }
 
 /** The blocks of one message, in their order. */
-async function toStrandsBlocks(content: readonly ContentBlock[], options: ToStrandsOptions): Promise<StrandsBlock[]> {
+export async function toStrandsBlocks(
+  content: readonly ContentBlock[],
+  options: ToStrandsOptions,
+): Promise<StrandsBlock[]> {
   const signatures = signaturesOf(content)
   const blocks = await Promise.all(
     content.map(async (block) => await toStrandsBlock(block, { ...options, signatures })),

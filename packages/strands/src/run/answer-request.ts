@@ -15,6 +15,7 @@ import type { Intervention } from '../content/guardrail.ts'
 import { toConversation } from '../content/to-strands.ts'
 import type { ReadAttachment } from '../content/media.ts'
 import type { TakeAgent } from './agent-slot.ts'
+import { stateOf } from './run-of.ts'
 import { agentError, mapAgentError } from './map-error.ts'
 import { ModelCall } from './model-call.ts'
 
@@ -25,9 +26,6 @@ export interface RunParts {
   readonly limits?: InvokeOptions['limits']
   readonly onIntervention?: ((intervention: Intervention, request: AgentRequest) => void | Promise<void>) | undefined
 }
-
-/** Tools find the run here: `context.invocationState.verbatim`. */
-const invocationKey = 'verbatim'
 
 const pingMs = 5_000
 
@@ -109,7 +107,7 @@ async function* runAgent(
   )
   const stream = agent.stream([prompt], {
     cancelSignal: signal,
-    invocationState: { [invocationKey]: scope },
+    invocationState: stateOf(scope),
     ...(parts.output === undefined ? {} : { structuredOutputSchema: parts.output }),
     ...(parts.limits === undefined ? {} : { limits: parts.limits }),
   })

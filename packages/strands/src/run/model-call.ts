@@ -2,7 +2,7 @@
  * One call of the model, from Strands' stream to the engine's events: `message_start` to `message_stop`.
  * Strands says a block's kind only with its first delta, so a block begins there.
  */
-import { isBlank } from './blank.ts'
+import { isBlank } from '@verbatim/core/agent-kit'
 import type { AgentEvent, ContentBlock, JsonValue, ProviderUsage } from '@verbatim/core'
 import type {
   ContentBlockDelta,
@@ -195,6 +195,6 @@ function toUsage(usage: Usage | undefined): ProviderUsage {
 }
 
 /** A provider's count as the contract has it. */
-function toCount(tokens: number | undefined): number {
+export function toCount(tokens: number | undefined): number {
   return tokens === undefined || !Number.isFinite(tokens) ? 0 : Math.max(0, Math.round(tokens))
 }

@@ -8,7 +8,7 @@ import {
   SessionManager,
   tool,
 } from '@strands-agents/sdk'
-import type { ModelStreamEvent } from '@strands-agents/sdk'
+import type { ModelStreamEvent, ToolContext } from '@strands-agents/sdk'
 import { ownerOf, Principal } from '@verbatim/core'
 import type { Message } from '@verbatim/core'
 import { SessionManager as VerbatimSession } from '@verbatim/core/server'
@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
 import { begin, calling, end, saying, ScriptedModel, textBlock } from '../testing/scripted-model.ts'
 import type { ScriptedCall } from '../testing/scripted-model.ts'
+import { runOf } from './run-of.ts'
 import { strands } from './strands.ts'
 
 const owner = ownerOf(Principal.parse({ userId: 'ada' }))
@@ -43,7 +44,7 @@ async function ask(agent: VerbatimAgent, prompt = 'Hi', session = openSession())
   return await session.send(prompt, { agent }).message
 }
 
-const lookUp = (callback: (input: { city: string }, context?: unknown) => Promise<string> | string) =>
+const lookUp = (callback: (input: { city: string }, context?: ToolContext) => Promise<string> | string) =>
   tool({
     name: 'look_up',
     description: 'Looks something up',
@@ -273,9 +274,7 @@ describe('a Strands agent as an agent of the engine', () => {
   it("Structured output is the run's checked output, and tools find who asks", async () => {
     const scopes: unknown[] = []
     const looking = lookUp((_input, context) => {
-      scopes.push(
-        (context as { invocationState: { verbatim: { principal: unknown } } }).invocationState.verbatim.principal,
-      )
+      scopes.push(runOf(context).principal)
       return 'Sunny'
     })
     const agent = strands(

@@ -39,7 +39,7 @@ export interface StrandsOptions<
  *
  * A factory makes an agent for each run, and as many run at a time. An agent that is given itself serves one run at a time, and every
  * run finds it as it was before its first. The history is the session's: the agent must have no `sessionManager`. Strands prints
- * answers by default: give the agent `printer: false`. Tools find the run in `context.invocationState.verbatim`.
+ * answers by default: give the agent `printer: false`. Tools find the run with `runOf(context)`.
  *
  * @example
  * strands(({ principal }) => new Agent({ model, tools, printer: false, systemPrompt: `You help ${principal.userId}.` }))

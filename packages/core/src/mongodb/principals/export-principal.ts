@@ -8,8 +8,8 @@ import { lastSeqOf } from '../../contract/event.ts'
 import type { ExportItem } from '../../contract/principal-data.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { EventLog } from '../../ports/event-log.ts'
-import type { RunDocument, SessionDocument } from '../schema/collections.ts'
-import { toMessage, toRun, toSession } from '../schema/documents.ts'
+import type { AgentStateDocument, RunDocument, SessionDocument } from '../schema/collections.ts'
+import { toAgentState, toMessage, toRun, toSession } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { messageKeyOf } from '../schema/owner-keys.ts'
 import { retryUntil } from '../driver/retry.ts'
@@ -53,13 +53,17 @@ export async function* exportPrincipal(input: Export): AsyncGenerator<ExportItem
 async function* exportSession(input: Export, session: SessionDocument): AsyncGenerator<ExportItem, void, void> {
   const { owner, storage } = input
   const { collections, cipher } = storage
-  const { messages, runs } = collections
+  const { messages, agentStates, runs } = collections
   const s = session._id
   yield { type: 'session', session: await toSession(cipher, session) }
   const stored = pages(input.signal, (last: { seq: number } | undefined) =>
     messages.find({ s, b: 'main', seq: { $gt: last?.seq ?? 0, $lte: session.head } }).sort({ seq: 1 }),
   )
   for await (const message of stored) yield { type: 'message', message: await toMessage(cipher, message) }
+  const states = pages<AgentStateDocument>(input.signal, (last) =>
+    agentStates.find({ s, ...(last && { _id: { $gt: last._id } }) }).sort({ _id: 1 }),
+  )
+  for await (const state of states) yield { type: 'agent_state', agentState: await toAgentState(cipher, state) }
   const made = pages<RunDocument>(input.signal, (last) => {
     const past = last && {
       $or: [{ createdAt: { $gt: last.createdAt } }, { createdAt: last.createdAt, _id: { $gt: last._id } }],

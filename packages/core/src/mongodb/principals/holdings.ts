@@ -37,6 +37,7 @@ interface OwnRows {
 export const holdings: Readonly<Record<keyof Collections, Holding>> = {
   sessions: { type: 'with_sessions' },
   messages: { type: 'with_sessions' },
+  agentStates: { type: 'with_sessions' },
   runs: { type: 'with_sessions' },
   runEvents: { type: 'with_sessions' },
   runArchives: { type: 'with_sessions' },

@@ -44,7 +44,7 @@ export async function removeContent(
   options: PurgeOptions,
 ): Promise<CountedPurge | 'active' | 'purged'> {
   const { collections } = storage
-  const { runs, messages, sessions } = collections
+  const { runs, messages, agentStates, sessions } = collections
   if (!(await sessions.findOne({ _id: key, purge: { $exists: true } }))) return 'purged'
   if (await runs.findOne({ s: key, status: { $in: ['running', 'queued'] } })) return 'active'
   // What a newer server has stored may have parts that this one does not know: it is that server's to remove.
@@ -52,12 +52,14 @@ export async function removeContent(
     sessions.findOne({ _id: key, ...newer }),
     runs.findOne({ s: key, ...newer }),
     messages.findOne({ s: key, ...newer }),
+    agentStates.findOne({ s: key, ...newer }),
   ]
   if ((await Promise.all(ofNewer)).some((found) => found !== null)) return 'active'
   const purge = await withCounts(collections, key)
   if (purge === undefined) return 'purged'
   await removeRuns(collections, key, options)
   await removeMessages(storage, key, options)
+  await agentStates.deleteMany({ s: key })
   return purge
 }
 

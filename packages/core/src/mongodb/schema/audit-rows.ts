@@ -7,7 +7,7 @@ import type { AuditDocument } from './collections.ts'
 export type AuditListeners = Set<AuditListener>
 
 export function toAuditDocument({ id, actor, subject, address, count, at, ...entry }: AuditEntry): AuditDocument {
-  const { action, tenantId, target, counts } = entry
+  const { action, tenantId, target, counts, reasons } = entry
   return {
     _id: id,
     tenantId,
@@ -19,6 +19,7 @@ export function toAuditDocument({ id, actor, subject, address, count, at, ...ent
     ...(address === null ? {} : { address }),
     ...(count === 1 ? {} : { count }),
     counts,
+    ...(reasons === undefined ? {} : { reasons }),
     at: new Date(at),
     v: 1,
   }
@@ -37,6 +38,7 @@ export function toAuditEntry(document: AuditDocument): AuditEntry {
     target: document.target,
     address: document.address ?? null,
     counts: document.counts,
+    ...(document.reasons === undefined ? {} : { reasons: [...document.reasons] }),
   }
 }
 

@@ -45,6 +45,7 @@ export const collectionPlans: readonly CollectionPlan[] = [
       namesAttachments,
     ],
   },
+  { name: 'agent_states', options: {}, indexes: [{ name: 'of_session', key: { s: 1, _id: 1 } }] },
   {
     name: 'runs',
     options: {},

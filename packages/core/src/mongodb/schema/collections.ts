@@ -1,5 +1,6 @@
 /** The shapes of what is stored; an overview is in docs/architecture.md. */
 import type { Binary, Collection, Db, ObjectId } from 'mongodb'
+import type { AgentStateName } from '../../contract/agent-state.ts'
 import type { AuditAction } from '../../contract/audit.ts'
 import type { WireError } from '../../contract/errors.ts'
 import type { AgentId, AttachmentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
@@ -11,7 +12,7 @@ import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
 import type { ContinuationUsage } from '../../ports/run-repository.ts'
-import type { AttachmentKey, MessageKey } from './owner-keys.ts'
+import type { AgentStateKey, AttachmentKey, MessageKey } from './owner-keys.ts'
 import type { StoredContent, StoredDetails, StoredItem, StoredJson, StoredTitle } from './stored-json.ts'
 
 export interface SessionDocument {
@@ -79,6 +80,21 @@ export interface MessageDocument {
   data?: StoredJson
   metrics: RunMetrics | null
   createdAt: Date
+  v: 1
+}
+
+/** What an agent keeps of a session beside its messages. */
+export interface AgentStateDocument {
+  _id: AgentStateKey
+  s: SessionKey
+  name: AgentStateName
+  sessionId: SessionId
+  /** From 1; a writer replaces only the revision that it has read. */
+  rev: number
+  /** Of the call that has stored it, see `writeId` of agent-states.ts. */
+  writeId: string
+  state: StoredJson
+  updatedAt: Date
   v: 1
 }
 
@@ -220,6 +236,8 @@ export interface AuditDocument {
   /** Once when left out. */
   count?: number
   counts: Readonly<Record<string, number>> | null
+  /** Of a redaction, where the caller gave some. */
+  reasons?: readonly string[]
   at: Date
   /** Of an erasure, which ended at `at`. */
   requestedAt?: Date
@@ -262,6 +280,7 @@ export interface LedgerDocument {
 export interface Collections {
   readonly sessions: Collection<SessionDocument>
   readonly messages: Collection<MessageDocument>
+  readonly agentStates: Collection<AgentStateDocument>
   readonly runs: Collection<RunDocument>
   readonly runEvents: Collection<EventsDocument>
   readonly runArchives: Collection<ArchiveDocument>
@@ -286,6 +305,7 @@ export function collectionsOf(db: Db): Collections {
   return {
     sessions: db.collection('sessions'),
     messages: db.collection('messages'),
+    agentStates: db.collection('agent_states'),
     runs: db.collection('runs'),
     runEvents: db.collection('run_events'),
     runArchives: db.collection('run_archives'),

@@ -20,7 +20,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ContentEncryption } from '../../ports/key-service.ts'
-import type { AttachmentKey, MessageKey } from './owner-keys.ts'
+import type { AgentStateKey, AttachmentKey, MessageKey } from './owner-keys.ts'
 import {
   fromStoredContent,
   fromStoredEvents,
@@ -43,16 +43,15 @@ import type {
   StoredTitle,
 } from './stored-json.ts'
 
-/** Which part of a message a JSON value is. */
-export interface JsonPlace {
-  readonly part: 'input' | 'output' | 'data'
-  readonly of: MessageKey
-}
+/** Which part of a message a JSON value is, or the state that it is. */
+export type JsonPlace =
+  | { readonly part: 'input' | 'output' | 'data'; readonly of: MessageKey }
+  | { readonly part: 'state'; readonly of: AgentStateKey }
 
 /** Writes content of one owner. */
 export interface ContentWriter {
   content(key: MessageKey, content: readonly ContentBlock[]): StoredContent
-  /** JSON that a message has beside its content. */
+  /** JSON that a message has beside its content, and the state of an agent. */
   json(place: JsonPlace, value: JsonValue): StoredJson
   title(key: SessionKey, title: string | null): StoredTitle
   events(entry: { readonly key: RunKey; readonly firstSeq: number; readonly events: readonly RunEvent[] }): StoredItem[]

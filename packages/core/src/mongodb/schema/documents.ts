@@ -1,4 +1,5 @@
 /** Stored documents as the contract's nouns. */
+import type { AgentState } from '../../contract/agent-state.ts'
 import type { Attachment } from '../../contract/attachment.ts'
 import type { DataPart } from '../../contract/data-part.ts'
 import type { Message } from '../../contract/message.ts'
@@ -10,13 +11,14 @@ import type { EngineEvent } from '../../contract/event.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { ContinuationUsage, OwnedRun } from '../../ports/run-repository.ts'
 import type {
+  AgentStateDocument,
   AttachmentDocument,
   EventsDocument,
   MessageDocument,
   RunDocument,
   SessionDocument,
 } from './collections.ts'
-import type { ContentCipher, JsonPlace } from './content-cipher.ts'
+import type { ContentCipher } from './content-cipher.ts'
 import { sessionKeyOf } from './owner-keys.ts'
 import { toStoredEvents } from './stored-json.ts'
 import type { StoredJson, StoredTitle } from './stored-json.ts'
@@ -54,7 +56,7 @@ export function toEventsDocument({ key, firstSeq, batchId, events }: EngineEntry
 /** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`, `UNSUPPORTED_VERSION` */
 export async function toMessage(cipher: ContentCipher, document: MessageDocument): Promise<Message> {
   requireKnown(document)
-  const readJson = async (part: JsonPlace['part'], stored: StoredJson) =>
+  const readJson = async (part: 'input' | 'output' | 'data', stored: StoredJson) =>
     await cipher.readJson({ part, of: document._id }, stored)
   return {
     id: document.id,
@@ -73,6 +75,14 @@ export async function toMessage(cipher: ContentCipher, document: MessageDocument
     metrics: document.metrics,
     createdAt: document.createdAt.toISOString(),
   }
+}
+
+/** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`, `UNSUPPORTED_VERSION` */
+export async function toAgentState(cipher: ContentCipher, document: AgentStateDocument): Promise<AgentState> {
+  requireKnown(document)
+  const { _id, sessionId, name, rev: revision, updatedAt } = document
+  const state = await cipher.readJson({ part: 'state', of: _id }, document.state)
+  return { sessionId, name, revision, state, updatedAt: updatedAt.toISOString() }
 }
 
 /** @throws VerbatimError `CONTENT_UNREADABLE`, `UNAVAILABLE`, `UNSUPPORTED_VERSION` */

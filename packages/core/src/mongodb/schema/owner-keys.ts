@@ -3,6 +3,7 @@
  * two owners may use the same id without learning of each other, and keys spread evenly over shards.
  */
 import { createHash } from 'node:crypto'
+import type { AgentStateName } from '../../contract/agent-state.ts'
 import type { AttachmentId, MessageId, RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { BytesKey } from '../../ports/attachment-store.ts'
@@ -11,9 +12,11 @@ import type { RunKey } from '../../ports/event-log.ts'
 import type { PrincipalKey } from '../../ports/principal-repository.ts'
 
 declare const messageKeyBrand: unique symbol
+declare const agentStateKeyBrand: unique symbol
 declare const attachmentKeyBrand: unique symbol
 
 export type MessageKey = string & { readonly [messageKeyBrand]: true }
+export type AgentStateKey = string & { readonly [agentStateKeyBrand]: true }
 export type AttachmentKey = string & { readonly [attachmentKeyBrand]: true }
 
 export function principalKeyOf(owner: Owner): PrincipalKey {
@@ -31,6 +34,10 @@ export function runKeyOf(owner: Owner, runId: RunId): RunKey {
 /** A message's id counts within its session: an append to another session cannot take the id of a run's message. */
 export function messageKeyOf(owner: Owner, sessionId: SessionId, messageId: MessageId): MessageKey {
   return digest('message', owner, sessionId, messageId) as MessageKey // branded here only
+}
+
+export function agentStateKeyOf(owner: Owner, sessionId: SessionId, name: AgentStateName): AgentStateKey {
+  return digest('agent_state', owner, sessionId, name) as AgentStateKey // branded here only
 }
 
 export function attachmentKeyOf(owner: Owner, id: AttachmentId): AttachmentKey {
