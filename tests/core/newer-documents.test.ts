@@ -122,7 +122,7 @@ describe('what a newer server has stored', () => {
     const runId = await startRun(engine)
     await followAll(engine, runId)
     await vi.waitFor(
-      async () => expect(await dbOf(database).collection('run_archives').countDocuments()).toBe(1),
+      async () => expect(await dbOf(database).collection('run_events').countDocuments()).toBe(1),
       waitOptions,
     )
     await raise(database, 'run_archives')
