@@ -1,20 +1,17 @@
 /** POST: the user's new message starts a run, or the newest answer is made again. */
 import { errorOf } from '@verbatim/core'
-import type { MessageId, Run, RunId, VerbatimError, WhenBusy } from '@verbatim/core'
+import type { MessageId, Run, RunId, SessionId, VerbatimError, WhenBusy } from '@verbatim/core'
 import type { EndpointCall } from '@verbatim/api'
 import { findRun, findSession, firstRunOf, orMissing } from './answer-run.ts'
 import { deriveId } from './derive-id.ts'
-import { invalid, readIdempotencyKey, readRunId } from './read-request.ts'
+import { readIdempotencyKey, readRunId } from './read-request.ts'
 import type { ChatRequest } from './read-request.ts'
 import { toPrompt } from './to-prompt.ts'
 
 /** What a request asks for. The answer names the run that makes it. */
 export async function startAnswer(call: EndpointCall, request: ChatRequest, whenBusy: WhenBusy): Promise<RunId> {
   if (request.trigger === 'regenerate-message') return await regenerate(call, request, whenBusy)
-  if (request.messageId !== undefined) {
-    throw invalid('messageId', 'messageId: a stored message cannot be changed; send a new one')
-  }
-  return await submit(call, request, whenBusy)
+  return request.messageId === undefined ? await submit(call, request, whenBusy) : await edit(call, request, whenBusy)
 }
 
 /** The same message of the same chat is the same run, however often it is sent. */
@@ -31,6 +28,51 @@ function runIdOf({ id, message }: ChatRequest): RunId {
 }
 
 /**
+ * The message takes the place of the one that has its id, and of all after it. The same edit is the same run, however often it is sent. An
+ * edit of a message that never reached the server is that message.
+ */
+async function edit(call: EndpointCall, request: ChatRequest, whenBusy: WhenBusy): Promise<RunId> {
+  const { engine, owner } = call
+  const { id: sessionId, message: sent, messageId = sent.id, agentId, input } = request
+  const runs = await runsOfPrompt(call, { sessionId, messageId })
+  const newest = runs.at(-1)
+  if (newest === undefined) return await submit(call, request, whenBusy)
+  const before = runs.at(-2)
+  const idAfter = (run: RunId) => deriveId('edit', sessionId, sent.id, run, JSON.stringify(sent.parts))
+  const editOf = before !== undefined && newest === idAfter(before) ? before : newest
+  const runId = idAfter(editOf)
+  const message = await toPrompt(call, { ...sent, id: runId }, sessionId)
+  await engine.runs.start(owner, { sessionId, runId, message, agentId, input, editOf, whenBusy })
+  return runId
+}
+
+/** Edits that are looked for among the newest messages. */
+const editWindow = 100
+
+/**
+ * The runs whose prompts have stood in one place of a chat: that of the message, and each edit of the one before. None when the message
+ * never reached the server. A message has the client's own id, or the one that it was loaded with.
+ */
+async function runsOfPrompt(
+  call: EndpointCall,
+  { sessionId, messageId }: { sessionId: SessionId; messageId: string },
+): Promise<readonly RunId[]> {
+  const { engine, owner } = call
+  const stored = readRunId(messageId)
+  const run = await findRun(call, deriveId('run', sessionId, messageId))
+  if ((run ?? stored) === undefined || (await findSession(call, sessionId)) === undefined) return []
+  const first =
+    run?.id ?? (await orMissing('MESSAGE_NOT_FOUND', engine.messages.get(owner, sessionId, stored ?? '')))?.runId
+  if (first === undefined || first === null) return []
+  const { items } = await engine.messages.list(owner, sessionId, { order: 'newest', limit: editWindow })
+  const runs = [first]
+  for (const { runId, editOf } of items.toReversed()) {
+    if (editOf !== undefined && editOf === runs.at(-1) && runId !== null) runs.push(runId)
+  }
+  return runs
+}
+
+/**
  * Answers the newest prompt again. A prompt that never reached the server is sent now. Without an `Idempotency-Key` a repeated request is
  * another answer: nothing in it differs from a second wish.
  */
@@ -39,23 +81,12 @@ async function regenerate(call: EndpointCall, request: ChatRequest, whenBusy: Wh
   const newRunId = readIdempotencyKey(call) ?? crypto.randomUUID()
   const repeated = await findRun(call, newRunId)
   if (repeated !== undefined) return repeated.id
-  const promptId = await findPrompt(call, request)
-  if (promptId === undefined) return await submit(call, request, whenBusy)
+  const newest = (await runsOfPrompt(call, { sessionId: request.id, messageId: request.message.id })).at(-1)
+  if (newest === undefined) return await submit(call, request, whenBusy)
+  const { userMessageId: promptId } = await engine.runs.get(owner, newest)
   const first = await stoppedRunOf(call, request, promptId)
   await engine.runs.retry(owner, { runId: first.id, newRunId })
   return newRunId
-}
-
-/** The stored message of the prompt: by the client's own id, or by the one it was loaded with. */
-async function findPrompt(call: EndpointCall, request: ChatRequest): Promise<MessageId | undefined> {
-  const { engine, owner } = call
-  const { id: sessionId, message } = request
-  const run = await findRun(call, runIdOf(request))
-  if (run !== undefined) return run.userMessageId
-  const messageId = readRunId(message.id)
-  if (messageId === undefined) return undefined
-  if ((await findSession(call, sessionId)) === undefined) return undefined
-  return (await orMissing('MESSAGE_NOT_FOUND', engine.messages.get(owner, sessionId, messageId)))?.id
 }
 
 /**

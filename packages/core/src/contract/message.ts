@@ -35,6 +35,8 @@ export const Message = z.strictObject({
   continuationOf: RunId.nullable(),
   /** On an assistant message: the run whose answer this one replaces; agents no longer receive that answer. */
   retryOf: RunId.nullable(),
+  /** On a prompt: the run whose prompt it takes the place of; that turn and all after it are replaced. Absent where there is none. */
+  editOf: RunId.optional(),
   /** The answer as the agent's output schema asks for it; null where the agent has none, and where the run did not complete. */
   output: JsonValue.nullable(),
   /** On an assistant message: what the agent and its tools emitted, the newest of each name and id, in the order of their first. */
@@ -46,7 +48,7 @@ export const Message = z.strictObject({
 export type Message = z.infer<typeof Message>
 
 /** How a message stands to the others of its session. */
-export type MessageLinks = Pick<Message, 'role' | 'runId' | 'continuationOf' | 'retryOf'>
+export type MessageLinks = Pick<Message, 'role' | 'runId' | 'continuationOf' | 'retryOf' | 'editOf'>
 
 /**
  * The messages, oldest first, without the answers that others replace. What continued such an answer goes with it: its parts are one
@@ -54,13 +56,47 @@ export type MessageLinks = Pick<Message, 'role' | 'runId' | 'continuationOf' | '
  */
 export function withoutReplaced<TMessage extends MessageLinks>(
   messages: readonly TMessage[],
-  newer: readonly Pick<MessageLinks, 'retryOf'>[] = [],
+  newer: readonly Pick<MessageLinks, 'retryOf' | 'editOf'>[] = [],
 ): TMessage[] {
   const replaced = new Set<string | null>([...messages, ...newer].map(({ retryOf }) => retryOf))
   replaced.delete(null)
-  return messages.filter(({ role, runId, continuationOf }) => {
+  return withoutEdited(messages, newer).filter(({ role, runId, continuationOf }) => {
     const continues = replaced.has(continuationOf)
     if (continues) replaced.add(runId)
     return !continues && (role === 'user' || !replaced.has(runId))
+  })
+}
+
+/** Without the turns that an edited prompt replaces: that of the prompt, and all between the two. */
+function withoutEdited<TMessage extends MessageLinks>(
+  messages: readonly TMessage[],
+  newer: readonly Pick<MessageLinks, 'editOf'>[],
+): readonly TMessage[] {
+  if (messages.every(isOriginal) && newer.every(isOriginal)) return messages
+  const line: TMessage[] = []
+  for (const message of messages) {
+    const { editOf } = message
+    if (editOf !== undefined) {
+      const at = indexOfPrompt(line, editOf)
+      if (at !== -1) line.length = at
+      // Else it was replaced before, or it is older than all of these.
+      else if (indexOfPrompt(messages, editOf) === -1) line.length = 0
+    }
+    line.push(message)
+  }
+  for (const { editOf } of newer) {
+    const at = editOf === undefined ? -1 : indexOfPrompt(line, editOf)
+    if (at !== -1) line.length = at
+  }
+  return line
+}
+
+function isOriginal({ editOf }: Pick<MessageLinks, 'editOf'>): boolean {
+  return editOf === undefined
+}
+
+function indexOfPrompt(messages: readonly MessageLinks[], run: RunId): number {
+  return messages.findIndex(({ role, runId, continuationOf }) => {
+    return role === 'user' && runId === run && continuationOf === null
   })
 }

@@ -62,6 +62,8 @@ export const StartRunInput = z.strictObject({
   agentId: AgentId.optional(),
   /** What the agent takes beside the prompt, by its own schema. It is stored with the prompt, so it must hold no secret. */
   input: RunInput.optional(),
+  /** The run whose prompt this one takes the place of: that turn and all after it are replaced. They stay among the messages; agents do not receive them. */
+  editOf: RunId.optional(),
   /** Does not count as input: a repeated start finds its run, whatever this says. @default "reject" */
   whenBusy: WhenBusy.optional(),
 })

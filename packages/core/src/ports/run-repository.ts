@@ -29,6 +29,8 @@ export interface NewRun {
   readonly prompt: readonly ContentBlock[]
   /** What the agent receives beside the prompt. */
   readonly input?: JsonValue | undefined
+  /** The run whose prompt this one takes the place of. */
+  readonly editOf?: RunId | undefined
   /** The agent was made for this run: only the process `processId` has it. */
   readonly isInline?: boolean | undefined
   /** Tells a retried start from a reused id. */

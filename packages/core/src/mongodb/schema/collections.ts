@@ -75,6 +75,7 @@ export interface MessageDocument {
   /** Only where there is one. */
   continuationOf?: RunId
   retryOf?: RunId
+  editOf?: RunId
   output?: StoredJson
   /** Of an answer, where something was emitted: the newest of each name and id. */
   data?: StoredJson
@@ -135,6 +136,7 @@ export interface RunDocument {
   continuationOf?: RunId
   continuedBy?: RunId
   retryOf?: RunId
+  editOf?: RunId
   /** Of a run that goes on from another one. */
   continuationUsage?: ContinuationUsage
   /** The caller's trace, where there is telemetry and the caller has one. */

@@ -70,6 +70,7 @@ export async function toMessage(cipher: ContentCipher, document: MessageDocument
     runId: document.runId,
     continuationOf: document.continuationOf ?? null,
     retryOf: document.retryOf ?? null,
+    ...(document.editOf === undefined ? {} : { editOf: document.editOf }),
     output: document.output === undefined ? null : await readJson('output', document.output),
     data: document.data === undefined ? [] : ((await readJson('data', document.data)) as DataPart[]), // stored by finishRun
     metrics: document.metrics,

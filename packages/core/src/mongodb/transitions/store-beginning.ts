@@ -61,13 +61,14 @@ type RunSeed = Pick<
   | 'startId'
   | 'processId'
   | 'isInline'
+  | 'editOf'
   | 'traceparent'
 > &
   Partial<Pick<LinkedRun, 'continuationOf' | 'continuationUsage'> & Pick<RepeatedRun, 'retryOf'>>
 
 /** A run that begins at once. */
 export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunDocument {
-  const { continuationOf, continuationUsage, retryOf, traceparent } = start
+  const { continuationOf, continuationUsage, retryOf, editOf, traceparent } = start
   return {
     _id: runKeyOf(owner, start.runId),
     s: sessionKeyOf(owner, start.sessionId),
@@ -90,6 +91,7 @@ export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunD
     ...(continuationOf === undefined ? {} : { continuationOf }),
     ...(continuationUsage === undefined ? {} : { continuationUsage }),
     ...(retryOf === undefined ? {} : { retryOf }),
+    ...(editOf === undefined ? {} : { editOf }),
     ...(traceparent === undefined ? {} : { traceparent }),
     createdAt: now,
     endedAt: null,
@@ -115,7 +117,7 @@ async function insertRun(
 /** The message that a run answers, at its place in the session. */
 export function userMessageOf(
   owner: Owner,
-  run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId' | 'continuationOf'>,
+  run: Pick<RunDocument, 's' | 'id' | 'sessionId' | 'userMessageId' | 'continuationOf' | 'editOf'>,
   at: {
     prompt: StoredContent
     input?: StoredJson | undefined
@@ -139,6 +141,7 @@ export function userMessageOf(
     agentId: null,
     runId: run.id,
     ...(run.continuationOf === undefined ? {} : { continuationOf: run.continuationOf }),
+    ...(run.editOf === undefined ? {} : { editOf: run.editOf }),
     metrics: null,
     createdAt: at.createdAt,
     v: 1,

@@ -11,6 +11,7 @@ import type { Agent } from '../../ports/agent.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
 import type { EngineContext } from '../engine-context.ts'
 import { checkRunInput } from './check-run-input.ts'
+import { requireEditable } from './require-editable.ts'
 import { requireFittingPrompt } from './require-fitting-prompt.ts'
 import { reportInDoubt } from './resolve-in-doubt-start.ts'
 
@@ -25,7 +26,7 @@ export type Started = StartOutcome & {
  *
  * @param inlineAgent answers this run; it need not be one of the engine's
  * @throws VerbatimError `AGENT_NOT_FOUND`, `INVALID_INPUT`, `MESSAGE_TOO_LARGE`, `ATTACHMENT_NOT_FOUND`, `ATTACHMENT_REFUSED`,
- * `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
+ * `RUN_NOT_FOUND` (`editOf`), `SESSION_BUSY`, `RUN_ID_REUSED`, `UNAVAILABLE`
  */
 export async function startRun(
   context: EngineContext,
@@ -37,6 +38,7 @@ export async function startRun(
   const agent = inlineAgent === undefined ? agentOf(agents, input.agentId) : requireInlineAgent(inlineAgent)
   const isInline = inlineAgent !== undefined
   const given = await checkRunInput(context, { owner, agent }, input)
+  await requireEditable(context, owner, input)
   const prompt = toPromptBlocks(input.message)
   await requireFittingPrompt(context, { owner, runId: input.runId, agent }, () => prompt)
   await requireUsableAttachments(context, { owner, runId: input.runId, agent }, prompt)
@@ -49,6 +51,7 @@ export async function startRun(
     ...run,
     prompt,
     input: given,
+    editOf: input.editOf,
     inputHash: hashOf(isInline ? { ...input, agentId: agent.id } : input),
     isInline,
     leaseMs: options.leaseMs,
@@ -78,8 +81,9 @@ function agentOf(agents: ReadonlyMap<string, Agent>, agentId: string | undefined
   return agent
 }
 
-function hashOf({ sessionId, message, agentId, input }: StartRunInput): string {
-  const given = input === undefined ? [] : [input]
+function hashOf({ sessionId, message, agentId, input, editOf }: StartRunInput): string {
+  const edited = editOf === undefined ? [] : ['editOf', editOf] // the list is one or two longer, so no input looks like it
+  const given = [...(input === undefined ? [] : [input]), ...edited]
   return createHash('sha256')
     .update(JSON.stringify([sessionId, toPlainPrompt(message), agentId ?? null, ...given]))
     .digest('base64url')
