@@ -46,7 +46,7 @@ async function edit(call: EndpointCall, request: ChatRequest, whenBusy: WhenBusy
   return runId
 }
 
-/** Edits that are looked for among the newest messages. */
+/** How many of the newest messages may hold the edits of a prompt. */
 const editWindow = 100
 
 /**
