@@ -43,7 +43,7 @@ export const EngineOptions = z
     maxRingBytes: bytes.default(256 * 1024),
     /** Between two looks for what other processes write, when no hint comes, at most. @default 1_000 */
     pollMs: ms.default(1_000),
-    /** The same where there are no hints, while something moves; the pause doubles while nothing does. @default 50: a reader sees words, not steps */
+    /** The same where there are no hints, while something moves; the pause grows by a quarter each time nothing does. @default 50: a reader sees words, not steps */
     livePollMs: ms.default(50),
     /** How long a follow waits for a run that does not exist yet. @default 5_000 */
     startWaitMs: ms.default(5_000),

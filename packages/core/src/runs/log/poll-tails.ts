@@ -21,6 +21,9 @@ export interface TailPollOptions {
   readonly stopping: AbortSignal
 }
 
+/** By how much the pause of a run that does not move grows: it is then about a fifth of the time that the run has been silent. */
+const slowing = 1.25
+
 /** When the poll looks for a run again. */
 interface Pace {
   /** The tail's newest seq at that time. */
@@ -96,7 +99,7 @@ export class TailPolls {
   #nextPace(tail: RunTail, { hasMoved }: { hasMoved: boolean }): Pace {
     const { pollMs, livePollMs, hasHints } = this.#options
     const before = hasMoved ? undefined : this.#paces.get(tail)
-    const pauseMs = hasHints() ? pollMs : Math.min(pollMs, before === undefined ? livePollMs : before.pauseMs * 2)
+    const pauseMs = hasHints() ? pollMs : Math.min(pollMs, before === undefined ? livePollMs : before.pauseMs * slowing)
     const nowMs = performance.now()
     return { seq: tail.lastSeq, pauseMs, dueAtMs: nowMs + pauseMs, checkAtMs: before?.checkAtMs ?? nowMs + pollMs }
   }

@@ -127,7 +127,7 @@ export class SessionFeeds {
 
   #nextPause({ isLive }: { isLive: boolean }): number {
     const { pollMs, livePollMs, hints } = this.#options
-    return hints.areThere ? pollMs : Math.min(pollMs, isLive ? livePollMs : this.#pauseMs * 2)
+    return hints.areThere ? pollMs : Math.min(pollMs, isLive ? livePollMs : this.#pauseMs * 1.25)
   }
 
   #hint(key: SessionKey, listKey: PrincipalKey | undefined): void {
