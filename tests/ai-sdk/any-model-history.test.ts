@@ -6,7 +6,15 @@ import { continuationPrompt, textOf, unknownOutcome } from '@verbatim/core'
 import { claude, tool } from '@verbatim/core/claude'
 import type { Agent, Engine } from '@verbatim/core/server'
 import type { TestDatabase } from '@verbatim/core/testing'
-import { callEnd, callStart, startProvider, textBlock, thinkingBlock, toolBlock } from '@verbatim/test-kit/provider'
+import {
+  callEnd,
+  callStart,
+  startProvider,
+  streaming,
+  textBlock,
+  thinkingBlock,
+  toolBlock,
+} from '@verbatim/test-kit/provider'
 import type { ProviderCall, ProviderReply } from '@verbatim/test-kit/provider'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { z } from 'zod'
@@ -183,6 +191,15 @@ it('The model and the system prompt of a run may depend on who asks, and with wh
   const runId = await startRun(engine, { sessionId: crypto.randomUUID(), input: { isHard: true } })
   await followAll(engine, runId)
   expect(served.calls[0]?.body).toMatchObject({ model: 'large', messages: [{ content: 'You speak with ada.' }, {}] })
+})
+
+it('An answer that pauses goes on in the same run', async () => {
+  const says = (text: string, stopReason: string) => streaming(callStart(), ...textBlock(text), ...callEnd(stopReason))
+  await using provider = await startProvider(says('Half. ', 'pause_turn'), says('Rest', 'end_turn'))
+  const agents = [aiSdk({ id: 'a', model: claudeModelAt(provider.url) })]
+  await using engine = openEngine(database, { agents, options })
+  expect(textOf((await ask(engine, crypto.randomUUID())).content)).toBe('Half. Rest')
+  expect(provider.complaints).toEqual([])
 })
 
 it('A long session sends no more than the newest messages', async () => {

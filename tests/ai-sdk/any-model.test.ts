@@ -189,6 +189,17 @@ describe.each(wires)('Over %s', (_name, wire) => {
     expectNoLeak(asked)
   })
 
+  it('an error in the stream is tried again before the first token, and ends the run after it', async () => {
+    await using served = await wire.serve(wire.failsAfter(), wire.failsAfter('Half'), wire.says('Twice'))
+    const asked = await ask(agentOf(served))
+    const data = { kind: expect.stringMatching(/^(rate_limit|overloaded)$/), providerStatus: expect.any(Number) }
+    expect(asked.events.find(({ type }) => type === 'run_retrying')).toMatchObject({ error: { data } })
+    expect(asked.answer).toMatchObject({ status: 'failed', error: { code: 'PROVIDER_ERROR', data } })
+    expect(textOf(asked.message.content)).toBe('Half')
+    expect(served.asked()).toHaveLength(2)
+    expectNoLeak(asked)
+  })
+
   it('a conversation that is too long for the provider goes on with less of it', async () => {
     await using served = await wire.serve(wire.says('One'), wire.isTooLong(), wire.says('Two'))
     const agent = agentOf(served)

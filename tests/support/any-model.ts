@@ -40,6 +40,8 @@ interface Wire<TReply> {
   /** Says the words, and then nothing. */
   readonly hangsAfter: (word: string) => TReply
   readonly cutsAfter: (word: string) => TReply
+  /** Says the words, and then in the stream that it is overloaded. */
+  readonly failsAfter: (...words: readonly string[]) => TReply
   readonly calls: (...tools: readonly WireTool[]) => TReply
   /** The model has no tokens left in the middle of a tool's input. */
   readonly cutsCall: (tool: WireTool) => TReply
@@ -80,10 +82,19 @@ function callsOf(tools: readonly WireTool[], firstAt: number, of: typeof respons
   return tools.flatMap(({ name, parts, id = `call_${name}` }, at) => of(name, parts, { id, at: firstAt + at }))
 }
 
+const overloaded = { message: providerSecret, type: 'server_error', code: 'rate_limit_exceeded' }
+
 const openAiResponses: Wire<OpenAiReply> = {
   says: (...words) => sending(responses.start, ...responses.text(words), responses.end()),
   hangsAfter: (word) => (call) => call.send(responses.start, ...responses.text([word]).slice(0, -1)),
   cutsAfter: (word) => cutting(responses.start, ...responses.text([word]).slice(0, -1)),
+  failsAfter: (...words) =>
+    sending(responses.start, ...(words.length === 0 ? [] : responses.text(words).slice(0, -1)), {
+      ...overloaded,
+      type: 'error',
+      sequence_number: 1,
+      error: { ...overloaded, param: null },
+    }),
   calls: (...tools) => sending(responses.start, ...callsOf(tools, 0, responses.call), responses.end()),
   cutsCall: (tool) =>
     sending(
@@ -102,6 +113,7 @@ const chatWire = (modelAt: (baseURL: string) => LanguageModel): Wire<OpenAiReply
   says: (...words) => sending(...chat.text(...words), ...chat.end()),
   hangsAfter: (word) => (call) => call.send(...chat.text(word)),
   cutsAfter: (word) => cutting(...chat.text(word)),
+  failsAfter: (...words) => sending(...chat.text(...words), { error: overloaded }),
   calls: (...tools) => sending(...callsOf(tools, 0, chat.call), ...chat.end('tool_calls')),
   cutsCall: (tool) => sending(...callsOf([tool], 0, chat.call), ...chat.end('length')),
   filters: (word) => sending(...chat.text(word), ...chat.end('content_filter')),
@@ -116,6 +128,10 @@ const anthropic: Wire<ProviderReply> = {
   cutsAfter: (word) => (call) => {
     call.send(callStart(), ...textBlock(word).slice(0, -1))
     call.cut()
+  },
+  failsAfter: (...words) => {
+    const error = { type: 'error', error: { type: 'overloaded_error', message: providerSecret } }
+    return streaming(callStart(), ...(words.length === 0 ? [] : textBlock(words).slice(0, -1)), error)
   },
   calls: (...tools) => streaming(callStart(), ...anthropicCalls(tools), ...callEnd('tool_use')),
   cutsCall: (tool) => streaming(callStart(), ...anthropicCalls([tool]), ...callEnd('max_tokens')),
