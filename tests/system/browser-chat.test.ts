@@ -156,13 +156,17 @@ describe('the chat page', { timeout: 120_000 }, () => {
     await composer.press('ArrowUp')
     expect(await composer.inputValue()).toBe('slow by keys')
     await page.keyboard.press('Control+k')
-    await page.locator('input[type=search]:focus').waitFor()
-    await page.keyboard.type('BY slow')
+    await page.keyboard.type('BY slow') // the first key comes right after
     await expect.poll(async () => await page.getByTestId('session-item').allInnerTexts()).toEqual(['slow by keys'])
     await page.keyboard.type(' nowhere')
     await page.getByText('No title has these words.').waitFor()
+    await page.keyboard.press('Escape')
+    expect(await page.getByTestId('search').inputValue()).toBe('')
+    await page.keyboard.type('by slow')
     await page.keyboard.press('Control+Shift+O')
     await page.getByTestId('empty').waitFor()
+    expect(await page.getByTestId('search').inputValue()).toBe('')
+    expect(await composer.inputValue()).toBe('')
   })
 
   test('The theme that was chosen stays over a reload, and comes before the first paint', async () => {

@@ -78,7 +78,9 @@ function useTitle({ sessions }: UseSessionsResult, sessionId: string): string | 
 
 /** On narrow screens the field is in the menu, which must be there before it can have the focus. */
 function focusSearch(field: RefObject<HTMLInputElement | null>, openMenu: () => void): void {
-  if (isNarrow()) openMenu()
+  // At once where it is there: the next key is meant for it.
+  if (!isNarrow()) return field.current?.focus()
+  openMenu()
   requestAnimationFrame(() => field.current?.focus())
 }
 

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react'
 import type { ReactNode } from 'react'
 import { CloseIcon, Mark, PlusIcon } from './icons.tsx'
 import { useEscape } from './shortcuts.ts'
@@ -13,9 +14,20 @@ interface SidebarProps {
 /** The left side: the name, a new chat, the sessions. */
 export function Sidebar({ isOpen, onClose, onNew, children }: SidebarProps) {
   useEscape(isOpen, onClose)
+  const side = useRef<HTMLElement>(null)
+  useEffect(() => {
+    if (!isOpen) return
+    const opener = document.activeElement
+    return () => {
+      // What is hidden keeps no focus, and it would be lost.
+      const { activeElement, body } = document
+      const isLost = activeElement === body || side.current?.contains(activeElement) === true
+      if (isLost && opener instanceof HTMLElement) opener.focus()
+    }
+  }, [isOpen])
   return (
     <>
-      <nav className="sidebar" id="sidebar" data-open={isOpen} aria-label="Sessions">
+      <nav ref={side} className="sidebar" id="sidebar" data-open={isOpen} aria-label="Sessions">
         <header className="sidebar-head">
           <Mark />
           <span className="wordmark">Verbatim</span>

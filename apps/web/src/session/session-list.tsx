@@ -18,8 +18,8 @@ interface SessionListProps {
 
 /** The caller's sessions, newest first, under their dates; a search over their titles. */
 export function SessionList(props: SessionListProps) {
-  const { list, searchField } = props
-  const { query, setQuery, found } = useSessionSearch(list)
+  const { list, currentId, searchField, actions } = props
+  const { query, setQuery, found } = useSessionSearch(list, `${currentId} ${actions.isRenaming}`)
   return (
     <>
       <input
@@ -31,6 +31,11 @@ export function SessionList(props: SessionListProps) {
         aria-label="Search the titles of the sessions"
         value={query}
         onChange={(event) => setQuery(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key !== 'Escape' || query === '' || event.nativeEvent.isComposing) return
+          event.preventDefault() // the next one is for the page
+          setQuery('')
+        }}
         data-testid="search"
       />
       <div className="session-list">

@@ -12,9 +12,19 @@ export interface SessionSearch {
   readonly found: readonly Session[]
 }
 
-/** The sessions whose title holds every word of the query. While there is one, the pages that are not here yet are loaded. */
-export function useSessionSearch({ sessions, status, error, hasMore, loadMore }: UseSessionsResult): SessionSearch {
+/**
+ * The sessions whose title holds every word of the query. While there is one, the pages that are not here yet are loaded.
+ *
+ * @param place the search is over when it is another one: a session was opened, or is being renamed
+ */
+export function useSessionSearch(list: UseSessionsResult, place: string): SessionSearch {
+  const { sessions, status, error, hasMore, loadMore } = list
   const [query, setQuery] = useState('')
+  const [seen, setSeen] = useState(place)
+  if (seen !== place) {
+    setSeen(place)
+    setQuery('')
+  }
   const isSearching = query.trim() !== ''
   const { length } = sessions
   const canLoad = status === 'ready' && error === null && hasMore && length < maxLoaded
