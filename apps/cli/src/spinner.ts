@@ -16,7 +16,8 @@ export function startSpinner(stream: NodeJS.WriteStream, text: string): Spinner 
   const draw = (): void => {
     const seconds = Math.floor((performance.now() - startedAt) / 1000)
     const line = `${frames[frame++ % frames.length]} ${text}${seconds < 3 ? '' : ` ${seconds} s`}`
-    stream.write(clearLine + line.slice(0, stream.columns - 1))
+    // Some terminals do not tell their width: 0.
+    stream.write(clearLine + line.slice(0, (stream.columns || 80) - 1))
   }
   draw()
   let timer: NodeJS.Timeout | undefined = setInterval(draw, frameMs)
