@@ -74,8 +74,8 @@ it('a purge goes on wherever it was broken off, and its receipt counts everythin
     if (outcomes.every((outcome) => outcome === 'true')) break
     steps = write
   }
-  // Counts, four a run, messages, receipt, tombstone.
-  expect(steps).toBe(12)
+  // Counts, four a run, messages, states of agents, receipt, tombstone.
+  expect(steps).toBe(13)
 }, 120_000)
 
 it('a purge by three processes at once happens once', async () => {

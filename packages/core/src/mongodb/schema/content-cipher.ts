@@ -44,7 +44,7 @@ import type {
 } from './stored-json.ts'
 
 /** Which part of a message a JSON value is, or the state that it is. */
-export type JsonPlace =
+type JsonPlace =
   | { readonly part: 'input' | 'output' | 'data'; readonly of: MessageKey }
   | { readonly part: 'state'; readonly of: AgentStateKey }
 
