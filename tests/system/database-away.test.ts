@@ -31,6 +31,7 @@ function everyCall(app: App, runId: string): Record<string, () => Promise<unknow
     'runs.list': () => app.query('runs.list', { sessionId }),
     'runs.cancel': () => app.mutate('runs.cancel', { runId: newId() }),
     'runs.retry': () => app.mutate('runs.retry', { runId: newId(), newRunId: newId() }),
+    'runs.continue': () => app.mutate('runs.continue', { runId: newId(), newRunId: newId() }),
     'audit.list': () => app.query('audit.list', {}, 'operator'),
     'principals.erase': () => app.mutate('principals.erase', { userId: newId() }, 'operator'),
   }
