@@ -1,6 +1,6 @@
 /**
- * Packs the public packages for use before they are published: `npm run pack`. Out: three tarballs in `packed/`, and the command
- * that installs them. They are installed together, because each names the others by their version.
+ * Packs the public packages for use before they are published: `npm run pack`. Out: tarballs in `packed/`, and the commands
+ * that install them. The first three go together, because each names the others by their version; the others need them.
  */
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, rmSync } from 'node:fs'
@@ -11,10 +11,21 @@ const folder = join(root, 'packed')
 
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder)
-for (const name of ['core', 'api', 'client']) {
+for (const name of ['core', 'api', 'client', 'ai-sdk', 'strands']) {
   const options = { cwd: join(root, 'packages', name), encoding: 'utf8', shell: process.platform === 'win32' } as const
   const result = spawnSync('pnpm', ['pack', '--pack-destination', folder], options)
   if (result.status !== 0) throw new Error(`Packing ${name} failed\n${result.stdout}${result.stderr}`)
 }
-const tarballs = globSync(join(folder, '*.tgz')).toSorted()
-process.stdout.write(`Packed. In your project:\n\n  npm install ${tarballs.join(' ')}\n`)
+const tarballs = (names: string) =>
+  globSync(join(folder, `verbatim-${names}-[0-9]*.tgz`))
+    .toSorted()
+    .join(' ')
+process.stdout.write(`Packed. In your project:
+
+  npm install ${tarballs('{core,api,client}')}
+
+Then, for the AI SDK or for Strands:
+
+  npm install ${tarballs('ai-sdk')} ai
+  npm install ${tarballs('strands')} @strands-agents/sdk
+`)
