@@ -180,16 +180,12 @@ it('a purge leaves no archive that was made meanwhile', async () => {
   await followAll(engine, runId)
   const gate = createGate()
   const archiver = storageWith(database, async ({ collection, method }, proceed) => {
-    if (collection === 'run_events' && method === 'findOne') await gate.pass()
+    if (collection === 'run_archives' && method === 'insertMany') await gate.pass()
     return await proceed()
   })
   const archiving = archiver.eventLog.archive(keyOf(database, runId), { expiresAt })
   await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
-  const archives = database.client.db(database.databaseName).collection('run_archives')
-  const [part] = await archives.find().toArray()
   await engine.sessions.delete(ada, { sessionId: 'session-1' })
-  // The database has read the log before the purge, and stores the part after it.
-  await archives.insertOne(part ?? {})
   gate.open()
   await archiving
   await expectTombstones(database, { runs: 1 })

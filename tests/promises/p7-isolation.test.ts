@@ -29,6 +29,12 @@ const calls: Record<string, Call> = {
     await engine.messages.list(owner, sessionId, { ...page, order: 'newest' }),
   'messages.get': async (engine, owner, { sessionId, messageId }) =>
     await engine.messages.get(owner, sessionId, messageId),
+  'messages.redact': async (engine, owner, { sessionId, messageId }) =>
+    await engine.messages.redact(owner, { sessionId, messageId, content: 'x' }),
+  'agentStates.read': async (engine, owner, { sessionId }) =>
+    await engine.agentStates.read(owner, { sessionId, name: 'notes' }),
+  'agentStates.write': async (engine, owner, { sessionId }) =>
+    await engine.agentStates.write(owner, { sessionId, name: 'notes', state: {}, expectedRevision: 0 }),
   'runs.get': async (engine, owner, { runId }) => await engine.runs.get(owner, runId),
   'runs.list': async (engine, owner, { sessionId }) => await engine.runs.list(owner, sessionId, page),
   'runs.cancel': async (engine, owner, { runId }) => await engine.runs.cancel(owner, runId),
@@ -146,8 +152,8 @@ describe('another principal', () => {
 
   it('the isolation test covers every method of the engine', async () => {
     await using test = await openOne({ agents: [pacedAgent([])] })
-    const { sessions, messages, runs, audit, principals } = test.engine
-    const paths = Object.entries({ sessions, messages, runs, audit, principals }).flatMap(([noun, methods]) =>
+    const { sessions, messages, agentStates, runs, audit, principals } = test.engine
+    const paths = Object.entries({ sessions, messages, agentStates, runs, audit, principals }).flatMap(([noun, methods]) =>
       Object.keys(methods).map((verb) => `${noun}.${verb}`),
     )
     const tried = [...Object.keys(calls), ...makers, ...ofOneOwner]

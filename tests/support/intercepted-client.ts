@@ -12,7 +12,6 @@ export type Interceptor = (operation: Operation, proceed: () => Promise<unknown>
 
 const intercepted = new Set([
   'countDocuments',
-  'findOne',
   'insertOne',
   'insertMany',
   'updateOne',
@@ -22,7 +21,7 @@ const intercepted = new Set([
   'findOneAndDelete',
 ])
 
-/** The same client, but every write, every count and every read of one document goes through `intercept`. */
+/** The same client, but every write, and every count, goes through `intercept`. */
 export function interceptOperations(client: MongoClient, intercept: Interceptor): MongoClient {
   return replaceMethods(client, {
     db: (...args: Parameters<MongoClient['db']>) => interceptDb(client.db(...args), intercept),

@@ -7,7 +7,7 @@ export class PowerCut extends Error {}
 export function powerCutAt(write: number, when: 'before' | 'after'): Interceptor {
   let writes = 0
   return async ({ method }, proceed) => {
-    if (method === 'countDocuments' || method === 'findOne') return await proceed()
+    if (method === 'countDocuments') return await proceed()
     writes++
     if (writes > write || (writes === write && when === 'before')) throw new PowerCut()
     const answer = await proceed()

@@ -45,7 +45,9 @@ it('one stream brings the state of a session, the list and the batches of a run 
   const ofType = <TType extends FollowedUpdate['type']>(type: TType) =>
     stream.updates.filter((update): update is Extract<FollowedUpdate, { type: TType }> => update.type === type)
   await vi.waitFor(() => expect(ofType('session')).toMatchObject([{ session: { activeRunId: runId } }]), waitOptions)
-  expect(ofType('list')).toMatchObject([{ sessions: [{ id: 'session-1', activeRunId: runId }] }])
+  // The list is read beside the session.
+  const listed = [{ sessions: [{ id: 'session-1', activeRunId: runId }] }]
+  await vi.waitFor(() => expect(ofType('list')).toMatchObject(listed), waitOptions)
   agent.say('Hello')
   await vi.waitFor(() => expect(stream.text()).toContain('Hello'), waitOptions)
   agent.end()
