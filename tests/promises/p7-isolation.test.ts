@@ -153,8 +153,8 @@ describe('another principal', () => {
   it('the isolation test covers every method of the engine', async () => {
     await using test = await openOne({ agents: [pacedAgent([])] })
     const { sessions, messages, agentStates, runs, audit, principals } = test.engine
-    const paths = Object.entries({ sessions, messages, agentStates, runs, audit, principals }).flatMap(([noun, methods]) =>
-      Object.keys(methods).map((verb) => `${noun}.${verb}`),
+    const paths = Object.entries({ sessions, messages, agentStates, runs, audit, principals }).flatMap(
+      ([noun, methods]) => Object.keys(methods).map((verb) => `${noun}.${verb}`),
     )
     const tried = [...Object.keys(calls), ...makers, ...ofOneOwner]
     expect(paths.filter((path) => !tried.includes(path))).toEqual([])
