@@ -16,6 +16,7 @@ const root = join(import.meta.dirname, '../..')
 const copied = [
   'package.json',
   'packages/core',
+  'packages/ai-sdk',
   'packages/api',
   'packages/client',
   'packages/embedded-mongodb',

@@ -291,4 +291,16 @@ export const mutants: readonly Mutant[] = [
     fault: 'reconnect',
     withoutChangeStreams: true,
   },
+  {
+    name: 'chunk-index-off-by-one',
+    what: "a resumed stream of the AI SDK begins with the reader's last chunk again",
+    edits: [
+      {
+        file: 'packages/ai-sdk/src/ui/read-chunks.ts',
+        from: 'Math.max(0, after - count)',
+        to: 'Math.max(0, after - 1 - count)',
+      },
+    ],
+    fault: 'client-cuts',
+  },
 ]

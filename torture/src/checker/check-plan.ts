@@ -7,6 +7,7 @@ import type { Evidence, RunEvidence } from '../plan/evidence.ts'
 import type { World } from '../world/world.ts'
 import { checkBytes, checkImage } from './check-attachments.ts'
 import { checkContent } from './check-content.ts'
+import { checkChunks } from './check-chunks.ts'
 import { checkAbsentRun, checkHistory, checkLog, checkSdkHistory, checkStored } from './check-run.ts'
 import { checkListed, checkSession } from './check-session.ts'
 import { checkSeams, hasStarted, partsOf } from './parts.ts'
@@ -78,8 +79,10 @@ async function checkAnswer(world: World, { evidence, storage, run, parts }: Answ
     found.push(...checkContent(evidence, part, storage), ...checkStored(part, storage))
     found.push(...(await checkReplays(world, part.runId, events)))
   }
+  const chunks = run.chunkHistories.map(async (history) => await checkChunks(history, parts))
   return [
     ...found,
+    ...(await Promise.all(chunks)).flat(),
     ...checkSeams(parts),
     ...run.histories.flatMap((history) => checkHistory(history, parts[0]?.stored.events ?? [])),
     ...run.sdkHistories.flatMap((sdk) => checkSdkHistory(sdk, parts)),

@@ -136,5 +136,7 @@ export function checkAbsentRun(evidence: RunEvidence): string[] {
   if (isAcked(evidence)) found.push('a start was confirmed, and the run is not stored')
   for (const history of [...evidence.histories, ...evidence.sdkHistories.flatMap(({ parts }) => parts)])
     if (history.events.length > 0) found.push(`${history.reader}: saw a run that is not stored`)
+  for (const { reader, chunks } of evidence.chunkHistories)
+    if (chunks.length > 0) found.push(`${reader}: saw a run that is not stored`)
   return found
 }

@@ -18,7 +18,7 @@ export const clientFaults: readonly Scenario[] = [
     { name: 'client-cuts', covers: 'F13', what: 'resets, black holes and delays between clients and servers' },
     {
       ...patient,
-      readers: [{ via: 0 }, { via: 1 }, { type: 'sdk' }, { type: 'sdk', via: 1 }],
+      readers: [{ via: 0 }, { via: 1 }, { type: 'sdk' }, { type: 'sdk', via: 1 }, { type: 'ai-sdk' }],
       prompt: { tokens: 150, paceMs: 15 },
       faults: [
         ...cuts,

@@ -1,5 +1,6 @@
 /** What clients saw of a plan: the checker's input. */
 import type { CancelRunResult, Run } from '@verbatim/core'
+import type { ChunkHistory } from '../clients/ai-sdk-reader.ts'
 import type { History } from '../clients/history.ts'
 import type { SdkHistory } from '../clients/sdk-reader.ts'
 import type { Plan, SessionPlan, TurnPlan } from './plan.ts'
@@ -28,6 +29,7 @@ export interface RunEvidence {
   wasCancelSent: boolean
   readonly histories: History[]
   readonly sdkHistories: SdkHistory[]
+  readonly chunkHistories: ChunkHistory[]
 }
 
 export function newEvidence(session: SessionPlan, turn: TurnPlan, retryOf: string | null = null): RunEvidence {
@@ -47,6 +49,7 @@ export function newEvidence(session: SessionPlan, turn: TurnPlan, retryOf: strin
     wasCancelSent: false,
     histories: [],
     sdkHistories: [],
+    chunkHistories: [],
   }
 }
 

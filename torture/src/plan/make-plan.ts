@@ -14,6 +14,8 @@ export interface PlanOptions {
 /** Faults come within this time from the plan's start, in milliseconds. */
 const faultWindowMs = 1_100
 
+const readerTypes = ['raw', 'raw', 'raw', 'sdk', 'sdk', 'ai-sdk'] as const
+
 const startStyles = ['repeated', 'repeated', 'duplicate', 'answer_lost', 'abandoned', 'sdk', 'sdk'] as const
 
 export function makePlan({ seed, nodes }: PlanOptions): Plan {
@@ -96,7 +98,7 @@ function makeTurn(seed: number, random: Random, { overlaps, hasImages }: TurnOpt
 
 function makeReader(random: Random): ReaderPlan {
   return {
-    type: random.chance(0.35) ? 'sdk' : 'raw',
+    type: random.pick(readerTypes),
     via: random.int(0, 1),
     joinAfterMs: random.pick([0, 0, 0, random.int(0, 400), random.int(0, 1_500)]),
     dropEvery: random.pick([0, 0, 1, 2, 5]),

@@ -17,7 +17,7 @@ type StartStyle =
   | 'sdk'
 
 export interface ReaderPlan {
-  readonly type: 'raw' | 'sdk'
+  readonly type: 'raw' | 'sdk' | 'ai-sdk'
   /** The first server that it connects to. */
   readonly via: number
   /** After the start, in milliseconds. */

@@ -5,6 +5,7 @@ import type { Run } from '@verbatim/core'
 import { imageOf } from '../image.ts'
 import { inputFor, promptInput, promptText } from '../prompt.ts'
 import { createRandom } from '../random.ts'
+import { followByAiSdk } from '../clients/ai-sdk-reader.ts'
 import { History } from '../clients/history.ts'
 import { readRun } from '../clients/raw-reader.ts'
 import { cancelOnce, retryOnce, startAndHangUp, startOnce, untilAnswered } from '../clients/raw-calls.ts'
@@ -55,7 +56,9 @@ async function read(context: TurnContext, run: RunEvidence, plan: ReaderPlan): P
   // The client gives up on a run that does not exist yet, so it joins after the start.
   while (!isAcked(run) && !run.isAbandoned && !signal.aborted) await sleep(20)
   if (run.isAbandoned && !isAcked(run)) return
-  await using client = openClient(await paths.open(plan.via))
+  const path = await paths.open(plan.via)
+  if (plan.type === 'ai-sdk') return void run.chunkHistories.push(await followByAiSdk(path, runId, signal))
+  await using client = openClient(path)
   run.sdkHistories.push(await followBySdk(client, runId, signal))
 }
 

@@ -7,6 +7,7 @@ import { claude } from '@verbatim/core/claude'
 import { createMongoClient, createMongoStorage, createWatchClient } from '@verbatim/core/mongodb'
 import { createEngine, systemClock } from '@verbatim/core/server'
 import type { Clock, LogFields, Logger } from '@verbatim/core/server'
+import { aiSdkEndpoints } from '@verbatim/ai-sdk/server'
 import { createApi } from '@verbatim/api'
 import type { ApiInput } from '@verbatim/api'
 import { hostileToken } from '../hostile-token.ts'
@@ -51,6 +52,7 @@ async function start(config: ServerConfig): Promise<void> {
   const api = createApi({
     engine: withInlineAgents(engine),
     authenticate,
+    endpoints: aiSdkEndpoints(),
     logger,
     heartbeatMs: 300,
     reconnectMs: 40,
