@@ -206,8 +206,11 @@ it.concurrent('The example react-chat shows an answer as it comes, also after a 
 it.concurrent('The example ai-sdk-chat is an unmodified useChat: its answer survives a reload, a second tab and a killed server, and stops', async () => {
   let calls = 0
   const gate = createGate()
+  const resumption = createGate()
   await using world = await openWorld(async (call) => {
     const nth = ++calls
+    // An answer that has ended before the page comes back is there after a reload only.
+    if (nth === 2) await resumption.pass()
     call.send(callStart(), textStart(0), textDelta(['Half of it', ' and the rest', 'Slowly'][nth - 1] ?? 'More'))
     if (nth !== 2) await gate.pass()
     call.finish()
@@ -232,7 +235,10 @@ it.concurrent('The example ai-sdk-chat is an unmodified useChat: its answer surv
   // The lease of the dead process expires, here without a wait for it.
   await world.db.collection('runs').updateMany({}, { $set: { 'lease.renewedAt': new Date(0) } })
   await using server = await world.serve('ai-sdk-chat/main', { PORT: String(port) })
+  const resumed = page.waitForResponse((response) => response.url().endsWith('/stream'))
   await page.getByRole('button', { name: 'Continue' }).click()
+  expect((await resumed).status()).toBe(200)
+  resumption.open()
   await tab.goto(server.url)
   for (const one of [page, tab]) {
     await one.getByText('assistant Half of it and the rest', { exact: true }).waitFor()
