@@ -106,17 +106,19 @@ class SessionList implements SessionListStore {
 
   async #follow(signal: AbortSignal): Promise<void> {
     this.#isFollowing = true
+    let isRefused = false
     try {
       for await (const state of this.#client.sessions.follow({ list: true, signal })) {
         if (state.type !== 'list') continue
         this.#takeNewest(state.sessions, state.nextCursor)
       }
     } catch {
-      // The list was left, or the server refuses, as an older one does: then the list is as it is loaded.
-      if (!signal.aborted) await this.#loadNewest()
-    } finally {
-      if (signal === this.#watching?.signal) this.#isFollowing = false
+      isRefused = !signal.aborted // else the list was left
     }
+    // Before the load: a refresh meanwhile follows again.
+    if (signal === this.#watching?.signal) this.#isFollowing = false
+    // A server may refuse, as an older one does: then the list is as it is loaded.
+    if (isRefused) await this.#loadNewest()
   }
 
   async #loadNewest(): Promise<boolean> {
