@@ -9,7 +9,9 @@ import {
   isTrackedEnvelope,
   TRPCError,
 } from '@trpc/server'
+import type { TrackedEnvelope } from '@trpc/server'
 import { VerbatimError } from '@verbatim/core'
+import type { EventBatch } from '@verbatim/core'
 import type { ApiContext, Caller } from '../context.ts'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
@@ -51,7 +53,7 @@ export async function serveFollow(parts: ApiParts, exchange: Exchange, route: Fo
 
 /** To its client a heartbeat means that the credentials were accepted, so the first one comes at once. */
 function followFraming(
-  { router, options, logger }: ApiParts,
+  { router, options, logger, streams: { frames } }: ApiParts,
   { route, isAccepted }: { route: FollowRoute; isAccepted: boolean },
 ): ItemFraming<unknown> {
   const config = router._def._config
@@ -65,7 +67,12 @@ function followFraming(
     opening: reconnectHint(options) + trpcFrame('connected', connected) + (isAccepted ? ping : ''),
     encode(item) {
       if (!isTrackedEnvelope(item)) return `data: ${serialize(item)}\n\n\n`
-      return `data: ${serialize(item[1])}\nid: ${item[0]}\n\n\n` // the id is a cursor, so it holds no line break
+      const [cursor, batch] = item as TrackedEnvelope<EventBatch> // of `runs.follow`, the one that tracks
+      const known = frames.get(batch)
+      if (known !== undefined) return known
+      const frame = `data: ${serialize(batch)}\nid: ${cursor}\n\n\n` // a cursor holds no line break
+      frames.set(batch, frame)
+      return frame
     },
     ending: trpcFrame('return', ''),
     failure: (cause) =>

@@ -1,4 +1,5 @@
 /** The streams of one API: their shared timer, their counts, and their end when the API closes. */
+import type { EventBatch } from '@verbatim/core'
 import { StreamWriter } from './stream-writer.ts'
 import type { StreamEnd, StreamFraming, StreamKind, StreamLimits, StreamSink } from './stream-writer.ts'
 
@@ -11,6 +12,11 @@ export interface StreamCounters {
 const closeGraceMs = 1_000
 
 export class StreamRegistry {
+  /**
+   * The frames of batches in tRPC's format. All followers of a run receive the same batch from its tail, so it is encoded once. A frame
+   * is kept as long as its batch.
+   */
+  readonly frames = new WeakMap<EventBatch, string>()
   readonly #limits: StreamLimits
   readonly #counters: StreamCounters
   readonly #streams = new Set<StreamWriter>()

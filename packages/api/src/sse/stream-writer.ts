@@ -120,7 +120,9 @@ export class StreamWriter {
       if (framing.opening !== '') await this.#write(framing.opening)
       for await (const item of await open(this.signal)) {
         const text = framing.encode(item)
-        if (text !== '') await this.#write(text)
+        if (text === '') continue
+        const room = this.#write(text)
+        if (room !== undefined) await room // awaited only where there is something to wait for: this is the way of every token
       }
       this.#finish(framing.ending, 'complete')
     } catch (error) {

@@ -1,5 +1,6 @@
 import { raceSignal } from '../../async/race-signal.ts'
 import { sleep } from '../../async/sleep.ts'
+import { childController } from '../../contract/child-controller.ts'
 import { contended, isTransient, isWriteConflict, toVerbatimError, unavailable } from './map-error.ts'
 
 const firstDelayMs = 20
@@ -13,6 +14,9 @@ const maxConflictDelayMs = 100
  * land; the next one then finds what it has stored.
  */
 const usualAttemptMs = 2_000
+
+/** The reason of an attempt that took too long. Shared: an error for each would cost more than the attempt. */
+const tookTooLong = new DOMException('The attempt took too long', 'TimeoutError')
 
 /** How long an attempt may take that reads all of a run or a session, in milliseconds. */
 export const longAttemptMs = 60_000
@@ -36,15 +40,18 @@ export async function retryUntil<TResult>(
   let lastError: unknown = signal.reason
   let mayHaveLanded = false
   for (let tries = 0; !signal.aborted; tries++) {
-    const tooLong = AbortSignal.timeout(attemptMs)
-    const either = AbortSignal.any([signal, tooLong])
+    const { controller, release } = childController(signal)
+    const timer = setTimeout(() => controller.abort(tookTooLong), attemptMs)
     try {
       // Raced: with a hung server the driver waits long past any deadline.
-      return await raceSignal(attempt(either), either)
+      return await raceSignal(attempt(controller.signal), controller.signal)
     } catch (error) {
       if (signal.aborted && error === signal.reason) break
-      if (error !== tooLong.reason && !isTransient(error)) throw error
+      if (error !== tookTooLong && !isTransient(error)) throw error
       lastError = error
+    } finally {
+      clearTimeout(timer)
+      release()
     }
     const isConflict = isWriteConflict(lastError)
     mayHaveLanded ||= !isConflict

@@ -8,7 +8,7 @@ import { createAttachmentReader } from '../../attachments/attachment-reader.ts'
 import { errorOf, isVerbatimError, reasonOf } from '../../contract/errors.ts'
 import type { WireError } from '../../contract/errors.ts'
 import { blockOf } from '../../contract/event.ts'
-import type { EventBatch, RunEvent, TerminalEvent } from '../../contract/event.ts'
+import type { AgentEvent, EventBatch, RunEvent, TerminalEvent } from '../../contract/event.ts'
 import type { MessageId } from '../../contract/identifiers.ts'
 import type { RunMetrics } from '../../contract/metrics.ts'
 import { emptyAnswer, reduceEvents } from '../../contract/reduce-events.ts'
@@ -22,7 +22,6 @@ import type { AgentTrace } from '../../ports/telemetry.ts'
 import { releaseTimeoutMs } from '../engine-context.ts'
 import type { EngineContext } from '../engine-context.ts'
 import type { RunAppender } from '../log/append-events.ts'
-import { joinSurrogates } from '../log/join-surrogates.ts'
 import { awaitAgent } from './await-agent.ts'
 import { createEventCheck } from './check-agent-event.ts'
 import { createDataCheck } from './check-data-event.ts'
@@ -128,12 +127,11 @@ async function pullAgent(
   const checkData = createDataCheck(options, agent.data)
   const open = (agentSignal: AbortSignal, isAlive: () => void) => {
     const emit = createEmit({ check: checkData, appender, signal: agentSignal, isAlive })
-    return joinSurrogates(agent.stream({ ...request, emit }, agentSignal))
+    return agent.stream({ ...request, emit }, agentSignal)
   }
-  const events = awaitAgent(open, timeouts, signal)
   let asksForTools = false
   const check = createEventCheck(options, checkData)
-  for await (const event of events) {
+  const onEvent = async (event: AgentEvent) => {
     const valid = check(event)
     record.metrics.add(valid, elapsedMs())
     await appender.append(valid, signal)
@@ -143,6 +141,7 @@ async function pullAgent(
     asksForTools &&= valid.type !== 'message_stop'
     await meter.after(valid, signal)
   }
+  await awaitAgent({ open, timeouts, signal, onEvent })
   return agent.output && (await readOutput(agent.output, { ...drive, maxAnswerBytes: options.maxAnswerBytes }))
 }
 

@@ -4,6 +4,7 @@
  * writes at once, a busy one makes bigger batches. Memory is bounded: at the bound `append` makes the agent wait.
  */
 import { raceSignal } from '../../async/race-signal.ts'
+import { childController } from '../../contract/child-controller.ts'
 import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
 import type { EventLog, LogEntry } from '../../ports/event-log.ts'
@@ -32,6 +33,9 @@ export interface WriterStats {
 
 /** One commit's events hold at most this many bytes, so that no document nears the 16 MB limit. */
 const maxEntryBytes = 2 * 1024 * 1024
+
+/** Why a commit is given up. Shared: an error for each commit would cost more than the timer. */
+const unwritable = new DOMException('The log could not be written in time', 'TimeoutError')
 
 export class EventWriter {
   readonly #options: WriterOptions
@@ -84,7 +88,9 @@ export class EventWriter {
   async #commit(appenders: readonly RunAppender[]): Promise<void> {
     const taken = appenders.map((appender) => ({ appender, entry: appender.take() }))
     const entries = taken.map((one) => one.entry)
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(this.#options.selfFenceMs)])
+    const { controller, release } = childController(this.#closing.signal)
+    const { signal } = controller
+    const timer = setTimeout(() => controller.abort(unwritable), this.#options.selfFenceMs)
     try {
       const outcomes = await this.#options.eventLog.append(entries, { signal })
       this.stats.commits++
@@ -93,6 +99,9 @@ export class EventWriter {
       // An entry that MongoDB refuses must not fail the others: one write for each entry tells which it is.
       if (taken.length > 1 && !signal.aborted) for (const one of taken) await this.#commitAlone(one, signal)
       else for (const { appender } of taken) appender.lose(error)
+    } finally {
+      clearTimeout(timer)
+      release()
     }
   }
 

@@ -36,7 +36,7 @@ export async function* followRun(
     let batches = await join(context, tail, { after, signal })
     while (true) {
       const reached = seq
-      yield* batches.filter((batch) => lastSeqOf(batch) > reached)
+      for (const batch of batches.filter((one) => lastSeqOf(one) > reached)) yield batch
       const last = batches.at(-1)
       if (last?.events.some(isTerminalEvent)) return
       if (last !== undefined) seq = Math.max(seq, lastSeqOf(last))

@@ -11,38 +11,53 @@ interface Held {
   readonly half: string
 }
 
+/** The events of one run on their way from its agent, see {@link createSurrogateJoin}. */
+export interface SurrogateJoin {
+  /** What `event` becomes: almost always itself. A sign of life is no event. */
+  join(event: AgentEvent | AgentPing): readonly AgentEvent[]
+  /** What is still held back when the agent has said all. */
+  rest(): readonly AgentEvent[]
+}
+
 /**
  * A character outside the basic plane may be cut between two deltas of a block. Half of one does not survive storage, so it is
  * held back until its other half comes, also when other blocks speak between the two. A half that stays alone becomes U+FFFD,
  * here and in every other event.
  */
-export async function* joinSurrogates(
-  events: AsyncIterable<AgentEvent | AgentPing>,
-): AsyncGenerator<AgentEvent | AgentPing, void, void> {
+export function createSurrogateJoin(): SurrogateJoin {
   const held = new Map<number, Held>()
-  for await (const event of events) {
-    // Data is of no block, and may come between the halves of a character.
-    if (event.type === 'ping' || event.type === 'data') {
-      yield event
-      continue
-    }
-    for (const ended of endedBy(event, held)) {
-      held.delete(ended.event.index)
-      yield replaced(ended)
-    }
-    const text = event.type === 'content_block_delta' ? textOfDelta(event.delta) : undefined
-    if (event.type !== 'content_block_delta' || text === undefined) {
-      yield toWellFormed(event)
-      continue
-    }
-    const joined = (held.get(event.index)?.half ?? '') + text
-    const isCut = endsInHighSurrogate(joined)
-    if (isCut) held.set(event.index, { event, half: joined.slice(-1) })
-    else held.delete(event.index)
-    const whole = (isCut ? joined.slice(0, -1) : joined).toWellFormed()
-    if (whole !== '') yield { ...event, delta: withText(event.delta, whole) }
+  return {
+    join(event) {
+      if (event.type === 'ping') return []
+      // Data is of no block, and may come between the halves of a character.
+      if (event.type === 'data' || (held.size === 0 && isWhole(event))) return [event]
+      const joined: AgentEvent[] = endedBy(event, held).map((ended) => {
+        held.delete(ended.event.index)
+        return replaced(ended)
+      })
+      const next = joinOne(event, held)
+      return next === undefined ? joined : [...joined, next]
+    },
+    rest: () => [...held.values()].map(replaced),
   }
-  for (const ended of held.values()) yield replaced(ended)
+}
+
+/** The usual event: text without half a character, and not empty. */
+function isWhole(event: AgentEvent): boolean {
+  const text = event.type === 'content_block_delta' ? textOfDelta(event.delta) : undefined
+  return text !== undefined && text !== '' && text.isWellFormed()
+}
+
+/** Undefined when all of the event is held back, or nothing is in it. */
+function joinOne(event: AgentEvent, held: Map<number, Held>): AgentEvent | undefined {
+  const text = event.type === 'content_block_delta' ? textOfDelta(event.delta) : undefined
+  if (event.type !== 'content_block_delta' || text === undefined) return toWellFormed(event)
+  const joined = (held.get(event.index)?.half ?? '') + text
+  const isCut = endsInHighSurrogate(joined)
+  if (isCut) held.set(event.index, { event, half: joined.slice(-1) })
+  else held.delete(event.index)
+  const whole = (isCut ? joined.slice(0, -1) : joined).toWellFormed()
+  return whole === '' ? undefined : { ...event, delta: withText(event.delta, whole) }
 }
 
 const replacement = '\ufffd'
