@@ -39,7 +39,7 @@ export const ApiOptions = z
       .default(4 * 1024 * 1024),
     /** Calls in one tRPC batch. */
     maxBatchSize: z.int().positive().default(20),
-    /** Calls of one batch that run at once; the others of the batch wait. */
+    /** Calls in batches of one principal that run at once; the others wait in the order in which they came. */
     maxBatchConcurrency: z.int().positive().default(2),
     /** Bytes of the answers of one batch: four full pages. The calls past it fail with `RATE_LIMITED`. */
     maxBatchAnswerBytes: z

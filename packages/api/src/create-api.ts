@@ -66,15 +66,15 @@ export function createApi({ engine, authenticate, logger, endpoints = [], ...res
   const options = parseApiOptions(rest)
   const metrics: Metrics = new Metrics(engine, (kind) => streams.count(kind))
   const streams = new StreamRegistry(options, metrics)
-  const reads = new KeyedLimit({
-    maxAtOnce: options.maxReadsPerPrincipal,
+  const line = {
     maxWaiting: Number.POSITIVE_INFINITY, // as many as the calls that may wait
-    maxWaitMs: maxReadWaitMs,
     refuse: () =>
       new VerbatimError('UNAVAILABLE', 'The reads before this one take long; try again', {
         data: { retryAfterMs: 1_000 },
       }),
-  })
+  }
+  const reads = new KeyedLimit({ ...line, maxAtOnce: options.maxReadsPerPrincipal, maxWaitMs: maxReadWaitMs })
+  const batchLine = new KeyedLimit({ ...line, maxAtOnce: options.maxBatchConcurrency })
   const router = createApiRouter({ engine, logger, reads, principalOf: ({ principal }) => principal })
   const callers = new WeakMap<ApiRequest, string>()
   const identify: ApiParts['identify'] = async (request) => {
@@ -87,7 +87,7 @@ export function createApi({ engine, authenticate, logger, endpoints = [], ...res
   const reauthenticator = new Reauthenticator({ ...options, logger })
   const turns = new CallTurns(options)
   const answers = answerLimits(options, callers)
-  const guards = { turns, transfers: new Transfers(options), largeBodies: new LargeBodies(options), answers }
+  const guards = { turns, transfers: new Transfers(options), largeBodies: new LargeBodies(options), answers, batchLine }
   const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, endpoints, ...guards }
   const exposedHeaders = endpoints.flatMap((endpoint) => endpoint.exposedHeaders ?? [])
   const exchangeOptions = { cors: options.cors && { ...options.cors, exposedHeaders }, answers }

@@ -132,7 +132,17 @@ async function serveTrpcCall(parts: ApiParts, exchange: Exchange): Promise<void>
 async function callTrpc(parts: ApiParts, exchange: Exchange, identified: Promise<Caller | null>): Promise<void> {
   const { basePath, trpcPath } = parts.options
   const body = await readTrpcBody(parts, exchange, identified)
-  await exchange.callTrpc({ endpoint: basePath + trpcPath, body, options: adapterOptions(parts, exchange, identified) })
+  const batch = batchOf(parts, exchange)
+  const options = adapterOptions(parts, exchange, async () => ({ principal: await identified, batch }))
+  await exchange.callTrpc({ endpoint: basePath + trpcPath, body, isCounted: batch !== undefined, options })
+}
+
+/** The budget of a request with several calls; a batch of one is a call like others. */
+function batchOf({ answers, batchLine, options }: ApiParts, { request, closed }: Exchange): BatchBudget | undefined {
+  const isBatch = requestQuery(request).get('batch') === '1' && decoded(requestPath(request)).includes(',')
+  if (!isBatch) return undefined
+  const caller = answers.callerOf(request)
+  return new BatchBudget({ ...options, caller, line: batchLine, pace: answers.pace.of(caller, closed) })
 }
 
 async function readTrpcBody(
@@ -162,14 +172,12 @@ async function identify({ identify: ask, logger }: ApiParts, request: ApiRequest
 function adapterOptions(
   { router, options, logger }: ApiParts,
   exchange: Exchange,
-  identified: Promise<Caller | null>,
+  createContext: TrpcCall['options']['createContext'],
 ): TrpcCall['options'] {
-  const isBatch = requestQuery(exchange.request).get('batch') === '1'
-  const batch = isBatch ? new BatchBudget(options) : undefined
   return {
     router,
     maxBatchSize: options.maxBatchSize,
-    createContext: async () => ({ principal: await identified, batch }),
+    createContext,
     responseMeta: ({ errors }) => ({
       headers: new Headers({ ...exchange.sharedHeaders, ...retryAfterHeader(errors.map(verbatimErrorOf)) }),
     }),

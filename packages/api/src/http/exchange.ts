@@ -5,7 +5,9 @@ import type { Engine, Logger } from '@verbatim/core/server'
 import type { ApiOptions } from '../api-options.ts'
 import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.ts'
 import type { AppRouter } from '../create-router.ts'
+import { leastCallBytes } from '../limits/byte-pace.ts'
 import type { BytePace } from '../limits/byte-pace.ts'
+import type { KeyedLimit } from '../limits/keyed-limit.ts'
 import type { LargeBodies } from '../limits/large-bodies.ts'
 import type { Transfers } from '../limits/transfers.ts'
 import type { OpenAnswers } from '../limits/open-answers.ts'
@@ -27,6 +29,8 @@ export interface ApiParts {
   readonly identify: (request: ApiRequest) => Promise<Caller | null>
   readonly largeBodies: LargeBodies
   readonly answers: AnswerLimits
+  /** Where the calls of batches take turns. */
+  readonly batchLine: KeyedLimit
   readonly reauthenticator: Reauthenticator
   readonly turns: CallTurns
   readonly transfers: Transfers
@@ -111,6 +115,8 @@ export interface TrpcCall {
   readonly endpoint: string
   /** The body that was read; undefined for a query. */
   readonly body: string | undefined
+  /** The answers of a batch are counted as its calls end. */
+  readonly isCounted: boolean
   readonly options: {
     readonly router: AppRouter<ApiContext>
     readonly maxBatchSize: number
@@ -125,6 +131,8 @@ export interface HttpResponse {
   readonly headers?: Readonly<Record<string, string>>
   /** Empty when left out. */
   readonly body?: string
+  /** Its bytes are in its caller's pace already. */
+  readonly isCounted?: boolean
 }
 
 /** On every response: no cache keeps it, no browser guesses another content type, and no page of another origin embeds it. */
@@ -170,9 +178,6 @@ export function requestPath({ url }: ApiRequest): string {
 export function requestQuery(request: ApiRequest): URLSearchParams {
   return new URLSearchParams(request.url.slice(requestPath(request).length))
 }
-
-/** What a call counts at least: it costs the event loop and the database about as much as so many bytes. */
-const leastCallBytes = 32 * 1024
 
 /** Runs `serve` when its caller is not ahead of its pace, and a call with a large body when it may have one under way. @throws VerbatimError `UNAVAILABLE` */
 export async function passLargeBody<TResult>(

@@ -48,9 +48,9 @@ export class FetchExchange implements Exchange {
     if (!isEmpty) await sent
   }
 
-  respond({ status, headers = {}, body = '' }: HttpResponse): void {
+  respond({ status, headers = {}, body = '', isCounted = false }: HttpResponse): void {
     const isEmpty = this.request.method === 'HEAD' || body === ''
-    const sent = isEmpty ? null : body.length > sliceBytes ? this.#sliced(Buffer.from(body)) : body
+    const sent = isEmpty ? null : body.length > sliceBytes ? this.#sliced(Buffer.from(body), isCounted) : body
     this.#resolve(new Response(sent, { status, headers: { ...this.sharedHeaders, ...headers } }))
   }
 
@@ -60,7 +60,7 @@ export class FetchExchange implements Exchange {
     return sink
   }
 
-  async callTrpc({ endpoint, body, options }: TrpcCall): Promise<void> {
+  async callTrpc({ endpoint, body, isCounted, options }: TrpcCall): Promise<void> {
     const { url, method, headers, signal } = this.#request
     const req = body === undefined ? this.#request : new Request(url, { method, headers, signal, body })
     const response = await fetchRequestHandler({ ...options, req, endpoint })
@@ -69,6 +69,7 @@ export class FetchExchange implements Exchange {
       status: response.status,
       headers: Object.fromEntries(response.headers),
       body: await response.text(),
+      isCounted,
     })
   }
 
@@ -76,10 +77,10 @@ export class FetchExchange implements Exchange {
   async answered(): Promise<void> {}
 
   /** A body that its reader takes piece by piece, and that ends when it takes none for long. */
-  #sliced(body: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
+  #sliced(body: Uint8Array<ArrayBuffer>, isCounted: boolean): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { open, pace, stalledReaderTimeoutMs, callerOf } = this.#answers
     const caller = callerOf(this.request)
-    pace.charge(caller, body.length)
+    if (!isCounted) pace.charge(caller, body.length)
     let at = 0
     let timer: ReturnType<typeof setTimeout> | undefined
     let cut = () => {}

@@ -80,10 +80,10 @@ export class NodeExchange implements Exchange {
     }
   }
 
-  respond({ status, headers = {}, body = '' }: HttpResponse): void {
+  respond({ status, headers = {}, body = '', isCounted = false }: HttpResponse): void {
     if (this.#res.headersSent) return void this.#res.destroy() // the head says another status
     const bytes = Buffer.byteLength(body)
-    this.#watchReader(bytes)
+    this.#watchReader(bytes, isCounted)
     // The rest of a refused body stays unread, so the connection cannot serve another request.
     this.#res.writeHead(status, {
       ...this.sharedHeaders,
@@ -100,7 +100,7 @@ export class NodeExchange implements Exchange {
     return new NodeSink(this.#res)
   }
 
-  async callTrpc({ endpoint, body, options }: TrpcCall): Promise<void> {
+  async callTrpc({ endpoint, body, isCounted, options }: TrpcCall): Promise<void> {
     const { method, headers } = this.request
     const path = requestPath(this.request).slice(endpoint.length + 1)
     // tRPC reads no more of the URL than its query.
@@ -109,8 +109,8 @@ export class NodeExchange implements Exchange {
     const response = await resolveResponse({ ...options, req, path, error: null })
     const { status } = response
     const answerHeaders = Object.fromEntries(response.headers)
-    if (!isStream(response)) return this.respond({ status, headers: answerHeaders, body: await response.text() })
-    await this.#pipe(response, answerHeaders)
+    if (isStream(response)) return await this.#pipe(response, answerHeaders, isCounted)
+    this.respond({ status, headers: answerHeaders, body: await response.text(), isCounted })
   }
 
   async answered(): Promise<void> {
@@ -120,27 +120,27 @@ export class NodeExchange implements Exchange {
   }
 
   /** The answers of a batch as they come (`httpBatchStreamLink`). */
-  async #pipe({ status, body }: Response, headers: Record<string, string>): Promise<void> {
+  async #pipe({ status, body }: Response, headers: Record<string, string>, isCounted: boolean): Promise<void> {
     const { pace, callerOf } = this.#answers
     this.#watchReader(0)
     this.#res.writeHead(status, { ...this.sharedHeaders, ...headers })
     for await (const chunk of body ?? []) {
       if (this.#res.destroyed) return // leaving the loop cancels the calls
-      pace.charge(callerOf(this.request), chunk.byteLength)
+      if (!isCounted) pace.charge(callerOf(this.request), chunk.byteLength)
       if (!this.#res.write(chunk)) await raceClose(this.#res)
     }
     this.#res.end()
   }
 
   /** Cuts the answer off when its reader takes nothing of it for long, or when too much waits for readers. */
-  #watchReader(bytes: number): void {
+  #watchReader(bytes: number, isCounted = false): void {
     const { open, pace, stalledReaderTimeoutMs, callerOf } = this.#answers
     // A response that waits for the one before it holds no socket, so the connection itself ends.
     const cut = () => void (this.#req.httpVersionMajor > 1 ? this.#res.destroy() : this.#req.socket.destroy())
     this.#res.setTimeout(stalledReaderTimeoutMs, cut)
     if (bytes <= uncountedBytes) return
     const caller = callerOf(this.request)
-    pace.charge(caller, bytes)
+    if (!isCounted) pace.charge(caller, bytes)
     whenClosed(this.#req, this.#res, open.add({ caller, bytes, cut }))
   }
 

@@ -1,10 +1,19 @@
 import { VerbatimError } from '@verbatim/core'
-import { KeyedLimit } from './keyed-limit.ts'
+import { leastCallBytes } from './byte-pace.ts'
+import type { CallerPace } from './byte-pace.ts'
+import type { KeyedLimit } from './keyed-limit.ts'
 
-/** What the calls of one batch share: how many run at once, and how many characters their answers may have together. */
 export interface BatchLimits {
-  readonly maxBatchConcurrency: number
+  readonly caller: string
+  /**
+   * The calls of all batches of one caller, in the order in which they came: batches that went on side by side would all be held in
+   * memory till the last of them has its end.
+   */
+  readonly line: KeyedLimit
+  /** Bytes of the answers of the batch. */
   readonly maxBatchAnswerBytes: number
+  /** Each call of the batch keeps it, as a call alone does. */
+  readonly pace: CallerPace
 }
 
 interface Outcome {
@@ -18,23 +27,30 @@ interface Outcome {
  * happened, and it says no more than its body did.
  */
 export class BatchBudget {
-  readonly #limit: KeyedLimit
+  readonly #caller: string
+  readonly #line: KeyedLimit
   readonly #maxBytes: number
+  readonly #pace: CallerPace
   #bytes = 0
+  #calls = 0
 
-  constructor({ maxBatchConcurrency, maxBatchAnswerBytes }: BatchLimits) {
-    const refuse = () => this.#overspent()
-    this.#limit = new KeyedLimit({ maxAtOnce: maxBatchConcurrency, maxWaiting: Number.POSITIVE_INFINITY, refuse })
+  constructor({ caller, line, maxBatchAnswerBytes, pace }: BatchLimits) {
+    this.#caller = caller
+    this.#line = line
     this.#maxBytes = maxBatchAnswerBytes
+    this.#pace = pace
   }
 
-  /** Runs one call of the batch. @throws VerbatimError `RATE_LIMITED` when the budget does not suffice */
+  /** Runs one call of the batch. @throws VerbatimError `RATE_LIMITED` when the budget does not suffice; `UNAVAILABLE` when the caller has left */
   async run<TOutcome extends Outcome>(type: string, call: () => Promise<TOutcome>): Promise<TOutcome> {
-    return await this.#limit.run('', async () => {
+    return await this.#line.run(this.#caller, async () => {
       if (this.#bytes >= this.#maxBytes) throw this.#overspent()
+      await this.#pace.keep()
       const outcome = await call()
+      const bytes = outcome.ok ? Buffer.byteLength(JSON.stringify(outcome.data) ?? '') : 0
+      // The batch has counted as one call when it came.
+      this.#pace.charge(this.#calls++ === 0 ? bytes : Math.max(bytes, leastCallBytes))
       if (!outcome.ok) return outcome
-      const bytes = Buffer.byteLength(JSON.stringify(outcome.data) ?? '')
       const isFirst = this.#bytes === 0
       if (type !== 'mutation' && !isFirst && this.#bytes + bytes > this.#maxBytes) throw this.#overspent()
       this.#bytes += bytes

@@ -2,10 +2,22 @@
  * How fast each caller's bytes may come and go: what a call costs the event loop grows with its body and its answer. A caller ahead of the
  * pace is not refused, its next call begins later. The algorithm is GCRA (ITU-T I.371, annex A), with bytes for cells.
  */
+import { VerbatimError } from '@verbatim/core'
 
 interface BytePaceOptions {
   /** Bytes of bodies and whole answers that one caller may have a second, in the long run. */
   readonly maxBytesPerSecond: number
+}
+
+/** What a call counts at least: it costs the event loop and the database about as much as so many bytes. */
+export const leastCallBytes = 32 * 1024
+
+/** The pace of one caller, for as long as its call goes on. */
+export interface CallerPace {
+  /** Counts bytes of this caller. */
+  charge(bytes: number): void
+  /** Resolves when the caller is no further ahead than it may be. @throws VerbatimError `UNAVAILABLE` when the caller has left */
+  keep(): Promise<void>
 }
 
 /** A caller may be ahead by this much: what a page loads at once, or one largest batch. */
@@ -33,6 +45,17 @@ export class BytePace {
   async keep(caller: string, signal: AbortSignal): Promise<void> {
     const waitMs = (this.#dueMs.get(caller) ?? 0) - burstMs - performance.now()
     if (waitMs > 0) await wait(waitMs, signal)
+  }
+
+  /** The pace of one call: `signal` says when its caller leaves. */
+  of(caller: string, signal: AbortSignal): CallerPace {
+    return {
+      charge: (bytes) => this.charge(caller, bytes),
+      keep: async () => {
+        if (!signal.aborted) await this.keep(caller, signal).catch(() => {})
+        if (signal.aborted) throw new VerbatimError('UNAVAILABLE', 'The caller has left')
+      },
+    }
   }
 
   #forgetIdle(nowMs: number): void {

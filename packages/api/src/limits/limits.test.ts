@@ -94,7 +94,9 @@ describe('BatchBudget', () => {
   const answering = (bytes: number) => async () => ({ ok: true, data: 'x'.repeat(bytes) })
 
   it('queries past the budget fail, the first answer never does, and a mutation keeps its answer', async () => {
-    const limits = { maxBatchConcurrency: 2, maxBatchAnswerBytes: 1_000 }
+    const pace = { charge: () => {}, keep: async () => {} }
+    const line = new KeyedLimit({ maxAtOnce: 2, maxWaiting: 10, refuse: () => new Error('The line is full') })
+    const limits = { caller: 'a', line, maxBatchAnswerBytes: 1_000, pace }
     const batch = new BatchBudget(limits)
     expect(await batch.run('query', answering(600))).toMatchObject({ ok: true })
     await expect(batch.run('query', answering(600))).rejects.toMatchObject({ code: 'RATE_LIMITED', retryable: true })
@@ -102,6 +104,24 @@ describe('BatchBudget', () => {
     expect(await batch.run('mutation', answering(600))).toMatchObject({ ok: true })
     await expect(batch.run('mutation', answering(1))).rejects.toMatchObject({ data: { maxBytes: 1_000 } })
     expect(await new BatchBudget(limits).run('query', answering(5_000))).toMatchObject({ ok: true })
+  })
+
+  it('The calls of the batches of one caller take turns in their order, each keeps the pace and counts in it', async () => {
+    const log: string[] = []
+    const pace = { charge: (bytes: number) => void log.push(`${bytes}`), keep: async () => void log.push('keeps') }
+    const line = new KeyedLimit({ maxAtOnce: 1, maxWaiting: 10, refuse: () => new Error('The line is full') })
+    const limits = { caller: 'a', line, maxBatchAnswerBytes: 1_000_000, pace }
+    const [one, other] = [new BatchBudget(limits), new BatchBudget(limits)]
+    const call = async (batch: BatchBudget, name: string, bytes: number) =>
+      await batch.run('query', async () => {
+        log.push(name)
+        return await answering(bytes - 2)()
+      })
+    await Promise.all([call(one, 'one 1', 5), call(one, 'one 2', 50_000), call(other, 'other 1', 7)])
+    const failing = async () => await Promise.resolve({ ok: false })
+    await other.run('query', failing)
+    const small = String(32 * 1024)
+    expect(log).toEqual(['keeps', 'one 1', '5', 'keeps', 'one 2', '50000', 'keeps', 'other 1', '7', 'keeps', small])
   })
 })
 
