@@ -36,7 +36,7 @@ export function judge(phases: readonly Phase[], limits: Limits): Judgement {
 }
 
 function outcomeOf(phase: Phase, usualMs: Record<Kind, number>): Row {
-  const { name, tookMs, turns, failures, counts, heldMs, cpuShare, rssBytes } = phase
+  const { name, tookMs, turns, failures, counts, heldMs, cpuShare, rssBytes, diskMs } = phase
   const addedMs = kinds.map((kind) => [kind, p99(tookMs[kind]) - usualMs[kind]] as const)
   const [worst, worstMs] = addedMs.reduce((most, one) => (one[1] > most[1] ? one : most))
   return {
@@ -49,6 +49,7 @@ function outcomeOf(phase: Phase, usualMs: Record<Kind, number>): Row {
     'loop held ms': tenths(heldMs),
     'CPU %': Math.round(cpuShare * 100),
     'RSS MB': Math.round(toMegabytes(rssBytes)),
+    ...(diskMs.length > 0 && { 'disk p99 ms': tenths(p99(diskMs)) }),
   }
 }
 

@@ -4,12 +4,13 @@
  * The exit code is 1 when a call of an honest user failed, came more than 200 ms later than without an attack (99th percentile of
  * its kind), or the server's memory passed its bound (docs/operations.md, "Memory").
  */
-import { cpus } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { resolveMongoUri } from '@verbatim/embedded-mongodb'
 import { openBenchDatabase } from '../bench/bench-server.ts'
 import { env } from '../support/env.ts'
 import { attacks } from './attacks.ts'
+import { startDiskProbe } from './disk-probe.ts'
 import { judge } from './judge.ts'
 import { runPhases } from './run-phases.ts'
 
@@ -32,12 +33,15 @@ const mongo = await resolveMongoUri({ env })
 console.log(`${cpus().length} cores of ${cpus()[0]?.model}, Node ${process.version}`)
 try {
   await using database = openBenchDatabase(mongo.uri)
+  // The database that the harness starts keeps its files there.
+  await using disk = env['MONGODB_URI'] ? undefined : await startDiskProbe(tmpdir())
   const phases = await runPhases({
     server: { uri: mongo.uri, databaseName: database.databaseName },
     attacks: attacks.filter(({ name }) => asked.includes(name)),
     users: Number(flags.users),
     seconds,
     quietSeconds: seconds * 2,
+    disk,
     onPhase: ({ name, failures }) => process.stderr.write(`${name}: ${failures.length} failures\n`),
   })
   const { outcomes, times, violations } = judge(phases, {

@@ -8,6 +8,7 @@ import { Agent } from 'node:http'
 import { answerOf, startChild } from '../bench/child.ts'
 import type { Attack } from './attack.ts'
 import type { AttackEnd, AttackOrder } from './attacker.ts'
+import type { DiskProbe } from './disk-probe.ts'
 import { runHonestUsers } from './honest-users.ts'
 import type { Experience } from './honest-users.ts'
 import { chatLimits } from './server-config.ts'
@@ -16,6 +17,8 @@ import type { HostileServerConfig, ServerStrain } from './server-config.ts'
 export interface Phase extends Experience, ServerStrain, AttackEnd {
   /** The attack's name, or `quiet`. */
   readonly name: string
+  /** What the disk took to keep 4 KiB, in milliseconds; empty without a probe. */
+  readonly diskMs: readonly number[]
 }
 
 export interface PhasesInput {
@@ -26,6 +29,8 @@ export interface PhasesInput {
   readonly seconds: number
   /** Of the time without an attack; before the first one, and half of it again after the last. */
   readonly quietSeconds: number
+  /** Measures the disk of the database. */
+  readonly disk?: DiskProbe | undefined
   readonly onPhase?: (phase: Phase) => void
 }
 
@@ -36,7 +41,7 @@ const serverFlags = ['--min-semi-space-size=16', '--max-semi-space-size=16']
 const warmUpSeconds = 1
 
 export async function runPhases(input: PhasesInput): Promise<Phase[]> {
-  const { seconds, quietSeconds, onPhase = () => {} } = input
+  const { seconds, quietSeconds, disk, onPhase = () => {} } = input
   const users = Array.from({ length: input.users }, () => new Agent({ keepAlive: true, maxSockets: 6 }))
   const config = { ...input.server, options: { limits: chatLimits, ...input.server.options } }
   const server = startChild('../hostile/server.ts', [JSON.stringify(config)], serverFlags)
@@ -46,7 +51,9 @@ export async function runPhases(input: PhasesInput): Promise<Phase[]> {
   const phases: Phase[] = []
   const play = async (name: string, length: number): Promise<void> => {
     const load = { port, users, seconds: length }
-    const phase = await playPhase({ server, attacker }, { name, load, isQuiet: name === 'quiet' })
+    disk?.take()
+    const played = await playPhase({ server, attacker }, { name, load, isQuiet: name === 'quiet' })
+    const phase = { ...played, diskMs: disk?.take() ?? [] }
     phases.push(phase)
     onPhase(phase)
   }
@@ -74,7 +81,7 @@ interface Processes {
 async function playPhase(
   { server, attacker }: Processes,
   { name, load, isQuiet }: { name: string; load: Parameters<typeof runHonestUsers>[0]; isQuiet: boolean },
-): Promise<Phase> {
+): Promise<Omit<Phase, 'diskMs'>> {
   const order: AttackOrder = { name, phase: crypto.randomUUID().slice(0, 8), ms: load.seconds * 1_000 }
   if (!isQuiet) attacker.send(order)
   const ending = isQuiet ? { counts: {}, untyped: [] } : answerOf<AttackEnd>(attacker)
