@@ -144,6 +144,20 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
   }
 }
 
+it('a process asks for no hints for runs that it starts itself, also where their follows come first', async () => {
+  await using database = await openDatabase()
+  const hints = handWatcher()
+  const wrap = () => ({ logWatcher: hints.watcher })
+  await using engine = openEngine(database, { agents: [pacedAgent(answerOf(['Yes']))], wrap })
+  for (let nth = 0; nth < 5; nth++) {
+    const runId = crypto.randomUUID()
+    const following = followAll(engine, runId)
+    await engine.runs.start(owner, { sessionId: `session-${nth}`, runId, message: 'go' })
+    await following
+  }
+  expect(hints.isOpen).toBe(false)
+})
+
 it('a follower reads what it has not seen once, however many hints come meanwhile', async () => {
   const looks: number[] = []
   await using remote = await openRemote((batches) => looks.push(batches))
@@ -232,7 +246,7 @@ describe('followers in a process without change streams', () => {
     agent.say('three')
     agent.end()
     await followAll(writer, runId)
-    await eventLog.archive(eventLog.keyOf(owner, runId), { expiresAt: new Date('2100-01-01') })
+    await eventLog.archive([eventLog.keyOf(owner, runId)], { expiresAt: new Date('2100-01-01') })
     held.open()
     expect((await following).at(-1)?.type).toBe('run_completed')
   })

@@ -20,6 +20,7 @@ import { archiveRuns } from '../runs/log/archive-runs.ts'
 import { AwaitedRuns } from '../runs/log/awaited-runs.ts'
 import { TailPolls } from '../runs/log/poll-tails.ts'
 import { RunTails } from '../runs/log/run-tail.ts'
+import type { RunTail } from '../runs/log/run-tail.ts'
 import { recoverRuns } from '../runs/recovery/recover-runs.ts'
 import { createPrincipalActions } from '../principals/principal-actions.ts'
 import { createAgentStateActions } from '../sessions/agent-state-actions.ts'
@@ -108,12 +109,19 @@ interface ExecutorParts {
   readonly hints: Hints
 }
 
+/** How long a run that is followed may begin here before hints of other processes are asked for, in milliseconds. */
+const startGraceMs = 100
+
 function createExecutor(ports: ResolvedPorts, { options, audit, hints }: ExecutorParts) {
   const { eventLog, runRepository, logWatcher } = ports
   const stopping = new AbortController()
-  const onRemoteWait = () => {
-    remoteWatch?.start()
+  const onRemoteWait = (tail: RunTail) => {
     polls.start()
+    if (!tail.isAwaited) return remoteWatch?.start()
+    // A client sends a start and its follow together: which of them comes first, is chance.
+    setTimeout(() => {
+      if (tail.isWaiting && tail.needsHints) remoteWatch?.start()
+    }, startGraceMs).unref()
   }
   const tails = new RunTails({ eventLog, ...options, onRemoteWait })
   const hasHints = () => hints.ofRuns.areThere

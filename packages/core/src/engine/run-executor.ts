@@ -53,6 +53,8 @@ export class RunExecutor implements Executor {
    */
   async start(admitted: AdmittedStart, starting: () => Promise<Started>): Promise<Run> {
     this.requireOpen()
+    const { tails, ports } = this.context
+    const begun = tails.expectStart(ports.eventLog.keyOf(admitted.owner, admitted.runId))
     const taking = admitStart(this.context.admission, admitted, async () => {
       const started = await starting()
       return { type: started.type, run: this.#takeOn(started, admitted.owner) }
@@ -63,6 +65,8 @@ export class RunExecutor implements Executor {
     } catch (error) {
       this.#countRefusal(error)
       throw error
+    } finally {
+      begun()
     }
   }
 

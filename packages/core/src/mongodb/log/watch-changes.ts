@@ -139,11 +139,16 @@ async function watchFromNow<TChange extends Document>(
   stream.on('resumeTokenChanged', silence.broken)
   // The first token comes with the opened stream; a read finds what was stored before.
   stream.once('resumeTokenChanged', () => listener.onGap())
-  try {
-    while (true) {
-      const taken = onChange(await raceSignal(stream.next(), either))
-      if (taken !== undefined) await raceSignal(taken, either)
+  // What one answer brings is taken at once: it waits for no network, so one race with the signal covers all of it.
+  const takeAnswer = async () => {
+    await onChange(await stream.next())
+    while (stream.bufferedCount() > 0 && !either.aborted) {
+      const change = await stream.tryNext()
+      if (change !== null) await onChange(change)
     }
+  }
+  try {
+    while (true) await raceSignal(takeAnswer(), either)
   } finally {
     // Not awaited: closing asks the server to drop the cursor, and a dead one does not answer.
     stream.close().catch(() => {})

@@ -12,8 +12,8 @@ export interface TailOptions {
   readonly eventLog: EventLog
   /** Bytes of batches kept per run. */
   readonly maxRingBytes: number
-  /** Called when a follower waits for a run that another process writes. */
-  readonly onRemoteWait: () => void
+  /** Called when a follower waits for a run that another process writes, or may write. */
+  readonly onRemoteWait: (tail: RunTail) => void
 }
 
 /** One read holds so many batches at once, and each may be as long as a run may have pending; a follower that waits causes the next read. */
@@ -27,6 +27,7 @@ export class RunTail {
   #ringBytes = 0
   #lastSeq = 0
   #isLocal = false
+  #startsHere = 0
   #hasEnded = false
   /** The log may hold more than this tail: a hint came after the last read. */
   #isStale = false
@@ -88,6 +89,15 @@ export class RunTail {
     if (!isLocal) this.wake()
   }
 
+  /** A start of the run is under way in this process. Until the returned function is called, its followers need no hints. */
+  expectStart(): () => void {
+    this.#startsHere++
+    return () => {
+      this.#startsHere--
+      if (!this.#isLocal) this.wake() // the run is another process's, or waits, or was refused
+    }
+  }
+
   /** True before the run's first event: whether it is stored at all, is asked for all such runs together (see awaited-runs.ts). */
   get isAwaited(): boolean {
     return this.#lastSeq === 0
@@ -96,6 +106,11 @@ export class RunTail {
   /** True while a follower may wait for batches that another process writes. */
   get isRemote(): boolean {
     return !this.#isLocal && !this.#hasEnded
+  }
+
+  /** True while hints of other processes may bring its batches. */
+  get needsHints(): boolean {
+    return this.isRemote && this.#startsHere === 0
   }
 
   /** True while a follower waits for such a batch. */
@@ -129,7 +144,7 @@ export class RunTail {
       }
       this.#waiters.add(settle)
       signal.addEventListener('abort', onAbort, { once: true })
-      if (!this.#isLocal) this.#options.onRemoteWait()
+      if (this.needsHints) this.#options.onRemoteWait(this)
       if (this.#isStale) this.#refreshQuietly()
     })
   }
@@ -222,6 +237,16 @@ export class RunTails {
     if (entry?.tail === tail && --entry.users === 0) this.#tails.delete(tail.key)
   }
 
+  /** Around a step that may start the run here, see {@link RunTail.expectStart}. */
+  expectStart(key: RunKey): () => void {
+    const tail = this.acquire(key)
+    const begun = tail.expectStart()
+    return () => {
+      begun()
+      this.release(tail)
+    }
+  }
+
   /** A hint: the run's log has grown in some process. */
   hint(key: RunKey): void {
     this.#tails.get(key)?.tail.hint()
@@ -245,7 +270,7 @@ export class RunTails {
 
   /** True while a run of another process is followed here. */
   get hasRemote(): boolean {
-    return [...this.#tails.values()].some(({ tail }) => tail.isRemote)
+    return [...this.#tails.values()].some(({ tail }) => tail.needsHints)
   }
 
   get size(): number {
