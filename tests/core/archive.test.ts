@@ -60,7 +60,7 @@ it('a reader in the middle of a log loses nothing while the log is archived', as
   const streamed = await collect(engine, runId)
   const key = database.storage.eventLog.keyOf(owner, runId)
   const entries = await db.collection('run_events').find().sort({ _id: 1 }).toArray()
-  await database.storage.eventLog.archive(key, { expiresAt })
+  await database.storage.eventLog.archive([key], { expiresAt })
   // Half-way through emptying, entries are gone in any order but for the last, which stays.
   for (const isLeft of [(at: number) => at % 2 === 0, (at: number) => at % 2 === 1, () => false]) {
     await db.collection('run_events').deleteMany({})
@@ -70,7 +70,7 @@ it('a reader in the middle of a log loses nothing while the log is archived', as
     }
   }
   // A second archiving finishes the job from any such state.
-  await database.storage.eventLog.archive(key, { expiresAt })
+  await database.storage.eventLog.archive([key], { expiresAt })
   expect(await db.collection('run_events').countDocuments()).toBe(1)
   expect(await collect(engine, runId)).toEqual(streamed)
 })
@@ -83,7 +83,7 @@ it('a zombie cannot write to an archived run', async () => {
   await engine.runs.start(owner, { sessionId: 's', runId, message: 'go' })
   const streamed = await collect(engine, runId)
   const key = eventLog.keyOf(owner, runId)
-  await eventLog.archive(key, { expiresAt })
+  await eventLog.archive([key], { expiresAt })
   // To a process that slept through the takeover, the log ends where the terminal event is.
   const late = {
     key,
@@ -103,7 +103,7 @@ it('a follow tells expired events from an unknown run and still says how the run
   await using engine = createEngine({ ...database.storage, agents: [agent] }, { startWaitMs: 50 })
   await engine.runs.start(owner, { sessionId: 's', runId, message: 'go' })
   const streamed = await collect(engine, runId)
-  await database.storage.eventLog.archive(database.storage.eventLog.keyOf(owner, runId), { expiresAt })
+  await database.storage.eventLog.archive([database.storage.eventLog.keyOf(owner, runId)], { expiresAt })
   await db.collection('run_archives').deleteMany({})
   await expect(collect(engine, runId)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })
   await expect(collect(engine, runId, 7)).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' })

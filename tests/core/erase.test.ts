@@ -32,7 +32,7 @@ async function fill(engine: Engine, database: TestDatabase, owner: Owner): Promi
   for (const at of [1, 2, 3, 4]) {
     const runId = await startRun(engine, { owner, sessionId: `coras-session-${at}`, message: canary })
     const count = (await followAll(engine, runId, { owner })).length
-    if (at === 2) await eventLog.archive(eventLog.keyOf(owner, runId), { expiresAt: new Date('2100-01-01') })
+    if (at === 2) await eventLog.archive([eventLog.keyOf(owner, runId)], { expiresAt: new Date('2100-01-01') })
     if (at !== 3) events += count
   }
   await engine.messages.append(owner, { sessionId: 'coras-session-5', role: 'user', content: canary })

@@ -49,10 +49,10 @@ it('an expired run is counted once when a slow archiver marks it again after the
   const key = eventLog.keyOf(ada, 'slowly-archived')
   const due = { expiresAt: new Date(0) }
   const sweep = { maxRuns: 100, signal: AbortSignal.timeout(20_000) }
-  await eventLog.archive(key, due)
-  await runRepository.markArchived(key, due)
+  await eventLog.archive([key], due)
+  await runRepository.markArchived([key], due)
   expect(await deletionRepository.sweepRuns(sweep)).toBe(1)
-  await runRepository.markArchived(key, due)
+  await runRepository.markArchived([key], due)
   expect(await deletionRepository.sweepRuns(sweep)).toBe(0)
   expect(await receiptsOf(database)).toMatchObject([{ counts: { runs: 1, events: events.length } }])
 })
@@ -67,7 +67,7 @@ it('a follower in the middle of a log ends when its events expire', async () => 
   const slow = followAll(engine, runId, {
     async onBatch() {
       if (++batches > 1) return
-      await database.storage.eventLog.archive(key, { expiresAt: new Date('2100-01-01') })
+      await database.storage.eventLog.archive([key], { expiresAt: new Date('2100-01-01') })
       await dbOf(database).collection('run_archives').deleteMany({})
     },
   })

@@ -170,7 +170,7 @@ describe('the export of a principal', () => {
     const { engine, database } = test
     const runId = await startRun(engine)
     await followAll(engine, runId)
-    await database.storage.eventLog.archive(database.storage.eventLog.keyOf(ada, runId), { expiresAt: new Date() })
+    await database.storage.eventLog.archive([database.storage.eventLog.keyOf(ada, runId)], { expiresAt: new Date() })
     for (const name of ['run_events', 'run_archives']) await dbOf(database).collection(name).deleteMany({})
     const lines = await exportOf(engine, ada)
     expect(linesOf(lines, 'events')).toEqual([])
@@ -243,7 +243,7 @@ async function act(
     const { items } = await engine.sessions.list(owner, { limit: 1 })
     const runs = items[0] && (await engine.runs.list(owner, items[0].id, { limit: 100 }))
     for (const { id } of runs?.items ?? [])
-      await eventLog.archive(eventLog.keyOf(owner, id), { expiresAt: new Date('2100-01-01') })
+      await eventLog.archive([eventLog.keyOf(owner, id)], { expiresAt: new Date('2100-01-01') })
     return
   }
   const { session: sessionId } = step

@@ -34,7 +34,7 @@ async function fill(engine: Engine, database: TestDatabase, sessionId: string): 
   for (const runId of runIds) {
     events += (await followAll(engine, await startRun(engine, { runId, sessionId, message: canary }))).length
   }
-  await database.storage.eventLog.archive(keyOf(database, runIds[1]), { expiresAt })
+  await database.storage.eventLog.archive([keyOf(database, runIds[1])], { expiresAt })
   return events
 }
 
@@ -183,7 +183,7 @@ it('a purge leaves no archive that was made meanwhile', async () => {
     if (collection === 'run_archives' && method === 'insertMany') await gate.pass()
     return await proceed()
   })
-  const archiving = archiver.eventLog.archive(keyOf(database, runId), { expiresAt })
+  const archiving = archiver.eventLog.archive([keyOf(database, runId)], { expiresAt })
   await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
   await engine.sessions.delete(ada, { sessionId: 'session-1' })
   gate.open()

@@ -45,7 +45,7 @@ it('a read of the log stops before the batch that would exceed its limit and alw
 it('a read of an archive returns all of the run in parts no longer than a read of the log', async () => {
   const { database, eventLog, key, events } = await openLog([100, 100, 100, 400, 1])
   await using _database = database
-  await eventLog.archive(key, { expiresAt: new Date('2999-01-01') })
+  await eventLog.archive([key], { expiresAt: new Date('2999-01-01') })
   const looks: EventBatch[][] = []
   for (let after = 0; after < events.length;) {
     const look = await eventLog.read(key, { after, maxBatches: 10, maxBytes: 256 * kilobyte })

@@ -156,7 +156,7 @@ it('turns, follows in three processes, a queue, a cancel and an archive ask no m
   if (activeRunId !== null) await engine.runs.cancel(ada, activeRunId)
   await engine.messages.append(ada, { sessionId: 'session-1', role: 'user', content: 'By hand' })
   const { eventLog } = database.storage
-  await eventLog.archive(eventLog.keyOf(ada, runId), { expiresAt: new Date('2100-01-01') })
+  await eventLog.archive([eventLog.keyOf(ada, runId)], { expiresAt: new Date('2100-01-01') })
   await followAll(hinted, runId)
   expect(shardKeys.size).toBe(10)
   expect(new Set(sent.map(({ collection }) => collection))).toEqual(

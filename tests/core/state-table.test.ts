@@ -298,8 +298,8 @@ const drivers: Record<string, Arrange> = {
 }
 
 async function archive({ eventLog, runRepository }: TestDatabase['storage'], key: OwnedRun['key'], expiresAt: Date) {
-  await eventLog.archive(key, { expiresAt })
-  await runRepository.markArchived(key, { expiresAt })
+  await eventLog.archive([key], { expiresAt })
+  await runRepository.markArchived([key], { expiresAt })
 }
 
 type Snapshot = Record<string, Map<string, BSON.Document>>

@@ -117,7 +117,7 @@ async function store({ entries, before, where, left }: LogShape): Promise<Stored
 async function archive(key: RunKey, left: readonly boolean[] | undefined): Promise<void> {
   const log = database.client.db(database.databaseName).collection('run_events')
   const all = await log.find({ '_id.r': key }).sort({ _id: 1 }).toArray()
-  await database.storage.eventLog.archive(key, { expiresAt: new Date('2100-01-01') })
+  await database.storage.eventLog.archive([key], { expiresAt: new Date('2100-01-01') })
   const kept = all.slice(0, -1).filter((_, at) => left?.[at % left.length])
   if (kept.length > 0) await log.insertMany(kept)
 }
@@ -212,7 +212,7 @@ async function storeBig(entries: readonly number[]) {
   await eventLog.append([{ key, owner, firstSeq: texts.length + 1, batchId: 'end', events: [terminal] }], {
     signal: anySignal(),
   })
-  await eventLog.archive(key, { expiresAt: new Date('2100-01-01') })
+  await eventLog.archive([key], { expiresAt: new Date('2100-01-01') })
   const heads = texts.map(headOf)
   return { key, events: [...heads.map(textDelta), terminal], texts: [...heads, ''], runId: '', isEnded: true }
 }

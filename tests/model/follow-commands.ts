@@ -124,7 +124,7 @@ export const followCommands: fc.Arbitrary<Command>[] = [
     isPossible: (model) => !isRunning(model),
     async run(_, world) {
       await whole(world)
-      await world.database.storage.eventLog.archive(world.key, { expiresAt: new Date('2100-01-01') })
+      await world.database.storage.eventLog.archive([world.key], { expiresAt: new Date('2100-01-01') })
     },
   }),
   endCommand(),

@@ -59,7 +59,7 @@ const archive: Step<{ run: number }> = {
   async run(model, world, { run: at }) {
     const run = pick(model.runs.filter(rules.isEnded), at)
     count(run.isArchived ? 'archive: again' : 'archive: first')
-    await world.storage.eventLog.archive(run.key, { expiresAt: new Date('2100-01-01') })
+    await world.storage.eventLog.archive([run.key], { expiresAt: new Date('2100-01-01') })
     run.isArchived = true
     return [run]
   },
@@ -70,7 +70,7 @@ const archiveNext: Step<null> = {
   isPossible: (model) => model.runs.length > 0,
   async run(model, world) {
     const { runRepository, eventLog } = world.storage
-    const key = await runRepository.findRunToArchive(0)
+    const [key] = await runRepository.findRunsToArchive(0, 1)
     const due = model.runs.filter((run) => rules.isEnded(run) && !run.isMarked)
     if (due.length === 0) {
       expect(key).toBeUndefined()
@@ -79,8 +79,8 @@ const archiveNext: Step<null> = {
     const run = due.find((one) => one.key === key)
     if (run === undefined) throw new Error('What is to be archived has not ended, or is archived')
     const expiresAt = new Date('2100-01-01')
-    await eventLog.archive(run.key, { expiresAt })
-    await runRepository.markArchived(run.key, { expiresAt })
+    await eventLog.archive([run.key], { expiresAt })
+    await runRepository.markArchived([run.key], { expiresAt })
     run.isArchived = true
     run.isMarked = true
     return [run]

@@ -17,6 +17,7 @@ const intercepted = new Set([
   'updateOne',
   'updateMany',
   'deleteMany',
+  'bulkWrite',
   'findOneAndUpdate',
   'findOneAndDelete',
 ])

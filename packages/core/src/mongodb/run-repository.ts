@@ -46,8 +46,8 @@ export function createRunRepository(storage: MongoContext, takeTurn: TakeTurn): 
     renewLeases: (owned, lease) => tryOnce(() => renewLeases(runs, owned, lease)),
     releaseLeases: (owned, processId) => retryRequest(() => releaseLeases(runs, owned, processId)),
     claimExpiredLease: (holder) => tryOnce(() => claimExpiredLease(runs, holder)),
-    findRunToArchive: (endedForMs) => retryRequest(() => findRunToArchive(runs, endedForMs)),
-    markArchived: (key, { expiresAt }) => retryRequest(() => markArchived(runs, key, expiresAt)),
+    findRunsToArchive: (endedForMs, maxRuns) => retryRequest(() => findRunsToArchive(runs, endedForMs, maxRuns)),
+    markArchived: (keys, { expiresAt }) => retryRequest(() => markArchived(runs, keys, expiresAt)),
   }
 }
 
@@ -208,16 +208,20 @@ async function claimExpiredLease(
   return { ...toOwnedRun(claimed), cancelRequested: claimed.cancelRequestedAt !== null }
 }
 
-async function findRunToArchive(runs: Runs, endedForMs: number): Promise<RunKey | undefined> {
-  const found = await runs.findOne(
-    { toArchive: true, ...known, $expr: { $lte: ['$endedAt', { $subtract: ['$$NOW', endedForMs] }] } },
-    { sort: { endedAt: 1 }, projection: { _id: 1 } },
-  )
-  return found?._id
+async function findRunsToArchive(runs: Runs, endedForMs: number, maxRuns: number): Promise<RunKey[]> {
+  const found = await runs
+    .find(
+      { toArchive: true, ...known, $expr: { $lte: ['$endedAt', { $subtract: ['$$NOW', endedForMs] }] } },
+      { projection: { _id: 1 } },
+    )
+    .sort({ endedAt: 1 })
+    .limit(maxRuns)
+    .toArray()
+  return found.map((run) => run._id)
 }
 
-async function markArchived(runs: Runs, key: RunKey, expiresAt: Date): Promise<void> {
-  // Once only: another process may have marked it before, and the sweeper may have been there since.
-  const unmarked = { _id: key, ...known, toArchive: true, status: { $ne: 'deleted' } } as const
-  await runs.updateOne(unmarked, { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } })
+async function markArchived(runs: Runs, keys: readonly RunKey[], expiresAt: Date): Promise<void> {
+  // Once only: another process may have marked them before, and the sweeper may have been there since.
+  const unmarked = { _id: { $in: [...keys] }, ...known, toArchive: true, status: { $ne: 'deleted' } } as const
+  await runs.updateMany(unmarked, { $unset: { toArchive: true }, $set: { sweepAt: expiresAt } })
 }

@@ -53,10 +53,11 @@ export interface EventLog {
    */
   readNext(positions: readonly LogPosition[]): Promise<LogGrowth[]>
   /**
-   * Moves the events of an ended run into a few documents that expire at `expiresAt`. Every cursor stays valid, also for active
-   * readers. Safe to call again, also by two processes at once.
+   * Moves the events of ended runs into a few documents each, which expire at `expiresAt`. Every cursor stays valid, also for active
+   * readers. Safe to call again, also by two processes at once. A run that cannot be archived rejects the call; any of the others may be
+   * archived then.
    */
-  archive(key: RunKey, options: { expiresAt: Date }): Promise<void>
+  archive(keys: readonly RunKey[], options: { expiresAt: Date }): Promise<void>
   /** Seq of the newest committed event, 0 when there is none; needs no key of sealed content. @throws VerbatimError `SESSION_DELETED` */
   lastSeq(key: RunKey, options: { signal?: AbortSignal }): Promise<number>
 }

@@ -243,10 +243,10 @@ export interface RunRepository {
    * processes that have it for one more lease.
    */
   claimExpiredLease(holder: LeaseHolder): Promise<ClaimedRun | undefined>
-  /** A run that ended at least `endedForMs` ago and is not archived yet. */
-  findRunToArchive(endedForMs: number): Promise<RunKey | undefined>
-  /** The run's events are archived: it is not found any more by {@link findRunToArchive}. What is left expires at `expiresAt`. */
-  markArchived(key: RunKey, options: { expiresAt: Date }): Promise<void>
+  /** Runs that ended at least `endedForMs` ago and are not archived yet, the oldest first, at most `maxRuns`. */
+  findRunsToArchive(endedForMs: number, maxRuns: number): Promise<RunKey[]>
+  /** The runs' events are archived: {@link findRunsToArchive} finds them no more. What is left expires at `expiresAt`. */
+  markArchived(keys: readonly RunKey[], options: { expiresAt: Date }): Promise<void>
 }
 
 /** A lease that this process goes on holding, and whether a caller has asked to cancel its run. */

@@ -3,12 +3,16 @@ import { performance } from 'node:perf_hooks'
 import { poll } from '../../async/poll.ts'
 import { raceSignal } from '../../async/race-signal.ts'
 import { isVerbatimError, reasonOf } from '../../contract/errors.ts'
+import type { RunKey } from '../../ports/event-log.ts'
 import type { EngineContext } from '../engine-context.ts'
+
+/** At most so many runs are archived at once: they share the commands, and hold the event loop for a few milliseconds. */
+const maxRunsPerStep = 8
 
 /** A process whose event loop is busy for more of its time than this has callers that wait: archiving gives way. */
 const busyUtilization = 0.5
-/** How long a busy process pauses after each run, in times of what the run took. */
-const pausesPerArchive = 3
+/** How long the process pauses after each step, in times of what the step took. */
+const pauses = { idle: 1, busy: 3 } as const
 
 /** Archives ended runs until `signal` aborts; never rejects. */
 export async function archiveRuns(context: EngineContext, signal: AbortSignal): Promise<void> {
@@ -17,30 +21,41 @@ export async function archiveRuns(context: EngineContext, signal: AbortSignal): 
   let idleSince = performance.eventLoopUtilization()
   const step = async () => {
     const beganAt = performance.now()
-    const hasArchived = await raceSignal(archiveOne(context), signal)
+    const hasArchived = await raceSignal(archiveNext(context), signal)
     const { utilization } = performance.eventLoopUtilization(idleSince)
     idleSince = performance.eventLoopUtilization()
     if (!hasArchived) return undefined
-    return utilization > busyUtilization ? pausesPerArchive * (performance.now() - beganAt) : 0
+    return pauses[utilization > busyUtilization ? 'busy' : 'idle'] * (performance.now() - beganAt)
   }
   await poll(step, { pauseMs: context.options.archiveDelayMs, signal, logger, name: 'Archiving' })
 }
 
-/** Archives at most one run; answers whether there was one. */
-async function archiveOne({ ports, options }: EngineContext): Promise<boolean> {
-  const { runRepository, eventLog, clock, logger } = ports
-  const key = await runRepository.findRunToArchive(options.archiveDelayMs)
-  if (key === undefined) return false
+/** Archives a few runs; answers whether there were any. */
+async function archiveNext(context: EngineContext): Promise<boolean> {
+  const { ports, options } = context
+  const { runRepository, eventLog, clock } = ports
+  const keys = await runRepository.findRunsToArchive(options.archiveDelayMs, maxRunsPerStep)
+  if (keys.length === 0) return false
   const { eventRetentionMs, messageRetentionMs = eventRetentionMs } = options
   // Events hold what the message holds, so they are not kept longer.
   const expiresAt = new Date(clock.now().getTime() + Math.min(eventRetentionMs, messageRetentionMs))
   try {
-    await eventLog.archive(key, { expiresAt })
+    await eventLog.archive(keys, { expiresAt })
   } catch (error) {
     if (isVerbatimError(error)) throw error
-    // Left in the log, where it is read as before: one odd run must not keep the others from being archived.
-    logger.error({ error: reasonOf(error) }, 'A run cannot be archived')
+    // One odd run must not keep the others from being archived.
+    for (const key of keys) await archiveAlone(context, key, expiresAt)
   }
-  await runRepository.markArchived(key, { expiresAt })
+  await runRepository.markArchived(keys, { expiresAt })
   return true
+}
+
+async function archiveAlone({ ports }: EngineContext, key: RunKey, expiresAt: Date): Promise<void> {
+  try {
+    await ports.eventLog.archive([key], { expiresAt })
+  } catch (error) {
+    if (isVerbatimError(error)) throw error
+    // Left in the log, where it is read as before.
+    ports.logger.error({ error: reasonOf(error) }, 'A run cannot be archived')
+  }
 }
