@@ -2,7 +2,7 @@
 import { textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
 import type { Agent, AgentRequest } from '@verbatim/core/server'
-import { burstTokens, floodBytes, floodPieceBytes, paceTokens, tokenText, wallClockMs } from './workload.ts'
+import { floodBytes, floodPieceBytes, paceTokens, tokensAtOnce, wallClockMs } from './workload.ts'
 import type { StreamPlan } from './workload.ts'
 
 /** Silence that is part of the measurement must not end the run. */
@@ -13,7 +13,7 @@ export const agents: readonly Agent[] = [
   { id: 'at-once', stream: (request) => answer(paceTokens({ ...planOf(request), beginAtMs: wallClockMs() })) },
   { id: 'continued', onCrash: 'continue', stream: (request) => answer(paceTokens(planOf(request))) },
   { id: 'silent', timeouts: patient, stream: (_request, signal) => answer(sayOnce(signal)) },
-  { id: 'burst', stream: () => answer(sayAtOnce()) },
+  { id: 'burst', stream: () => answer(tokensAtOnce()) },
   { id: 'flood', timeouts: patient, stream: (_request, signal) => answer(flood(signal)) },
 ]
 
@@ -35,11 +35,6 @@ function planOf({ messages }: AgentRequest): StreamPlan {
 async function* sayOnce(signal: AbortSignal): AsyncGenerator<string> {
   yield 'Well'
   await aborted(signal)
-}
-
-/** A whole short answer at once. */
-async function* sayAtOnce(): AsyncGenerator<string> {
-  for (let nth = 0; nth < burstTokens; nth++) yield tokenText()
 }
 
 /** As fast as it is taken, to the longest answer that may be, and then silence: the run goes on. */

@@ -75,7 +75,7 @@ async function archiveLog(eventLog: EventLog, key: RunKey): Promise<void> {
   const expiresAt = new Date(systemClock.now().getTime() + 3_600_000)
   for (let attempts = 1; ; attempts++) {
     try {
-      return await eventLog.archive(key, { expiresAt })
+      return await eventLog.archive([key], { expiresAt })
     } catch (error) {
       if (!isVerbatimError(error) || error.code !== 'UNAVAILABLE' || attempts === 10) throw error
     }

@@ -7,6 +7,8 @@ export interface BenchContext {
   readonly rounds: number
   readonly seconds: number
   readonly isProfiled: boolean
+  /** Where the peers are installed, see peers/peers.ts. */
+  readonly peersFolder: string
 }
 
 export interface Table {

@@ -3,10 +3,11 @@
  * compared with in the same run on the same machine. Groups: see `groups`. Flags: --only <group,group>, --quick (a smoke: little of
  * everything), --runs <rounds of delay and saturation> (5), --seconds <per round> (2), --profile (a CPU profile of the server
  * under delay and saturation in test-results/bench-profile/), --json <file> (the tables as JSON), --write (the groups that have run, into
- * docs/benchmarks.md; those of earlier runs stay in it).
+ * docs/benchmarks.md; those of earlier runs stay in it), --peers <folder with node_modules> (where the peers are installed; this one by default).
  */
 import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { resolveMongoUri } from '@verbatim/embedded-mongodb'
 import { env } from '../support/env.ts'
@@ -19,7 +20,7 @@ import { measureIdleFollowers } from './idle-followers.ts'
 import { measureLimits } from './limits-cost.ts'
 import { writePage } from './page/write-page.ts'
 import type { BenchReport } from './page/write-page.ts'
-import { measurePeers } from './peers.ts'
+import { measurePeers } from './peers/peers.ts'
 import { measureRamp } from './ramp/ramp.ts'
 import { measureRecovery } from './recovery.ts'
 import { measureSecondProcess } from './second-process.ts'
@@ -54,6 +55,7 @@ const { values: flags } = parseArgs({
     profile: { type: 'boolean', default: false },
     json: { type: 'string' },
     write: { type: 'boolean', default: false },
+    peers: { type: 'string', default: '.' },
   },
 })
 const asked = flags.only?.split(',') ?? [...groups.keys()]
@@ -68,6 +70,7 @@ const context: BenchContext = {
   rounds: Number(flags.runs ?? (flags.quick ? 1 : 5)),
   seconds: Number(flags.seconds ?? 2),
   isProfiled: flags.profile,
+  peersFolder: resolve(flags.peers),
 }
 const machine = `${cpus().length} cores of ${cpus()[0]?.model}, Node ${process.version}`
 const measured: Record<string, readonly Table[]> = {}

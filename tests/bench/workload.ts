@@ -21,7 +21,7 @@ export const floodBytes = 11 * 1024 * 1024
 export const floodPieceBytes = 32 * 1024
 
 /** The tokens that the agent `burst` says at once. */
-export const burstTokens = 200
+const burstTokens = 200
 
 /** Comparable across processes of one machine, finer than a millisecond. */
 export function wallClockMs(): number {
@@ -54,6 +54,11 @@ export async function* paceTokens({ beginAtMs, tokensPerSecond, seconds }: Strea
     await sleepUntil(dueMs)
     yield tokenText()
   }
+}
+
+/** A whole short answer at once. */
+export async function* tokensAtOnce(): AsyncGenerator<string> {
+  for (let nth = 0; nth < burstTokens; nth++) yield tokenText()
 }
 
 async function sleepUntil(dueMs: number): Promise<void> {
