@@ -123,7 +123,10 @@ function endsTerminal(part: ArchiveDocument | undefined): boolean {
 }
 
 /** Answers whether there was none of them yet. */
-async function insertParts(runArchives: Collections['runArchives'], parts: readonly ArchiveDocument[]): Promise<boolean> {
+async function insertParts(
+  runArchives: Collections['runArchives'],
+  parts: readonly ArchiveDocument[],
+): Promise<boolean> {
   if (parts.length === 0) return true
   try {
     await runArchives.insertMany([...parts], { ordered: false })
