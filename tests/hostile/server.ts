@@ -5,7 +5,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { createApi, guardServer } from '@verbatim/api'
+import { createApi, guardServer, listen } from '@verbatim/api'
 import type { ApiInput } from '@verbatim/api'
 import { maxPromptBytes, ownerOf, SessionId, textOf } from '@verbatim/core'
 import type { AgentEvent } from '@verbatim/core'
@@ -47,7 +47,7 @@ const authenticate: ApiInput['authenticate'] = ({ headers }) => {
 }
 const api = createApi({ engine: factory.engine, authenticate, ...apiOptions })
 const server = guardServer(createServer(connectionLimits, api.nodeHandler))
-await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, resolve))
+await listen(server, { port: 0, host: '127.0.0.1' })
 const { port } = server.address() as AddressInfo // a TCP server has one
 
 const delays = monitorEventLoopDelay({ resolution: 5 })

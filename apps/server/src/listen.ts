@@ -1,7 +1,6 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
-import { guardServer } from '@verbatim/api'
+import { guardServer, listen as listenForCrowds } from '@verbatim/api'
 import { VerbatimError } from '@verbatim/core'
 
 /** Limits for requests; a response may stream without a limit. */
@@ -18,9 +17,6 @@ const limits = {
   noDelay: true,
 }
 
-/** Connections that wait to be accepted. Past Node's 511 a crowd's connections are dropped, and each tries again after a second. */
-const backlog = 4_096
-
 /** A listening server and its URL. */
 export interface ListeningServer {
   readonly server: Server
@@ -34,8 +30,7 @@ export async function listen(
 ): Promise<ListeningServer> {
   const server = guardServer(createServer(limits, handler))
   try {
-    server.listen({ host, port, backlog })
-    await once(server, 'listening')
+    await listenForCrowds(server, { host, port })
   } catch (cause) {
     throw new VerbatimError('INVALID_CONFIGURATION', sentenceOf(cause, { host, port }), { cause })
   }
