@@ -8,6 +8,8 @@ export interface ServerConfig {
   readonly options?: EngineOptionsInput
   readonly api?: ApiOptionsInput
   readonly changeStreams?: 'auto' | 'off'
+  /** Measures how late its event loop is, which costs a little. */
+  readonly watchesLoop?: boolean
 }
 
 /** What it can be asked; it answers each with one message. */
@@ -21,4 +23,6 @@ export interface ServerUse {
   readonly heapBytes: number
   readonly commits: number
   readonly followers: number
+  /** How late the event loop was, at the 99th percentile since the last question; 0 unless it is watched. */
+  readonly lateP99Ms: number
 }

@@ -5,7 +5,8 @@
 import { createServer } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createApi } from '@verbatim/api'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { createApi, guardServer, listen } from '@verbatim/api'
 import { SessionManagerFactory } from '@verbatim/core/server'
 import { agents } from './agents.ts'
 import { logEvent } from './long-log.ts'
@@ -14,22 +15,29 @@ import { paceTokens } from './workload.ts'
 import type { StreamPlan } from './workload.ts'
 
 const config = JSON.parse(process.argv[2] ?? '') as ServerConfig // written by bench-server.ts
-const { uri, databaseName, options = {}, api: apiOptions = {}, changeStreams } = config
+const { uri, databaseName, options = {}, api: apiOptions = {}, changeStreams, watchesLoop = false } = config
+/** Between two looks at the event loop. */
+const lookMs = 10
+const lateness = watchesLoop ? monitorEventLoopDelay({ resolution: lookMs }) : undefined
+lateness?.enable()
 const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options, changeStreams })
 const api = createApi({
   engine: factory.engine,
   authenticate: ({ headers }) => ({ userId: headers.get('x-user') ?? 'bench' }),
   ...apiOptions,
 })
-const server = createServer((request, response) => {
-  const url = new URL(request.url ?? '/', 'http://localhost')
-  if (url.pathname === '/plain') {
-    return void writePlain(response, tokenFrames(JSON.parse(url.searchParams.get('plan') ?? '{}') as StreamPlan))
-  }
-  if (url.pathname === '/plain-log') return void writePlain(response, logFrames(url.searchParams))
-  api.nodeHandler(request, response)
-})
-await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+// As the server of `npm start` listens.
+const server = guardServer(
+  createServer((request, response) => {
+    const url = new URL(request.url ?? '/', 'http://localhost')
+    if (url.pathname === '/plain') {
+      return void writePlain(response, tokenFrames(JSON.parse(url.searchParams.get('plan') ?? '{}') as StreamPlan))
+    }
+    if (url.pathname === '/plain-log') return void writePlain(response, logFrames(url.searchParams))
+    api.nodeHandler(request, response)
+  }),
+)
+await listen(server, { port: 0, host: '127.0.0.1' })
 const { port } = server.address() as AddressInfo // a TCP server has one
 process.send?.({ port })
 
@@ -67,7 +75,10 @@ function use(): ServerUse {
   const { user, system } = process.cpuUsage()
   const { rss, heapUsed, external } = process.memoryUsage()
   const { commits, followers } = factory.engine.stats()
-  return { cpuMs: (user + system) / 1_000, rssBytes: rss, heapBytes: heapUsed + external, commits, followers }
+  const lateP99Ms = lateness === undefined ? 0 : Math.max(0, lateness.percentile(99) / 1e6 - lookMs)
+  lateness?.reset()
+  const cpuMs = (user + system) / 1_000
+  return { cpuMs, rssBytes: rss, heapBytes: heapUsed + external, commits, followers, lateP99Ms }
 }
 
 /** Twice: what the first run makes free may hold more. */
