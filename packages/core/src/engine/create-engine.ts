@@ -113,7 +113,7 @@ interface ExecutorParts {
 const startGraceMs = 100
 
 function createExecutor(ports: ResolvedPorts, { options, audit, hints }: ExecutorParts) {
-  const { eventLog, runRepository, logWatcher } = ports
+  const { eventLog, runRepository, logWatcher, clock } = ports
   const stopping = new AbortController()
   const onRemoteWait = (tail: RunTail) => {
     polls.start()
@@ -130,16 +130,18 @@ function createExecutor(ports: ResolvedPorts, { options, audit, hints }: Executo
   const watch = logWatcher && watchOf(logWatcher, { tails, awaitedRuns, hints: hints.ofRuns })
   const remoteWatch = watch && new WatchOnDemand(watch, stopping.signal)
   const liveRuns = new LiveRuns()
+  const admission = openLimits(ports, options, () => liveRuns.size)
+  const onCommit = admission.load.committed.bind(admission.load)
   const executor = new RunExecutor({
     ports,
     options,
     audit,
-    admission: openLimits(ports, options, () => liveRuns.size),
+    admission,
     agents: agentsById(ports.agents),
     processId: crypto.randomUUID(),
     tails,
     awaitedRuns,
-    writer: new EventWriter({ eventLog, ...options }),
+    writer: new EventWriter({ eventLog, clock, onCommit, ...options }),
     liveRuns,
     stopping: stopping.signal,
   })

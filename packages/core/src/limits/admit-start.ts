@@ -35,16 +35,17 @@ export async function admitStart<TStarted extends { readonly type: string }>(
   store: () => Promise<TStarted>,
 ): Promise<TStarted> {
   // Before the database is asked for anything: a run that is stored already goes on, whatever its repeated start receives.
-  const leave = admission.load.enter(start.owner)
+  const starting = admission.load.enter(start.owner)
   let place: Place | undefined
   try {
     place = await takePlace(admission, start)
     const started = await store()
+    starting.stored()
     if (started.type === 'existing') place?.refund()
     return started
   } finally {
     place?.end()
-    leave()
+    starting.leave()
   }
 }
 

@@ -40,13 +40,16 @@ export type LimitOptions = z.infer<typeof LimitOptions>
  * that is refused at once can go to another process.
  */
 export const OverloadOptions = z.strictObject({
-  /** Starts that wait to be stored. @default 512: about two seconds' worth, and a caller that waits longer has given up */
+  /**
+   * Starts that wait to be stored. Of how many owners they may be, the process finds by itself: of as many as it stores within half a second.
+   * @default 512: each holds its prompt in memory
+   */
   maxStarting: count.default(512),
   /**
-   * How late the event loop may be in the mean of a second, in milliseconds; past it no start is taken until it is half as late. @default 150:
-   * tokens that come later than that stutter
+   * How late tokens may come because the process is busy, in milliseconds at the 99th percentile. While even the quickest commits take a
+   * quarter of it longer than alone, or the event loop is late by half of it, no start is taken. @default 100: later tokens stutter
    */
-  maxLoopDelayMs: amount.default(150),
+  maxDelayMs: amount.default(100),
 })
 export type OverloadOptions = z.infer<typeof OverloadOptions>
 

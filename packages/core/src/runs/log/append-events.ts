@@ -7,6 +7,7 @@ import { raceSignal } from '../../async/race-signal.ts'
 import { childController } from '../../contract/child-controller.ts'
 import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
+import type { Clock } from '../../ports/clock.ts'
 import type { EventLog, LogEntry } from '../../ports/event-log.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
 
@@ -16,6 +17,9 @@ export interface WriterOptions {
   readonly maxPendingBytes: number
   /** How long the log may stay unwritable before its runs give up, in milliseconds. */
   readonly selfFenceMs: number
+  readonly clock: Clock
+  /** Called after each commit, with its time and how many runs had events in it. */
+  readonly onCommit: (commit: { readonly tookMs: number; readonly runs: number }) => void
 }
 
 /** What the writer reports to a run. */
@@ -79,10 +83,17 @@ export class EventWriter {
       // A run that was lost meanwhile has nothing left to write, and must not write even an empty entry.
       const appenders = [...this.#waiting].filter((appender) => appender.hasPending)
       this.#waiting.clear()
-      if (appenders.length > 0) await this.#commit(appenders)
+      if (appenders.length > 0) await this.#commitInTime(appenders)
       for (const appender of appenders) if (appender.hasPending) this.#waiting.add(appender)
     }
     this.#isScheduled = false
+  }
+
+  async #commitInTime(appenders: readonly RunAppender[]): Promise<void> {
+    const { clock, onCommit } = this.#options
+    const beganMs = clock.monotonicMs()
+    await this.#commit(appenders)
+    onCommit({ tookMs: clock.monotonicMs() - beganMs, runs: appenders.length })
   }
 
   async #commit(appenders: readonly RunAppender[]): Promise<void> {
