@@ -10,6 +10,7 @@ export default defineConfig({
     'src/mongodb/index.ts',
     'src/s3/index.ts',
     'src/opentelemetry/index.ts',
+    'src/peers/peer-hints.ts',
     'src/agents/agent.ts',
     'src/agents/agent-kit.ts',
     'src/agents/claude.ts',

@@ -10,6 +10,8 @@ export interface ServerConfig {
   readonly changeStreams?: 'auto' | 'off'
   /** Measures how late its event loop is, which costs a little. */
   readonly watchesLoop?: boolean
+  /** The servers give each other hints, with this secret. */
+  readonly peerSecret?: string
 }
 
 /** What it can be asked; it answers each with one message. */

@@ -7,6 +7,7 @@ import type { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createApi, guardServer, listen } from '@verbatim/api'
+import { listenForPeers } from '@verbatim/core/peer-hints'
 import { SessionManagerFactory } from '@verbatim/core/server'
 import { agents } from './agents.ts'
 import { logEvent } from './long-log.ts'
@@ -15,12 +16,21 @@ import { paceTokens } from './workload.ts'
 import type { StreamPlan } from './workload.ts'
 
 const config = JSON.parse(process.argv[2] ?? '') as ServerConfig // written by bench-server.ts
-const { uri, databaseName, options = {}, api: apiOptions = {}, changeStreams, watchesLoop = false } = config
+const {
+  uri,
+  databaseName,
+  options = {},
+  api: apiOptions = {},
+  changeStreams,
+  peerSecret: secret,
+  watchesLoop = false,
+} = config
 /** Between two looks at the event loop. */
 const lookMs = 10
 const lateness = watchesLoop ? monitorEventLoopDelay({ resolution: lookMs }) : undefined
 lateness?.enable()
-const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options, changeStreams })
+const peerHints = secret === undefined ? undefined : await listenForPeers({ secret, listen: '127.0.0.1:0' })
+const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options, changeStreams, peerHints })
 const api = createApi({
   engine: factory.engine,
   authenticate: ({ headers }) => ({ userId: headers.get('x-user') ?? 'bench' }),

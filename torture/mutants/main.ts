@@ -9,8 +9,8 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { Edit, Mutant } from './mutant.ts'
 import { mutants } from './mutants.ts'
-import type { Edit, Mutant } from './mutants.ts'
 
 const root = join(import.meta.dirname, '../..')
 const copied = [
@@ -65,8 +65,7 @@ async function checkEdits(): Promise<number> {
       say(`The mutant ${name} does not apply: ${error instanceof Error ? error.message : String(error)}`)
     })
   }
-  if (failed > 0)
-    say('Adapt torture/mutants/mutants.ts to the new code, so that each mutant still breaks what it says.')
+  if (failed > 0) say('Adapt torture/mutants to the new code, so that each mutant still breaks what it says.')
   return failed === 0 ? 0 : 1
 }
 
@@ -78,13 +77,13 @@ async function copyTree(folder: string): Promise<void> {
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
 }
 
-async function runMutant(folder: string, { fault, edits, withoutChangeStreams = false }: Mutant): Promise<Finding> {
+async function runMutant(folder: string, { fault, edits, mode }: Mutant): Promise<Finding> {
   const mutated = await mutate(folder, edits)
   try {
     for (const [file, { text }] of mutated) await writeFile(join(folder, file), text)
     for (const seed of seeds) {
-      const mode = withoutChangeStreams ? ['--without-change-streams'] : []
-      const { code, output } = await torture(folder, ['--fault', fault, '--seed', String(seed), ...mode])
+      const inMode = mode === undefined ? [] : [mode]
+      const { code, output } = await torture(folder, ['--fault', fault, '--seed', String(seed), ...inMode])
       if (code === 1) return { wasCaught: true, by: firstViolation(output) }
       if (code !== 0) return { wasCaught: false, by: `the harness itself failed: ${output.slice(-300)}` }
     }

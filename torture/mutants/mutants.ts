@@ -1,24 +1,10 @@
 /** Faults that an engine could have, each with the scenario that must fail. An edit replaces text that occurs exactly once. */
 
-export interface Edit {
-  readonly file: string
-  /** A pattern (without groups) where only a part of the text matters. */
-  readonly from: string | RegExp
-  readonly to: string
-}
-
-export interface Mutant {
-  readonly name: string
-  readonly what: string
-  readonly edits: readonly Edit[]
-  readonly fault: string
-  /** Plays the scenario where servers poll. */
-  readonly withoutChangeStreams?: boolean
-}
+import type { Mutant } from './mutant.ts'
+import { mutantsOfHints } from './mutants-of-hints.ts'
 
 const writer = 'packages/core/src/runs/log/append-events.ts'
 const log = 'packages/core/src/mongodb/log/event-log.ts'
-const tail = 'packages/core/src/runs/log/run-tail.ts'
 const end = 'packages/core/src/mongodb/transitions/finish-run.ts'
 
 export const mutants: readonly Mutant[] = [
@@ -257,41 +243,6 @@ export const mutants: readonly Mutant[] = [
     fault: 'delete-in-stream',
   },
   {
-    name: 'stream-batch-skipped',
-    what: 'a tail takes any entry of the change stream for the next one',
-    edits: [
-      {
-        file: tail,
-        from: 'if (entry.firstSeq !== this.#lastSeq + 1) return this.hint()\n',
-        to: '\n',
-      },
-      {
-        file: tail,
-        from: 'return this.publish(batch, entry.bytes)',
-        to: 'return this.publish({ ...batch, firstSeq: this.#lastSeq + 1 }, entry.bytes)',
-      },
-    ],
-    fault: 'watch-dies',
-  },
-  {
-    name: 'poll-off-by-one',
-    what: 'the poll looks one seq too far, and numbers what it finds as the next',
-    edits: [
-      {
-        file: log,
-        from: '    { $match: { _id: { $gt: { r: key, n: after }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } } },\n    { $sort',
-        to: '    { $match: { _id: { $gt: { r: key, n: after + 1 }, $lt: { r: key, n: Number.MAX_SAFE_INTEGER } } } },\n    { $sort',
-      },
-      {
-        file: log,
-        from: 'entry: entry && { firstSeq: _id.n, bytes, open: () => toBatch(cipher, entry) },',
-        to: 'entry: entry && { firstSeq: _id.n - 1, bytes, open: async () => ({ ...(await toBatch(cipher, entry)), firstSeq: _id.n - 1 }) },',
-      },
-    ],
-    fault: 'reconnect',
-    withoutChangeStreams: true,
-  },
-  {
     name: 'chunk-index-off-by-one',
     what: "a resumed stream of the AI SDK begins with the reader's last chunk again",
     edits: [
@@ -303,4 +254,5 @@ export const mutants: readonly Mutant[] = [
     ],
     fault: 'client-cuts',
   },
+  ...mutantsOfHints,
 ]

@@ -54,9 +54,9 @@ async function tortureSlice(options: Options, totals: Totals): Promise<void> {
   const until = (end: keyof typeof sliceEnds) => startedAt + sliceEnds[end] * 60_000
   const mayGoOn = () => totals.failures === 0 || keepGoing
   const random = { ...options, seeds: Number.POSITIVE_INFINITY }
-  // Every other slice plays where MongoDB has no change streams.
-  const withoutChangeStreams = seed % 2 === 1
-  await tortureAtRandom({ ...random, nodes: 1, withoutChangeStreams }, totals, until('oneNode'))
+  // Of three slices one plays with change streams, one with polls alone, and one with hints that the servers give each other.
+  const mode = { withoutChangeStreams: seed % 3 === 1, peerHints: seed % 3 === 2 }
+  await tortureAtRandom({ ...random, ...mode, nodes: 1 }, totals, until('oneNode'))
   if (mayGoOn()) await tortureAtRandom({ ...random, nodes: 3, seed: seed + seedsApart }, totals, until('threeNodes'))
   const third = scenarios.filter(({ slow }, at) => slow !== true && at % 3 === seed % 3)
   // A slow machine has no time for all of them; the seed decides which come first.

@@ -10,6 +10,8 @@ export interface Options {
   readonly nodes: 1 | 3
   /** Servers learn of what the others write by polls alone. */
   readonly withoutChangeStreams: boolean
+  /** Servers give each other hints. */
+  readonly peerHints: boolean
   /** A directed scenario, a fault, `all`, or undefined for random plans. */
   readonly fault: string | undefined
   /** A part of everything, as CI runs it. */
@@ -29,6 +31,7 @@ Usage: npm run torture -- [options]
   --seed S       seed of the first plan; the next ones have S + 1, S + 2, … [a new one each time]
   --nodes 1|3    nodes of the MongoDB replica set [1]
   --without-change-streams  servers poll, as where MongoDB has no change streams
+  --peer-hints   servers give each other hints, as in a large fleet
   --fault NAME   directed scenarios instead of random plans: a name, a fault such as F9, or "all"; "list" shows them
   --slice        as in CI: random plans on one node and on three, and a third of the scenarios; about seven minutes
   --slow         with "all": also the scenarios that take a minute
@@ -49,6 +52,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       seed: { type: 'string' },
       nodes: { type: 'string', default: '1' },
       'without-change-streams': { type: 'boolean', default: false },
+      'peer-hints': { type: 'boolean', default: false },
       fault: { type: 'string' },
       slice: { type: 'boolean', default: false },
       slow: { type: 'boolean', default: false },
@@ -65,6 +69,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     seed: numberOf('seed', values.seed) ?? freshSeed(),
     nodes: values.nodes === '3' ? 3 : 1,
     withoutChangeStreams: values['without-change-streams'],
+    peerHints: values['peer-hints'],
     fault: values.fault,
     slice: values.slice,
     slow: values.slow,

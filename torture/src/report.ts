@@ -26,7 +26,7 @@ const maxViolations = 12
 
 export function sayFailure(
   { name, seed, seconds, verdict, logged }: PlanReport,
-  { nodes, withoutChangeStreams }: Pick<Options, 'nodes' | 'withoutChangeStreams'>,
+  { nodes, withoutChangeStreams, peerHints }: Pick<Options, 'nodes' | 'withoutChangeStreams' | 'peerHints'>,
 ): void {
   const { violations, slowMs = 0, wasSlow } = verdict
   say(`\n${name}, seed ${seed}: ${violations.length} violations`)
@@ -38,7 +38,7 @@ export function sayFailure(
   if (logged.length > 0) say('  the last log lines of the servers:')
   for (const line of logged.slice(-12)) say(`    ${line}`)
   const which = name === 'random' ? '--seeds 1' : `--fault ${name}`
-  const mode = withoutChangeStreams ? ' --without-change-streams' : ''
+  const mode = `${withoutChangeStreams ? ' --without-change-streams' : ''}${peerHints ? ' --peer-hints' : ''}`
   say(`  again: npm run torture -- ${which} --seed ${seed} --nodes ${nodes}${mode}\n`)
 }
 

@@ -28,6 +28,10 @@ describe('the environment', () => {
     [{ HOST: 'localhost' }, { HOST: 'localhost' }],
     [{ MONGODB_URI: 'mongodb+srv://u:p@host/?w=1' }, { MONGODB_URI: 'mongodb+srv://u:p@host/?w=1' }],
     [{ ANTHROPIC_BASE_URL: 'http://127.0.0.1:11434' }, { ANTHROPIC_BASE_URL: 'http://127.0.0.1:11434' }],
+    [
+      { VERBATIM_PEER_SECRET: 's'.repeat(32), VERBATIM_PEER_ADDRESS: '[fd00::4]:8788' },
+      { VERBATIM_PEER_SECRET: 's'.repeat(32), VERBATIM_PEER_ADDRESS: '[fd00::4]:8788' },
+    ],
     [{ VERBATIM_LIMITS: '{"principal":{"activeRuns":5}}' }, { VERBATIM_LIMITS: { principal: { activeRuns: 5 } } }],
     [{ VERBATIM_BUDGETS: '{"tenant":{"usdPerDay":50}}' }, { VERBATIM_BUDGETS: { tenant: { usdPerDay: 50 } } }],
     [
@@ -52,6 +56,15 @@ describe('the environment', () => {
     [{ PORT: 'http' }, 'PORT must be a whole number from 0 to 65535'],
     [{ PORT: '65536' }, 'PORT must be a whole number from 0 to 65535'],
     [{ PORT: '80.5' }, 'PORT must be a whole number from 0 to 65535'],
+    [{ VERBATIM_PEER_SECRET: 'short' }, 'VERBATIM_PEER_SECRET must have at least 32 characters'],
+    [
+      { VERBATIM_PEER_ADDRESS: '10.0.0.4:8788' },
+      'VERBATIM_PEER_SECRET is missing; VERBATIM_PEER_ADDRESS and VERBATIM_PEER_LISTEN need it',
+    ],
+    [
+      { VERBATIM_PEER_SECRET: 's'.repeat(32), VERBATIM_PEER_LISTEN: '8788' },
+      'VERBATIM_PEER_LISTEN must be host:port, such as 10.0.0.4:8788',
+    ],
     [{ HOST: 'http://localhost' }, 'HOST must be an address or a host name, such as 127.0.0.1'],
     [
       { HOST: '0.0.0.0' },

@@ -11,6 +11,9 @@ const Host = z.string().regex(/^[\w.:-]+$/, 'must be an address or a host name, 
 const MongoUri = z.string().regex(/^mongodb(?:\+srv)?:\/\/./, 'must begin with mongodb:// or mongodb+srv://')
 const HttpUrl = z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' })
 const DatabaseName = z.string().regex(/^[\w-]{1,63}$/, 'must be 1 to 63 letters, digits, _ or -')
+const HostAndPort = z
+  .string()
+  .regex(/^(?:[\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}$/, 'must be host:port, such as 10.0.0.4:8788')
 const LogLevel = z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug'], {
   error: 'must be silent, fatal, error, warn, info or debug',
 })
@@ -93,6 +96,13 @@ export const Environment = z
       .enum(['auto', 'off'], { error: 'must be auto or off' })
       .default('auto')
       .describe('auto or off; without change streams followers poll'),
+    VERBATIM_PEER_SECRET: z
+      .string()
+      .min(32, 'must have at least 32 characters')
+      .optional()
+      .describe('Secret of the fleet, with which servers give each other hints'),
+    VERBATIM_PEER_ADDRESS: HostAndPort.optional().describe('host:port that other servers reach this one at'),
+    VERBATIM_PEER_LISTEN: HostAndPort.optional().describe('host:port to listen at for them, where it is another one'),
     LOG_LEVEL: LogLevel.default('warn').describe('Least level of the JSON log on stderr (silent to debug)'),
     MONGOMS_SYSTEM_BINARY: z.string().optional().describe('Path of a mongod to start instead of one found or fetched'),
   })
@@ -103,6 +113,10 @@ export const Environment = z
   .refine((env) => (env.VERBATIM_KEY_FILE === undefined) === (env.VERBATIM_KEY_DIR === undefined), {
     path: ['VERBATIM_KEY_FILE'],
     error: 'and VERBATIM_KEY_DIR belong together; set both, or none',
+  })
+  .refine((env) => env.VERBATIM_PEER_SECRET !== undefined || !(env.VERBATIM_PEER_ADDRESS ?? env.VERBATIM_PEER_LISTEN), {
+    path: ['VERBATIM_PEER_SECRET'],
+    error: 'is missing; VERBATIM_PEER_ADDRESS and VERBATIM_PEER_LISTEN need it',
   })
 export type Environment = z.infer<typeof Environment>
 

@@ -14,6 +14,7 @@ import type { Environment } from './env.ts'
 import { closeServer, listen } from './listen.ts'
 import { openDatabase } from './open-database.ts'
 import { openEncryption } from './open-encryption.ts'
+import { openPeerHints } from './open-peer-hints.ts'
 import type { OpenDatabase, OpenDatabaseOptions } from './open-database.ts'
 import { createRoutes } from './routes.ts'
 import { createWebHandler } from './serve-web.ts'
@@ -55,11 +56,13 @@ export async function startServer(env: Environment, options: StartServerOptions)
   started.defer(async () => await database.close())
   const chosen = chooseAgent(env)
   started.defer(async () => await chosen.close())
+  const peerHints = await openPeerHints(env)
   const factory = SessionManagerFactory.connect({
     uri: database.uri,
     databaseName: env.VERBATIM_DATABASE,
     encryption,
     changeStreams: env.VERBATIM_CHANGE_STREAMS,
+    peerHints,
     agents: [chosen.agent],
     logger: options.logger,
     options: {

@@ -71,6 +71,7 @@ export type {
   LogWatcher,
   RunKey,
 } from './ports/event-log.ts'
+export type { HintedProcess, LogTail, PeerHints, RunHints } from './ports/run-hints.ts'
 export type { ContentEncryption, ContentKey, ContentKeys, KeyService } from './ports/key-service.ts'
 export { silentLogger, type LogFields, type Logger } from './ports/logger.ts'
 export type {
@@ -86,6 +87,7 @@ export type {
   RenewedLease,
   RepeatedRun,
   RunEnd,
+  RunHolder,
   RunRepository,
   StartOutcome,
 } from './ports/run-repository.ts'

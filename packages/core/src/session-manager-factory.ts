@@ -10,6 +10,7 @@ import type { Agent } from './ports/agent.ts'
 import type { AuditListener } from './ports/audit.ts'
 import type { ContentEncryption } from './ports/key-service.ts'
 import type { Logger } from './ports/logger.ts'
+import type { PeerHints } from './ports/run-hints.ts'
 import type { Telemetry } from './ports/telemetry.ts'
 import { createEngine } from './engine/create-engine.ts'
 import type { Engine } from './engine/engine.ts'
@@ -43,6 +44,11 @@ export interface SessionManagerFactoryOptions {
    * gives none (small tiers of Atlas, a user without the privilege) by polls
    */
   readonly changeStreams?: 'auto' | 'off' | undefined
+  /**
+   * Hints at runs that the processes of a large fleet give each other, in place of the change stream of the log: `listenForPeers` of
+   * `@verbatim/core/peer-hints`. The factory closes it, also when it cannot connect. @default none
+   */
+  readonly peerHints?: PeerHints | undefined
 }
 
 /** Which session, and whose; a program with one user omits `principal`. */
@@ -85,11 +91,12 @@ export class SessionManagerFactory implements AsyncDisposable {
       if (options.uri !== undefined) {
         options.logger?.info(tunedSettingsOf(options.uri), 'MongoDB driver settings that the URI leaves to Verbatim')
       }
-      const { agents = [], logger, onAudit, telemetry } = options
+      const { agents = [], logger, onAudit, telemetry, peerHints } = options
       const hints = (await hasHints(storage, options)) ? {} : { logWatcher: undefined, sessionWatcher: undefined }
-      const ports = { ...storage, ...hints, agents, logger, onAudit, telemetry }
+      const ports = { ...storage, ...hints, peerHints, agents, logger, onAudit, telemetry }
       return new SessionManagerFactory(createEngine(ports, options.options), close)
     } catch (error) {
+      await options.peerHints?.close()
       await close()
       throw error
     }

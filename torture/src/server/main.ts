@@ -5,6 +5,7 @@
 import { createServer } from 'node:http'
 import { claude } from '@verbatim/core/claude'
 import { createMongoClient, createMongoStorage, createWatchClient } from '@verbatim/core/mongodb'
+import { listenForPeers } from '@verbatim/core/peer-hints'
 import { createEngine, systemClock } from '@verbatim/core/server'
 import type { Clock, LogFields, Logger } from '@verbatim/core/server'
 import { aiSdkEndpoints } from '@verbatim/ai-sdk/server'
@@ -45,7 +46,10 @@ async function start(config: ServerConfig): Promise<void> {
   const agents = [seededAgent, continuingAgent, claude(provider), tooling, slowTooling]
   const options = { ...leases, archiveDelayMs, startWaitMs: 1_500, cancelWaitMs: 2_000 }
   const polling = config.withoutChangeStreams ? { logWatcher: undefined, sessionWatcher: undefined } : {}
-  const engine = createEngine({ ...crashAt(storage, config.crashAt), ...polling, agents, clock, logger }, options)
+  const { peerSecret: secret } = config
+  const peerHints = secret === null ? undefined : await listenForPeers({ secret, listen: '127.0.0.1:0' })
+  const ports = { ...crashAt(storage, config.crashAt), ...polling, peerHints }
+  const engine = createEngine({ ...ports, agents, clock, logger }, options)
   const authenticate: ApiInput['authenticate'] = ({ headers }) => {
     return { userId: headers.get('authorization') === `Bearer ${hostileToken}` ? 'hostile' : 'torture' }
   }

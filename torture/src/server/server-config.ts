@@ -8,6 +8,8 @@ export interface ServerConfig {
   readonly graceMs: number
   /** The server polls for what others write. */
   readonly withoutChangeStreams: boolean
+  /** Servers give each other hints, with this secret. */
+  readonly peerSecret: string | null
   /** Added to the engine's clock, in milliseconds. */
   readonly clockSkewMs: number
   /** Ends the process with SIGKILL before or after the nth call of its storage. */

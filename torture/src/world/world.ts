@@ -33,6 +33,8 @@ export interface WorldOptions {
   readonly oplogSizeMB?: number | undefined
   /** Servers learn of what the others write by polls alone. @default false */
   readonly withoutChangeStreams?: boolean | undefined
+  /** Servers give each other hints. @default false */
+  readonly peerHints?: boolean | undefined
 }
 
 export class World implements AsyncDisposable {
@@ -141,6 +143,7 @@ export class World implements AsyncDisposable {
       providerUrl: this.#provider.url,
       ...profiles[this.#profile],
       withoutChangeStreams: this.#options.withoutChangeStreams ?? false,
+      peerSecret: this.#options.peerHints === true ? 'the secret of the servers that the torture starts' : null,
       graceMs: this.#graceMs,
       clockSkewMs: 0,
       crashAt: null,

@@ -1,6 +1,5 @@
 /** Where the engine is wired: ports in, {@link Engine} out. `runs/` holds the steps of a run, run-executor.ts drives them. */
 import { reasonOf, VerbatimError } from '../contract/errors.ts'
-import { WatchOnDemand } from '../async/watch-on-demand.ts'
 import { createAttachmentActions } from '../attachments/attachment-actions.ts'
 import { openAudit } from '../audit/open-audit.ts'
 import { openLimits } from '../limits/open-limits.ts'
@@ -8,7 +7,6 @@ import type { Agent } from '../ports/agent.ts'
 import type { AuditRecorder } from '../ports/audit.ts'
 import { parseEngineOptions } from '../ports/engine-options.ts'
 import type { EngineOptions, EngineOptionsInput } from '../ports/engine-options.ts'
-import type { LogListener, LogWatcher } from '../ports/event-log.ts'
 import type { EnginePorts, ResolvedPorts } from '../ports/engine-ports.ts'
 import { silentLogger } from '../ports/logger.ts'
 import type { EngineContext } from '../runs/engine-context.ts'
@@ -29,8 +27,8 @@ import { observePorts } from '../telemetry/observe-ports.ts'
 import { SessionFeeds } from '../sessions/follow/session-feeds.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
 import type { AuditActions, Engine, EngineStats } from './engine.ts'
-import { createHints } from './hints.ts'
-import type { Hints, HintState } from './hints.ts'
+import { createHints, openRunHints } from './hints.ts'
+import type { Hints } from './hints.ts'
 import { createRunActions } from './run-actions.ts'
 import { RunExecutor, stoppingError } from './run-executor.ts'
 import { systemClock } from './system-clock.ts'
@@ -113,22 +111,23 @@ interface ExecutorParts {
 const startGraceMs = 100
 
 function createExecutor(ports: ResolvedPorts, { options, audit, hints }: ExecutorParts) {
-  const { eventLog, runRepository, logWatcher, clock } = ports
+  const { eventLog, runRepository, clock } = ports
   const stopping = new AbortController()
+  const { signal } = stopping
   const onRemoteWait = (tail: RunTail) => {
     polls.start()
-    if (!tail.isAwaited) return remoteWatch?.start()
+    if (!tail.isAwaited) return runHints.want(tail)
     // A client sends a start and its follow together: which of them comes first, is chance.
     setTimeout(() => {
-      if (tail.isWaiting && tail.needsHints) remoteWatch?.start()
+      if (tail.isWaiting && tail.needsHints) runHints.want(tail)
     }, startGraceMs).unref()
   }
   const tails = new RunTails({ eventLog, ...options, onRemoteWait })
-  const hasHints = () => hints.ofRuns.areThere
-  const polls = new TailPolls({ tails, eventLog, runRepository, ...options, hasHints, stopping: stopping.signal })
   const awaitedRuns = new AwaitedRuns({ runRepository, ...options, onStored: (key) => tails.hint(key) })
-  const watch = logWatcher && watchOf(logWatcher, { tails, awaitedRuns, hints: hints.ofRuns })
-  const remoteWatch = watch && new WatchOnDemand(watch, stopping.signal)
+  const hinted = { ...options, tails, awaitedRuns, hints: hints.ofRuns, stopping: signal }
+  const runHints = openRunHints(ports, hinted)
+  const hasHints = runHints.covers.bind(runHints)
+  const polls = new TailPolls({ tails, eventLog, runRepository, ...options, hasHints, stopping: signal })
   const liveRuns = new LiveRuns()
   const admission = openLimits(ports, options, () => liveRuns.size)
   const onCommit = admission.load.committed.bind(admission.load)
@@ -138,38 +137,15 @@ function createExecutor(ports: ResolvedPorts, { options, audit, hints }: Executo
     audit,
     admission,
     agents: agentsById(ports.agents),
-    processId: crypto.randomUUID(),
+    processId: ports.peerHints?.processId ?? crypto.randomUUID(),
     tails,
     awaitedRuns,
     writer: new EventWriter({ eventLog, clock, onCommit, ...options }),
     liveRuns,
-    stopping: stopping.signal,
+    stopping: signal,
   })
-  const closeRemote = async () => void (await Promise.all([remoteWatch?.closed(), polls.closed()]))
+  const closeRemote = async () => void (await Promise.all([runHints.closed(), polls.closed()]))
   return { executor, closeRemote, stop: () => stopping.abort(stoppingError()) }
-}
-
-interface Watched {
-  readonly tails: RunTails
-  readonly awaitedRuns: AwaitedRuns
-  readonly hints: HintState
-}
-
-/** The watch of the fleet's log, which is needed while a run of another process is followed here. */
-function watchOf(watcher: LogWatcher, { tails, awaitedRuns, hints }: Watched) {
-  const listener: LogListener = {
-    onGrowth: (key, entry) => tails.grow(key, entry),
-    onGap() {
-      hints.begin()
-      tails.hintAll()
-      awaitedRuns.look()
-    },
-    onUnsupported: (reason) => hints.end(reason),
-  }
-  return {
-    watch: (signal: AbortSignal) => watcher.watch(listener, signal),
-    isNeeded: () => tails.hasRemote,
-  }
 }
 
 /** The agents by their ids, in the order given. @throws VerbatimError `INVALID_CONFIGURATION` when two share an id */

@@ -281,8 +281,8 @@ export interface Engine extends AsyncDisposable {
   ready(signal?: AbortSignal): Promise<void>
   /** Takes no new runs, lets active ones end within `graceMs`, then releases the rest and ends all follows. */
   drain(options: { graceMs: number }): Promise<void>
-  /** How followers learn of what other processes write. Where the database gives no change streams, they poll. */
-  hints(): 'change_streams' | 'polls'
+  /** How followers learn of what other processes write. Where neither the database nor other processes give hints, they poll. */
+  hints(): 'change_streams' | 'peers' | 'polls'
   /**
    * Runs `work` as a part of the trace that the headers of a call name; without telemetry it only runs it. For servers that no
    * instrumentation of OpenTelemetry covers.

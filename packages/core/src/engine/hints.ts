@@ -1,6 +1,11 @@
-/** How this process learns of what others write: by hints of the database, or by polls. */
+/** How this process learns of what others write: by hints of the database or of its peers, or by polls. */
+import { WatchOnDemand } from '../async/watch-on-demand.ts'
 import type { ResolvedPorts } from '../ports/engine-ports.ts'
+import type { LogListener, LogWatcher } from '../ports/event-log.ts'
 import type { Logger } from '../ports/logger.ts'
+import type { RunHints } from '../ports/run-hints.ts'
+import type { AwaitedRuns } from '../runs/log/awaited-runs.ts'
+import type { RunTails } from '../runs/log/run-tail.ts'
 
 /** Whether the hints of one kind come; a process assumes it until it learns otherwise. */
 export interface HintState {
@@ -12,16 +17,17 @@ export interface HintState {
 export interface Hints {
   readonly ofRuns: HintState
   readonly ofSessions: HintState
-  readonly kind: 'change_streams' | 'polls'
+  readonly kind: 'change_streams' | 'peers' | 'polls'
 }
 
-export function createHints({ logWatcher, sessionWatcher, logger }: ResolvedPorts): Hints {
+export function createHints({ logWatcher, sessionWatcher, peerHints, logger }: ResolvedPorts): Hints {
   const ofRuns = createHintState(logWatcher !== undefined, { logger, of: 'runs' })
   const ofSessions = createHintState(sessionWatcher !== undefined, { logger, of: 'sessions' })
   return {
     ofRuns,
     ofSessions,
     get kind() {
+      if (peerHints !== undefined) return 'peers'
       return ofRuns.areThere && ofSessions.areThere ? 'change_streams' : 'polls'
     },
   }
@@ -40,4 +46,47 @@ function createHintState(areThere: boolean, { logger, of }: { logger: Logger; of
       current = false
     },
   }
+}
+
+interface Hinted {
+  readonly tails: RunTails
+  readonly awaitedRuns: AwaitedRuns
+  readonly hints: HintState
+  readonly pollMs: number
+  readonly stopping: AbortSignal
+}
+
+/** The source of hints at runs of other processes. */
+export function openRunHints(
+  { logWatcher, peerHints, runRepository, logger }: ResolvedPorts,
+  hinted: Hinted,
+): RunHints {
+  const { tails } = hinted
+  if (peerHints !== undefined) {
+    return peerHints.open({
+      tailOf: (key) => tails.get(key),
+      findHolders: (keys) => runRepository.findHolders(keys),
+      onGrowth: (key, entry) => tails.grow(key, entry),
+      logger,
+      ...hinted,
+    })
+  }
+  if (logWatcher !== undefined) return watchLog(logWatcher, hinted)
+  return { want: () => {}, covers: () => false, closed: () => Promise.resolve() }
+}
+
+/** The watch of the fleet's log, which is open while a run of another process is followed here. */
+function watchLog(watcher: LogWatcher, { tails, awaitedRuns, hints, stopping }: Hinted): RunHints {
+  const listener: LogListener = {
+    onGrowth: (key, entry) => tails.grow(key, entry),
+    onGap() {
+      hints.begin()
+      tails.hintAll()
+      awaitedRuns.look()
+    },
+    onUnsupported: (reason) => hints.end(reason),
+  }
+  const watch = (signal: AbortSignal) => watcher.watch(listener, signal)
+  const demanded = new WatchOnDemand({ watch, isNeeded: () => tails.hasRemote }, stopping)
+  return { want: () => demanded.start(), covers: () => hints.areThere, closed: () => demanded.closed() }
 }

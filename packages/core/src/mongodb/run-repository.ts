@@ -6,7 +6,14 @@ import type { ClientSession } from 'mongodb'
 import type { RunId, SessionId } from '../contract/identifiers.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { RunKey } from '../ports/event-log.ts'
-import type { ClaimedRun, LeaseHolder, OwnedRun, RenewedLease, RunRepository } from '../ports/run-repository.ts'
+import type {
+  ClaimedRun,
+  LeaseHolder,
+  OwnedRun,
+  RenewedLease,
+  RunHolder,
+  RunRepository,
+} from '../ports/run-repository.ts'
 import type { PageRequest } from '../ports/session-repository.ts'
 import { cancelQueuedRun } from './transitions/cancel-queued-run.ts'
 import { clearWriter } from './schema/content-cipher.ts'
@@ -37,6 +44,7 @@ export function createRunRepository(storage: MongoContext, takeTurn: TakeTurn): 
     findOwnedRun: (owner, runId) => tryOnce(() => findOwnedRun(runs, owner, runId)),
     findStored: (keys, options) => retryRequest(() => findStored(storage, keys, options)),
     findActive: (keys) => tryOnce(() => findActive(runs, keys)),
+    findHolders: (keys) => tryOnce(() => findHolders(runs, keys)),
     listRuns: (owner, sessionId, page) => listRuns(runs, { owner, sessionId }, page),
     async requestCancel(owner, runId) {
       const found = await retryRequest(() => requestCancel(storage.collections, owner, runId))
@@ -133,6 +141,12 @@ async function findActive(runs: Runs, keys: readonly RunKey[]): Promise<RunKey[]
   const status = { $in: ['queued', 'running'] as const }
   const found = await runs.find({ _id: { $in: [...keys] }, status }, { projection: { _id: 1 } }).toArray()
   return found.map((run) => run._id)
+}
+
+async function findHolders(runs: Runs, keys: readonly RunKey[]): Promise<RunHolder[]> {
+  const running = { _id: { $in: [...keys] }, status: 'running' } as const
+  const found = await runs.find(running, { projection: { 'lease.processId': 1 } }).toArray()
+  return found.flatMap(({ _id: key, lease }) => (lease === undefined ? [] : [{ key, processId: lease.processId }]))
 }
 
 async function findOwnedRun(runs: Runs, owner: Owner, runId: RunId): Promise<OwnedRun | undefined> {

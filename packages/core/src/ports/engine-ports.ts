@@ -8,6 +8,7 @@ import type { EventLog, LogWatcher } from './event-log.ts'
 import type { ContentKeys } from './key-service.ts'
 import type { Logger } from './logger.ts'
 import type { PrincipalRepository } from './principal-repository.ts'
+import type { PeerHints } from './run-hints.ts'
 import type { RunRepository } from './run-repository.ts'
 import type { SessionRepository } from './session-repository.ts'
 import type { SessionStates, SessionWatcher } from './session-states.ts'
@@ -30,6 +31,8 @@ export interface EnginePorts {
   readonly eventLog: EventLog
   /** Hints at runs that other processes write; without it their followers poll. */
   readonly logWatcher?: LogWatcher | undefined
+  /** Hints that processes give each other, in place of `logWatcher`. The engine closes it. */
+  readonly peerHints?: PeerHints | undefined
   readonly sessionStates: SessionStates
   /** Hints at sessions that have changed; without it their followers poll. */
   readonly sessionWatcher?: SessionWatcher | undefined

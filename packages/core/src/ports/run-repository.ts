@@ -228,6 +228,8 @@ export interface RunRepository {
   findStored(keys: readonly RunKey[], options?: { isCaughtUp?: boolean }): Promise<RunKey[]>
   /** Those of `keys` whose runs have not ended. @throws VerbatimError `UNAVAILABLE` */
   findActive(keys: readonly RunKey[]): Promise<RunKey[]>
+  /** Who writes the runs, of those of `keys` that are running. @throws VerbatimError `UNAVAILABLE` */
+  findHolders(keys: readonly RunKey[]): Promise<RunHolder[]>
   /** Newest first. @throws VerbatimError `INVALID_CURSOR` */
   listRuns(owner: Owner, sessionId: SessionId, page: PageRequest): Promise<Page<Run>>
   /** Stores the intent to cancel when the run is running; answers the run as it then is. */
@@ -247,6 +249,12 @@ export interface RunRepository {
   findRunsToArchive(endedForMs: number, maxRuns: number): Promise<RunKey[]>
   /** The runs' events are archived: {@link findRunsToArchive} finds them no more. What is left expires at `expiresAt`. */
   markArchived(keys: readonly RunKey[], options: { expiresAt: Date }): Promise<void>
+}
+
+/** The process that a run's lease names. */
+export interface RunHolder {
+  readonly key: RunKey
+  readonly processId: string
 }
 
 /** A lease that this process goes on holding, and whether a caller has asked to cancel its run. */

@@ -16,7 +16,8 @@ export interface TailPollOptions {
   readonly pollMs: number
   /** The shortest one, where there are no hints. */
   readonly livePollMs: number
-  readonly hasHints: () => boolean
+  /** True while hints at the run come. */
+  readonly hasHints: (tail: RunTail) => boolean
   /** Aborts when the engine closes. */
   readonly stopping: AbortSignal
 }
@@ -69,15 +70,15 @@ export class TailPolls {
   }
 
   get #tickMs(): number {
-    const { pollMs, livePollMs, hasHints } = this.#options
-    return hasHints() ? pollMs / 4 : Math.min(livePollMs, pollMs)
+    const { tails, pollMs, livePollMs, hasHints } = this.#options
+    return tails.waiting().every(hasHints) ? pollMs / 4 : Math.min(livePollMs, pollMs)
   }
 
   async #look(): Promise<void> {
     const { tails, eventLog, hasHints } = this.#options
     const nowMs = performance.now()
     // With hints, runs that are not stored yet are asked for together, see awaited-runs.ts.
-    const waiting = tails.waiting().filter((tail) => !hasHints() || !tail.isAwaited)
+    const waiting = tails.waiting().filter((tail) => !hasHints(tail) || !tail.isAwaited)
     const due = waiting.filter((tail) => this.#isDue(tail, nowMs))
     if (due.length === 0) return
     const grown = await eventLog.readNext(due.map((tail) => ({ key: tail.key, after: tail.lastSeq })))
@@ -93,13 +94,15 @@ export class TailPolls {
     const pace = this.#paces.get(tail)
     if (pace?.seq === tail.lastSeq) return nowMs >= pace.dueAtMs
     this.#paces.set(tail, this.#nextPace(tail, { hasMoved: true }))
-    return pace === undefined && !this.#options.hasHints()
+    return pace === undefined && !this.#options.hasHints(tail)
   }
 
   #nextPace(tail: RunTail, { hasMoved }: { hasMoved: boolean }): Pace {
     const { pollMs, livePollMs, hasHints } = this.#options
     const before = hasMoved ? undefined : this.#paces.get(tail)
-    const pauseMs = hasHints() ? pollMs : Math.min(pollMs, before === undefined ? livePollMs : before.pauseMs * slowing)
+    const pauseMs = hasHints(tail)
+      ? pollMs
+      : Math.min(pollMs, before === undefined ? livePollMs : before.pauseMs * slowing)
     const nowMs = performance.now()
     return { seq: tail.lastSeq, pauseMs, dueAtMs: nowMs + pauseMs, checkAtMs: before?.checkAtMs ?? nowMs + pollMs }
   }

@@ -98,6 +98,11 @@ export class RunTail {
     }
   }
 
+  /** True while this process writes the run. */
+  get isLocal(): boolean {
+    return this.#isLocal
+  }
+
   /** True before the run's first event: whether it is stored at all, is asked for all such runs together (see awaited-runs.ts). */
   get isAwaited(): boolean {
     return this.#lastSeq === 0
@@ -245,6 +250,11 @@ export class RunTails {
       begun()
       this.release(tail)
     }
+  }
+
+  /** The run's tail, when it is in use. */
+  get(key: RunKey): RunTail | undefined {
+    return this.#tails.get(key)?.tail
   }
 
   /** A hint: the run's log has grown in some process. */
