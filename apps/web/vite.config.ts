@@ -1,6 +1,6 @@
 import react from '@vitejs/plugin-react'
 import { defaultClientConditions, defineConfig } from 'vite'
-import type { ProxyOptions } from 'vite'
+import type { Plugin, ProxyOptions } from 'vite'
 
 /** The API as apps/server serves it. An answer that the server breaks off must break off here too, so that the page reconnects. */
 const server: ProxyOptions = {
@@ -14,6 +14,17 @@ const server: ProxyOptions = {
   },
 }
 
+/** Browsers decode entities by their DOM, which workers have not. */
+const entitiesWithoutDom: Plugin = {
+  name: 'entities-without-dom',
+  enforce: 'pre',
+  async resolveId(source, importer) {
+    if (source !== 'decode-named-character-reference') return null
+    const found = await this.resolve(source, importer, { skipSelf: true })
+    return found === null ? null : { ...found, id: found.id.replace(/index\.dom\.js$/, 'index.js') }
+  },
+}
+
 export default defineConfig(({ command }) => ({
   plugins: [react()],
   resolve: {
@@ -23,5 +34,6 @@ export default defineConfig(({ command }) => ({
   },
   server: { proxy: { '/trpc': server, '/chat': server, '/attachments': server, '/config.json': server } },
   // What the first prompt needs is one file; the parser of Markdown and what only some answers need are loaded later.
+  worker: { plugins: () => [entitiesWithoutDom] },
   build: { outDir: 'dist', target: 'es2022' },
 }))

@@ -26,8 +26,13 @@ function gateOf(prompt: string): PromiseWithResolvers<void> {
   return gate
 }
 
+/** Long enough to be drawn in groups. */
+const longBlocks = `${'1. an item of a long list\n'.repeat(100)}\n| Name | Value |\n| --- | --: |\n${'| cell | **1** |\n'.repeat(150)}`
+
 async function answer(call: ProviderCall): Promise<void> {
   const prompt = promptOf(call)
+  if (prompt === 'blocks') return await saying(longBlocks)(call)
+  if (prompt === 'hebrew') return await saying('זהו **טקסט** בעברית.\n\n- ראשון\n- שני\n\n> ציטוט')(call)
   if (!prompt.startsWith('slow')) return await saying(`Answer to ${prompt}.`)(call)
   await beginning('Begun. ')(call)
   const hasHungUp = await Promise.race([gateOf(prompt).promise, call.hungUp])
@@ -184,6 +189,56 @@ describe('the chat page', { timeout: 120_000 }, () => {
     expect(await background()).toBe(light)
   })
 
+  test('An answer in Hebrew begins at the right, with its list and its quote, and a prompt in English at the left', async () => {
+    await using tab = await openTab()
+    const { page } = tab
+    await tab.send('hebrew')
+    await page.getByTestId('metrics').waitFor()
+    const answer = page.locator('[data-role=assistant] .markdown')
+    const styleOf = async (selector: string, name: string) =>
+      await answer.locator(selector).evaluate((one, property) => getComputedStyle(one).getPropertyValue(property), name)
+    expect(await answer.evaluate((one) => getComputedStyle(one).direction)).toBe('rtl')
+    expect(await styleOf('ul', 'padding-right')).not.toBe('0px')
+    expect(await styleOf('ul', 'padding-left')).toBe('0px')
+    expect(await styleOf('blockquote', 'border-right-width')).toBe('3px')
+    expect(await page.locator('[data-role=user] .prompt').evaluate((one) => getComputedStyle(one).direction)).toBe(
+      'ltr',
+    )
+  })
+
+  test('On a page without a clipboard of its own an answer is copied by selection, and the focus stays', async () => {
+    await using tab = await openTab()
+    const { page, composer } = tab
+    // As a page over plain HTTP is.
+    await page.evaluate(() => void Object.defineProperty(globalThis, 'isSecureContext', { value: false }))
+    await tab.send('to be copied')
+    await page.getByTestId('metrics').waitFor()
+    const button = page.getByRole('button', { name: 'Copy the answer' })
+    await button.focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Copied the answer' }).waitFor()
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Copied')
+    await composer.press('Control+v')
+    expect(await composer.inputValue()).toBe('Answer to to be copied.')
+  })
+
+  test('On paper there is the conversation alone, and all of it', async () => {
+    await using tab = await openTab()
+    const { page } = tab
+    await tab.send('for paper')
+    await page.getByTestId('metrics').waitFor()
+    await page.emulateMedia({ media: 'print' })
+    for (const name of ['.sidebar', '.dock', '.answer-actions'])
+      expect(await page.locator(name).first().isVisible()).toBe(false)
+    expect(await page.locator('[data-role=user] .prompt').isVisible()).toBe(true)
+    expect(await page.locator('[data-role=assistant] .markdown').isVisible()).toBe(true)
+    const { overflow, skipped } = await page.locator('.scroller').evaluate((box) => ({
+      overflow: getComputedStyle(box).overflowY,
+      skipped: getComputedStyle(box.querySelector('.stretch')!).getPropertyValue('content-visibility'),
+    }))
+    expect([overflow, skipped]).toEqual(['visible', 'visible'])
+  })
+
   test('A long prompt is folded, and opens', async () => {
     await using tab = await openTab()
     const { page, send } = tab
@@ -214,6 +269,11 @@ describe('the chat page', { timeout: 120_000 }, () => {
       expect(await violations()).toEqual([])
       gateOf(prompt).resolve()
       await page.getByTestId('metrics').nth(1).waitFor()
+      expect(await violations()).toEqual([])
+      await send('blocks')
+      await page.locator('.long-table').waitFor()
+      await page.getByTestId('metrics').nth(2).waitFor()
+      expect(await page.locator('.long-list > ol').count()).toBeGreaterThan(2)
       expect(await violations()).toEqual([])
       await page.keyboard.press('Control+/')
       await page.getByRole('dialog').waitFor()

@@ -4,6 +4,7 @@ import type { VerbatimClient } from '@verbatim/client'
 import { withFiles } from './attach-files.ts'
 import { converse } from './converse.ts'
 import { commandName } from './env.ts'
+import { explainError } from './explain-error.ts'
 import { exitCodes, printAnswer } from './print-answer.ts'
 import { readPipe, readPrompt } from './read-prompt.ts'
 import type { Terminal } from './terminal.ts'
@@ -29,7 +30,7 @@ export interface ChatInput {
 
 /** Returns the exit code. @throws VerbatimError */
 export async function chat(context: CommandContext, input: ChatInput): Promise<number> {
-  const { client, terminal } = context
+  const { client, terminal, url } = context
   // Is there a server, and does it know us? Better told before one types, and at once: a start is tried again for a while.
   const { items } = await client.sessions.list({ limit: 1 })
   const last = input.continue ? items[0]?.id : undefined
@@ -44,9 +45,15 @@ export async function chat(context: CommandContext, input: ChatInput): Promise<n
   }
   const text = await wholePrompt(input.prompt)
   const prompt = await withFiles(context, text, input.file)
-  const end = await printAnswer(client.chat(id).send(prompt), terminal, input.json ? 'json' : 'text')
-  if (sessionId === undefined) terminal.aside(`Go on with: ${commandName} chat --session ${id}`)
-  return exitCodes[end]
+  try {
+    const end = await printAnswer(client.chat(id).send(prompt), terminal, input.json ? 'json' : 'text')
+    if (sessionId === undefined) terminal.aside(`Go on with: ${commandName} chat --session ${id}`)
+    return exitCodes[end]
+  } catch (error) {
+    // Here and not by the caller, who does not know which session --continue has found.
+    terminal.note(explainError(error, { url, sessionId: id }))
+    return 1
+  }
 }
 
 /** `git diff | verbatim chat "review this"`: the prompt, and after it what comes through the pipe. */

@@ -16,7 +16,8 @@ export function explainError(error: unknown, context: ErrorContext): string {
     case 'UNAUTHENTICATED':
       return 'The server does not know you; pass --token or set VERBATIM_TOKEN.'
     case 'SESSION_NOT_FOUND':
-      return `You have no session ${context.sessionId ?? 'of this id'}; \`${commandName} sessions\` lists those you have.`
+      if (context.sessionId === undefined) return sentence(error)
+      return `You have no session ${context.sessionId}; \`${commandName} sessions\` lists those you have.`
     case 'OVERLOADED':
     case 'RATE_LIMITED':
       return `${sentence(error)} Try again ${waitOf(error)}.`
@@ -24,7 +25,7 @@ export function explainError(error: unknown, context: ErrorContext): string {
       return `Today's budget is used up; it is full again ${waitOf(error)}.`
     case 'SESSION_BUSY':
       if (error.data.kind === 'contention') return `${sentence(error)} Try again in a moment.`
-      return `The session is being answered already; \`${commandName} resume ${context.sessionId ?? '<sessionId>'}\` shows that.`
+      return `The session is being answered already; \`${commandName} ${context.sessionId === undefined ? 'sessions' : `resume ${context.sessionId}`}\` shows that.`
     default:
       return `${sentence(error).slice(0, -1)} (${error.code}).`
   }

@@ -158,6 +158,16 @@ describe('the command', () => {
     expect((await client.sessions.get('used-last')).messageCount).toBe(4)
   })
 
+  test('--continue names a command that can be typed when the session is being answered, and says when there is no session', async () => {
+    await using slow = client.chat('in-answer').send('slow to continue')
+    await expect.poll(() => slow.answer.lastSeq).toBeGreaterThan(1)
+    const command = run(['chat', 'And then?', '--continue'])
+    expect(await command.exitCode).toBe(1)
+    expect(command.stderr).toContain('verbatim resume in-answer`')
+    gateOf('slow to continue').resolve()
+    await slow.message
+  })
+
   test('--json prints the events of the answer, one a line, and nothing else', async () => {
     const command = run(['chat', 'Hello', '--session', 'as-events', '--json'])
     expect(await command.exitCode).toBe(0)

@@ -1,4 +1,5 @@
 /** The client against the real API, the real engine and a real MongoDB. */
+import { getEventListeners } from 'node:events'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { ApiInput } from '@verbatim/api'
 import { randomUuid, textOf } from '@verbatim/core'
@@ -6,7 +7,7 @@ import type { AgentEvent } from '@verbatim/core'
 import type { Agent } from '@verbatim/core/server'
 import { openTestEngine } from '@verbatim/core/testing'
 import { startCuttingProxy } from '@verbatim/test-kit/http'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { chatStore } from './stores/chat-store.ts'
 import { collect, connect } from './testing/connect.ts'
 import { serveEngine } from './testing/serve-engine.ts'
@@ -183,6 +184,29 @@ describe('a run that is followed', () => {
     expect((await collect(run.text)).join('')).toContain('word39')
     expect(await run.message).toMatchObject({ status: 'completed' })
     expect(refreshes).toContain(true)
+  })
+})
+
+describe('a client', () => {
+  it('with twelve runs at once adds no signal its eleventh listener, of which Node 20 warns as of a leak', async () => {
+    await using server = await serve()
+    const signals = new Set<AbortSignal>()
+    const { addEventListener } = AbortSignal.prototype
+    const spy = vi.spyOn(AbortSignal.prototype, 'addEventListener').mockImplementation(function (
+      this: AbortSignal,
+      ...rest: Parameters<typeof addEventListener>
+    ) {
+      signals.add(this)
+      addEventListener.apply(this, rest)
+    })
+    const client = connect(server)
+    const runs = Array.from({ length: 12 }, () => client.chat(newSession()).send('Say 5 slowly'))
+    await Promise.all(runs.map(async ({ started }) => await started))
+    await expect.poll(() => runs.every(({ answer }) => answer.lastSeq > 0)).toBe(true)
+    spy.mockRestore()
+    expect(signals.size).toBeGreaterThan(12)
+    expect(Math.max(...[...signals].map((signal) => getEventListeners(signal, 'abort').length))).toBeLessThanOrEqual(10)
+    await Promise.all(runs.map(async ({ message }) => await message))
   })
 })
 

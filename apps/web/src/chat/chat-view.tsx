@@ -1,7 +1,8 @@
 import { useChat } from '@verbatim/client/react'
-import { useCallback } from 'react'
+import { useCallback, useState } from 'react'
 import { DownIcon, Mark } from '../page/icons.tsx'
 import { useEscape } from '../page/shortcuts.ts'
+import { isNewSession, startSession } from '../session/session-route.ts'
 import { ChatNotices } from '../notices/chat-notices.tsx'
 import { Composer } from './composer.tsx'
 import { MessageList } from './message-list.tsx'
@@ -19,12 +20,17 @@ interface ChatViewProps {
 
 /** One session: its messages, and the field to talk in. */
 export function ChatView({ sessionId, title, model }: ChatViewProps) {
-  const chat = useChat(sessionId)
+  const [isNew] = useState(() => isNewSession(sessionId))
+  const chat = useChat(sessionId, { isNew })
   const { messages, status } = chat
   const { scroller, content, isAtEnd, goToEnd } = useStickToEnd()
   const attachments = useAttachments()
   const drop = useFileDrop(attachments.add)
-  const prompt = usePrompt(chat, { sessionId, onSent: goToEnd, attachments })
+  const onSent = useCallback(() => {
+    startSession(sessionId)
+    goToEnd()
+  }, [sessionId, goToEnd])
+  const prompt = usePrompt(chat, { sessionId, onSent, attachments })
   const { stop } = chat
   useEscape(
     prompt.isBusy,
@@ -34,7 +40,8 @@ export function ChatView({ sessionId, title, model }: ChatViewProps) {
   return (
     <main className="chat" data-dropping={drop.isOver} {...drop.handlers}>
       <h1 className="visually-hidden">{title ?? 'New chat'}</h1>
-      <div className="scroller" ref={scroller}>
+      {/* In the tab order: an answer that has no links yet can be scrolled by keyboard only so. */}
+      <div className="scroller" ref={scroller} tabIndex={0} role="region" aria-label="Conversation">
         <div className="column" ref={content}>
           {messages.length > 0 && (
             <MessageList chat={chat} scroller={scroller} onRegenerate={prompt.regenerate} onGoOn={prompt.goOn} />

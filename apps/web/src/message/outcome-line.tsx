@@ -1,5 +1,6 @@
 import { useVerbatim } from '@verbatim/client/react'
 import { useEffect, useState } from 'react'
+import { errorMessage } from '../notices/error-message.ts'
 import type { Outcome } from './outcome.ts'
 
 const words: Readonly<Record<Outcome, string>> = {
@@ -30,10 +31,10 @@ function Reason({ runId }: { runId: string }) {
   useEffect(() => {
     const controller = new AbortController()
     client.runs.get(runId, { signal: controller.signal }).then(
-      (run) => setReason(run.error?.message ?? ''),
+      ({ error }) => setReason(error === null ? '' : errorMessage(error)),
       () => {}, // the line says what happened without the reason too
     )
     return () => controller.abort()
   }, [client, runId])
-  return reason === '' ? null : `: ${reason}`
+  return reason === '' ? null : `. ${reason}`
 }

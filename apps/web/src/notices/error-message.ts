@@ -1,7 +1,7 @@
 import type { ChatError } from '../message/chat-message.ts'
 
 /** An error as its reader needs it: what happened, and what becomes of the message. */
-export function errorMessage(error: ChatError): string {
+export function errorMessage(error: Pick<ChatError, 'code' | 'data' | 'message'>): string {
   switch (error.code) {
     case 'UNAVAILABLE':
       return 'The server cannot be reached just now.'
@@ -21,6 +21,14 @@ export function errorMessage(error: ChatError): string {
     case 'MESSAGE_TOO_LARGE':
     case 'PAYLOAD_TOO_LARGE':
       return 'The message is too long. Shorten it or send it in parts.'
+    case 'PROVIDER_REFUSED':
+      return refusalMessage(error)
+    case 'PROVIDER_ERROR':
+      return failureMessage(error)
+    case 'OUTPUT_INVALID':
+      return 'The answer does not have the form that it should. Try again.'
+    case 'RUN_TIMEOUT':
+      return 'The model took too long. Try again.'
     case 'INTERNAL':
       return `Something went wrong on the server.${referenceOf(error)}`
     default:
@@ -28,7 +36,7 @@ export function errorMessage(error: ChatError): string {
   }
 }
 
-function limitMessage(error: ChatError): string {
+function limitMessage(error: Pick<ChatError, 'data'>): string {
   switch (error.data.kind?.replace(/^[a-z]+_/, '')) {
     case 'sessions':
       return 'You have as many sessions as you may. Delete one, then try again.'
@@ -39,10 +47,34 @@ function limitMessage(error: ChatError): string {
   }
 }
 
+/** The model's provider takes no such request: the user can shorten it, and only an operator can mend the rest. */
+function refusalMessage({ data: { kind } }: Pick<ChatError, 'data'>): string {
+  switch (kind) {
+    case 'too_large':
+    case 'thinking':
+    case 'compaction':
+      return 'The model cannot go on with this session. Begin a new chat.'
+    case 'invalid_request':
+      return 'The model does not take this message. Ask in other words, or begin a new chat. If it stays so, the operator of this page can find the reason in its log.'
+    case 'max_tokens':
+      return 'The model had no room left for an answer. Ask for less.'
+    case 'max_cycles':
+      return 'The model used its tools without coming to an end. Ask for less.'
+    default:
+      return 'The model cannot be used just now, and trying again does not help. The operator of this page can mend it.'
+  }
+}
+
+function failureMessage({ data: { kind } }: Pick<ChatError, 'data'>): string {
+  if (kind === 'overloaded' || kind === 'rate_limit') return 'The model is busy. Try again in a moment.'
+  if (kind === 'network') return 'The model cannot be reached just now. Try again in a moment.'
+  return 'The model broke off. Try again.'
+}
+
 const minuteMs = 60_000
 
 /** When to come back, rounded up. */
-function waitOf({ data: { retryAfterMs = 0 } }: ChatError): string {
+function waitOf({ data: { retryAfterMs = 0 } }: Pick<ChatError, 'data'>): string {
   if (retryAfterMs <= minuteMs) return 'in a moment'
   const minutes = Math.ceil(retryAfterMs / minuteMs)
   return minutes < 60 ? `in ${minutes} minutes` : hoursOf(minutes)
@@ -53,6 +85,6 @@ function hoursOf(minutes: number): string {
   return hours === 1 ? 'in an hour' : `in ${hours} hours`
 }
 
-function referenceOf({ data }: ChatError): string {
+function referenceOf({ data }: Pick<ChatError, 'data'>): string {
   return data.correlationId === undefined ? '' : ` Its reference is ${data.correlationId}.`
 }

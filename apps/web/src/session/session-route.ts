@@ -22,9 +22,28 @@ export function sessionIdOfHash(hash: string): string | undefined {
   }
 }
 
+/** The ids that this page has made. The server knows such a session from its first prompt on. */
+const made = new Set<string>()
+
+/** True for a session that this page has made: there is nothing to load of it before its first prompt. */
+export function isNewSession(sessionId: string): boolean {
+  return made.has(sessionId)
+}
+
+/** A prompt makes the session: from now on there may be something to load. */
+export function startSession(sessionId: string): void {
+  made.delete(sessionId)
+}
+
+function newSessionId(): string {
+  const sessionId = randomUuid()
+  made.add(sessionId)
+  return sessionId
+}
+
 /** Goes to a session that is not there yet; its first prompt makes it. */
 export function openNewSession(): void {
-  globalThis.location.hash = hrefOfSession(randomUuid())
+  globalThis.location.hash = hrefOfSession(newSessionId())
 }
 
 /** The session of the page's address. An address without one is given a new one. */
@@ -35,9 +54,9 @@ export function useSessionId(): string {
 function currentSessionId(): string {
   const named = sessionIdOfHash(globalThis.location.hash)
   if (named !== undefined) return named
-  const made = randomUuid()
-  globalThis.history.replaceState(null, '', hrefOfSession(made))
-  return made
+  const sessionId = newSessionId()
+  globalThis.history.replaceState(null, '', hrefOfSession(sessionId))
+  return sessionId
 }
 
 function subscribe(onChange: () => void): () => void {

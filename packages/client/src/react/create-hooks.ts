@@ -4,16 +4,19 @@ import type { VerbatimClient } from '../create-client.ts'
 import { useVerbatim, VerbatimProvider } from './provider.tsx'
 import type { VerbatimProviderProps } from './provider.tsx'
 import { useChat } from './use-chat.ts'
-import type { UseChatResult } from './use-chat.ts'
+import type { UseChatOptions, UseChatResult } from './use-chat.ts'
 import { useRun } from './use-run.ts'
 import type { UseRunResult } from './use-run.ts'
+import { useSessions } from './use-sessions.ts'
+import type { UseSessionsResult } from './use-sessions.ts'
 
 /** The hooks for the agents of one server. */
 export interface Hooks<TAgents extends AgentMap> {
   readonly VerbatimProvider: (props: VerbatimProviderProps<TAgents>) => ReactNode
   readonly useVerbatim: () => VerbatimClient<TAgents>
-  readonly useChat: (sessionId: string) => UseChatResult<TAgents>
+  readonly useChat: (sessionId: string, options?: UseChatOptions) => UseChatResult<TAgents>
   readonly useRun: (runId: string) => UseRunResult<AnyOutput<TAgents>>
+  readonly useSessions: () => UseSessionsResult
 }
 
 /**
@@ -24,5 +27,5 @@ export interface Hooks<TAgents extends AgentMap> {
  * export const { VerbatimProvider, useChat } = createHooks<AgentsOf<typeof agents>>()
  */
 export function createHooks<TAgents extends AgentMap>(): Hooks<TAgents> {
-  return { VerbatimProvider, useVerbatim, useChat, useRun }
+  return { VerbatimProvider, useVerbatim, useChat, useRun, useSessions }
 }

@@ -3,13 +3,19 @@
 import { act, cleanup, configure, renderHook, waitFor } from '@testing-library/react'
 import { textOf } from '@verbatim/core'
 import type { Message } from '@verbatim/core'
+import { createAppRouter } from '@verbatim/api'
 import { createEngine } from '@verbatim/core/server'
 import { openTestDatabase, scriptedAgent } from '@verbatim/core/testing'
+import { listen } from '@verbatim/test-kit/http'
+import { initTRPC } from '@trpc/server'
+import { createHTTPHandler } from '@trpc/server/adapters/standalone'
 import { StrictMode } from 'react'
 import type { ReactNode } from 'react'
 import { hydrateRoot } from 'react-dom/client'
 import { renderToString } from 'react-dom/server'
+import superjson from 'superjson'
 import { afterEach, describe, expect, inject, it, vi } from 'vitest'
+import { createClient } from '../create-client.ts'
 import type { VerbatimClient } from '../create-client.ts'
 import { connect } from '../testing/connect.ts'
 import { serveEngine } from '../testing/serve-engine.ts'
@@ -42,6 +48,44 @@ async function openFleet() {
 
 const said = (messages: readonly { role: string; content: Readonly<Message['content']> }[]) =>
   messages.map(({ role, content }) => `${role}: ${textOf(content)}`)
+
+describe('the hooks', () => {
+  it("useChat and useSessions go through the transformer of a team's tRPC root", async () => {
+    await using database = await openTestDatabase(inject('mongoUri'))
+    await using engine = createEngine({ ...database.storage, agents: [scriptedAgent(['Hello ', 'there'])] })
+    const t = initTRPC.create({ transformer: superjson, isDev: false })
+    const verbatim = createAppRouter({ engine, principalOf: () => ({ userId: 'ada' }) })
+    await using app = await listen(createHTTPHandler({ router: t.router({ verbatim }), basePath: '/trpc/' }))
+    await using client = createClient({ url: app.url, mountedAs: 'verbatim', transformer: superjson })
+    const wrapper = wrapperOf(client)
+    const chat = renderHook(() => useChat('mounted'), { wrapper })
+    const list = renderHook(() => useSessions(), { wrapper })
+    await waitFor(() => expect(chat.result.current.status).toBe('idle'))
+    await act(async () => void (await chat.result.current.send('Hi')))
+    await waitFor(() => expect(said(chat.result.current.messages)).toEqual(['user: Hi', 'assistant: Hello there']))
+    await waitFor(() => expect(list.result.current.sessions.map(({ id }) => id)).toEqual(['mounted']))
+  })
+
+  it('useChat asks for nothing of a session that is new, and goes on with it when another device makes it', async () => {
+    await using fleet = await openFleet()
+    const asked: string[] = []
+    const fetchOf: typeof fetch = async (input, init) => {
+      asked.push(new URL(input instanceof Request ? input.url : input).pathname)
+      return await fetch(input, init)
+    }
+    await using client = createClient({ url: fleet.here.url, fetch: fetchOf })
+    const chat = renderHook(() => useChat('new-here', { isNew: true }), { wrapper: wrapperOf(client) })
+    await waitFor(() => expect(chat.result.current.status).toBe('idle'))
+    await act(async () => await chat.result.current.refresh())
+    expect(asked.filter((path) => /sessions\.get|messages\.list/.test(path))).toEqual([])
+    await connect(fleet.there).chat('new-here').send('From there').message
+    await waitFor(() =>
+      expect(said(chat.result.current.messages)).toEqual(['user: From there', 'assistant: Hello there']),
+    )
+    await act(async () => void (await chat.result.current.send('From here')))
+    await waitFor(() => expect(chat.result.current.messages).toHaveLength(4))
+  })
+})
 
 describe('an idle chat', () => {
   it('shows a prompt that another device sends at another server, the answer as it is made, and a new title', async () => {

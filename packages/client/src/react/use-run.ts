@@ -7,7 +7,10 @@ import { useVerbatim } from './provider.tsx'
 /** What {@link useRun} gives: the run as it looks now, and the way to stop it. */
 export type UseRunResult<TOutput = JsonValue> = RunSnapshot<TOutput> & Pick<RunStore, 'cancel'>
 
-/** A run, from its beginning to its end. All components with the same run share one connection. */
+/**
+ * A run, from its beginning to its end. All components with the same run share one connection; tabs share one only where the client is
+ * made with `streams: shareStreams({ user })`, from `@verbatim/client/share`.
+ */
 export function useRun<TAgents extends AgentMap = AnyAgents>(runId: string): UseRunResult<AnyOutput<TAgents>> {
   const store = runStore(useVerbatim<TAgents>(), runId)
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, serverSnapshot)

@@ -7,7 +7,8 @@ import { useVerbatim } from './provider.tsx'
 export type UseSessionsResult = SessionListSnapshot & Omit<SessionListStore, 'getSnapshot' | 'subscribe'>
 
 /**
- * The caller's sessions, live: what another tab or device starts, renames or deletes shows here.
+ * The caller's sessions, live: what another tab or device starts, renames or deletes shows here. Each tab has a stream of its own for
+ * it, unless the client is made with `streams: shareStreams({ user })`, from `@verbatim/client/share`.
  *
  * @example
  * const { sessions, rename, remove, loadMore, hasMore } = useSessions()

@@ -96,6 +96,8 @@ export interface ChatStore<TAgents extends AgentMap = AnyAgents> extends Store<C
   readonly refresh: () => Promise<void>
   /** Shows `messages` until the newest are loaded; does nothing after that. */
   readonly seed: (messages: readonly Message[]) => void
+  /** The session is not there yet: nothing is loaded until a prompt makes it, here or elsewhere. Does nothing after a load. */
+  readonly expectNew: () => void
 }
 
 export const initialChat: ChatSnapshot & { readonly messages: readonly [] } = Object.freeze({

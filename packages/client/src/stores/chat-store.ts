@@ -57,6 +57,8 @@ class SessionChat implements ChatStore {
   #locals: readonly LocalRun[] = []
   #olderCursor: string | null = null
   #isLoaded = false
+  /** True while the session is not there yet, as far as this page knows: there is nothing to load. */
+  #isNew = false
   #error: VerbatimError | null = null
   /** The run being made, and those of this page that wait. */
   #runs: readonly ActiveRun[] = []
@@ -92,6 +94,7 @@ class SessionChat implements ChatStore {
   async #begin(handle: RunHandle, origin: RunOrigin): Promise<boolean> {
     this.#error = null
     this.#unjoinable = undefined
+    this.#isNew = false
     this.#follow(
       acquireRun(this.#client, handle.id, () => handle),
       origin,
@@ -150,6 +153,7 @@ class SessionChat implements ChatStore {
   }
 
   readonly refresh = async (): Promise<void> => {
+    if (this.#isNew) return
     this.#unjoinable = undefined
     try {
       await this.#load()
@@ -165,6 +169,13 @@ class SessionChat implements ChatStore {
     this.#publisher.publishNow()
   }
 
+  readonly expectNew = (): void => {
+    if (this.#isLoaded || this.#stored.length > 0 || this.#locals.length > 0) return
+    this.#isNew = true
+    this.#isLoaded = true
+    this.#publisher.publishNow()
+  }
+
   #attach(): void {
     this.#watching = new AbortController()
     const { signal } = this.#watching
@@ -176,6 +187,7 @@ class SessionChat implements ChatStore {
       onState: () => this.#meetState(),
       onDeleted: () => this.#report(new VerbatimError('SESSION_DELETED', 'The session was deleted')),
     })
+    if (this.#isNew) return
     void retryCall(async () => await this.#firstLoad(), { retry: loadRetry, signal }).catch(() => {}) // #firstLoad has reported
   }
 
@@ -184,6 +196,7 @@ class SessionChat implements ChatStore {
     const session = this.#isLoaded ? this.#live.takeNews() : undefined
     this.#publisher.publish()
     if (session === undefined) return
+    this.#isNew = false
     const { activeRunId, messageCount } = session
     const isBehind =
       activeRunId === null

@@ -1,17 +1,12 @@
-/** Loaded with the first code that names its language: which words of the code have which color. */
+/** Which words of a code have which color. */
 import type { RootContent } from 'hast'
 import { common, createLowlight } from 'lowlight'
-
-export interface Token {
-  readonly scope: string
-  readonly start: number
-  readonly end: number
-}
+import type { Scope, Token } from './token.ts'
 
 const lowlight = createLowlight(common)
 
-/** The few colors of the page, and what highlight.js gives them to. */
-const scopes: Readonly<Record<string, string>> = {
+/** The colors of what highlight.js finds. */
+const scopes: Readonly<Record<string, Scope>> = {
   keyword: 'keyword',
   'selector-tag': 'keyword',
   name: 'keyword',
@@ -39,13 +34,18 @@ const scopes: Readonly<Record<string, string>> = {
   'selector-id': 'attribute',
 }
 
+export interface Code {
+  readonly language: string
+  readonly code: string
+}
+
 /** In the order of the code, none over another; none for a language that is not known. */
-export function tokensOfCode({ language, code }: { language: string; code: string }): Token[] {
+export function tokensOfCode({ language, code }: Code): Token[] {
   const name = language.toLowerCase()
   if (!lowlight.registered(name)) return []
   const tokens: Token[] = []
   let at = 0
-  const visit = (node: RootContent, scope: string | undefined): void => {
+  const visit = (node: RootContent, scope: Scope | undefined): void => {
     if (node.type === 'text') {
       if (scope !== undefined) tokens.push({ scope, start: at, end: at + node.value.length })
       at += node.value.length
@@ -57,7 +57,7 @@ export function tokensOfCode({ language, code }: { language: string; code: strin
   return tokens
 }
 
-function scopeOf(className: unknown): string | undefined {
+function scopeOf(className: unknown): Scope | undefined {
   const [first] = Array.isArray(className) ? className : []
   return typeof first === 'string' ? scopes[first.replace(/^hljs-/, '')] : undefined
 }

@@ -1,10 +1,17 @@
 import { useEffect, useRef } from 'react'
 import type { RefObject } from 'react'
-import type { Token } from './tokens-of-code.ts'
+import { createAsk } from '../ask-worker.ts'
+import { unpackTokens } from './token.ts'
+import type { Token } from './token.ts'
+import type { Code } from './tokens-of-code.ts'
+
+const askForColors = createAsk<Code, Uint32Array>(
+  () => new Worker(new URL('./color-worker.ts', import.meta.url), { type: 'module' }),
+)
 
 /** How often code that grows is colored anew, in milliseconds. */
 const everyMs = 250
-/** Past this many characters the colors would cost more time than they are worth; what comes after stays plain. */
+/** What comes after so many characters stays plain: to paint its colors would take longer than they are worth. */
 const maxCharacters = 30_000
 
 /**
@@ -15,57 +22,65 @@ export function useHighlight(
   element: RefObject<HTMLElement | null>,
   { language, code }: { language: string; code: string },
 ): void {
-  const newest = useRef({ language, code })
+  const text = code.slice(0, maxCharacters)
+  const newest = useRef({ language, text })
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
-  const ranges = useRef<ColoredRange[]>([])
+  const colored = useRef<ColoredToken[]>([])
   useEffect(() => {
-    newest.current = { language, code }
-    if (!isColored(language, code)) return
+    newest.current = { language, text }
+    if (!isColored(language)) return
     timer.current ??= setTimeout(() => {
       timer.current = undefined
-      void paint(element, { newest, ranges })
+      void paint(element, { newest, colored })
     }, everyMs)
-  }, [element, language, code])
+  }, [element, language, text])
   useEffect(
     () => () => {
       clearTimeout(timer.current)
       timer.current = undefined
-      remove(ranges.current)
-      ranges.current = []
+      remove(colored.current)
+      colored.current = []
     },
     [],
   )
 }
 
-interface ColoredRange {
-  readonly scope: string
+interface ColoredToken extends Token {
   readonly range: StaticRange
 }
 
 interface Painted {
-  readonly newest: RefObject<{ readonly language: string; readonly code: string }>
-  readonly ranges: RefObject<ColoredRange[]>
+  readonly newest: RefObject<{ readonly language: string; readonly text: string }>
+  readonly colored: RefObject<ColoredToken[]>
 }
 
-function isColored(language: string, code: string): boolean {
-  return language !== '' && language !== 'text' && code.length <= maxCharacters && 'highlights' in CSS
+function isColored(language: string): boolean {
+  return language !== '' && language !== 'text' && 'highlights' in CSS
 }
 
-async function paint(element: RefObject<HTMLElement | null>, { newest, ranges }: Painted): Promise<void> {
+async function paint(element: RefObject<HTMLElement | null>, { newest, colored }: Painted): Promise<void> {
+  const { language, text } = newest.current
   try {
-    const { tokensOfCode } = await import('./tokens-of-code.ts')
-    // The block may be gone when the words of its language are here.
-    if (element.current === null || !isColored(newest.current.language, newest.current.code)) return
-    remove(ranges.current)
-    ranges.current = rangesOf(element.current, tokensOfCode(newest.current))
-    for (const { scope, range } of ranges.current) highlightOf(scope).add(range)
+    const tokens = unpackTokens(await askForColors({ language, code: text }))
+    // The block may be gone, or hold another code, when the words of its language are here.
+    if (element.current === null || !newest.current.text.startsWith(text)) return
+    const same = colored.current.findIndex((token, at) => !isSame(token, tokens[at]))
+    const kept = same === -1 ? colored.current : colored.current.slice(0, same)
+    remove(colored.current.slice(kept.length))
+    const added = withRanges(element.current, tokens.slice(kept.length))
+    for (const { scope, range } of added) highlightOf(scope).add(range)
+    colored.current = [...kept, ...added]
   } catch {
     // The network is away: the code stays plain.
   }
 }
 
-function remove(ranges: readonly ColoredRange[]): void {
-  for (const { scope, range } of ranges) highlightOf(scope).delete(range)
+function isSame(token: Token, other: Token | undefined): boolean {
+  return token.scope === other?.scope && token.start === other.start && token.end === other.end
+}
+
+function remove(tokens: readonly ColoredToken[]): void {
+  for (const { scope, range } of tokens) highlightOf(scope).delete(range)
 }
 
 /** All blocks of the page share one highlight for each scope. */
@@ -79,11 +94,11 @@ function highlightOf(scope: string): Highlight {
 }
 
 /** Static ranges: they stay where they are when the text after them grows. */
-function rangesOf(element: HTMLElement, tokens: readonly Token[]): ColoredRange[] {
+function withRanges(element: HTMLElement, tokens: readonly Token[]): ColoredToken[] {
   const places = placesIn(element)
-  return tokens.flatMap(({ scope, start, end }) => {
-    const from = places(start)
-    const to = places(end)
+  return tokens.flatMap((token) => {
+    const from = places(token.start)
+    const to = places(token.end)
     if (from === undefined || to === undefined) return []
     const range = new StaticRange({
       startContainer: from.node,
@@ -91,7 +106,7 @@ function rangesOf(element: HTMLElement, tokens: readonly Token[]): ColoredRange[
       endContainer: to.node,
       endOffset: to.offset,
     })
-    return [{ scope, range }]
+    return [{ ...token, range }]
   })
 }
 

@@ -4,6 +4,8 @@
  * When in doubt it does not cut: a part too long costs time, a cut in the wrong place would show another text.
  */
 
+import { createLineReader } from './read-lines.ts'
+
 interface Fence {
   /** In a list item or a quote, a fence may also end with what it is in. */
   readonly place: 'top' | 'list' | 'quote'
@@ -13,7 +15,7 @@ interface Fence {
 
 /** A fence of code, or of a formula. */
 const fenceLine = /^(\s*(?:(?:[-*+]|\d{1,9}[.)])\s+|>\s?)*)(`{3,}(?!.*`)|~{3,}|\${2,}(?!.*\$))(.*)/
-const listItem = /^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)/m
+const listItem = /^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)/
 /** Some HTML goes on over blank lines. */
 const html = /^ {0,3}<[a-z/!?]/i
 /** A definition is used by text anywhere, so the whole must be read as one. */
@@ -26,56 +28,68 @@ const interruption = /^(?:#{1,6}(?:\s|$)|[-*+] +\S|1[.)] +\S|>|`{3,}[^`]*$|~{3,}
 export const plainLine =
   /^(?:[\p{L}"'“”‘’(（「《【]|\p{N}(?!\d{0,8}[.)](?:\s|$))|[*_](?![\s*_-])|\*\*(?![\s*_-])|`(?!``))/u
 
+/** What is known of the lines read so far. */
+interface Reading {
+  /** The finished parts. */
+  readonly parts: readonly string[]
+  /** The part that goes on. */
+  readonly part: string
+  /** True when a line of the part begins an item of a list. */
+  readonly hasItem: boolean
+  readonly isPlain: boolean
+  readonly before: LineKind
+  readonly fence: Fence | undefined
+  /** True when only a full parser could tell where the part ends: it goes on to the end of the text. */
+  readonly isEndless: boolean
+}
+
+const nothing: Reading = {
+  parts: [],
+  part: '',
+  hasItem: false,
+  isPlain: true,
+  before: 'other',
+  fence: undefined,
+  isEndless: false,
+}
+
 /** The parts of `markdown`; joined they are the same text again. */
 export function splitMarkdown(markdown: string): readonly string[] {
-  return scan(markdown) ?? [markdown]
+  return createSplitter()(markdown)
 }
 
-/** As {@link splitMarkdown}, of a text that grows: it reads on where the last part began. */
+/** As {@link splitMarkdown}, of a text that grows. */
 export function createSplitter(): (markdown: string) => readonly string[] {
-  let known: { readonly markdown: string; readonly parts: readonly string[] } = { markdown: '', parts: [] }
+  const read = createLineReader(nothing, readLine)
   return (markdown) => {
-    if (markdown !== known.markdown) known = { markdown, parts: partsAfter(known, markdown) }
-    return known.parts
+    const { parts, part } = read(markdown)
+    return part === '' ? parts : [...parts, part]
   }
 }
 
-function partsAfter(before: { markdown: string; parts: readonly string[] }, markdown: string): readonly string[] {
-  if (!markdown.startsWith(before.markdown)) return splitMarkdown(markdown)
-  // A first line that is not whole may yet turn out to belong to the part before it.
-  const isSure = before.parts.at(-1)?.includes('\n') === true
-  const kept = before.parts.slice(0, isSure ? -1 : -2)
-  const rest = scan(markdown.slice(kept.reduce((length, part) => length + part.length, 0)))
-  return rest === undefined ? [markdown] : [...kept, ...rest]
-}
-
-/** Undefined when a definition makes the whole one part. */
-function scan(markdown: string): string[] | undefined {
-  const parts: string[] = []
-  let fence: Fence | undefined
-  let before: LineKind = 'other'
-  let isPlain = true
-  let begin = 0
-  let end = 0
-  for (const line of markdown.split(/(?<=\n)/)) {
-    const isBlank = line.trim() === ''
-    if (fence === undefined && definition.test(line)) return undefined
-    const part = markdown.slice(begin, end)
-    const next = isBlank ? fence : fenceAfter(fence, line, part)
-    if (next === 'unclear' || (fence === undefined && html.test(line))) break
-    const isInside = fence !== undefined && (next !== undefined || fence.place === 'top')
-    if (!isBlank && !isInside && part !== '' && beginsBlock(line, { part, before, isPlain })) {
-      parts.push(part)
-      begin = end
-      isPlain = true
-    }
-    isPlain &&= plainLine.test(line)
-    before = kindOf(line, { isBlank, isInside, closed: fence?.place === 'top' && next === undefined })
-    fence = next
-    end += line.length
+function readLine(reading: Reading, line: string): Reading {
+  const { parts, part, fence, hasItem } = reading
+  if (reading.isEndless) return { ...reading, part: part + line }
+  // A definition makes the whole one part.
+  if (fence === undefined && definition.test(line)) {
+    return { ...reading, parts: [], part: parts.join('') + part + line, isEndless: true }
   }
-  if (begin < markdown.length) parts.push(markdown.slice(begin))
-  return parts
+  const isBlank = line.trim() === ''
+  const next = isBlank ? fence : fenceAfter(fence, line, hasItem)
+  if (next === 'unclear' || (fence === undefined && html.test(line))) {
+    return { ...reading, part: part + line, isEndless: true }
+  }
+  const isInside = fence !== undefined && (next !== undefined || fence.place === 'top')
+  const isCut = !isBlank && !isInside && part !== '' && beginsBlock(line, reading)
+  return {
+    parts: isCut ? [...parts, part] : parts,
+    part: isCut ? line : part + line,
+    hasItem: (hasItem && !isCut) || listItem.test(line),
+    isPlain: (reading.isPlain || isCut) && plainLine.test(line),
+    before: kindOf(line, { isBlank, isInside, closed: fence?.place === 'top' && next === undefined }),
+    fence: next,
+    isEndless: false,
+  }
 }
 
 /** `last`: the block ends with this line. */
@@ -90,27 +104,27 @@ function kindOf(
 }
 
 /** Tells whether a line cannot belong to the part before it. */
-function beginsBlock(line: string, at: { part: string; before: LineKind; isPlain: boolean }): boolean {
+function beginsBlock(line: string, at: Reading): boolean {
   if (/^\s/.test(line)) return false
   if (at.before === 'other') return at.isPlain && interruption.test(line)
-  return at.before === 'last' || !(listItem.test(line) && listItem.test(at.part))
+  return at.before === 'last' || !(listItem.test(line) && at.hasItem)
 }
 
 /** The fence that goes on after `line`; `unclear` when only a full parser could tell. */
-function fenceAfter(fence: Fence | undefined, line: string, part: string): Fence | undefined | 'unclear' {
-  if (fence === undefined) return openedFence(line, part)
+function fenceAfter(fence: Fence | undefined, line: string, hasItem: boolean): Fence | undefined | 'unclear' {
+  if (fence === undefined) return openedFence(line, hasItem)
   if (fence.place === 'top') return closesFence(line, fence.mark) ? undefined : fence
-  if (!/^[\s>]/.test(line)) return fence.isOpen ? 'unclear' : openedFence(line, part)
+  if (!/^[\s>]/.test(line)) return fence.isOpen ? 'unclear' : openedFence(line, hasItem)
   const [, before] = fenceLine.exec(line) ?? []
   if (before === undefined) return fence
   return before.includes('>') === (fence.place === 'quote') ? { ...fence, isOpen: !fence.isOpen } : 'unclear'
 }
 
-function openedFence(line: string, part: string): Fence | undefined {
+function openedFence(line: string, hasItem: boolean): Fence | undefined {
   const [, before = '', mark] = fenceLine.exec(line) ?? []
   if (mark === undefined) return undefined
   if (before.includes('>')) return { place: 'quote', mark, isOpen: true }
-  if (/\S/.test(before) || (before !== '' && listItem.test(part))) return { place: 'list', mark, isOpen: true }
+  if (/\S/.test(before) || (before !== '' && hasItem)) return { place: 'list', mark, isOpen: true }
   const isIndentedCode = before.length > 3 || before.includes('\t')
   return isIndentedCode ? undefined : { place: 'top', mark, isOpen: true }
 }

@@ -3,11 +3,11 @@
  * text grows, so that a token costs the parsing of the last unit: some items of a list or rows of a table, the pieces of a paragraph, the lines of code.
  */
 import { closesFence } from './split-markdown.ts'
-import { splitList } from './split-list.ts'
+import { createListSplitter } from './split-list.ts'
 import type { ListLayout } from './split-list.ts'
-import { splitTable } from './split-table.ts'
+import { createTableSplitter } from './split-table.ts'
 import type { TableLayout } from './split-table.ts'
-import { splitParagraph } from './split-paragraph.ts'
+import { createParagraphSplitter } from './split-paragraph.ts'
 import type { ParagraphLayout } from './split-paragraph.ts'
 
 interface CodeLayout {
@@ -23,14 +23,19 @@ interface MarkdownLayout {
 
 export type Layout = CodeLayout | ListLayout | TableLayout | ParagraphLayout | MarkdownLayout
 
-/** A part of as many characters is parsed in a few milliseconds. */
-const longFrom = 4_000
+/** A part of as many characters is parsed in about a millisecond. */
+const longFrom = 2_000
 
-export function layOutPart(source: string): Layout {
-  const code = readCode(source)
-  if (code !== undefined) return code
-  if (source.length < longFrom) return { type: 'markdown', source }
-  return splitList(source) ?? splitTable(source) ?? splitParagraph(source) ?? { type: 'markdown', source }
+/** How the part that it is given is drawn; of one that grows it reads what is new. */
+export function createLayout(): (source: string) => Layout {
+  const splitters = [createListSplitter(), createTableSplitter(), createParagraphSplitter()]
+  return (source) => {
+    const code = readCode(source)
+    if (code !== undefined) return code
+    const whole: MarkdownLayout = { type: 'markdown', source }
+    if (source.length < longFrom) return whole
+    return splitters.reduce<Layout | undefined>((layout, split) => layout ?? split(source), undefined) ?? whole
+  }
 }
 
 const opening = /^(`{3,}|~{3,})([^\n]*)(?:\n|$)/

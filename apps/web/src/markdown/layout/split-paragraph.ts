@@ -1,4 +1,5 @@
 /** Cuts a long paragraph into pieces, between which no emphasis, link or code goes on. */
+import { createLineReader } from './read-lines.ts'
 import { plainLine } from './split-markdown.ts'
 
 /** Some of a paragraph, and what stands between it and the next piece. */
@@ -13,21 +14,39 @@ export interface ParagraphLayout {
 }
 
 /** A piece is cut at the first good place past `least`, and anywhere between two words past `most`. */
-const pieceLength = { least: 1_500, most: 4_000 }
+const pieceLength = { least: 1_000, most: 4_000 }
 
-/** Undefined when `source` may be anything but one paragraph. */
-export function splitParagraph(source: string): ParagraphLayout | undefined {
-  const text = source.trimEnd()
-  if (!text.split('\n').every((line) => plainLine.test(line))) return undefined
+/** Of a text that grows. Undefined when it may be anything but one paragraph. */
+export function createParagraphSplitter(): (source: string) => ParagraphLayout | undefined {
+  const readLines = createLineReader({ isPlain: true, hasEnded: false }, ({ isPlain, hasEnded }, line) => {
+    const isBlank = line.trim() === ''
+    return { isPlain: isPlain && (isBlank || (!hasEnded && plainLine.test(line))), hasEnded: hasEnded || isBlank }
+  })
+  let known: { readonly text: string; readonly pieces: readonly Piece[] } = { text: '', pieces: [] }
+  return (source) => {
+    if (!readLines(source).isPlain) return undefined
+    const text = source.trimEnd()
+    // Text that is added moves no cut.
+    const whole = text.startsWith(known.text) ? known.pieces.slice(0, -1) : []
+    known = { text, pieces: [...whole, ...piecesFrom(text, lengthOf(whole))] }
+    return { type: 'paragraph', pieces: known.pieces }
+  }
+}
+
+function lengthOf(pieces: readonly Piece[]): number {
+  return pieces.reduce((length, { source, after }) => length + source.length + after.length, 0)
+}
+
+function piecesFrom(text: string, start: number): Piece[] {
   const pieces: Piece[] = []
-  let begin = 0
+  let begin = start
   while (text.length - begin > pieceLength.least) {
     const cut = findCut(text, begin)
     if (cut === undefined) break
     pieces.push({ source: text.slice(begin, cut.end), after: cut.after })
     begin = cut.end + cut.after.length
   }
-  return { type: 'paragraph', pieces: [...pieces, { source: text.slice(begin), after: '' }] }
+  return [...pieces, { source: text.slice(begin), after: '' }]
 }
 
 interface Cut {
