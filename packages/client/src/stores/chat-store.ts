@@ -57,8 +57,6 @@ class SessionChat implements ChatStore {
   #locals: readonly LocalRun[] = []
   #olderCursor: string | null = null
   #isLoaded = false
-  /** True while the session is not there yet, as far as this page knows: there is nothing to load. */
-  #isNew = false
   #error: VerbatimError | null = null
   /** The run being made, and those of this page that wait. */
   #runs: readonly ActiveRun[] = []
@@ -94,7 +92,7 @@ class SessionChat implements ChatStore {
   async #begin(handle: RunHandle, origin: RunOrigin): Promise<boolean> {
     this.#error = null
     this.#unjoinable = undefined
-    this.#isNew = false
+    this.#live.isNew = false
     this.#follow(
       acquireRun(this.#client, handle.id, () => handle),
       origin,
@@ -107,11 +105,7 @@ class SessionChat implements ChatStore {
   }
 
   readonly stop = async (): Promise<void> => {
-    try {
-      await this.#active?.handle.cancel()
-    } catch (error) {
-      this.#report(error)
-    }
+    await this.#active?.handle.cancel().catch((error: unknown) => this.#report(error))
   }
 
   readonly regenerate = async (): Promise<boolean> => await this.#repeat(runOfNewestAnswer(this.#standing))
@@ -153,7 +147,6 @@ class SessionChat implements ChatStore {
   }
 
   readonly refresh = async (): Promise<void> => {
-    if (this.#isNew) return
     this.#unjoinable = undefined
     try {
       await this.#load()
@@ -170,10 +163,7 @@ class SessionChat implements ChatStore {
   }
 
   readonly expectNew = (): void => {
-    if (this.#isLoaded || this.#stored.length > 0 || this.#locals.length > 0) return
-    this.#isNew = true
-    this.#isLoaded = true
-    this.#publisher.publishNow()
+    if (!this.#isLoaded && this.#locals.length === 0) this.#live.isNew = true
   }
 
   #attach(): void {
@@ -187,7 +177,6 @@ class SessionChat implements ChatStore {
       onState: () => this.#meetState(),
       onDeleted: () => this.#report(new VerbatimError('SESSION_DELETED', 'The session was deleted')),
     })
-    if (this.#isNew) return
     void retryCall(async () => await this.#firstLoad(), { retry: loadRetry, signal }).catch(() => {}) // #firstLoad has reported
   }
 
@@ -196,7 +185,6 @@ class SessionChat implements ChatStore {
     const session = this.#isLoaded ? this.#live.takeNews() : undefined
     this.#publisher.publish()
     if (session === undefined) return
-    this.#isNew = false
     const { activeRunId, messageCount } = session
     const isBehind =
       activeRunId === null

@@ -24,6 +24,8 @@ export class LiveSession {
   #seenRevision = -1
   /** The newest state, whichever answer brought it. */
   newest: Session | null = null
+  /** True while the session is not there yet, as far as this page knows: there is nothing to load. */
+  isNew = false
 
   constructor(client: VerbatimClient, sessionId: string) {
     this.#client = client
@@ -53,6 +55,7 @@ export class LiveSession {
 
   /** The session and its newest messages. Both at once is safe: the store finds a run that ends between by its prompt without an answer. */
   async load(): Promise<{ session: Session | undefined; page: Page<Message> }> {
+    if (this.isNew) return { session: undefined, page: { items: [], nextCursor: null } }
     const { sessions, messages } = this.#client
     const [session, page] = await Promise.all([
       unlessNew(sessions.get(this.#sessionId)),
@@ -63,6 +66,7 @@ export class LiveSession {
   }
 
   #take(session: Session): void {
+    this.isNew = false
     if (session.revision >= (this.newest?.revision ?? 0)) this.newest = session
   }
 }
