@@ -46,8 +46,8 @@ export const mutantsOfHints: readonly Mutant[] = [
     edits: [
       {
         file: 'packages/core/src/peers/hint-server.ts',
-        from: 'entry: { firstSeq, events } }',
-        to: 'entry: { firstSeq, events: events.slice(-1) } }',
+        from: 'const text = JSON.stringify(events)\n',
+        to: 'const text = JSON.stringify(events.slice(-1))\n',
       },
     ],
     fault: 'reconnect',

@@ -184,15 +184,16 @@ export async function closeGlobalFactory(): Promise<void> {
 /** Says at start how followers learn of what other processes write. */
 async function hasHints(
   storage: MongoStorage,
-  { changeStreams = 'auto', logger }: SessionManagerFactoryOptions,
+  { changeStreams = 'auto', peerHints, logger }: SessionManagerFactoryOptions,
 ): Promise<boolean> {
+  const who = peerHints === undefined ? 'followers of runs of other processes' : 'followers of sessions'
   if (changeStreams === 'off') {
-    logger?.info({}, 'Change streams are off: followers of runs of other processes poll')
+    logger?.info({}, `Change streams are off: ${who} poll`)
     return false
   }
   // A database that does not answer now may have them: the engine finds out when it opens one.
   const areThere = await storage.hasChangeStreams().catch(() => true)
-  if (!areThere) logger?.warn({}, 'The database gives no change streams: followers of runs of other processes poll')
+  if (!areThere) logger?.warn({}, `The database gives no change streams: ${who} poll`)
   return areThere
 }
 

@@ -56,7 +56,7 @@ export class HintLink {
   /** Never rejects. */
   async #read(): Promise<string> {
     try {
-      for await (const line of this.#peer.lines()) await this.#take(parseFrame(GiverFrame, line))
+      for await (const line of this.#peer.lines()) await this.#take(parseFrame(GiverFrame, line), line.length)
       return 'closed'
     } catch (error) {
       return error instanceof Error ? error.message : 'unknown'
@@ -65,7 +65,7 @@ export class HintLink {
     }
   }
 
-  async #take(frame: GiverFrame): Promise<void> {
+  async #take(frame: GiverFrame, length: number): Promise<void> {
     if (!this.#keys.has(frame.key)) return // of a run that was followed a moment ago
     switch (frame.type) {
       case 'followed':
@@ -74,18 +74,17 @@ export class HintLink {
         this.#keys.delete(frame.key)
         return this.#listener.onLeft(frame.key)
       case 'grown':
-        return await this.#listener.onGrowth(frame.key, frame.entry && grownEntryOf(frame.entry))
+        return await this.#listener.onGrowth(frame.key, frame.entry && grownEntryOf(frame.entry, length))
     }
   }
 
   #send(frame: FollowerFrame): void {
-    this.#peer.send(frame)
+    this.#peer.send(JSON.stringify(frame))
   }
 }
 
 type SentEntry = NonNullable<Extract<GiverFrame, { type: 'grown' }>['entry']>
 
-function grownEntryOf(entry: SentEntry): GrownEntry {
-  const bytes = JSON.stringify(entry.events).length
+function grownEntryOf(entry: SentEntry, bytes: number): GrownEntry {
   return { firstSeq: entry.firstSeq, bytes, open: () => Promise.resolve().then(() => requireBatch(entry)) }
 }

@@ -69,7 +69,8 @@ export class HintServer {
     try {
       for await (const line of peer.lines()) followed.take(parseFrame(FollowerFrame, line))
     } catch (error) {
-      this.#complain(error instanceof Error ? error.message : undefined)
+      // A connection that breaks has a code; a peer that says nonsense has none.
+      if (error instanceof Error && !('code' in error)) this.#complain(error.message)
     } finally {
       peer.close()
       followed.leaveAll()
@@ -123,7 +124,7 @@ class FollowedByPeer {
       const batches = tail.after(seq)
       const hasGrown = seq < tail.lastSeq
       if (batches === undefined && hasGrown) this.#send({ type: 'grown', key: tail.key })
-      for (const batch of batches ?? []) this.#send({ type: 'grown', key: tail.key, ...entryOf(batch) })
+      for (const batch of batches ?? []) this.#peer.send(grownFrame(tail.key, batch))
       seq = Math.max(seq, tail.lastSeq)
       if (hasGrown) continue
       if (!tail.isLocal) break
@@ -134,11 +135,14 @@ class FollowedByPeer {
   }
 
   #send(frame: GiverFrame): void {
-    this.#peer.send(frame)
+    this.#peer.send(JSON.stringify(frame))
   }
 }
 
-/** A long entry travels without its events. */
-function entryOf({ firstSeq, events }: EventBatch): { entry?: { firstSeq: number; events: unknown[] } } {
-  return JSON.stringify(events).length > maxEntryLength ? {} : { entry: { firstSeq, events } }
+/** A `grown` frame. A long entry travels without its events; others are encoded once. */
+function grownFrame(key: RunKey, { firstSeq, events }: EventBatch): string {
+  const text = JSON.stringify(events)
+  const frame = { type: 'grown', key } satisfies GiverFrame
+  if (text.length > maxEntryLength) return JSON.stringify(frame)
+  return `${JSON.stringify(frame).slice(0, -1)},"entry":{"firstSeq":${firstSeq},"events":${text}}}`
 }

@@ -88,9 +88,11 @@ export class HintsOfPeers implements RunHints {
       this.#links.delete(processId)
       link.close()
     }
+    for (const [processId, { retryAtMs }] of this.#failures) {
+      if (retryAtMs + maxRetryMs < performance.now()) this.#failures.delete(processId) // it is not tried any more
+    }
     this.#placeSoon()
     if (this.#runs.size > 0) return
-    this.#failures.clear()
     clearInterval(this.#timer)
     this.#timer = undefined
   }

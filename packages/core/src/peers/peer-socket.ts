@@ -1,5 +1,5 @@
 /** One end of a connection between two processes. Each end sends a sign of life every second, and drops a peer that is silent or does not read. */
-import type { TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
 
 const beatMs = 1_000
 const maxSilentBeats = 5
@@ -8,7 +8,7 @@ const maxSilentBeats = 5
 const maxBufferedBytes = 1024 * 1024
 
 export class PeerSocket {
-  readonly #socket: TLSSocket
+  readonly #socket: Socket
   readonly #maxLine: number
   readonly #beats: NodeJS.Timeout
   #queue: string[] = []
@@ -17,7 +17,7 @@ export class PeerSocket {
   #stalledBeats = 0
 
   /** @param maxLine the longest line that the peer may send, in UTF-16 units */
-  constructor(socket: TLSSocket, maxLine: number) {
+  constructor(socket: Socket, maxLine: number) {
     this.#socket = socket.setEncoding('utf8').setNoDelay(true)
     this.#maxLine = maxLine
     this.#beats = setInterval(() => this.#beat(), beatMs)
@@ -29,13 +29,12 @@ export class PeerSocket {
     return this.#socket.destroyed
   }
 
-  /** Sends a frame, with all others of the same turn of the event loop. */
-  send(frame: object): void {
+  /** Sends a frame as JSON, with all others of the same turn of the event loop. */
+  send(frame: string): void {
     if (this.isClosed) return
     if (this.#queue.length === 0) setImmediate(() => this.#flush())
-    const line = `${JSON.stringify(frame)}\n`
-    this.#queue.push(line)
-    this.#queuedLength += line.length
+    this.#queue.push(frame, '\n')
+    this.#queuedLength += frame.length + 1
   }
 
   /** Resolves when the peer has read enough for more frames, or is gone. */
