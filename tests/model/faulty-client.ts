@@ -24,6 +24,7 @@ type Call = <TResult>(work: () => Promise<TResult>) => Promise<TResult>
 const calls = new Set([
   'insertMany',
   'insertOne',
+  'bulkWrite',
   'updateOne',
   'updateMany',
   'findOneAndUpdate',

@@ -17,16 +17,15 @@ import { interceptOperations } from '../support/intercepted-client.ts'
 
 interface HeldInput extends EngineInput {
   readonly gate: Gate
-  /** The first of the inserts of messages and beginnings that waits at the gate, late in its transaction. @default 1 */
+  /** The first beginning or end of a run that waits at the gate, late in its transaction. @default 1 */
   readonly from?: number
 }
 
 function openHeld(database: TestDatabase, { gate, from = 1, ...input }: HeldInput): Engine {
-  let inserts = 0
+  let writes = 0
   const client = interceptOperations(database.client, async ({ collection, method }, proceed) => {
-    const isBeginning = collection === 'run_events' && method === 'insertOne'
-    const isMessage = collection === 'messages' && method === 'insertMany'
-    if ((isBeginning || isMessage) && ++inserts >= from) await gate.pass()
+    const isTurn = collection === 'runs' && method === 'bulkWrite'
+    if (isTurn && ++writes >= from) await gate.pass()
     return await proceed()
   })
   const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
@@ -99,7 +98,7 @@ it('a retry that is stored late is answered', async () => {
   await using database = await openDatabase()
   const gate = createGate()
   const agent = manualAgent()
-  await using engine = openHeld(database, { gate, from: 4, agents: [agent] }) // after the prompt, its run and the answer
+  await using engine = openHeld(database, { gate, from: 3, agents: [agent] }) // after the beginning and the end of the first run
   const runId = await startRun(engine, { message: 'Question' })
   agent.fail(new Error('broken'))
   expect(answerFrom(await followAll(engine, runId)).status).toBe('failed')

@@ -14,6 +14,7 @@ const intercepted = new Set([
   'countDocuments',
   'insertOne',
   'insertMany',
+  'bulkWrite',
   'updateOne',
   'updateMany',
   'deleteMany',

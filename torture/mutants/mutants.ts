@@ -9,6 +9,30 @@ const end = 'packages/core/src/mongodb/transitions/finish-run.ts'
 
 export const mutants: readonly Mutant[] = [
   {
+    name: 'torn-group',
+    what: 'a transaction of several turns leaves out what the last of them inserts',
+    edits: [
+      {
+        file: 'packages/core/src/mongodb/driver/collected-writes.ts',
+        from: 'await collection.insertMany(documents, { session })',
+        to: 'await collection.insertMany(documents.length > 1 ? documents.slice(0, -1) : documents, { session })',
+      },
+    ],
+    fault: 'server-codes',
+  },
+  {
+    name: 'group-answers-before-commit',
+    what: 'the callers of a common transaction are answered before it is committed',
+    edits: [
+      {
+        file: 'packages/core/src/mongodb/driver/group-transactions.ts',
+        from: 'answers.push(await one.body(session, writes))\n        }\n',
+        to: 'answers.push(await one.body(session, writes))\n        }\n        taken.forEach((one, at) => one.resolve(answers[at]))\n',
+      },
+    ],
+    fault: 'kill-in-slow-commit',
+  },
+  {
     name: 'publish-before-commit',
     what: 'followers see a batch before MongoDB confirms it',
     edits: [
@@ -66,8 +90,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: end,
-        from: 'insertMany([ending, ...',
-        to: 'insertMany([...',
+        from: 'writes.insert(runEvents, ending)',
+        to: '',
       },
     ],
     fault: 'late-cancel',

@@ -26,6 +26,7 @@ import type { MongoContext } from './schema/mongo-context.ts'
 import { runKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { known } from './schema/version.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
+import type { Attempt } from './driver/group-transactions.ts'
 import { retryRequest, tryOnce } from './driver/retry.ts'
 import { createEndTurns } from './driver/take-turn.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
@@ -68,14 +69,16 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
       const start = { ...run, startId: crypto.randomUUID() }
       // Before anything is stored: without a key there is no start.
       const writer = await cipher.writerFor(owner)
-      return await takeTurn(placeOf(owner, run), () => startRun(storage, owner, { start, writer }))
+      const starting = inGroup((attempt) => startRun(storage, owner, { start, writer, attempt }))
+      return await takeTurn(placeOf(owner, run), starting)
     },
     async finishRun(owned, end, { holder, signal }) {
       const now = storage.clock.now()
       // An end without content needs no key: a run can always end.
       const hasContent = [end.content, end.before ?? [], end.data ?? []].some((part) => part.length > 0)
       const writer = hasContent ? await cipher.writerForRun(owned.owner) : clearWriter
-      return await takeEndTurn(signal, () => finishRun(storage, { owned, end, holder, now, writer }))
+      const finishing = inGroup((attempt) => finishRun(storage, { owned, end, holder, now, writer, attempt }))
+      return await takeEndTurn(signal, finishing)
     },
     async continueRun(owned, end, { next, signal }) {
       const now = storage.clock.now()
@@ -97,6 +100,16 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
       return retryRequest(() => cancelQueuedRun(storage, owner, { runId, batchId }))
     },
   } satisfies Partial<RunRepository>
+}
+
+/** The first attempt goes together with others; one that is repeated goes alone. */
+function inGroup<TResult>(attempt: (how: Attempt) => Promise<TResult>): (signal: AbortSignal) => Promise<TResult> {
+  let isAlone = false
+  return (signal) => {
+    const how = { signal, isAlone }
+    isAlone = true
+    return attempt(how)
+  }
 }
 
 type Runs = Collections['runs']

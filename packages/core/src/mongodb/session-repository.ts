@@ -187,10 +187,10 @@ async function appendMessage(storage: MongoContext, owner: Owner, message: NewMe
   const document = newMessageDocument(owner, message, { writer, now: storage.clock.now() })
   const named = namedAttachments(owner, message.content)
   let moved: VerbatimError | undefined
-  const tried = await tryTransition(storage.client, async (session) => {
+  const tried = await tryTransition(storage.client, async (session, writes) => {
     const { sessionId, limits } = message
     const request = { owner, sessionId, limits, runId: null, ...ofMessage, now: document.createdAt }
-    const admission = await admit(storage.collections, request, session)
+    const admission = await admit(storage.collections, request, { session, writes })
     if (admission.type !== 'idle') return toError(admission)
     const { head: seq } = admission
     if (message.expectedHead !== undefined && seq !== message.expectedHead + 1) {

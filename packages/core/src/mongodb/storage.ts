@@ -19,6 +19,7 @@ import { createAuditRepository } from './audit-repository.ts'
 import { collectionsOf } from './schema/collections.ts'
 import { createContentCipher } from './schema/content-cipher.ts'
 import { databaseSettings } from './driver/connect.ts'
+import { TransactionGroups } from './driver/group-transactions.ts'
 import { createDeletionRepository } from './deletion-repository.ts'
 import { deleteAgain } from './principals/delete-again.ts'
 import type { DeletionReceipt } from './principals/delete-again.ts'
@@ -96,7 +97,16 @@ export function createMongoStorage({
   const cipher = createContentCipher(encryption, clock)
   const collections = collectionsOf(db)
   const bytes = attachmentStore ?? createGridFsStore(collections, clock)
-  const storage: MongoContext = { client, clock, collections, cipher, audit: new Set(), attachmentStore: bytes }
+  const groups = { starts: new TransactionGroups(client), ends: new TransactionGroups(client) }
+  const storage: MongoContext = {
+    client,
+    clock,
+    collections,
+    cipher,
+    audit: new Set(),
+    attachmentStore: bytes,
+    ...groups,
+  }
   const takeTurn = createTurns()
   const eventLog = createEventLog(storage)
   const watched = watchClient.db(databaseName, databaseSettings)

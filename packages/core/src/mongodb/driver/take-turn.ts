@@ -32,7 +32,7 @@ export interface Place {
 }
 
 /** Runs a transaction when it is its turn, until it succeeds. Answers, or throws, within 5 s. */
-export type TakeTurn = <TResult>(place: Place, attempt: () => Promise<TResult>) => Promise<TResult>
+export type TakeTurn = <TResult>(place: Place, attempt: (signal: AbortSignal) => Promise<TResult>) => Promise<TResult>
 
 /** When a call gives up: as one that waits, and as one that the database does not answer. */
 interface Deadlines {
@@ -61,7 +61,7 @@ export function createTurns(): TakeTurn {
 
   async function store<TResult>(
     owner: string,
-    attempt: () => Promise<TResult>,
+    attempt: (signal: AbortSignal) => Promise<TResult>,
     { begin, end }: Deadlines,
   ): Promise<TResult> {
     if (owners.waitingOf(owner) >= maxWaitingPerOwner || owners.waiting >= maxWaiting) throw overloaded()
@@ -95,7 +95,10 @@ export function createTurns(): TakeTurn {
 }
 
 /** Runs the transaction that ends a run when it is its turn, until it succeeds or `signal` aborts. */
-export type TakeEndTurn = <TResult>(signal: AbortSignal, attempt: () => Promise<TResult>) => Promise<TResult>
+export type TakeEndTurn = <TResult>(
+  signal: AbortSignal,
+  attempt: (signal: AbortSignal) => Promise<TResult>,
+) => Promise<TResult>
 
 /** The calls throw what `attempt` does, and VerbatimError `UNAVAILABLE` when the signal aborts. */
 export function createEndTurns(): TakeEndTurn {

@@ -1,4 +1,5 @@
 import type { ClientSession, MongoClient } from 'mongodb'
+import { CollectedWrites } from './collected-writes.ts'
 import { isDuplicateKey, isLostCommit } from './map-error.ts'
 
 const maxCommitTries = 3
@@ -10,14 +11,14 @@ const maxCommitTries = 3
  */
 const maxTransactionMs = 5_000
 
+/** What a transaction does. What it collects is sent when it has run, before the commit. */
+export type TransactionBody<TResult> = (session: ClientSession, writes: CollectedWrites) => Promise<TResult>
+
 /**
  * Runs `body` in one transaction, once. The caller repeats it (see retry.ts): a repeated body must recognise what an earlier attempt
  * has stored whose answer was lost.
  */
-export async function inTransaction<TResult>(
-  client: MongoClient,
-  body: (session: ClientSession) => Promise<TResult>,
-): Promise<TResult> {
+export async function inTransaction<TResult>(client: MongoClient, body: TransactionBody<TResult>): Promise<TResult> {
   return await client.withSession(async (session) => {
     session.startTransaction({
       readConcern: { level: 'majority' },
@@ -26,7 +27,9 @@ export async function inTransaction<TResult>(
     })
     const overdue = setTimeout(() => giveUp(client, session), maxTransactionMs)
     try {
-      const result = await body(session)
+      const writes = new CollectedWrites()
+      const result = await body(session, writes)
+      if (!(await writes.flush(session))) throw new AbortTransition()
       await commit(session)
       return result
     } catch (error) {
@@ -50,7 +53,7 @@ export class AbortTransition extends Error {
  */
 export async function tryTransition<TResult>(
   client: MongoClient,
-  body: (session: ClientSession) => Promise<TResult>,
+  body: TransactionBody<TResult>,
 ): Promise<TResult | undefined> {
   try {
     return await inTransaction(client, body)

@@ -1,6 +1,7 @@
 import type { MongoClient } from 'mongodb'
 import type { AttachmentStore } from '../../ports/attachment-store.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { TransactionGroups } from '../driver/group-transactions.ts'
 import type { AuditListeners } from './audit-rows.ts'
 import type { Collections } from './collections.ts'
 import type { ContentCipher } from './content-cipher.ts'
@@ -14,4 +15,7 @@ export interface MongoContext {
   readonly cipher: ContentCipher
   /** Where the bytes of attachments are. */
   readonly attachmentStore: AttachmentStore
+  /** Transitions of one kind that wait go into one transaction. */
+  readonly starts: TransactionGroups
+  readonly ends: TransactionGroups
 }

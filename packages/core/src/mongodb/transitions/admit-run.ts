@@ -8,7 +8,7 @@ import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { WhenBusy } from '../../contract/run.ts'
-import { insertDocument } from '../driver/insert.ts'
+import type { CollectedWrites } from '../driver/collected-writes.ts'
 import type { StoredLimits } from '../../ports/run-repository.ts'
 import type { Collections, SessionDocument } from '../schema/collections.ts'
 import { principalKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
@@ -62,7 +62,7 @@ export type Refusal = Extract<Admission, { type: 'busy' | 'full' | 'present' | '
 export async function admit(
   collections: Collections,
   request: AdmissionRequest,
-  session: ClientSession,
+  { session, writes }: { session: ClientSession; writes: CollectedWrites },
 ): Promise<Admission> {
   const { sessions, erasures } = collections
   const _id = sessionKeyOf(request.owner, request.sessionId)
@@ -76,7 +76,7 @@ export async function admit(
   await requireRoomForSession(collections, request, session)
   const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
   const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
-  await insertDocument(sessions, { _id, ...made }, { session })
+  writes.insert(sessions, { _id, ...made })
   return { type: 'idle', head, title }
 }
 

@@ -23,20 +23,20 @@ export async function continueRun(
   const { collections } = storage
   // The end's own id: both are one write, and one answer tells whether it landed.
   const run = newRunDocument(owner, { ...next, startId: end.batchId }, now)
-  const stored = await tryTransition(storage.client, async (session) => {
-    await markEnded(collections, { owned, end, now, continuedBy: next.runId }, session)
+  const stored = await tryTransition(storage.client, async (session, writes) => {
+    markEnded(collections, { owned, end, now, continuedBy: next.runId }, writes)
     const kept = await collections.sessions.findOneAndUpdate(
       { _id: sessionKeyOf(owner, ended.sessionId), ...notDeleted, ...known, activeRunId: ended.id },
       { $inc: { head: 2, rev: 1 }, $set: { activeRunId: next.runId, updatedAt: now } },
       { session, returnDocument: 'after', projection: { head: 1, title: 1 } },
     )
     if (kept === null) throw new AbortTransition()
-    await storeEnding(collections, { owned, end, now, writer, seq: kept.head - 1 }, session)
+    await storeEnding(collections, { owned, end, now, writer, seq: kept.head - 1 }, { session, writes })
     const lease = { processId: next.processId, ms: next.leaseMs }
     const key = messageKeyOf(owner, next.sessionId, next.userMessageId)
     const input = next.input === undefined ? undefined : writer.json({ part: 'input', of: key }, next.input)
     const message = { prompt: writer.content(key, next.prompt), input, seq: kept.head }
-    await storeBeginning(storage, { owner, run, lease, message, event: next.startedEvent }, session)
+    storeBeginning(storage, { owner, run, lease, message, event: next.startedEvent }, writes)
     return kept.title
   })
   if (stored !== undefined) return withTitle(storage.cipher, toOwnedRun(run), stored)

@@ -1,7 +1,8 @@
 import type { ClientSession } from 'mongodb'
 import type { FinishOutcome, LeaseHolder, OwnedRun, RunEnd } from '../../ports/run-repository.ts'
+import type { CollectedWrites } from '../driver/collected-writes.ts'
+import type { Attempt } from '../driver/group-transactions.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
-import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 import type { Collections, EventsDocument, MessageDocument } from '../schema/collections.ts'
 import type { ContentWriter } from '../schema/content-cipher.ts'
 import { toEventsDocument } from '../schema/documents.ts'
@@ -18,6 +19,7 @@ interface Finish {
   readonly holder: LeaseHolder
   readonly now: Date
   readonly writer: ContentWriter
+  readonly attempt: Attempt
 }
 
 /**
@@ -26,7 +28,7 @@ interface Finish {
  */
 export async function finishRun(
   storage: MongoContext,
-  { owned, end, holder, now, writer }: Finish,
+  { owned, end, holder, now, writer, attempt }: Finish,
 ): Promise<FinishOutcome> {
   const { owner, run } = owned
   const release: Release = {
@@ -37,12 +39,13 @@ export async function finishRun(
     batchId: end.batchId,
     now,
   }
-  const stored = await tryTransition(storage.client, async (session) => {
-    await markEnded(storage.collections, { owned, end, now }, session)
+  const store = async (session: ClientSession, writes: CollectedWrites) => {
+    markEnded(storage.collections, { owned, end, now }, writes)
     const { head, promoted } = await releaseSession(storage, release, session)
-    await storeEnding(storage.collections, { owned, end, seq: head, now, writer, promoted }, session)
+    await storeEnding(storage.collections, { owned, end, seq: head, now, writer, promoted }, { session, writes })
     return { promoted: promoted?.started }
-  })
+  }
+  const stored = await storage.ends.try(store, attempt)
   if (stored !== undefined) return { type: 'stored', promoted: stored.promoted }
   if (!(await hasLanded(storage, { owned, end }))) return { type: 'fenced' }
   return { type: 'stored', promoted: await findPromoted(storage.collections, release) }
@@ -53,20 +56,16 @@ type Ended = Pick<Finish, 'owned' | 'end' | 'now'> & {
   readonly continuedBy?: string
 }
 
-/** Throws AbortTransition when the run has ended, or is another writer's. */
-export async function markEnded(
+/** When the run has ended, or is another writer's, this undoes the transaction. */
+export function markEnded(
   { runs }: Collections,
   { owned, end, now, continuedBy }: Ended,
-  session: ClientSession,
-): Promise<void> {
+  writes: CollectedWrites,
+): void {
   const { status, error, metrics, seq: lastSeq } = end
   const link = continuedBy === undefined ? {} : { continuedBy }
-  const ended = await runs.updateOne(
-    heldBy(owned, continuedBy !== undefined),
-    { $set: { status, lastSeq, error, metrics, endedAt: now, toArchive: true, ...link } },
-    { session },
-  )
-  if (ended.matchedCount === 0) throw new AbortTransition()
+  const ended = { status, lastSeq, error, metrics, endedAt: now, toArchive: true, ...link } as const
+  writes.update(runs, { filter: heldBy(owned, continuedBy !== undefined), update: { $set: ended } })
 }
 
 interface Ending extends Pick<Finish, 'owned' | 'end' | 'now' | 'writer'> {
@@ -80,7 +79,7 @@ interface Ending extends Pick<Finish, 'owned' | 'end' | 'now' | 'writer'> {
 export async function storeEnding(
   collections: Collections,
   { owned, end, now, seq, writer, promoted }: Ending,
-  session: ClientSession,
+  { session, writes }: { session: ClientSession; writes: CollectedWrites },
 ): Promise<void> {
   const { messages, runEvents } = collections
   const key = messageKeyOf(owned.owner, owned.run.sessionId, owned.run.messageId)
@@ -90,11 +89,14 @@ export async function storeEnding(
   const output = end.output === undefined ? {} : { output: writer.json({ part: 'output', of: key }, end.output) }
   const data = end.data?.length ? { data: writer.json({ part: 'data', of: key }, [...end.data]) } : {}
   const answer = assistantMessage(owned, end, { _id: key, content, ...named, ...output, ...data, seq, createdAt: now })
-  await messages.insertMany([answer, ...(promoted ? [promoted.message] : [])], { session })
+  writes.insert(messages, answer)
   const firstSeq = firstSeqOf(end)
   const e = writer.events({ key: owned.key, firstSeq, events: [...(end.before ?? []), end.event] })
   const ending: EventsDocument = { _id: { r: owned.key, n: firstSeq }, b: end.batchId, e }
-  await runEvents.insertMany([ending, ...(promoted ? [toEventsDocument(promoted.entry)] : [])], { session })
+  writes.insert(runEvents, ending)
+  if (promoted === undefined) return
+  writes.insert(messages, promoted.message)
+  writes.insert(runEvents, toEventsDocument(promoted.entry))
 }
 
 function firstSeqOf({ seq, before = [] }: RunEnd): number {

@@ -4,6 +4,7 @@ import type { RunId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { FurtherRun, RepeatedRun, StartOutcome } from '../../ports/run-repository.ts'
+import type { CollectedWrites } from '../driver/collected-writes.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
 import { AbortTransition, tryTransition } from '../driver/transaction.ts'
 import type { Collections, MessageDocument } from '../schema/collections.ts'
@@ -69,7 +70,9 @@ async function linksOf({ collections: { runs } }: MongoContext, owner: Owner, ru
 }
 
 async function begin(storage: MongoContext, again: Again): Promise<StartOutcome> {
-  const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, again, session))
+  const tried = await tryTransition(storage.client, (session, writes) =>
+    admitAndStore(storage, again, { session, writes }),
+  )
   if (tried === undefined) return await outcomeOfAborted(storage, again)
   return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, again.start) : tried
 }
@@ -77,7 +80,7 @@ async function begin(storage: MongoContext, again: Again): Promise<StartOutcome>
 async function admitAndStore(
   storage: MongoContext,
   { owner, before, start, run, message }: Again,
-  session: ClientSession,
+  { session, writes }: { session: ClientSession; writes: CollectedWrites },
 ): Promise<StartOutcome | Refused> {
   const { runs, messages } = storage.collections
   const { sessionId, runId, processId, leaseMs, limits } = start
@@ -91,7 +94,7 @@ async function admitAndStore(
     title: null,
     limits: undefined, // the session is there
   }
-  const admission = await admit(storage.collections, { ...request, now: run.createdAt }, session)
+  const admission = await admit(storage.collections, { ...request, now: run.createdAt }, { session, writes })
   if (isRefusal(admission)) {
     return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
   }
@@ -104,11 +107,7 @@ async function admitAndStore(
   const lease = { processId, ms: leaseMs }
   const beginning = { owner, run, lease, event: start.startedEvent }
   const seq = admission.head
-  await storeBeginning(
-    storage,
-    message === undefined ? beginning : { ...beginning, message: { ...message, seq } },
-    session,
-  )
+  storeBeginning(storage, message === undefined ? beginning : { ...beginning, message: { ...message, seq } }, writes)
   return { type: 'started', owned: withTitle(storage.cipher, toOwnedRun(run), admission.title) }
 }
 

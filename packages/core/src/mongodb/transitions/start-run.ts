@@ -5,7 +5,8 @@ import type { Owner } from '../../contract/principal.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
-import { tryTransition } from '../driver/transaction.ts'
+import type { CollectedWrites } from '../driver/collected-writes.ts'
+import type { Attempt } from '../driver/group-transactions.ts'
 import type { RunDocument } from '../schema/collections.ts'
 import { toOwnedRun, toRun, withTitle } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
@@ -38,7 +39,7 @@ interface Starting {
 export async function startRun(
   storage: MongoContext,
   owner: Owner,
-  { start, writer }: { start: Start; writer: ContentWriter },
+  { start, writer, attempt }: { start: Start; writer: ContentWriter; attempt: Attempt },
 ): Promise<StartOutcome> {
   const run = newRunDocument(owner, { ...start, inputHash: writer.hash(start.inputHash) }, storage.clock.now())
   const key = messageKeyOf(owner, start.sessionId, start.userMessageId)
@@ -47,12 +48,12 @@ export async function startRun(
   const title = writer.title(sessionKeyOf(owner, start.sessionId), titleOf(start))
   const named = namedAttachments(owner, start.prompt)
   const starting = { owner, start, run, prompt, input, named, title }
-  const tried = await tryTransition(storage.client, (session) => admitAndStore(storage, starting, session)).catch(
-    async (error: unknown) => {
-      await requireMissing(storage.collections, named, error)
-      throw error
-    },
-  )
+  const store = (session: ClientSession, writes: CollectedWrites) =>
+    admitAndStore(storage, starting, { session, writes })
+  const tried = await storage.starts.try(store, attempt).catch(async (error: unknown) => {
+    await requireMissing(storage.collections, named, error)
+    throw error
+  })
   if (tried === undefined) return await outcomeOfStored(storage, run._id, start)
   return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, start) : tried
 }
@@ -67,13 +68,13 @@ export interface Refused {
 async function admitAndStore(
   storage: MongoContext,
   { owner, start, run, prompt, input, named, title }: Starting,
-  session: ClientSession,
+  { session, writes }: { session: ClientSession; writes: CollectedWrites },
 ): Promise<StartOutcome | Refused> {
   const { runs } = storage.collections
   const { sessionId, runId, whenBusy, maxQueuedRuns, limits } = start
   const asked = { owner, sessionId, runId, whenBusy, maxQueuedRuns, limits }
   const request = { ...asked, newMessages: 1, title } as const
-  const admission = await admit(storage.collections, { ...request, now: run.createdAt }, session)
+  const admission = await admit(storage.collections, { ...request, now: run.createdAt }, { session, writes })
   if (isRefusal(admission)) {
     return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
   }
@@ -83,7 +84,7 @@ async function admitAndStore(
       const lease = { processId: start.processId, ms: start.leaseMs }
       await bindAttachments(storage.collections, named, session)
       const message = { prompt, input, seq: admission.head, named }
-      await storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, session)
+      storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, writes)
       return { type: 'started', owned: withTitle(storage.cipher, toOwnedRun(run), admission.title) }
     }
     case 'queued':
@@ -99,7 +100,7 @@ async function admitAndStore(
         ...(input === undefined ? {} : { input }),
         ...named,
       }
-      await storeBeginning(storage, { owner, run: waiting, event: start.queuedEvent }, session)
+      storeBeginning(storage, { owner, run: waiting, event: start.queuedEvent }, writes)
       return { type: 'queued', key: run._id, run: toRun(waiting), replaced }
     }
   }

@@ -1,9 +1,8 @@
-import type { ClientSession } from 'mongodb'
 import type { Owner } from '../../contract/principal.ts'
 import { firstFence } from '../../ports/run-repository.ts'
 import type { EngineEvent } from '../../contract/event.ts'
 import type { LinkedRun, NewRun, RepeatedRun } from '../../ports/run-repository.ts'
-import { insertDocument } from '../driver/insert.ts'
+import type { CollectedWrites } from '../driver/collected-writes.ts'
 import type { Collections, MessageDocument, RunDocument } from '../schema/collections.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import { toEventsDocument } from '../schema/documents.ts'
@@ -34,20 +33,18 @@ export interface Beginning {
 }
 
 /** Stores a run that begins or waits: its document, its user message, its first event. The keys of all three refuse a second beginning. */
-export async function storeBeginning(
+export function storeBeginning(
   { collections }: Pick<MongoContext, 'collections'>,
   { owner, run, lease, message, event }: Beginning,
-  session: ClientSession,
-): Promise<void> {
-  await insertRun(collections.runs, { run, lease }, session)
+  writes: CollectedWrites,
+): void {
+  insertRun(collections.runs, { run, lease }, writes)
   if (message !== undefined) {
     const document = userMessageOf(owner, run, { ...message, createdAt: run.createdAt })
-    await insertDocument(collections.messages, document, { session })
+    writes.insert(collections.messages, document)
   }
-  await collections.runEvents.insertOne(
-    toEventsDocument({ key: run._id, firstSeq: 1, batchId: run.startId, events: [event] }),
-    { session },
-  )
+  const entry = { key: run._id, firstSeq: 1, batchId: run.startId, events: [event] }
+  writes.insert(collections.runEvents, toEventsDocument(entry))
 }
 
 type RunSeed = Pick<
@@ -100,18 +97,18 @@ export function newRunDocument(owner: Owner, start: RunSeed, now: Date): NewRunD
 }
 
 /** With a lease an upsert, because `$currentDate` is the database's clock, which leases are measured by; such a run has no prompt. */
-async function insertRun(
+function insertRun(
   runs: Collections['runs'],
   { run, lease }: { run: NewRunDocument; lease: Beginning['lease'] },
-  session: ClientSession,
-): Promise<void> {
-  if (lease === undefined) return void (await insertDocument(runs, run, { session }))
+  writes: CollectedWrites,
+): void {
+  if (lease === undefined) return writes.insert(runs, run)
   const { _id, startId, ...rest } = run
   const update = {
     $setOnInsert: { ...rest, 'lease.processId': lease.processId, 'lease.ms': lease.ms },
     $currentDate: { 'lease.renewedAt': true as const },
   }
-  await runs.updateOne({ _id, startId }, update, { upsert: true, session })
+  writes.update(runs, { filter: { _id, startId }, update, upsert: true })
 }
 
 /** The message that a run answers, at its place in the session. */
