@@ -8,7 +8,7 @@ import type { AwaitedRuns } from '../runs/log/awaited-runs.ts'
 import type { RunTails } from '../runs/log/run-tail.ts'
 
 /** Whether the hints of one kind come; a process assumes it until it learns otherwise. */
-export interface HintState {
+interface HintState {
   readonly areThere: boolean
   begin(): void
   end(reason: string): void
