@@ -72,17 +72,52 @@ it('of three hundred requests that come at once on as many connections a few are
   await once(acquainted, 'data')
   const strangers: Socket[] = []
   while (strangers.length < 300) strangers.push(await open())
-  const answers = [...strangers, acquainted].map(async (socket) => await once(socket, 'data'))
+  const probe = await open()
+  const answers = [...strangers, acquainted, probe].map(async (socket) => await once(socket, 'data'))
   for (const [nth, socket] of strangers.entries()) socket.write(getOf(`/${nth}`))
   acquainted.write(getOf('/acquainted'))
+  probe.write(getOf('/api/health/live'))
   await Promise.all(answers)
   clearImmediate(ticking)
-  for (const socket of [...strangers, acquainted]) socket.destroy()
-  expect(new Set(handled).size).toBe(302)
-  expect(handled).toHaveLength(302)
+  for (const socket of [...strangers, acquainted, probe]) socket.destroy()
+  expect(new Set(handled).size).toBe(303)
+  expect(handled).toHaveLength(303)
   expect(Math.max(...handledIn.values())).toBeLessThan(50)
   // A connection that was answered before passes those that were not.
   expect(handled.indexOf('/acquainted')).toBeLessThan(200)
+  // And a balancer's probe passes all of them.
+  expect(handled.indexOf('/api/health/live')).toBeLessThan(200)
+})
+
+it('at a busy event loop what arrives takes a part of each turn that grows with the turn', async () => {
+  let turns = 0
+  const work = () => {
+    turns++
+    const untilMs = performance.now() + 45
+    while (performance.now() < untilMs);
+    working = setImmediate(work)
+  }
+  const port = await listen((_req, res) => {
+    const untilMs = performance.now() + 1
+    while (performance.now() < untilMs);
+    res.end()
+  })
+  const open = async () => {
+    const accepted = once(server, 'connection')
+    const socket = connect(port, '127.0.0.1')
+    await accepted
+    return socket
+  }
+  const crowd: Socket[] = []
+  while (crowd.length < 200) crowd.push(await open())
+  let working = setImmediate(work)
+  const answers = crowd.map(async (socket) => await once(socket, 'data'))
+  for (const socket of crowd) socket.write(getOf('/'))
+  await Promise.all(answers)
+  clearImmediate(working)
+  for (const socket of crowd) socket.destroy()
+  // Five a turn, as in a turn without other work, would be 40 turns.
+  expect(turns).toBeLessThan(30)
 })
 
 it('a large body arrives byte for byte, and many requests pass one after another', async () => {

@@ -48,12 +48,20 @@ function readInPieces(socket: Socket, { turns, isStranger }: { turns: ReadTurns;
   socket.push = (data: unknown, encoding) => {
     if (!(data instanceof Uint8Array)) return push(data, encoding)
     if (turns.hasTime()) return pushInPieces(data)
-    turns.postpone(() => void pushInPieces(data), isStranger())
+    const known = isStranger() ? 'stranger' : 'acquaintance'
+    turns.postpone(() => void pushInPieces(data), isProbe(data) ? 'probe' : known)
     return false // the socket reads nothing more until the stream has received this
   }
 }
 
 function ask(): void {}
+
+/** A request for a health endpoint, wherever the API is mounted. Longer data has more than that in it. */
+function isProbe(data: Uint8Array): boolean {
+  if (data.length > maxPieceBytes) return false
+  const begin = Buffer.from(data.buffer, data.byteOffset, Math.min(data.length, 128)).toString('latin1')
+  return /^(?:GET|HEAD) \S*\/health\/(?:live|ready)[ ?]/.test(begin)
+}
 
 /** The answers that Node itself gives, by the code of the error; any other is a 400. */
 const answers = new Map([
