@@ -115,7 +115,7 @@ it('while each commit is late a server answers starts with 503, stores nothing o
   await expect.poll(async () => (await start()).status, waitOptions).toBe(503)
   const runId = crypto.randomUUID()
   const refused = await start(runId)
-  expect(refused.headers.get('retry-after')).toBe('2')
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(2)
   const kind: unknown = expect.stringMatching(/^(commits|loop)$/)
   expect(await refused.json()).toMatchObject({
     error: { data: { verbatim: { code: 'OVERLOADED', data: { kind } } } },

@@ -155,7 +155,7 @@ async function startUntilTaken(
     tally.refusedMs.push(wallClockMs() - askedMs)
     const [, retryAfterMs = '1000'] = /"retryAfterMs":(\d+)/.exec(body) ?? []
     if (wallClockMs() + Number(retryAfterMs) > giveUpAtMs) return undefined
-    await sleep(Number(retryAfterMs) * (1 + (tally.refusals % 10) / 10)) // each a little later, as the protocol asks
+    await sleep(Number(retryAfterMs) * (1 + (tally.refusals % 10) / 100)) // each a little later, as the protocol asks
   }
 }
 

@@ -81,16 +81,37 @@ it('a start that is not stored leaves its place and says nothing about the proce
 
 it('while every commit is late no start is taken, and after that only a few at once', () => {
   const { gauge, time } = openGauge({ activeRuns: 200 })
-  const commit = (tookMs: number) => {
+  const commit = (tookMs: number, runs = 200) => {
     time.ms += tookMs
-    gauge.committed({ tookMs, runs: 200 })
+    gauge.committed({ tookMs, runs })
   }
+  commit(3, 1)
   for (let nth = 0; nth < 20; nth++) commit(20)
   gauge.enter(ownerAt(1)).leave()
   for (let nth = 0; nth < 20; nth++) commit(60)
   expect(() => gauge.enter(ownerAt(1))).toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
   commit(10)
   expect(fill(gauge)).toHaveLength(16)
+})
+
+it('callers that are refused come again one after another, in the time in which the process takes them', () => {
+  const { gauge, time } = openGauge()
+  const places = fill(gauge)
+  const retryMs = () => {
+    try {
+      return gauge.enter(ownerAt(crypto.randomUUID())).leave()
+    } catch (error) {
+      return isVerbatimError(error) ? error.data.retryAfterMs : undefined
+    }
+  }
+  time.ms += 60_000
+  const told = Array.from({ length: 2_000 }, retryMs)
+  expect(told[0]).toBe(1_000)
+  expect(told[640]).toBe(6_000) // 64 places in each half of a second
+  expect(told.at(-1)).toBe(10_000)
+  time.ms += 60_000
+  expect(retryMs()).toBe(1_000)
+  expect(places).toHaveLength(64)
 })
 
 it('a process with few runs takes starts however late its commits are', () => {

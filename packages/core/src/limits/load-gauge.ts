@@ -47,7 +47,10 @@ const commitsWindowMs = 500
 /** A commit of so few runs is one that nothing else holds up. */
 const maxEntriesAlone = 4
 
-const retryAfterMs = { starts: 1_000, loop: 2_000, commits: 2_000 } as const
+/** How soon a refused caller may come again, in milliseconds: a queue passes sooner than an overload. */
+const minRetryMs = { starts: 1_000, loop: 2_000, commits: 2_000 } as const
+/** A caller that is to wait for longer has gone. */
+const maxRetryMs = 10_000
 
 const noPlace: StartPlace = { stored() {}, leave() {} }
 
@@ -58,6 +61,8 @@ export class LoadGauge {
   readonly #startingOf = new Map<string, number>()
   #starting = 0
   #places = firstPlaces
+  /** When the caller that was refused last may come again. */
+  #nextRetryMs = 0
   #delayMs = 0
   #isLate = false
   #timer: NodeJS.Timeout | undefined
@@ -78,7 +83,7 @@ export class LoadGauge {
     const isFull = this.#starting >= options.maxStarting || ofOwner >= options.maxStarting * ownerShare
     // Owners take turns in the line to the database, so a second start of one owner delays none of the others.
     const isCrowded = ofOwner === 0 && this.#startingOf.size >= this.#places
-    if (isFull || isCrowded) throw overloaded('starts')
+    if (isFull || isCrowded) throw this.#refusal('starts')
     this.#starting++
     this.#startingOf.set(owner, ofOwner + 1)
     if (this.#timer === undefined) this.#timer = this.#sampleLater(options)
@@ -100,7 +105,18 @@ export class LoadGauge {
   #requireTime(): void {
     if (this.#parts.activeRuns() < minRuns || !(this.#isLate || this.#commits.isStanding)) return
     this.#places = minPlaces
-    throw overloaded(this.#isLate ? 'loop' : 'commits')
+    throw this.#refusal(this.#isLate ? 'loop' : 'commits')
+  }
+
+  /**
+   * Each caller that is refused may come again a little later than the one before, as its turn may be. If a thousand came back together each
+   * second, their refusals would take a third of a core from the answers.
+   */
+  #refusal(kind: keyof typeof minRetryMs): Error {
+    const nowMs = this.#parts.clock.monotonicMs()
+    const nextMs = this.#nextRetryMs + maxStartMs / this.#places
+    this.#nextRetryMs = Math.min(nowMs + maxRetryMs, Math.max(nowMs + minRetryMs[kind], nextMs))
+    return errorOf('OVERLOADED', { data: { kind, retryAfterMs: Math.ceil(this.#nextRetryMs - nowMs) } })
   }
 
   /** As TCP finds the pace of a network: more places while starts are in time and need them, fewer while they are late. */
@@ -135,8 +151,4 @@ export class LoadGauge {
     this.#delayMs += (lateMs - this.#delayMs) * weight
     this.#isLate = this.#delayMs > (this.#isLate ? maxMs / 2 : maxMs)
   }
-}
-
-function overloaded(kind: keyof typeof retryAfterMs): Error {
-  return errorOf('OVERLOADED', { data: { kind, retryAfterMs: retryAfterMs[kind] } })
 }

@@ -13,10 +13,13 @@ export interface StandingDelayOptions {
 /** No database and no network takes longer for work that is alone; what does is a pause of the database. */
 const maxBaseMs = 250
 
+/** How slowly the base follows what becomes slower, as it does when a primary in another region takes over. */
+const followShare = 1 / 4_096
+
 export class StandingDelay {
   readonly #options: StandingDelayOptions
-  /** What the work takes alone, in the mean: a distant database is no queue (as the base delay of LEDBAT, RFC 6817). */
-  #baseMs = 0
+  /** The shortest that the work takes alone: a distant database is no queue (the base delay of LEDBAT, RFC 6817). */
+  #baseMs = maxBaseMs
   #tooLongSinceMs: number | undefined
   #isStanding = false
 
@@ -38,7 +41,8 @@ export class StandingDelay {
 
   /** The same of work that is alone. */
   takeAlone(delayMs: number, nowMs: number): void {
-    this.#baseMs += (Math.min(delayMs, maxBaseMs) - this.#baseMs) / 8
+    const overMs = Math.min(delayMs, maxBaseMs) - this.#baseMs
+    this.#baseMs += overMs < 0 ? overMs : overMs * followShare
     this.take(delayMs, nowMs)
   }
 }
