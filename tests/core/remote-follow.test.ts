@@ -211,15 +211,38 @@ describe('followers in a process without change streams', () => {
         return await eventLog.readNext(positions)
       },
     }
-    const agents = [pacedAgent(answerOf(Array.from({ length: 20 }, (_, at) => `${at} `)), { pause: aMoment })]
-    await using writer = openEngine(database, { agents })
+    const steps = Array.from({ length: 10 }, () => createGate())
+    const agent: Agent = {
+      id: 'in-steps',
+      async *stream() {
+        let at = 0
+        for (const event of answerOf(steps.map((_, nth) => `${nth} `))) {
+          if (event.type === 'content_block_delta') await steps[at++]?.pass()
+          yield event
+        }
+      },
+    }
+    await using writer = openEngine(database, { agents: [agent] })
     const options = { pollMs: 2_000 }
-    await using reader = openEngine(database, { agents, options, wrap: () => ({ ...polling, eventLog: counted }) })
+    await using reader = openEngine(database, {
+      agents: [agent],
+      options,
+      wrap: () => ({ ...polling, eventLog: counted }),
+    })
     expect([writer.hints(), reader.hints()]).toEqual(['change_streams', 'polls'])
     const sessionIds = Array.from({ length: 30 }, (_, at) => `session-${at}`)
     const runIds = await Promise.all(sessionIds.map(async (sessionId) => await startRun(writer, { sessionId })))
-    const followed = await Promise.all(runIds.map(async (runId) => await followAll(reader, runId)))
-    for (const events of followed) expect(events.at(-1)?.type).toBe('run_completed')
+    const batchesOf = new Map<string, number>()
+    const note = (runId: string) => batchesOf.set(runId, (batchesOf.get(runId) ?? 0) + 1)
+    const following = runIds.map(async (runId) => await followAll(reader, runId, { onBatch: () => void note(runId) }))
+    await vi.waitFor(() => expect(batchesOf.size).toBe(30), waitOptions)
+    for (const step of steps) {
+      const before = new Map(batchesOf)
+      step.open()
+      const isWithAll = () => runIds.every((runId) => (batchesOf.get(runId) ?? 0) > (before.get(runId) ?? 0))
+      await vi.waitFor(() => expect(isWithAll()).toBe(true), waitOptions)
+    }
+    for (const events of await Promise.all(following)) expect(events.at(-1)?.type).toBe('run_completed')
     expect(Math.max(...looks)).toBeGreaterThan(20)
     // Each joins with one read or two; a batch that comes after that is none.
     expect(reads).toBeLessThan(120)
