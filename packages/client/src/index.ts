@@ -7,7 +7,15 @@ export {
   type Runs,
   type VerbatimClient,
 } from './create-client.ts'
-export { citationsOf, indexOfSource, randomUuid, sourcesOf, textOf, textOfResult } from '@verbatim/core'
+export {
+  citationsOf,
+  indexOfSource,
+  isVerbatimError,
+  randomUuid,
+  sourcesOf,
+  textOf,
+  textOfResult,
+} from '@verbatim/core'
 export type {
   AgentMap,
   AgentsOf,

@@ -1,3 +1,4 @@
+import type { SyntheticEvent } from 'react'
 import { CloseIcon } from '../page/icons.tsx'
 import type { Attachments, ChosenFile } from './use-attachments.ts'
 
@@ -8,7 +9,7 @@ export function ChosenFiles({ attachments }: { attachments: Attachments }) {
     <ul className="chosen-files" aria-label="Attached files" data-testid="chosen-files">
       {attachments.files.map((file) => (
         <li key={file.key} className="chosen-file" data-state={stateOf(file)} data-testid="chosen-file">
-          {file.preview === null ? null : <img src={file.preview} alt="" />}
+          {file.preview === null ? null : <img src={file.preview} alt="" onError={hide} />}
           <span className="chosen-name">
             <span dir="auto">{file.name}</span>
             <small role={file.error === undefined ? 'status' : 'alert'}>{file.error ?? statusOf(file)}</small>
@@ -25,6 +26,11 @@ export function ChosenFiles({ attachments }: { attachments: Attachments }) {
       ))}
     </ul>
   )
+}
+
+/** A file may have the name of a picture and be none. */
+function hide({ currentTarget }: SyntheticEvent<HTMLImageElement>): void {
+  currentTarget.hidden = true
 }
 
 function stateOf({ attachment, error }: ChosenFile): 'sending' | 'ready' | 'refused' {

@@ -1,7 +1,9 @@
 /** The files of the prompt that is being written. Each is sent to the server at once, so that it is there when the prompt is. */
+import { isVerbatimError } from '@verbatim/client'
 import type { Attachment, PromptBlock } from '@verbatim/client'
 import { useVerbatim } from '@verbatim/client/react'
 import { useCallback, useEffect, useRef, useState } from 'react'
+import { errorMessage } from '../notices/error-message.ts'
 
 /** One file, from its choice on. */
 export interface ChosenFile {
@@ -96,6 +98,17 @@ export function forget({ preview }: ChosenFile): void {
   if (preview !== null) URL.revokeObjectURL(preview)
 }
 
+/** Why a file is not taken, in the words of one who sends it. */
+const reasons: Readonly<Record<string, string>> = {
+  type: 'Files of this kind cannot be sent. Most pictures, PDF and text can.',
+  size: 'The file is too large.',
+  pages: 'The file has too many pages.',
+  unreadable: 'The file cannot be read; it may be damaged or need a password.',
+  empty: 'The file is empty.',
+  count: 'These are too many files for one message.',
+}
+
 function reasonOf(error: unknown): string {
-  return error instanceof Error ? `${error.message}.` : 'The file could not be sent.'
+  if (!isVerbatimError(error)) return 'The file could not be sent.'
+  return reasons[error.data.kind ?? ''] ?? errorMessage(error)
 }
