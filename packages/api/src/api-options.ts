@@ -30,7 +30,7 @@ export const ApiOptions = z
     /** Calls of one principal that wait for their turn; one more is `RATE_LIMITED`. They hold no body yet. */
     maxWaitingCallsPerPrincipal: z.int().nonnegative().default(256),
     /**
-     * Bytes of bodies and whole answers of one principal a second, a call counting 32 KiB at least; ahead of it by more than a second,
+     * Bytes of bodies and whole answers of one principal a second, a call or a follow counting 32 KiB at least; ahead of it by more than a second,
      * its next call begins later. The event loop then has time for others. Raise it for a service that calls for many users.
      */
     maxBytesPerSecond: z

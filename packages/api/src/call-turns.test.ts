@@ -106,17 +106,25 @@ it('the body of a call is not read before its turn', async () => {
   for (const { status } of await Promise.all(held)) expect(status).toBe(200)
 })
 
-it('a caller with more calls than its pace is answered later, and another caller meanwhile', async () => {
-  await using app = await openTestApi({ maxBytesPerSecond: 32 * 1024 })
-  const order: string[] = []
-  const call = async (name: string, user: string) => {
-    const { status } = await readOutcome(await app.fetch(list, { user }))
-    order.push(`${name} ${status}`)
-  }
-  // One a second, and two ahead.
-  const calls = Array.from({ length: 4 }, async (_, at) => await call(`alice ${at}`, 'alice'))
-  await Promise.all(calls.slice(0, 2))
-  await call('bob', 'bob')
-  await Promise.all(calls)
-  expect(order.slice(-3)).toEqual(['bob 200', 'alice 2 200', 'alice 3 200'])
-})
+it.each([
+  ['lists', list, 200],
+  ['follows of unknown runs', query('runs.follow', { runId: crypto.randomUUID() }), 200],
+  ['resumptions of unknown runs', `/chat/sse/${crypto.randomUUID()}`, 404],
+])(
+  'a caller with more %s than its pace is answered later, and another caller meanwhile',
+  async (_what, path, status) => {
+    await using app = await openTestApi({ maxBytesPerSecond: 32 * 1024 })
+    const order: string[] = []
+    const call = async (name: string, user: string, called: string) => {
+      const response = await app.fetch(called, { user })
+      await response.text()
+      order.push(`${name} ${response.status}`)
+    }
+    // One a second, and two ahead.
+    const calls = Array.from({ length: 4 }, async (_, at) => await call(`alice ${at}`, 'alice', path))
+    await Promise.all(calls.slice(0, 2))
+    await call('bob', 'bob', list)
+    await Promise.all(calls)
+    expect(order.slice(-3)).toEqual(['bob 200', `alice 2 ${status}`, `alice 3 ${status}`])
+  },
+)

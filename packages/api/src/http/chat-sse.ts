@@ -16,7 +16,7 @@ import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-str
 import type { ItemFraming } from '../sse/stream-writer.ts'
 import { parseRunId, requireCaller, startChat } from './chat-run.ts'
 import type { ChatRun } from './chat-run.ts'
-import { guardStream, requestQuery } from './exchange.ts'
+import { guardStream, keepPace, requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 /** Starts a run and streams it. A POST that names a cursor is a reconnect: it resumes that run and starts nothing. */
@@ -37,6 +37,7 @@ export async function resumeChatSse(parts: ApiParts, exchange: Exchange, runIdTe
 
 async function resumeRun(parts: ApiParts, exchange: Exchange, runId: RunId): Promise<void> {
   const { caller, owner } = await requireCaller(parts, exchange)
+  await keepPace(parts, exchange)
   const cursor =
     exchange.request.headers.get('last-event-id') ?? requestQuery(exchange.request).get('lastEventId') ?? ''
   const after = cursor === '' ? undefined : cursor

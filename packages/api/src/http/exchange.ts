@@ -179,18 +179,25 @@ export function requestQuery(request: ApiRequest): URLSearchParams {
   return new URLSearchParams(request.url.slice(requestPath(request).length))
 }
 
-/** Runs `serve` when its caller is not ahead of its pace, and a call with a large body when it may have one under way. @throws VerbatimError `UNAVAILABLE` */
-export async function passLargeBody<TResult>(
-  { largeBodies, answers, options }: ApiParts,
-  { request, closed }: Exchange,
-  serve: () => Promise<TResult>,
-): Promise<TResult> {
-  const isChunked = request.headers.has('transfer-encoding')
-  const bodyBytes = isChunked ? options.maxBodyBytes : Number(request.headers.get('content-length') ?? 0)
+/** Counts a call, and resolves when its caller is not ahead of its pace. @throws the reason of `closed` */
+export async function keepPace({ answers }: ApiParts, { request, closed }: Exchange, bodyBytes = 0): Promise<void> {
   const caller = answers.callerOf(request)
   answers.pace.charge(caller, Math.max(bodyBytes, leastCallBytes))
   await answers.pace.keep(caller, closed)
-  return await largeBodies.pass({ caller, bodyBytes, signal: closed }, serve)
+}
+
+/** Runs `serve` when its caller is not ahead of its pace, and a call with a large body when it may have one under way. @throws VerbatimError `UNAVAILABLE` */
+export async function passLargeBody<TResult>(
+  parts: ApiParts,
+  exchange: Exchange,
+  serve: () => Promise<TResult>,
+): Promise<TResult> {
+  const { largeBodies, answers, options } = parts
+  const { request, closed } = exchange
+  const isChunked = request.headers.has('transfer-encoding')
+  const bodyBytes = isChunked ? options.maxBodyBytes : Number(request.headers.get('content-length') ?? 0)
+  await keepPace(parts, exchange, bodyBytes)
+  return await largeBodies.pass({ caller: answers.callerOf(request), bodyBytes, signal: closed }, serve)
 }
 
 /** The body's text, with no more values than one call may have. @throws VerbatimError */

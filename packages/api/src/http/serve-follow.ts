@@ -16,7 +16,7 @@ import type { ApiContext, Caller } from '../context.ts'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
 import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
-import { guardStream, requestQuery } from './exchange.ts'
+import { guardStream, keepPace, requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
 
 export const followRoutes = ['runs.follow', 'sessions.follow'] as const
@@ -33,6 +33,7 @@ export async function serveFollow(parts: ApiParts, exchange: Exchange, route: Fo
     (known) => known !== null,
     () => false,
   )
+  await keepPace(parts, exchange) // a refused follow costs as much as a call, and its client may come back at once
   const framing = followFraming(parts, { route, isAccepted })
   const stream = parts.streams.open(exchange.openStream(eventStreamHeaders), framing)
   await stream.pipe(async (signal) => {
