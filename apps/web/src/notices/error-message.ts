@@ -67,6 +67,7 @@ function refusalMessage({ data: { kind } }: Pick<ChatError, 'data'>): string {
 
 function failureMessage({ data: { kind } }: Pick<ChatError, 'data'>): string {
   if (kind === 'overloaded' || kind === 'rate_limit') return 'The model is busy. Try again in a moment.'
+  if (kind === 'empty') return 'The model ended without an answer. Try again, or ask in other words.'
   if (kind === 'network') return 'The model cannot be reached just now. Try again in a moment.'
   return 'The model broke off. Try again.'
 }
