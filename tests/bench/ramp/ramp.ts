@@ -53,7 +53,7 @@ interface Measured extends RampResult {
 async function measureOne(mongoUri: string, plan: RampPlan): Promise<Measured> {
   await using database = openBenchDatabase(mongoUri)
   const config = { uri: mongoUri, databaseName: database.databaseName, watchesLoop: true }
-  await using server = await BenchServer.start(config)
+  await using server = await BenchServer.start({ ...config, options: { overload: {} } })
   const clients = startChild('./ramp/ramp-load.ts', [String(server.port)])
   await answerOf(clients)
   clients.send(warmUp)
