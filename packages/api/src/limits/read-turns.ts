@@ -31,7 +31,7 @@ export interface ReadTurns {
   postpone(work: Work, from: Sender): void
 }
 
-export type Sender = 'probe' | 'acquaintance' | 'stranger'
+type Sender = 'probe' | 'acquaintance' | 'stranger'
 
 export function createReadTurns(): ReadTurns {
   const probes = new Set<Work>()
