@@ -128,3 +128,15 @@ it.each([
     expect(order.slice(-3)).toEqual(['bob 200', `alice 2 ${status}`, `alice 3 ${status}`])
   },
 )
+
+it('a refused follow counts as four calls', async () => {
+  await using app = await openTestApi({ maxBytesPerSecond: 32 * 1024 })
+  const order: string[] = []
+  const call = async (user: string, path: string) => {
+    await (await app.fetch(path, { user })).text()
+    order.push(user)
+  }
+  await call('alice', query('runs.follow', { runId: crypto.randomUUID() }))
+  await Promise.all([call('alice', list), ...Array.from({ length: 4 }, async () => await call('bob', list))])
+  expect(order).toEqual(['alice', 'bob', 'bob', 'bob', 'bob', 'alice'])
+})

@@ -15,6 +15,7 @@ import type { EventBatch } from '@verbatim/core'
 import type { ApiContext, Caller } from '../context.ts'
 import { eventStreamHeaders, lastWordsOf, reconnectHint } from '../sse/event-stream.ts'
 import type { ItemFraming } from '../sse/stream-writer.ts'
+import { leastCallBytes } from '../limits/byte-pace.ts'
 import { reportedErrorOf, toSubscriptionError } from '../to-wire-error.ts'
 import { guardStream, keepPace, requestQuery } from './exchange.ts'
 import type { ApiParts, Exchange } from './exchange.ts'
@@ -22,6 +23,9 @@ import type { ApiParts, Exchange } from './exchange.ts'
 export const followRoutes = ['runs.follow', 'sessions.follow'] as const
 
 type FollowRoute = (typeof followRoutes)[number]
+
+/** What a refused follow counts beside: its stream, its error and its end take the event loop as long as three calls more. */
+const refusedFollowBytes = 3 * leastCallBytes
 
 /** Silence that clients may take for a dead connection, in heartbeats. */
 const silentHeartbeats = 3
@@ -34,7 +38,8 @@ export async function serveFollow(parts: ApiParts, exchange: Exchange, route: Fo
     () => false,
   )
   await keepPace(parts, exchange) // a refused follow costs as much as a call, and its client may come back at once
-  const framing = followFraming(parts, { route, isAccepted })
+  const onRefusal = () => parts.answers.pace.charge(parts.answers.callerOf(exchange.request), refusedFollowBytes)
+  const framing = followFraming(parts, { route, isAccepted, onRefusal })
   const stream = parts.streams.open(exchange.openStream(eventStreamHeaders), framing)
   await stream.pipe(async (signal) => {
     const ctx: ApiContext = { principal: await caller }
@@ -55,7 +60,7 @@ export async function serveFollow(parts: ApiParts, exchange: Exchange, route: Fo
 /** To its client a heartbeat means that the credentials were accepted, so the first one comes at once. */
 function followFraming(
   { router, options, logger, streams: { frames } }: ApiParts,
-  { route, isAccepted }: { route: FollowRoute; isAccepted: boolean },
+  { route, isAccepted, onRefusal }: { route: FollowRoute; isAccepted: boolean; onRefusal: () => void },
 ): ItemFraming<unknown> {
   const config = router._def._config
   const serialize = (value: unknown) => JSON.stringify(config.transformer.output.serialize(value))
@@ -78,6 +83,7 @@ function followFraming(
     ending: trpcFrame('return', ''),
     failure: (cause) =>
       lastWordsOf(cause, { options, logger, where: route }, () => {
+        onRefusal()
         const error = getTRPCErrorFromUnknown(cause)
         const call = { type: 'subscription', path: route, input: undefined, ctx: undefined } as const
         return trpcFrame('serialized-error', serialize(getTRPCErrorShape({ config, error, ...call })))
