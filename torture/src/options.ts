@@ -33,7 +33,7 @@ Usage: npm run torture -- [options]
   --without-change-streams  servers poll, as where MongoDB has no change streams
   --peer-hints   servers give each other hints, as in a large fleet
   --fault NAME   directed scenarios instead of random plans: a name, a fault such as F9, or "all"; "list" shows them
-  --slice        as in CI: random plans on one node and on three, and a third of the scenarios; about seven minutes
+  --slice        as in CI: random plans on one node and on three, and a third of the scenarios; about five minutes
   --slow         with "all": also the scenarios that take a minute
   --keep-going   go on after a plan that failed
   --help         this text
