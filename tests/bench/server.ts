@@ -40,7 +40,8 @@ const api = createApi({
 })
 // As the server of `npm start` listens.
 const server = guardServer(
-  createServer((request, response) => {
+  // A client that is refused may come back 10 s later, on the connection that it has.
+  createServer({ keepAliveTimeout: 65_000 }, (request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost')
     if (url.pathname === '/plain') {
       return void writePlain(response, tokenFrames(JSON.parse(url.searchParams.get('plan') ?? '{}') as StreamPlan))
