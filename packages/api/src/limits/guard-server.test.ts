@@ -34,6 +34,14 @@ async function send(port: number, sent: string): Promise<{ text: string; tookMs:
   return { text, tookMs: performance.now() - beganMs }
 }
 
+/** A connection that the server has taken. */
+async function openTo(port: number): Promise<Socket> {
+  const accepted = once(server, 'connection')
+  const socket = connect(port, '127.0.0.1')
+  await accepted
+  return socket
+}
+
 it('of a thousand requests in one packet less than a hundred are made, and the connection closes', async () => {
   let handled = 0
   const port = await listen((_req, res) => {
@@ -61,12 +69,7 @@ it('of three hundred requests that come at once on as many connections a few are
     while (performance.now() < untilMs); // what a request costs
     res.end()
   })
-  const open = async () => {
-    const accepted = once(server, 'connection')
-    const socket = connect(port, '127.0.0.1')
-    await accepted
-    return socket
-  }
+  const open = async () => await openTo(port)
   const acquainted = await open()
   acquainted.write(getOf('/before'))
   await once(acquainted, 'data')
@@ -102,12 +105,7 @@ it('at a busy event loop what arrives takes a part of each turn that grows with 
     while (performance.now() < untilMs);
     res.end()
   })
-  const open = async () => {
-    const accepted = once(server, 'connection')
-    const socket = connect(port, '127.0.0.1')
-    await accepted
-    return socket
-  }
+  const open = async () => await openTo(port)
   const crowd: Socket[] = []
   while (crowd.length < 200) crowd.push(await open())
   let working = setImmediate(work)
