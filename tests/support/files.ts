@@ -24,7 +24,7 @@ export interface PdfInput {
   readonly isEncrypted?: boolean
 }
 
-/** A small PDF; its page tree is one node. */
+/** A small PDF; its page tree is one node, between what the pages show and their fonts, as most writers place it. */
 export function pdfOf({ pages, isCompressed = false, isEncrypted = false }: PdfInput): Buffer {
   const catalog = '<< /Type /Catalog /Pages 2 0 R >>'
   const kids = Array.from({ length: Math.min(pages, 500) }, (_page, at) => `${at + 10} 0 R`).join(' ')
@@ -33,7 +33,12 @@ export function pdfOf({ pages, isCompressed = false, isEncrypted = false }: PdfI
   const objects = isCompressed
     ? objectStream(`${catalog} ${tree}`, `1 0 2 ${catalog.length + 1}`)
     : Buffer.from(`1 0 obj\n${catalog}\nendobj\n2 0 obj\n${tree}\nendobj\n`)
-  return Buffer.concat([Buffer.from('%PDF-1.7\n%\u00e2\u00e3\n', 'latin1'), objects, Buffer.from(trailer)])
+  const head = Buffer.from(`%PDF-1.7\n%\u00e2\u00e3\n${streamOf(3, 'q Q')}`, 'latin1')
+  return Buffer.concat([head, objects, Buffer.from(`${streamOf(4, 'a font')}${trailer}`)])
+}
+
+function streamOf(id: number, content: string): string {
+  return `${id} 0 obj\n<< /Length ${content.length} >>\nstream\n${content}\nendstream\nendobj\n`
 }
 
 /** A PDF of a few kilobytes whose object streams inflate to gigabytes. */

@@ -19,8 +19,8 @@ const maxInflatedBytes = 64 * 1024 * 1024
 const maxNodes = 65_536
 
 const endOfStream = Buffer.from('endstream')
-/** Where a dictionary ends, or a stream begins. */
-const boundary = /endobj|startxref|stream(?:\r\n|\n|\r)/g
+/** Where a dictionary ends, or a stream begins. The end of a stream is no beginning. */
+const boundary = /endobj|startxref|(?<!end)stream(?:\r\n|\n|\r)/g
 
 type Mode =
   | { readonly type: 'objects' }
