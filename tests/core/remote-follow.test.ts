@@ -144,14 +144,22 @@ async function openRemote(onRead: (batches: number, after: number) => unknown) {
   }
 }
 
-it('a process asks for no hints for runs that it starts itself, also where their follows come first', async () => {
+it('a process asks for no hints for runs that it starts itself, also where their follows come first and it is slow with the start', async () => {
   await using database = await openDatabase()
   const hints = handWatcher()
-  const wrap = () => ({ logWatcher: hints.watcher })
+  const { runRepository } = database.storage
+  let looks = 0
+  const findStored: typeof runRepository.findStored = async (...asked) => {
+    looks++
+    return await runRepository.findStored(...asked)
+  }
+  const wrap = () => ({ logWatcher: hints.watcher, runRepository: { ...runRepository, findStored } })
   await using engine = openEngine(database, { agents: [pacedAgent(answerOf(['Yes']))], wrap })
   for (let nth = 0; nth < 5; nth++) {
     const runId = crypto.randomUUID()
     const following = followAll(engine, runId)
+    // A second look is made because the start does not come.
+    while (looks < 2) await turn()
     await engine.runs.start(owner, { sessionId: `session-${nth}`, runId, message: 'go' })
     await following
   }

@@ -27,7 +27,7 @@ import { observePorts } from '../telemetry/observe-ports.ts'
 import { SessionFeeds } from '../sessions/follow/session-feeds.ts'
 import { createMessageActions, createSessionActions } from '../sessions/session-actions.ts'
 import type { AuditActions, Engine, EngineStats } from './engine.ts'
-import { createHints, openRunHints } from './hints.ts'
+import { createHints, createWants, openRunHints } from './hints.ts'
 import type { Hints } from './hints.ts'
 import { createRunActions } from './run-actions.ts'
 import { RunExecutor, stoppingError } from './run-executor.ts'
@@ -107,25 +107,19 @@ interface ExecutorParts {
   readonly hints: Hints
 }
 
-/** How long a run that is followed may begin here before hints of other processes are asked for, in milliseconds. */
-const startGraceMs = 100
-
 function createExecutor(ports: ResolvedPorts, { options, audit, hints }: ExecutorParts) {
   const { eventLog, runRepository, clock } = ports
   const stopping = new AbortController()
   const { signal } = stopping
   const onRemoteWait = (tail: RunTail) => {
     polls.start()
-    if (!tail.isAwaited) return runHints.want(tail)
-    // A client sends a start and its follow together: which of them comes first, is chance.
-    setTimeout(() => {
-      if (tail.isWaiting && tail.needsHints) runHints.want(tail)
-    }, startGraceMs).unref()
+    wantHints(tail)
   }
   const tails = new RunTails({ eventLog, ...options, onRemoteWait })
   const awaitedRuns = new AwaitedRuns({ runRepository, ...options, onStored: (key) => tails.hint(key) })
   const hinted = { ...options, tails, awaitedRuns, hints: hints.ofRuns, stopping: signal }
   const runHints = openRunHints(ports, hinted)
+  const wantHints = createWants({ runHints, awaitedRuns, stopping: signal })
   const hasHints = runHints.covers.bind(runHints)
   const polls = new TailPolls({ tails, eventLog, runRepository, ...options, hasHints, stopping: signal })
   const liveRuns = new LiveRuns()

@@ -1,11 +1,12 @@
 /** How this process learns of what others write: by hints of the database or of its peers, or by polls. */
+import { sleep } from '../async/sleep.ts'
 import { WatchOnDemand } from '../async/watch-on-demand.ts'
 import type { ResolvedPorts } from '../ports/engine-ports.ts'
 import type { LogListener, LogWatcher } from '../ports/event-log.ts'
 import type { Logger } from '../ports/logger.ts'
 import type { RunHints } from '../ports/run-hints.ts'
 import type { AwaitedRuns } from '../runs/log/awaited-runs.ts'
-import type { RunTails } from '../runs/log/run-tail.ts'
+import type { RunTail, RunTails } from '../runs/log/run-tail.ts'
 
 /** Whether the hints of one kind come; a process assumes it until it learns otherwise. */
 interface HintState {
@@ -89,4 +90,39 @@ function watchLog(watcher: LogWatcher, { tails, awaitedRuns, hints, stopping }: 
   const watch = (signal: AbortSignal) => watcher.watch(listener, signal)
   const demanded = new WatchOnDemand({ watch, isNeeded: () => tails.hasRemote }, stopping)
   return { want: () => demanded.start(), covers: () => hints.areThere, closed: () => demanded.closed() }
+}
+
+/** The pauses between looks whether a run that is followed is stored, in milliseconds. */
+const startGraceMs = [100, 200, 400] as const
+
+interface Wanting extends Pick<Hinted, 'awaitedRuns' | 'stopping'> {
+  readonly runHints: RunHints
+}
+
+/**
+ * Asks for hints at a run as soon as another process may write it. A client sends a start and its follow together: which of them comes
+ * first, is chance, and a busy process is slow with the start. A run that is not stored has no writer yet, so there is nothing to hint
+ * at; but a follower that waits for long is to receive the run's first event at once.
+ */
+export function createWants({ runHints, awaitedRuns, stopping }: Wanting): (tail: RunTail) => void {
+  const looking = new WeakSet<RunTail>()
+  const wantWhenStored = async (tail: RunTail) => {
+    looking.add(tail)
+    try {
+      for (const [looks, pauseMs] of startGraceMs.entries()) {
+        await sleep(pauseMs, stopping)
+        if (!tail.isWaiting || !tail.needsHints) return
+        const isLast = looks === startGraceMs.length - 1
+        // A database that is away tells nothing: the next look asks again.
+        if (isLast || (await awaitedRuns.isStored(tail.key).catch(() => false))) break
+      }
+      if (tail.isWaiting && tail.needsHints) runHints.want(tail)
+    } finally {
+      looking.delete(tail)
+    }
+  }
+  return (tail) => {
+    if (!tail.isAwaited) runHints.want(tail)
+    else if (!looking.has(tail)) wantWhenStored(tail).catch(() => {}) // the engine stops
+  }
 }
