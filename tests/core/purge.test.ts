@@ -180,12 +180,17 @@ it('a purge leaves no archive that was made meanwhile', async () => {
   await followAll(engine, runId)
   const gate = createGate()
   const archiver = storageWith(database, async ({ collection, method }, proceed) => {
-    if (collection === 'run_archives' && method === 'insertMany') await gate.pass()
-    return await proceed()
+    const answer = await proceed()
+    if (collection === 'run_events' && method === 'merge') await gate.pass()
+    return answer
   })
   const archiving = archiver.eventLog.archive([keyOf(database, runId)], { expiresAt })
   await vi.waitFor(() => expect(gate.arrivals).toBe(1), waitOptions)
+  const archives = dbOf(database).collection('run_archives')
+  const parts = await archives.find().toArray()
   await engine.sessions.delete(ada, { sessionId: 'session-1' })
+  // As when the database has read the log before the purge, and stores the part after it.
+  await archives.insertMany(parts)
   gate.open()
   await archiving
   await expectTombstones(database, { runs: 1 })

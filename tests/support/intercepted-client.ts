@@ -39,11 +39,21 @@ function interceptCollection(collection: Collection, intercept: Interceptor): Co
     get(target, method) {
       const value: unknown = Reflect.get(target, method, target)
       if (typeof value !== 'function') return value
+      if (method === 'aggregate') return (...args: Parameters<Collection['aggregate']>) => interceptMerge(target, args, intercept)
       if (!intercepted.has(String(method))) return value.bind(target)
       const operation = { collection: target.collectionName, method: String(method) }
       return async (...args: unknown[]) => await intercept(operation, async () => await value.apply(target, args))
     },
   })
+}
+
+/** A pipeline that stores what it finds is a write, with the name `merge`. */
+function interceptMerge(target: Collection, args: Parameters<Collection['aggregate']>, intercept: Interceptor) {
+  const cursor = target.aggregate(...args)
+  const merge: unknown = args[0]?.at(-1)?.['$merge']
+  if (merge === undefined) return cursor
+  const operation = { collection: target.collectionName, method: 'merge' }
+  return replaceMethods(cursor, { toArray: async () => await intercept(operation, async () => await cursor.toArray()) })
 }
 
 function replaceMethods<TObject extends object>(object: TObject, methods: Record<string, unknown>): TObject {

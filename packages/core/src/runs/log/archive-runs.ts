@@ -6,8 +6,8 @@ import { isVerbatimError, reasonOf } from '../../contract/errors.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { EngineContext } from '../engine-context.ts'
 
-/** At most so many runs are archived at once: they share the commands, and hold the event loop for a few milliseconds. */
-const maxRunsPerStep = 8
+/** At most so many runs are archived at once: they share the commands. */
+const maxRunsPerStep = 32
 
 /** A process whose event loop is busy for more of its time than this has callers that wait: archiving gives way. */
 const busyUtilization = 0.5
