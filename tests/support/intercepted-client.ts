@@ -39,7 +39,8 @@ function interceptCollection(collection: Collection, intercept: Interceptor): Co
     get(target, method) {
       const value: unknown = Reflect.get(target, method, target)
       if (typeof value !== 'function') return value
-      if (method === 'aggregate') return (...args: Parameters<Collection['aggregate']>) => interceptMerge(target, args, intercept)
+      if (method === 'aggregate')
+        return (...args: Parameters<Collection['aggregate']>) => interceptMerge(target, args, intercept)
       if (!intercepted.has(String(method))) return value.bind(target)
       const operation = { collection: target.collectionName, method: String(method) }
       return async (...args: unknown[]) => await intercept(operation, async () => await value.apply(target, args))

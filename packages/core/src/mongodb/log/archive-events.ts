@@ -8,9 +8,11 @@ import { readUnion, unionOf } from './read-union.ts'
 
 /**
  * A part is what a follower reads at once, and holds while its reader takes it: most answers are one part, and a reader that
- * does not read costs little. The last entry of a part may reach past this.
+ * does not read costs little. A short entry belongs to the part in which it begins. A longer one that reaches past the end of its
+ * part is a part of its own. So a part is one entry, or at most 256 KiB.
  */
-const maxPartBytes = 192 * 1024
+const partBytes = 240 * 1024
+const shortEntryBytes = 16 * 1024
 
 /**
  * One attempt. The archive is whole before the log is emptied, so a reader that misses an entry finds it there. Two attempts
@@ -69,11 +71,20 @@ async function makeParts(
     ...unionOf(runEvents, entries),
     { $project: { e: 1, count: countOfItems, bytes: { $bsonSize: '$$ROOT' } } },
     ...wholeLogs,
-    { $set: { part: { $floor: { $divide: [{ $subtract: ['$end', '$bytes'] }, maxPartBytes] } } } },
+    { $set: { part: partOf({ $subtract: ['$end', '$bytes'] }) } },
+    { $set: { over: { $cond: [{ $lte: ['$bytes', shortEntryBytes] }, '$part', partOf('$end')] } } },
     { $unwind: '$e' },
-    { $group: { _id: { r: '$_id.r', part: '$part' }, n: { $min: '$_id.n' }, e: { $push: '$e' } } },
+    { $group: { _id: { r: '$_id.r', part: '$part', over: '$over' }, n: { $min: '$_id.n' }, e: { $push: '$e' } } },
     { $project: { _id: { r: '$_id.r', n: '$n' }, e: 1, expiresAt: { $literal: expiresAt } } },
-    { $lookup: { from: into, localField: '_id', foreignField: '_id', pipeline: [{ $project: { _id: 1 } }], as: 'known' } },
+    {
+      $lookup: {
+        from: into,
+        localField: '_id',
+        foreignField: '_id',
+        pipeline: [{ $project: { _id: 1 } }],
+        as: 'known',
+      },
+    },
     { $match: { known: [] } },
     { $project: { known: 0 } },
     // An insert: mongod logs none of its documents. Any other way to merge is an update, which it logs with all that it stores.
@@ -85,6 +96,10 @@ async function makeParts(
     // Another attempt has made the same part meanwhile.
     throw isDuplicateKey(error) ? new NotCommittedYetError() : error
   }
+}
+
+function partOf(bytes: unknown) {
+  return { $floor: { $divide: [bytes, partBytes] } }
 }
 
 /** Entries of logs without a hole, to the run's end, each with the bytes from the log's start to the entry's `end`. */
@@ -102,7 +117,12 @@ const wholeLogs: readonly Document[] = [
       },
     },
   },
-  { $match: { type: { $in: Object.keys(terminalTypes) }, $expr: { $eq: [{ $add: ['$lastN', '$lastCount', -1] }, '$all'] } } },
+  {
+    $match: {
+      type: { $in: Object.keys(terminalTypes) },
+      $expr: { $eq: [{ $add: ['$lastN', '$lastCount', -1] }, '$all'] },
+    },
+  },
 ]
 
 interface LastEntry {
