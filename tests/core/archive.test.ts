@@ -1,8 +1,10 @@
 import { ownerOf, toCursor, type AgentEvent, type RunEvent } from '@verbatim/core'
 import { createEngine } from '@verbatim/core/server'
-import type { Agent } from '@verbatim/core/server'
+import type { Agent, RunEnd } from '@verbatim/core/server'
 import { openTestDatabase } from '@verbatim/core/testing'
 import { expect, inject, it, vi } from 'vitest'
+import { expireLeases } from '../support/engine.ts'
+import { noMetrics } from '../support/metrics.ts'
 
 /** Far enough ahead for any clock. */
 const expiresAt = new Date('2100-01-01')
@@ -94,6 +96,51 @@ it('a zombie cannot write to an archived run', async () => {
   }
   expect(await eventLog.append([late], { signal: AbortSignal.timeout(20_000) })).toEqual(['fenced'])
   expect(await collect(engine, runId)).toEqual(streamed)
+})
+
+it('a process that was paused before it resumed a run cannot write to the archived run', async () => {
+  await using database = await openTestDatabase(inject('mongoUri'))
+  const { eventLog, runRepository } = database.storage
+  const signal = AbortSignal.timeout(20_000)
+  const holder = { processId: 'process-1', leaseMs: 600_000, agentIds: ['hand'] }
+  const ids = { runId: crypto.randomUUID(), sessionId: 's', agentId: 'hand', userMessageId: 'u', messageId: 'm' }
+  const at = new Date(0).toISOString()
+  const started = await runRepository.startRun(owner, {
+    ...ids,
+    ...holder,
+    prompt: [{ type: 'text', text: 'go' }],
+    inputHash: 'hash',
+    startedEvent: { type: 'run_started', ...ids, startedAt: at },
+    queuedEvent: { type: 'run_queued', runId: ids.runId, sessionId: 's', agentId: 'hand', queuedAt: at },
+    whenBusy: 'reject',
+    maxQueuedRuns: 1,
+  })
+  const key = eventLog.keyOf(owner, ids.runId)
+  expect(started.type).toBe('started')
+  const takeOver = async () => {
+    await expireLeases(database)
+    return (await runRepository.claimExpiredLease(holder))!
+  }
+  const paused = await takeOver()
+  // The process that was lost stores what it had under way, where the paused one saw the log end.
+  const stop = { type: 'message_stop' } as const
+  await eventLog.append([{ key, owner, firstSeq: 2, batchId: crypto.randomUUID(), events: [stop] }], { signal })
+  const end: RunEnd = {
+    status: 'completed',
+    seq: 3,
+    batchId: crypto.randomUUID(),
+    event: { type: 'run_completed', messageId: 'm', metrics: noMetrics },
+    content: [],
+    metrics: noMetrics,
+    error: null,
+  }
+  await runRepository.finishRun(await takeOver(), end, { holder, signal })
+  await eventLog.archive([key], { expiresAt })
+  const resumed = { type: 'run_resumed', attempt: 1, resumedAt: at } as const
+  const resumption = { seq: 2, batchId: crypto.randomUUID(), event: resumed, signal }
+  expect(await runRepository.resumeRun(paused, resumption)).toBe('fenced')
+  const batches = await eventLog.read(key, { after: 1, maxBatches: 10 })
+  expect(batches.flatMap(({ events }) => events.map(({ type }) => type))).toEqual(['message_stop', 'run_completed'])
 })
 
 it('a follow tells expired events from an unknown run and still says how the run ended', async () => {

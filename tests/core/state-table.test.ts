@@ -199,10 +199,10 @@ const drivers: Record<string, Arrange> = {
     return { runId: owned.run.id, make: async () => await storage.runRepository.claimExpiredLease(holder) }
   },
   async resume(storage, database) {
-    const { key, run } = await claimed(storage, database)
+    const owned = await claimed(storage, database)
     const event = { type: 'run_resumed', attempt: 1, resumedAt: at } as const
-    const entry = { key, owner, firstSeq: 2, batchId: crypto.randomUUID(), events: [event] }
-    return { runId: run.id, make: async () => await storage.eventLog.append([entry], { signal }) }
+    const resumption = { seq: 2, batchId: crypto.randomUUID(), event, signal }
+    return { runId: owned.run.id, make: async () => await storage.runRepository.resumeRun(owned, resumption) }
   },
   async interrupt(storage, database) {
     const owned = await claimed(storage, database)

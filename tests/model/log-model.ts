@@ -104,7 +104,13 @@ export function append(run: ModelRun, entry: LogEntry): void {
   if (outcome === 'stored') run.log.push(...entry.events)
 }
 
-/** The end is stored when its maker still has the fence and its seq is free. */
+/** The entry renews the lease of the process that holds it. */
+export function resume(model: Model, run: ModelRun, event: RunEvent): void {
+  run.log.push(event)
+  if (run.lease !== undefined) run.lease.renewedAt = ++model.now
+}
+
+/** The end, or a resumption, is stored when its maker still has the fence and its seq is free. */
 export function endOutcome(run: ModelRun, by: ModelHolder, isContinued: boolean): AppendOutcome {
   const isHolder = run.status === 'running' && by.owned.fence === run.fence
   if (!isHolder || (isContinued && run.cancelRequested)) return 'fenced'

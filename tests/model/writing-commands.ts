@@ -164,11 +164,13 @@ export const resume: Step<{ run: number }> = {
     const run = pick(open.length > 0 ? open : taken, at)
     const by = pick(run.takers.slice(-1), 0)
     const event: RunEvent = { type: 'run_resumed', attempt: run.takers.length, resumedAt: new Date(0).toISOString() }
-    const entry = { key: run.key, owner, firstSeq: by.nextSeq, batchId: crypto.randomUUID(), events: [event] }
-    const [outcome] = await world.storage.eventLog.append([entry], { signal: anySignal() })
-    expect(outcome).toBe(rules.appendOutcome(run, entry))
-    count(`resume: ${outcome}`)
-    rules.append(run, entry)
+    const resumption = { seq: by.nextSeq, batchId: crypto.randomUUID(), event }
+    const resume = () => world.storage.runRepository.resumeRun(by.owned, { ...resumption, signal: anySignal() })
+    const expected = rules.endOutcome(run, by, false)
+    expect(await resume()).toBe(expected)
+    count(`resume: ${expected}`)
+    if (expected === 'stored') rules.resume(model, run, event)
+    expect(await resume()).toBe(expected)
     by.nextSeq = rules.isEnded(run) ? by.nextSeq : run.log.length + 1
     return [run]
   },

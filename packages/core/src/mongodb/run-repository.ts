@@ -30,6 +30,7 @@ import type { Attempt } from './driver/group-transactions.ts'
 import { retryRequest, tryOnce } from './driver/retry.ts'
 import { createEndTurns } from './driver/take-turn.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
+import { resumeRun } from './transitions/resume-run.ts'
 import { continueAnswer, retryRun } from './transitions/retry-run.ts'
 import { placeOf } from './transitions/require-room.ts'
 import { startRun } from './transitions/start-run.ts'
@@ -79,6 +80,10 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
       const writer = hasContent ? await cipher.writerForRun(owned.owner) : clearWriter
       const finishing = inGroup((attempt) => finishRun(storage, { owned, end, holder, now, writer, attempt }))
       return await takeEndTurn(signal, finishing)
+    },
+    async resumeRun(owned, { signal, ...resumption }) {
+      const writer = await cipher.writerForRun(owned.owner)
+      return await takeEndTurn(signal, () => resumeRun(storage, owned, { ...resumption, writer }))
     },
     async continueRun(owned, end, { next, signal }) {
       const now = storage.clock.now()

@@ -8,7 +8,7 @@ import type { Page } from '../contract/page.ts'
 import type { Owner } from '../contract/principal.ts'
 import type { Run, TerminalStatus, WhenBusy } from '../contract/run.ts'
 import type { RunMetrics } from '../contract/metrics.ts'
-import type { RunKey } from './event-log.ts'
+import type { AppendOutcome, RunKey } from './event-log.ts'
 import type { PageRequest } from './session-repository.ts'
 
 /** What may be stored at most, checked in the transaction that would store more; no limit where nothing is said. */
@@ -158,6 +158,13 @@ export interface RunEnd {
   readonly error: WireError | null
 }
 
+/** The event that a run goes on with whose process was lost before its answer began. */
+export interface RunResumption {
+  readonly seq: number
+  readonly batchId: string
+  readonly event: RunEvent
+}
+
 /** A run whose lease has expired and that this process has taken over. */
 export interface ClaimedRun extends OwnedRun {
   readonly cancelRequested: boolean
@@ -188,6 +195,13 @@ export interface RunRepository {
    * @throws VerbatimError `UNAVAILABLE` until the signal aborts
    */
   finishRun(owned: OwnedRun, end: RunEnd, options: { holder: LeaseHolder; signal: AbortSignal }): Promise<FinishOutcome>
+  /**
+   * One transaction: stores the event with which the run goes on. `fenced` when another process has taken the run over, or has written
+   * at its seq. Safe to call again with the same resumption.
+   *
+   * @throws VerbatimError `UNAVAILABLE` until the signal aborts
+   */
+  resumeRun(owned: OwnedRun, resumption: RunResumption & { readonly signal: AbortSignal }): Promise<AppendOutcome>
   /**
    * {@link finishRun} and the start of a linked run in the same transaction: the session stays busy, now with `next`, and runs
    * that wait go on waiting. Answers `next` as its writer holds it. `fenced` also when a caller has asked to cancel the run

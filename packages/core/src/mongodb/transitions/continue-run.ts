@@ -6,7 +6,7 @@ import type { ContentWriter } from '../schema/content-cipher.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import { known } from '../schema/version.ts'
 import { notDeleted } from './admit-run.ts'
-import { hasLanded, markEnded, storeEnding } from './finish-run.ts'
+import { firstSeqOf, hasLanded, markEnded, storeEnding } from './finish-run.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
 
 /**
@@ -40,5 +40,6 @@ export async function continueRun(
     return kept.title
   })
   if (stored !== undefined) return withTitle(storage.cipher, toOwnedRun(run), stored)
-  return (await hasLanded(storage, { owned, end, isContinued: true })) ? toOwnedRun(run) : 'fenced'
+  const written = { firstSeq: firstSeqOf(end), batchId: end.batchId, isContinued: true }
+  return (await hasLanded(storage, owned, written)) ? toOwnedRun(run) : 'fenced'
 }

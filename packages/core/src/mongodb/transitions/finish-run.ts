@@ -47,7 +47,7 @@ export async function finishRun(
   }
   const stored = await storage.ends.try(store, attempt)
   if (stored !== undefined) return { type: 'stored', promoted: stored.promoted }
-  if (!(await hasLanded(storage, { owned, end }))) return { type: 'fenced' }
+  if (!(await hasLanded(storage, owned, { firstSeq: firstSeqOf(end), batchId: end.batchId }))) return { type: 'fenced' }
   return { type: 'stored', promoted: await findPromoted(storage.collections, release) }
 }
 
@@ -99,28 +99,35 @@ export async function storeEnding(
   writes.insert(runEvents, toEventsDocument(promoted.entry))
 }
 
-function firstSeqOf({ seq, before = [] }: RunEnd): number {
+export function firstSeqOf({ seq, before = [] }: RunEnd): number {
   return seq - before.length
 }
 
 /** The run while this writer may end it. */
-function heldBy({ key, fence }: OwnedRun, isContinued: boolean) {
+export function heldBy({ key, fence }: OwnedRun, isContinued = false) {
   return { _id: key, status: 'running', fence, ...known, ...(isContinued ? { cancelRequestedAt: null } : {}) } as const
 }
 
+interface WrittenEntry {
+  readonly firstSeq: number
+  readonly batchId: string
+  /** It ends a run that is continued. */
+  readonly isContinued?: boolean
+}
+
 /**
- * The terminal event's entry tells whether an earlier attempt of this end was committed.
+ * Tells by the entry whether an earlier attempt of the transaction that writes it was committed.
  *
  * @throws NotCommittedYetError when it was not, and by what a majority has the run is this writer's: whatever the transaction met is
- * not majority-committed, and may be this very end
+ * not majority-committed, and may be this very write
  */
 export async function hasLanded(
   { collections: { runs, runEvents, sessions } }: MongoContext,
-  { owned, end, isContinued = false }: Pick<Finish, 'owned' | 'end'> & { readonly isContinued?: boolean },
+  owned: OwnedRun,
+  { firstSeq, batchId, isContinued = false }: WrittenEntry,
 ): Promise<boolean> {
-  const _id = { r: owned.key, n: firstSeqOf(end) }
-  const terminal = await runEvents.findOne({ _id }, { projection: { b: 1 } })
-  if (terminal !== null) return terminal.b === end.batchId
+  const entry = await runEvents.findOne({ _id: { r: owned.key, n: firstSeq } }, { projection: { b: 1 } })
+  if (entry !== null) return entry.b === batchId
   const held = await runs.findOne(heldBy(owned, isContinued), { projection: { s: 1, id: 1 } })
   if (held === null) return false
   const session = await sessions.findOne({ _id: held.s, activeRunId: held.id, ...known }, { projection: { _id: 1 } })

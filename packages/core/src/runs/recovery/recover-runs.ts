@@ -157,15 +157,15 @@ async function resumeRun(
   { beginning, attempt, signal }: { beginning: readonly RunEvent[]; attempt: number; signal: AbortSignal },
 ): Promise<'done' | 'fenced'> {
   const { ports, agents, liveRuns, executor } = context
-  const { key, owner, run } = claimed
+  const { key, run } = claimed
   // This process may drive the run still, without its lease.
   const live = liveRuns.get(key)
   live?.stop.abort(errorOf('RUN_FENCED'))
   await live?.done
   const event: RunEvent = { type: 'run_resumed', attempt, resumedAt: ports.clock.now().toISOString() }
-  const entry = { key, owner, firstSeq: beginning.length + 1, batchId: crypto.randomUUID(), events: [event] }
-  const [outcome] = await ports.eventLog.append([entry], { signal })
-  if (outcome !== 'stored') return 'fenced'
+  const resumption = { seq: beginning.length + 1, batchId: crypto.randomUUID(), event }
+  const outcome = await ports.runRepository.resumeRun(claimed, { ...resumption, signal })
+  if (outcome === 'fenced') return 'fenced'
   const agent = agents.get(run.agentId) ?? missingAgent(run.agentId)
   await executor.driveOrRelease({ owned: claimed, agent, events: [...beginning, event] })
   return 'done'
