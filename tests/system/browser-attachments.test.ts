@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { deflateSync } from 'node:zlib'
 import { promptOf, saying, startProviderOf } from '@verbatim/test-kit/provider'
 import type { Provider } from '@verbatim/test-kit/provider'
-import axe from 'axe-core'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findViolations } from '../support/axe.ts'
 import { openBrowserPage } from '../support/browser-page.ts'
 import type { BrowserPage } from '../support/browser-page.ts'
 
@@ -86,11 +86,7 @@ describe('files at the chat page', { timeout: 120_000 }, () => {
     await page.reload()
     await shown(page).waitFor()
     expect(await shown(page).evaluate((image) => (image as HTMLImageElement).naturalWidth)).toBe(64)
-    await page.evaluate(axe.source)
-    const violations = await page.evaluate(
-      async () => (await (globalThis as never as { axe: typeof axe }).axe.run()).violations,
-    )
-    expect(violations.map(({ id }) => id)).toEqual([])
+    expect(await findViolations(page)).toEqual([])
   })
 
   test('a file that is no picture by its bytes is refused beside its name, and does not keep the prompt from being sent', async () => {

@@ -14,9 +14,9 @@ import {
   textDelta,
 } from '@verbatim/test-kit/provider'
 import type { ProviderCall } from '@verbatim/test-kit/provider'
-import axe from 'axe-core'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findViolations } from '../support/axe.ts'
 import { openBrowserPage } from '../support/browser-page.ts'
 import type { BrowserPage } from '../support/browser-page.ts'
 
@@ -76,18 +76,12 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
   const answersOf = async (page: Page) =>
     await page.locator('[data-role=assistant] .markdown').evaluateAll((all) => all.map((one) => one.textContent))
 
-  async function violations(page: Page): Promise<string[]> {
-    await page.evaluate(axe.source)
-    const result = await page.evaluate(async () => await (globalThis as unknown as { axe: typeof axe }).axe.run())
-    return result.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
-  }
-
   test('A busy model is named while the agent waits to ask it again, and the word goes with the answer', async () => {
     await using tab = await openTab()
     const { page, send } = tab
     await send('busy model')
     await expect.poll(async () => await page.getByTestId('status').innerText()).toContain('The model is busy')
-    expect(await violations(page)).toEqual([])
+    expect(await findViolations(page)).toEqual([])
     await expect.poll(async () => await answersOf(page)).toEqual(['Answer to busy model.'])
     expect(await page.getByTestId('status').innerText()).toBe('')
   })
@@ -98,7 +92,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     await send('cut short')
     await page.getByTestId('outcome').waitFor()
     expect(await page.getByTestId('outcome').innerText()).toContain('greatest length')
-    expect(await violations(page)).toEqual([])
+    expect(await findViolations(page)).toEqual([])
     await page.getByTestId('go-on').press('Enter')
     const code = async () => await page.getByTestId('code').locator('code').allInnerTexts()
     await expect.poll(code).toEqual(['const one = 1\nconst two = 2'])
@@ -117,7 +111,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     await page.getByTestId('outcome').waitFor()
     await expect.poll(async () => await page.getByTestId('outcome').innerText()).toContain('ended without an answer')
     expect(await page.getByTestId('regenerate').innerText()).toBe('Try again')
-    expect(await violations(page)).toEqual([])
+    expect(await findViolations(page)).toEqual([])
   })
 
   test('Without a network the page says that nothing is lost, and goes on by itself when there is one', async () => {
@@ -128,7 +122,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     await context.setOffline(true)
     await expect.poll(async () => await page.getByTestId('status').innerText()).toContain('You are offline')
     expect(await page.getByTestId('error').count()).toBe(0)
-    expect(await violations(page)).toEqual([])
+    expect(await findViolations(page)).toEqual([])
     gateOf('slow network').resolve()
     await context.setOffline(false)
     await expect.poll(async () => await answersOf(page)).toEqual(['Begun. Done.'])
@@ -187,7 +181,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     await item.waitFor()
     await page.getByTestId('metrics').waitFor()
     await page.keyboard.press('F2')
-    expect(await violations(page)).toEqual([])
+    expect(await findViolations(page)).toEqual([])
     await page.keyboard.type('another name')
     await page.keyboard.press('Enter')
     await page.getByTestId('session-item').filter({ hasText: 'another name' }).waitFor()

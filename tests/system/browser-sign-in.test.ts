@@ -4,9 +4,9 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { gunzipSync } from 'node:zlib'
 import { saying, startProviderOf } from '@verbatim/test-kit/provider'
-import axe from 'axe-core'
 import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findViolations } from '../support/axe.ts'
 import { openBrowserPage } from '../support/browser-page.ts'
 import type { BrowserPage } from '../support/browser-page.ts'
 
@@ -125,9 +125,7 @@ describe('the chat page of a server with tokens', { timeout: 120_000 }, () => {
     const page = await openTab(browser.context)
     await signIn(page, 'another-token-1234567')
     await page.getByTestId('token-error').waitFor()
-    await page.evaluate(axe.source)
-    const result = await page.evaluate(async () => await (globalThis as unknown as { axe: typeof axe }).axe.run())
-    expect(result.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)).toEqual([])
+    expect(await findViolations(page)).toEqual([])
   })
 
   test('The page needs under 120 KB until its first prompt, as the server compresses it', async () => {

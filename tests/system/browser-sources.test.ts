@@ -11,8 +11,8 @@ import {
   wholeBlock,
 } from '@verbatim/test-kit/provider'
 import type { ProviderReply } from '@verbatim/test-kit/provider'
-import axe from 'axe-core'
 import { expect, it } from 'vitest'
+import { findViolations } from '../support/axe.ts'
 import { openBrowserPage } from '../support/browser-page.ts'
 
 const cats = { url: 'https://cats.example/grey', title: 'Cats at night' }
@@ -83,7 +83,5 @@ it('The page numbers what an answer cites and lists its sources as links that ru
   await sources.waitFor()
   expect(await sources.locator('a').count()).toBe(2)
   expect(await page.title()).not.toBe('owned')
-  await page.evaluate(axe.source)
-  const { violations } = await page.evaluate(async () => await (globalThis as unknown as { axe: typeof axe }).axe.run())
-  expect(violations.map(({ id }) => id)).toEqual([])
+  expect(await findViolations(page)).toEqual([])
 }, 120_000)
