@@ -1,5 +1,8 @@
 /** Files at the chat page: chosen, pasted and dropped, seen before and after, by keyboard alone and at the width of a phone. */
 import { randomBytes } from 'node:crypto'
+import { mkdtempDisposable, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { deflateSync } from 'node:zlib'
 import { promptOf, saying, startProviderOf } from '@verbatim/test-kit/provider'
 import type { Provider } from '@verbatim/test-kit/provider'
@@ -138,5 +141,14 @@ describe('files at the chat page', { timeout: 120_000 }, () => {
     expect(width).toBeLessThanOrEqual(360)
     const [clip, send] = [await page.getByTestId('attach').boundingBox(), await page.getByTestId('send').boundingBox()]
     expect(Math.abs((clip?.y ?? 0) - (send?.y ?? 1_000))).toBeLessThan(12)
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'verbatim-'))
+    const huge = join(folder.path, 'huge.png')
+    await writeFile(huge, picture())
+    await truncate(huge, 40_000_000)
+    await page.getByTestId('file-input').setInputFiles(huge)
+    const refused = page.locator('[data-testid=chosen-file][data-state=refused]')
+    await refused.waitFor()
+    expect(await refused.innerText()).toContain('The file is too large')
+    await expect.poll(async () => (await refused.boundingBox())?.x ?? 1_000).toBeLessThan(180)
   })
 })

@@ -189,9 +189,37 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
       .poll(async () => await page.evaluate(() => document.activeElement?.getAttribute('data-testid')))
       .toBe('session-item')
     page.once('dialog', (dialog) => void dialog.accept())
+    const steps = await page.evaluate(() => history.length)
     await page.keyboard.press('Control+Shift+Backspace')
     await page.getByTestId('empty').waitFor()
+    // The new chat took the place of the deleted one: Back does not lead there.
+    expect(await page.evaluate(() => history.length)).toBe(steps)
     await expect.poll(async () => await page.getByText('another name').count()).toBe(0)
     expect(await page.evaluate(() => document.activeElement?.getAttribute('data-testid'))).toBe('composer')
+  })
+
+  test('After a delete on a phone the menu is closed, and another tab shows a word instead of the messages', async () => {
+    await using tab = await openTab({ viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true })
+    const { page, context, send } = tab
+    await send('to be deleted')
+    await page.getByTestId('metrics').waitFor()
+    const other = await context.newPage()
+    await other.goto(page.url())
+    await other.getByTestId('metrics').waitFor()
+    await page.getByRole('button', { name: 'Show the sessions' }).tap()
+    page.once('dialog', (dialog) => void dialog.accept())
+    await page.getByRole('button', { name: 'Delete to be deleted' }).tap()
+    await page.getByTestId('empty').waitFor()
+    expect(await page.locator('#sidebar').getAttribute('data-open')).toBe('false')
+    await expect
+      .poll(async () => await page.evaluate(() => document.activeElement?.getAttribute('aria-label')))
+      .toBe('Show the sessions')
+    await expect
+      .poll(async () => await other.getByTestId('error').allInnerTexts())
+      .toEqual([expect.stringContaining('deleted')])
+    expect(await other.getByTestId('message').count()).toBe(0)
+    await other.getByTestId('error').getByRole('button', { name: 'New chat' }).tap()
+    await other.getByTestId('empty').waitFor()
+    expect(await other.getByTestId('error').count()).toBe(0)
   })
 })

@@ -5,10 +5,13 @@ import { explainError } from './explain-error.ts'
 import { printAnswer } from './print-answer.ts'
 
 const help = `/new    begins another session
-/exit   leaves, as Ctrl-C and Ctrl-D do
+/exit   leaves, as exit, quit, Ctrl-C and Ctrl-D do
 /help   shows this
 Ctrl-C stops an answer; what is there is kept. ↑ brings earlier prompts back.
-A prompt that begins with a slash: put a space before it.`
+A prompt that begins with a slash, or is one of these words: put a space before it.`
+
+/** What people type to leave other programs. */
+const leaving: readonly string[] = ['/exit', '/quit', 'exit', 'quit']
 
 /** Returns the exit code. The command reports a turn that fails and goes on. */
 export async function converse({ client, terminal, url }: CommandContext, firstSessionId: string): Promise<number> {
@@ -18,7 +21,7 @@ export async function converse({ client, terminal, url }: CommandContext, firstS
   const history: string[] = []
   for (;;) {
     const prompt = await askPerson(history)
-    if (prompt === undefined || prompt === '/exit' || prompt === '/quit') return 0
+    if (prompt === undefined || leaving.includes(prompt)) return 0
     if (prompt.trim() === '') continue
     history.unshift(prompt)
     if (prompt === '/new') {

@@ -248,7 +248,7 @@ describe('the command', () => {
     const first = /Session (\S+)/.exec(person.screen)?.[1]
     person.type('/new\r')
     await expect.poll(() => new Set(person.screen.match(/Session [\da-f-]{36}/g)).size).toBe(2)
-    person.type('/exit\r')
+    person.type('exit\r') // as in a shell: the model is not asked
     expect(await person.exitCode).toBe(0)
     expect((await client.sessions.get(first!)).messageCount).toBe(2)
   })
@@ -379,7 +379,7 @@ describe('the command', () => {
     expect(await table.exitCode).toBe(0)
     expect(table.stdout).toMatch(/^SESSION +UPDATED +MESSAGES +TITLE$/m)
     expect(table.stdout).toMatch(/^listed +\d{4}-\d\d-\d\d \d\d:\d\d +2 +Hello/m)
-    const list = run(['sessions', '--json', '--limit', '1'])
+    const list = run(['list', '--json', '--limit', '1'])
     expect(await list.exitCode).toBe(0)
     expect(
       Session.array()
@@ -392,7 +392,7 @@ describe('the command', () => {
     [['resume', 'nowhere'], 'You have no session nowhere; `verbatim sessions` lists those you have.'],
     [['chat', 'x', '--session', 'a b'], 'INVALID_INPUT'],
     [['sessions', '--limit', 'many'], 'It must be a whole number over 0.'],
-    [['talk'], "unknown command 'talk'"],
+    [['talk'], "unknown command 'talk'\n\nSee verbatim --help"],
   ])('refuses %j in a sentence', async (args, sentence) => {
     const command = args[0] === 'talk' ? runCommand(args) : run(args)
     expect(await command.exitCode).toBe(1)

@@ -15,6 +15,7 @@ import { Terminal } from './terminal.ts'
 const program = new Command(commandName)
   .version(await readVersion(), '--version')
   .description('Talks to a Verbatim server. Answers go to stdout, everything about them to stderr.')
+  .showHelpAfterError(`See ${commandName} --help`)
   .addHelpText(
     'after',
     `
@@ -48,6 +49,7 @@ withConnectOptions(program.command('resume'))
   })
 
 withConnectOptions(program.command('sessions'))
+  .alias('list')
   .description('list your sessions, the one used last first (times are UTC)')
   .option('--limit <count>', 'how many at most', toCount, 20)
   .option('--json', 'as JSON', false)

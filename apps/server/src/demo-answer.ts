@@ -71,7 +71,7 @@ function crash(): string {
 
 - **Reload the page** while I write: the words that were there come back and the next ones follow.
 - **Switch the network off** for a moment: the client goes on from its cursor, once, without a gap.
-- **Kill the server** and start it again: the answer ends as *interrupted*, with every word that you had seen.
+- **Kill the server** and start it again: after a few seconds the answer goes on by itself, from the words that you had seen.
 - **Press stop**: what was said stays, marked as cancelled.
 
 From a shell, with the run's id, the same is a request that says what was seen last:

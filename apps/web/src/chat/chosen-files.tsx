@@ -8,7 +8,13 @@ export function ChosenFiles({ attachments }: { attachments: Attachments }) {
   return (
     <ul className="chosen-files" aria-label="Attached files" data-testid="chosen-files">
       {attachments.files.map((file) => (
-        <li key={file.key} className="chosen-file" data-state={stateOf(file)} data-testid="chosen-file">
+        <li
+          key={file.key}
+          ref={file.error === undefined ? undefined : bringIntoView}
+          className="chosen-file"
+          data-state={stateOf(file)}
+          data-testid="chosen-file"
+        >
           {file.preview === null ? null : <img src={file.preview} alt="" onError={hide} />}
           <span className="chosen-name">
             <span dir="auto">{file.name}</span>
@@ -26,6 +32,11 @@ export function ChosenFiles({ attachments }: { attachments: Attachments }) {
       ))}
     </ul>
   )
+}
+
+/** The row of files is wider than a phone, and the prompt goes without a file that was refused: the user must see it. */
+function bringIntoView(file: HTMLLIElement | null): void {
+  file?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
 }
 
 /** A file may have the name of a picture and be none. */

@@ -110,5 +110,7 @@ const reasons: Readonly<Record<string, string>> = {
 
 function reasonOf(error: unknown): string {
   if (!isVerbatimError(error)) return 'The file could not be sent.'
-  return reasons[error.data.kind ?? ''] ?? errorMessage(error)
+  // The server, or a proxy before it, bounds the request before it looks at the file.
+  const kind = error.code === 'PAYLOAD_TOO_LARGE' ? 'size' : error.data.kind
+  return reasons[kind ?? ''] ?? errorMessage(error)
 }

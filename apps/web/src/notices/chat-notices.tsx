@@ -1,4 +1,5 @@
 import type { UseChatResult } from '@verbatim/client/react'
+import { openNewSession } from '../session/session-route.ts'
 import { errorMessage } from './error-message.ts'
 import { useIsOnline } from './use-is-online.ts'
 import { useShownError } from './use-shown-error.ts'
@@ -26,9 +27,15 @@ export function ChatNotices({ chat, text, onRetry }: ChatNoticesProps) {
       {error !== null && !isSaid && (
         <div className="error-notice" role="alert" data-testid="error">
           <p>{errorMessage(error)}</p>
-          <button type="button" className="quiet-button" onClick={onRetry} data-testid="retry">
-            Try again
-          </button>
+          {error.code === 'SESSION_DELETED' ? (
+            <button type="button" className="quiet-button" onClick={openNewSession}>
+              New chat
+            </button>
+          ) : (
+            <button type="button" className="quiet-button" onClick={onRetry} data-testid="retry">
+              Try again
+            </button>
+          )}
         </div>
       )}
     </>

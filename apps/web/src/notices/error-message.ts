@@ -15,6 +15,8 @@ export function errorMessage(error: Pick<ChatError, 'code' | 'data' | 'message'>
       return limitMessage(error)
     case 'BUDGET_EXCEEDED':
       return `Today’s budget is used up. It is full again ${waitOf(error)}.`
+    case 'SESSION_DELETED':
+      return 'This session was deleted.'
     case 'UNAUTHENTICATED':
     case 'FORBIDDEN':
       return 'You are not signed in for this session.'

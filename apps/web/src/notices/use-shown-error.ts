@@ -31,6 +31,9 @@ function isMended(error: ChatError, before: Seen, now: Seen): boolean {
   switch (error.code) {
     case 'SESSION_BUSY':
       return before.status !== 'idle' && now.status === 'idle'
+    case 'UNAVAILABLE':
+      // The answer goes on: the server is there again.
+      return before.status === 'reconnecting' && now.status !== 'reconnecting'
     case 'MESSAGE_TOO_LARGE':
     case 'PAYLOAD_TOO_LARGE':
     case 'INVALID_INPUT':

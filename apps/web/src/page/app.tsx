@@ -38,7 +38,8 @@ export function App({ config, onSignOut }: AppProps) {
   const [areShortcutsShown, setShortcutsShown] = useState(false)
   const showShortcuts = () => setShortcutsShown(true)
   const onSearch = () => focusSearch(searchField, () => setMenuOpen(true))
-  const session = useCurrentSession(list, sessionId)
+  // An empty chat comes in its place, and the menu would lie over it.
+  const session = useCurrentSession(list, sessionId, { onDeleted: closeMenu })
   const onRename = () => {
     if (isNarrow()) setMenuOpen(true)
     session.onRename()

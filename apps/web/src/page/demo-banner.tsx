@@ -6,10 +6,10 @@ export function DemoBanner({ switchCommand }: { switchCommand: string | null }) 
     <aside className="banner" data-testid="banner" aria-label="Demo model">
       <p>
         <strong>Demo model:</strong> a local stand-in answers, not Claude.{' '}
-        {switchCommand !== null && 'To switch, start with'}
+        {switchCommand !== null && <span className="banner-way">To switch, start with</span>}
       </p>
       {switchCommand !== null && (
-        <span className="command">
+        <span className="command banner-way">
           <code>{switchCommand}</code>
           <CopyButton textOf={() => switchCommand} what="the command" />
         </span>

@@ -46,6 +46,11 @@ export function openNewSession(): void {
   globalThis.location.hash = hrefOfSession(newSessionId())
 }
 
+/** As {@link openNewSession}, in the place of the current one: the browser's Back does not lead to what was deleted. */
+export function replaceByNewSession(): void {
+  globalThis.location.replace(hrefOfSession(newSessionId()))
+}
+
 /** The session of the page's address. An address without one is given a new one. */
 export function useSessionId(): string {
   return useSyncExternalStore(subscribe, currentSessionId)

@@ -1,10 +1,14 @@
 import type { UseSessionsResult } from '@verbatim/client/react'
 import { useState } from 'react'
 import type { SessionActions } from './session-item.tsx'
-import { openNewSession } from './session-route.ts'
+import { replaceByNewSession } from './session-route.ts'
 
 /** What can be done with the session that is open, by its buttons and by keys; nothing while the list does not have it. */
-export function useCurrentSession(list: UseSessionsResult, sessionId: string): SessionActions {
+export function useCurrentSession(
+  list: UseSessionsResult,
+  sessionId: string,
+  { onDeleted }: { onDeleted: () => void },
+): SessionActions {
   const [renamingId, setRenamingId] = useState<string | null>(null)
   const session = list.sessions.find(({ id }) => id === sessionId)
   return {
@@ -21,7 +25,8 @@ export function useCurrentSession(list: UseSessionsResult, sessionId: string): S
       const question = `Delete “${session.title ?? 'Untitled'}” and all its messages? This cannot be undone.`
       if (!globalThis.confirm(question)) return
       // The page leaves it first.
-      openNewSession()
+      replaceByNewSession()
+      onDeleted()
       void list.remove(sessionId)
     },
   }

@@ -105,6 +105,7 @@ describe('an idle chat', () => {
     await waitFor(() => expect(result.current.messages).toHaveLength(4))
     await other.sessions.delete('s')
     await waitFor(() => expect(result.current.error?.code).toBe('SESSION_DELETED'))
+    expect(result.current.messages).toEqual([])
   })
 
   it('shows the answer of another device once, and the own prompt that follows after it', async () => {

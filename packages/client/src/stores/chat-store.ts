@@ -335,7 +335,8 @@ class SessionChat implements ChatStore {
 
   #take(): ChatSnapshot {
     return {
-      messages: visibleMessages(this.#stored, this.#locals),
+      // A session that was deleted is not shown, though this page still has its messages.
+      messages: this.#error?.code === 'SESSION_DELETED' ? [] : visibleMessages(this.#stored, this.#locals),
       status: toChatStatus(this.#active?.handle.status, this.#isLoaded),
       error: this.#error,
       runId: this.#active?.handle.id ?? null,
