@@ -198,7 +198,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     expect(await page.evaluate(() => document.activeElement?.getAttribute('data-testid'))).toBe('composer')
   })
 
-  test('After a delete on a phone the menu is closed, and another tab shows a word instead of the messages', async () => {
+  test('After a delete on a phone the menu is closed, and the address of the session says so instead of its messages', async () => {
     await using tab = await openTab({ viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true })
     const { page, context, send } = tab
     await send('to be deleted')
@@ -214,6 +214,7 @@ describe('the notices of the chat page', { timeout: 120_000 }, () => {
     await expect
       .poll(async () => await page.evaluate(() => document.activeElement?.getAttribute('aria-label')))
       .toBe('Show the sessions')
+    await other.reload()
     await expect
       .poll(async () => await other.getByTestId('error').allInnerTexts())
       .toEqual([expect.stringContaining('deleted')])

@@ -18,6 +18,8 @@ export function explainError(error: unknown, context: ErrorContext): string {
     case 'SESSION_NOT_FOUND':
       if (context.sessionId === undefined) return sentence(error)
       return `You have no session ${context.sessionId}; \`${commandName} sessions\` lists those you have.`
+    case 'SESSION_DELETED':
+      return `The session was deleted; \`${commandName} sessions\` lists those you have.`
     case 'OVERLOADED':
     case 'RATE_LIMITED':
       return `${sentence(error)} Try again ${waitOf(error)}.`

@@ -392,7 +392,7 @@ describe('the command', () => {
     [['resume', 'nowhere'], 'You have no session nowhere; `verbatim sessions` lists those you have.'],
     [['chat', 'x', '--session', 'a b'], 'INVALID_INPUT'],
     [['sessions', '--limit', 'many'], 'It must be a whole number over 0.'],
-    [['talk'], "unknown command 'talk'\n\nSee verbatim --help"],
+    [['talk'], "unknown command 'talk'\nSee verbatim --help"],
   ])('refuses %j in a sentence', async (args, sentence) => {
     const command = args[0] === 'talk' ? runCommand(args) : run(args)
     expect(await command.exitCode).toBe(1)
