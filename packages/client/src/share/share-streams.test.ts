@@ -93,6 +93,28 @@ it('every tab sees the list and the session that another tab changes', async () 
   expect(seen).toEqual(tabs.map(() => ({ count: 2, listed: true })))
 })
 
+it('a tab that waits for its lock longer than for the leader is served all the same', async () => {
+  const user = crypto.randomUUID()
+  await using browser = await openBrowser(user)
+  const first = browser.openTab()
+  await first.sessions.follow({ list: true }).next()
+  const { locks } = navigator
+  let isFirst = true
+  const request = async (...[name, ...rest]: [string, ...unknown[]]) => {
+    if (isFirst) {
+      isFirst = false // the lock that says that the tab lives
+      await delay(150)
+    }
+    return await Reflect.apply(locks.request, locks, [name, ...rest])
+  }
+  vi.stubGlobal('navigator', { locks: { request, query: () => locks.query() } })
+  const tab = browser.openTab({ user, answerMs: 60_000 })
+  const { value } = await tab.sessions.follow({ list: true }).next()
+  expect(value).toMatchObject({ type: 'list' })
+  await tab.chat('late').send('go').message
+  expect(browser.paths.length).toBeLessThanOrEqual(4)
+})
+
 it('tabs of different users share nothing', async () => {
   await using browser = await openBrowser()
   const [one, two] = [browser.openTab({ user: 'one', answerMs: 300 }), browser.openTab({ user: 'two', answerMs: 300 })]

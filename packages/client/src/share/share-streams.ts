@@ -89,6 +89,7 @@ class TabHub implements Hub {
   /** True while an answer of the leader is awaited. */
   #hasAsked = true
   #isAnnouncing = false
+  #isKnownToLive = false
 
   constructor(name: string, { openOwn, answerMs }: { openOwn: () => Hub; answerMs: number }) {
     this.#name = name
@@ -96,10 +97,9 @@ class TabHub implements Hub {
     this.#channel = new BroadcastChannel(name)
     this.#channel.onmessage = ({ data }: MessageEvent<Message>) => this.#take(data)
     const { signal } = this.#closed
-    // Held as long as the tab lives: the leader sees by it that a tab has died.
-    this.#hold(`${name} ${this.#tab}`, () => {})
+    // Held as long as the tab lives: the leader sees by it that a tab has died. So the tab names its topics only when it has it.
+    this.#hold(`${name} ${this.#tab}`, () => this.#greet())
     this.#hold(name, () => signal.aborted || this.#lead())
-    this.#channel.postMessage({ type: 'hello', tab: this.#tab } satisfies Message)
     this.#timer = setInterval(() => this.#ask(), answerMs)
   }
 
@@ -149,6 +149,11 @@ class TabHub implements Hub {
       .catch(() => {}) // closed before the lock was free
   }
 
+  #greet(): void {
+    this.#isKnownToLive = true
+    this.#send({ type: 'hello', tab: this.#tab })
+  }
+
   #lead(): void {
     this.#isLeading = true
     this.#leader = this.#tab
@@ -177,6 +182,7 @@ class TabHub implements Hub {
 
   /** A new leader, or one that answers again, receives this tab's topics with the places of now. */
   #meetLeader(leader: string): void {
+    if (!this.#isKnownToLive) return
     this.#hasAsked = false
     if (this.#isLeading || this.#leader === leader) return
     this.#leader = leader
