@@ -3,18 +3,24 @@ import { WireError } from '@verbatim/core'
 import { ask } from './calls.ts'
 import type { Call, Reply } from './calls.ts'
 
-/** The hostile caller is signed in, and in the tenant of all others. */
-export const hostileUser = 'mallory'
-
 export interface Attack {
   readonly name: string
+  /** It reads the caller's session that took days to fill. */
+  readonly readsFullSession?: boolean
   /** How much longer than the others it takes, for what it has to try. @default 1 */
   readonly times?: number
   /** Goes on until `signal` aborts; what it holds is released then. */
   run(target: AttackTarget): Promise<void>
 }
 
+/** The hostile caller of an attack is signed in, and in the tenant of all others. Each has its own: no attack waits for the pace of the one before. */
+export function hostileUserOf({ name }: Attack): string {
+  return `mallory_${name.replaceAll(/\W+/g, '_')}`
+}
+
 export interface AttackTarget {
+  /** The hostile caller. */
+  readonly user: string
   readonly port: number
   readonly tally: Tally
   readonly signal: AbortSignal
@@ -76,9 +82,9 @@ export async function flood(
 }
 
 /** One call as the hostile user, in the tally; it never rejects. */
-export async function callOnce({ port, tally, signal }: AttackTarget, call: Call): Promise<Reply | undefined> {
+export async function callOnce({ port, user, tally, signal }: AttackTarget, call: Call): Promise<Reply | undefined> {
   try {
-    const reply = await ask(port, { user: hostileUser, ...call, signal })
+    const reply = await ask(port, { user, ...call, signal })
     tally.addReply(reply, call.name ?? call.path.slice(0, 80))
     return reply
   } catch {

@@ -1,5 +1,5 @@
 /** The hostile caller, in a process of its own so that its work delays no honest user's clock. Forked by run-phases.ts; argument: the port. */
-import { Tally } from './attack.ts'
+import { hostileUserOf, Tally } from './attack.ts'
 import { attacks } from './attacks.ts'
 
 /** An attack to run for some time; the answer is an {@link AttackEnd}. */
@@ -26,6 +26,6 @@ async function attack({ name, phase, ms }: AttackOrder): Promise<AttackEnd> {
   const tally = new Tally()
   const chosen = attacks.find((one) => one.name === name)
   if (chosen === undefined) throw new Error(`There is no attack ${name}`)
-  await chosen.run({ port, tally, phase, signal: AbortSignal.timeout(ms) })
+  await chosen.run({ port, user: hostileUserOf(chosen), tally, phase, signal: AbortSignal.timeout(ms) })
   return { counts: tally.counts, untyped: tally.untyped }
 }

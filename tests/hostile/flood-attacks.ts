@@ -1,5 +1,5 @@
 /** Calls that are right one by one, and too many. */
-import { callOnce, flood, hostileUser } from './attack.ts'
+import { callOnce, flood } from './attack.ts'
 import type { Attack, AttackTarget } from './attack.ts'
 import { mutation, open, query } from './calls.ts'
 import { fullSessionId } from './server-config.ts'
@@ -9,9 +9,9 @@ function start(sessionId: string, more: object = {}) {
 }
 
 /** Reads `call`'s stream for as long as it lasts. */
-async function follow({ port, signal, tally }: AttackTarget, runId: string): Promise<void> {
+async function follow({ port, user, signal, tally }: AttackTarget, runId: string): Promise<void> {
   try {
-    const stream = await open(port, { ...query('runs.follow', { runId }), user: hostileUser, signal })
+    const stream = await open(port, { ...query('runs.follow', { runId }), user, signal })
     let text = ''
     for await (const piece of stream.setEncoding('utf8')) text = `${text}${String(piece)}`.slice(-2_000)
     tally.add(/"verbatim":\{"code":"([A-Z_]+)"/.exec(text)?.[1] ?? 'ended')
@@ -78,6 +78,7 @@ export const floodAttacks: readonly Attack[] = [
   },
   {
     name: 'batches of big lists',
+    readsFullSession: true,
     async run(target) {
       const input = { sessionId: fullSessionId, order: 'newest', limit: 100 }
       const inputs = JSON.stringify(Object.fromEntries(Array.from({ length: 20 }, (_, at) => [at, input])))

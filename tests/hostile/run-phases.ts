@@ -6,6 +6,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent } from 'node:http'
 import { answerOf, startChild } from '../bench/child.ts'
+import { hostileUserOf } from './attack.ts'
 import type { Attack } from './attack.ts'
 import type { AttackEnd, AttackOrder } from './attacker.ts'
 import type { DiskProbe } from './disk-probe.ts'
@@ -43,7 +44,9 @@ const warmUpSeconds = 1
 export async function runPhases(input: PhasesInput): Promise<Phase[]> {
   const { seconds, quietSeconds, disk, onPhase = () => {} } = input
   const users = Array.from({ length: input.users }, () => new Agent({ keepAlive: true, maxSockets: 6 }))
-  const config = { ...input.server, options: { limits: chatLimits, ...input.server.options } }
+  const fullSessionUsers = input.attacks.filter(({ readsFullSession }) => readsFullSession).map(hostileUserOf)
+  const options = { limits: chatLimits, ...input.server.options }
+  const config: HostileServerConfig = { ...input.server, options, fullSessionUsers }
   const server = startChild('../hostile/server.ts', [JSON.stringify(config)], serverFlags)
   const { port } = await answerOf<{ port: number }>(server)
   const attacker = startChild('../hostile/attacker.ts', [String(port)])

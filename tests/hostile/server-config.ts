@@ -7,6 +7,8 @@ export interface HostileServerConfig {
   readonly databaseName: string
   readonly options?: EngineOptionsInput
   readonly api?: ApiOptionsInput
+  /** The hostile users that have a {@link fullSessionId}. */
+  readonly fullSessionUsers?: readonly string[]
 }
 
 /** Any message to the server asks for this; every figure is of the time since the question before. */

@@ -13,7 +13,6 @@ import { SessionManagerFactory } from '@verbatim/core/server'
 import type { Agent } from '@verbatim/core/server'
 import { MongoClient } from 'mongodb'
 import { tokenText } from '../bench/workload.ts'
-import { hostileUser } from './attack.ts'
 import { defaultAnswer, fullSessionId } from './server-config.ts'
 import type { AnswerPlan, HostileServerConfig, ServerStrain } from './server-config.ts'
 
@@ -38,8 +37,8 @@ const agents: readonly Agent[] = [
 ]
 
 const config = JSON.parse(process.argv[2] ?? '') as HostileServerConfig // written by run-phases.ts
-const { uri, databaseName, options = {}, api: apiOptions = {} } = config
-await fillSession()
+const { uri, databaseName, options = {}, api: apiOptions = {}, fullSessionUsers = [] } = config
+await fillSessions()
 const factory = await SessionManagerFactory.connect({ uri, databaseName, agents, options })
 const authenticate: ApiInput['authenticate'] = ({ headers }) => {
   const [, userId] = /^Bearer (\w+)$/.exec(headers.get('authorization') ?? '') ?? []
@@ -86,12 +85,15 @@ async function stop(): Promise<void> {
 }
 
 /** Before any limit: a limit of bytes a minute is none of bytes in all. On the disk too, or its checkpoint holds up an attack's writes. */
-async function fillSession(): Promise<void> {
+async function fillSessions(): Promise<void> {
   await using unlimited = await SessionManagerFactory.connect({ uri, databaseName, agents })
-  const owner = ownerOf({ userId: hostileUser, tenantId: 'default', scopes: [] })
   const content = 'word '.repeat(Math.floor(maxPromptBytes / 5) - 100)
-  for (let nth = 0; nth < 100; nth++) {
-    await unlimited.engine.messages.append(owner, { sessionId: SessionId.parse(fullSessionId), role: 'user', content })
+  const sessionId = SessionId.parse(fullSessionId)
+  for (const userId of fullSessionUsers) {
+    const owner = ownerOf({ userId, tenantId: 'default', scopes: [] })
+    for (let nth = 0; nth < 100; nth++) {
+      await unlimited.engine.messages.append(owner, { sessionId, role: 'user', content })
+    }
   }
   const client = await MongoClient.connect(uri)
   await client.db('admin').command({ fsync: 1 })

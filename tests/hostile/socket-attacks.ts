@@ -1,7 +1,7 @@
 /** Connections that take, send or read as little as they can. */
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
-import { callOnce, hostileUser } from './attack.ts'
+import { callOnce } from './attack.ts'
 import type { Attack, AttackTarget } from './attack.ts'
 import { mutation, query } from './calls.ts'
 import type { Call } from './calls.ts'
@@ -40,14 +40,17 @@ async function hold(target: AttackTarget, count: number, use: (socket: Socket, n
 }
 
 /** A request that is sent whole, and whose answer the caller never reads. */
-function sendUnread(socket: Socket, { path }: Call): void {
+function sendUnread({ user }: AttackTarget, socket: Socket, { path }: Call): void {
   socket.pause()
-  socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${hostileUser}\r\n\r\n`)
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${user}\r\n\r\n`)
 }
 
-const bodyHead =
-  'POST /trpc/messages.append HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n' +
-  `authorization: Bearer ${hostileUser}\r\ncontent-length: 1000000\r\n\r\n`
+function bodyHead({ user }: AttackTarget): string {
+  return (
+    'POST /trpc/messages.append HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n' +
+    `authorization: Bearer ${user}\r\ncontent-length: 1000000\r\n\r\n`
+  )
+}
 
 /** Writes `piece` again and again for as long as the socket takes it. */
 function drip(socket: Socket, piece: string, everyMs: number): void {
@@ -58,9 +61,10 @@ function drip(socket: Socket, piece: string, everyMs: number): void {
 export const socketAttacks: readonly Attack[] = [
   {
     name: 'lists that are not read',
+    readsFullSession: true,
     run: async (target) =>
       await hold(target, 100, (socket) =>
-        sendUnread(socket, query('messages.list', { sessionId: fullSessionId, order: 'newest', limit: 100 })),
+        sendUnread(target, socket, query('messages.list', { sessionId: fullSessionId, order: 'newest', limit: 100 })),
       ),
   },
   {
@@ -69,7 +73,7 @@ export const socketAttacks: readonly Attack[] = [
       const runId = crypto.randomUUID()
       const sessionId = `lecture-${target.phase}`
       await callOnce(target, mutation('runs.start', { runId, sessionId, message: 'Lecture', agentId: 'lecture' }))
-      await hold(target, 300, (socket) => sendUnread(socket, query('runs.follow', { runId })))
+      await hold(target, 300, (socket) => sendUnread(target, socket, query('runs.follow', { runId })))
     },
   },
   { name: 'idle connections', run: async (target) => await hold(target, 1_500, () => {}) },
@@ -85,14 +89,14 @@ export const socketAttacks: readonly Attack[] = [
     name: 'slow bodies',
     run: async (target) =>
       await hold(target, 500, (socket) => {
-        socket.write(bodyHead)
+        socket.write(bodyHead(target))
         drip(socket, ' ', 100)
       }),
   },
   {
     name: 'large bodies that stop before their end',
     run: async (target) => {
-      const most = `${bodyHead}"${'x'.repeat(999_000)}`
+      const most = `${bodyHead(target)}"${'x'.repeat(999_000)}`
       await hold(target, 200, (socket) => void socket.write(most))
     },
   },
@@ -113,7 +117,7 @@ export const socketAttacks: readonly Attack[] = [
         if (nth % 3 === 0) socket.write('\0\r\n\x7f'.repeat(10_000))
         else if (nth % 3 === 1) socket.write(`${head}${'x: y\r\n'.repeat(20_000)}`)
         // A thousand requests at once on one connection.
-        else socket.write(`${head}authorization: Bearer ${hostileUser}\r\n\r\n`.repeat(1_000))
+        else socket.write(`${head}authorization: Bearer ${target.user}\r\n\r\n`.repeat(1_000))
       }),
   },
 ]

@@ -1,6 +1,7 @@
 /** The calls of one principal take turns, so that no caller's calls hold up another's. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { ownerOf } from '@verbatim/core'
 import { createGate } from '@verbatim/core/testing'
 import { query } from '@verbatim/test-kit/http'
 import { expect, it, vi } from 'vitest'
@@ -43,14 +44,14 @@ async function allClosed({ server }: TestApi): Promise<void> {
 it('a few calls of a principal are in work, some wait, one more is refused, and another principal is answered', async () => {
   const { app, gate, asked } = await openHeldApi()
   await using _ = app
-  const calls = Array.from({ length: 5 }, async () => await readOutcome(await app.fetch(list)))
+  const calls = Array.from({ length: 6 }, async () => await readOutcome(await app.fetch(list)))
+  expect(await Promise.race(calls)).toMatchObject({ status: 429, code: 'RATE_LIMITED' })
   await vi.waitFor(() => expect(asked).toEqual(['alice', 'alice']))
-  const refused = await readOutcome(await app.fetch(list))
-  expect(refused).toMatchObject({ status: 429, code: 'RATE_LIMITED' })
   expect(await readOutcome(await app.fetch(list, { user: 'bob' }))).toMatchObject({ status: 200 })
   expect(asked).toEqual(['alice', 'alice', 'bob'])
   gate.open()
-  for (const call of await Promise.all(calls)) expect(call.status).toBe(200)
+  const statuses = (await Promise.all(calls)).map(({ status }) => status)
+  expect(statuses.toSorted((a, b) => a - b)).toEqual([200, 200, 200, 200, 200, 429])
   expect(asked).toHaveLength(6)
 })
 
@@ -64,7 +65,7 @@ it('a call whose caller leaves ends its turn, whether it is in work or waits', a
   for (const { status } of await Promise.allSettled(left)) expect(status).toBe('rejected')
   await allClosed(app)
   gate.open()
-  const next = Array.from({ length: 4 }, async () => await app.fetch(list))
+  const next = Array.from({ length: 3 }, async () => await app.fetch(list))
   for (const { status } of await Promise.all(next)) expect(status).toBe(200)
 })
 
@@ -139,4 +140,31 @@ it('a refused follow counts as four calls', async () => {
   await call('alice', query('runs.follow', { runId: crypto.randomUUID() }))
   await Promise.all([call('alice', list), ...Array.from({ length: 4 }, async () => await call('bob', list))])
   expect(order).toEqual(['alice', 'bob', 'bob', 'bob', 'bob', 'alice'])
+})
+
+it('after large answers the next read of their caller begins later, and a read of another caller meanwhile', async () => {
+  const asked: string[] = []
+  await using app = await openTestApi({
+    maxBytesPerSecond: 128 * 1024,
+    maxReadsPerPrincipal: 1,
+    replaceParts: ({ messages }) => ({
+      messages: {
+        ...messages,
+        async list(owner, ...page) {
+          asked.push(owner.ownerId)
+          return await messages.list(owner, ...page)
+        },
+      },
+    }),
+  })
+  const owner = ownerOf({ userId: 'alice', tenantId: 'default', scopes: [] })
+  const content = 'x'.repeat(400 * 1024)
+  await app.engine.messages.append(owner, { sessionId: 'large', role: 'user', content })
+  const messages = query('messages.list', { sessionId: 'large' })
+  // The pace of calls lets all three in.
+  const calls = Array.from({ length: 3 }, async () => await readOutcome(await app.fetch(messages)))
+  await Promise.race(calls)
+  await readOutcome(await app.fetch(messages, { user: 'bob' }))
+  expect(asked).toEqual(['alice', 'bob'])
+  expect((await Promise.all(calls)).map(({ status }) => status)).toEqual([200, 200, 200])
 })

@@ -54,6 +54,10 @@ export interface Api {
 /** A read waits no longer for its turn: while the database is away, those before it take long too. */
 const maxReadWaitMs = 2_000
 
+/** A page of 1 MiB takes the event loop for about a third of the time that this pace leaves until the next one. */
+const readPaceFactor = 4
+const readBurstMs = 60
+
 /**
  * Makes the API of `engine`.
  *
@@ -75,7 +79,7 @@ export function createApi({ engine, authenticate, logger, endpoints = [], ...res
   }
   const reads = new KeyedLimit({ ...line, maxAtOnce: options.maxReadsPerPrincipal, maxWaitMs: maxReadWaitMs })
   const batchLine = new KeyedLimit({ ...line, maxAtOnce: options.maxBatchConcurrency })
-  const router = createApiRouter({ engine, logger, reads, principalOf: ({ principal }) => principal })
+  const router = createApiRouter({ engine, logger, principalOf: ({ principal }) => principal })
   const callers = new WeakMap<ApiRequest, string>()
   const identify: ApiParts['identify'] = async (request) => {
     const principal = toPrincipal(await authenticate(request))
@@ -87,7 +91,8 @@ export function createApi({ engine, authenticate, logger, endpoints = [], ...res
   const reauthenticator = new Reauthenticator({ ...options, logger })
   const turns = new CallTurns(options)
   const answers = answerLimits(options, callers)
-  const guards = { turns, transfers: new Transfers(options), largeBodies: new LargeBodies(options), answers, batchLine }
+  const largeBodies = new LargeBodies(options)
+  const guards = { turns, transfers: new Transfers(options), largeBodies, answers, reads, batchLine }
   const parts: ApiParts = { engine, logger, options, router, streams, identify, reauthenticator, endpoints, ...guards }
   const exposedHeaders = endpoints.flatMap((endpoint) => endpoint.exposedHeaders ?? [])
   const exchangeOptions = { cors: options.cors && { ...options.cors, exposedHeaders }, answers }
@@ -118,6 +123,7 @@ function answerLimits(options: ApiOptions, callers: WeakMap<ApiRequest, string>)
   return {
     open: new OpenAnswers(options),
     pace: new BytePace(options),
+    readPace: new BytePace({ maxBytesPerSecond: readPaceFactor * options.maxBytesPerSecond, burstMs: readBurstMs }),
     stalledReaderTimeoutMs,
     callerOf: (request) => callers.get(request) ?? '',
   }

@@ -14,9 +14,7 @@ import type {
   Page,
   StartRunInput,
 } from '@verbatim/core'
-import { callerKey } from './context.ts'
 import type { ApiContext } from './context.ts'
-import type { KeyedLimit } from './limits/keyed-limit.ts'
 import { createProcedures } from './procedures.ts'
 import type { RouterOptions, RouterParts } from './procedures.ts'
 import { createAuditRouter } from './routers/audit.ts'
@@ -80,16 +78,9 @@ export function createAppRouter<TContext extends object, TAgents extends AgentMa
 }
 
 /** The router of an API, which ends its streams itself. */
-export function createApiRouter({ reads, ...options }: ApiRouterOptions): AppRouter<ApiContext> {
+export function createApiRouter(options: RouterOptions<ApiContext>): AppRouter<ApiContext> {
   const batchOf = ({ batch }: ApiContext) => batch
-  const readInTurn = async <TOutcome>({ principal }: ApiContext, read: () => Promise<TOutcome>) =>
-    await reads.run(callerKey(principal), read)
-  return createRoutes({ ...options, batchOf, readInTurn }) as unknown as AppRouter<ApiContext>
-}
-
-interface ApiRouterOptions extends RouterOptions<ApiContext> {
-  /** The reads that each principal may have in work. */
-  readonly reads: KeyedLimit
+  return createRoutes({ ...options, batchOf }) as unknown as AppRouter<ApiContext>
 }
 
 /**

@@ -32,14 +32,12 @@ export interface RouterParts extends RouterOptions<object> {
   readonly reauthenticator: Reauthenticator | undefined
   /** What the calls of the context's batch share; undefined in a router that a team mounts, whose adapter is the team's. */
   readonly batchOf?: (ctx: object) => BatchBudget | undefined
-  /** Runs a read when the caller of `ctx` may have one more in work; undefined as above. */
-  readonly readInTurn?: <TOutcome>(ctx: object, read: () => Promise<TOutcome>) => Promise<TOutcome>
 }
 
 export type Procedures = ReturnType<typeof createProcedures>
 
 export function createProcedures(parts: RouterParts) {
-  const { engine, principalOf, logger, reauthenticator, batchOf, readInTurn } = parts
+  const { engine, principalOf, logger, reauthenticator, batchOf } = parts
   const callContext: CallContext = { engine, logger }
 
   // `errors` comes first and on each procedure: a team's root has another formatter, and clients still need `data.verbatim`.
@@ -50,8 +48,7 @@ export function createProcedures(parts: RouterParts) {
   })
 
   const publicProcedure = typedProcedure.use(async function shareBatch({ ctx, next, type }) {
-    const call = async () => await (type === 'query' && readInTurn !== undefined ? readInTurn(ctx, next) : next())
-    return await (batchOf?.(ctx)?.run(type, call) ?? call())
+    return await (batchOf?.(ctx)?.run(type, async () => await next()) ?? next())
   })
 
   const authedProcedure = publicProcedure.use(async function requirePrincipal({ ctx, next, getRawInput }) {

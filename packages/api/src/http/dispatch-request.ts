@@ -134,15 +134,33 @@ async function callTrpc(parts: ApiParts, exchange: Exchange, identified: Promise
   const body = await readTrpcBody(parts, exchange, identified)
   const batch = batchOf(parts, exchange)
   const options = adapterOptions(parts, exchange, async () => ({ principal: await identified, batch }))
-  await exchange.callTrpc({ endpoint: basePath + trpcPath, body, isCounted: batch !== undefined, options })
+  const endpoint = basePath + trpcPath
+  const call = async () => await exchange.callTrpc({ endpoint, body, isCounted: batch !== undefined, options })
+  await (batch === undefined && body === undefined ? readInTurn(parts, exchange, call) : call())
+}
+
+/** A read's turn goes on until its answer is made, so the next one knows how large it was. */
+async function readInTurn(
+  { reads, answers }: ApiParts,
+  { request, closed }: Exchange,
+  read: () => Promise<void>,
+): Promise<void> {
+  const caller = answers.callerOf(request)
+  await reads.run(caller, async () => {
+    await answers.readPace.keep(caller, closed)
+    await read()
+  })
 }
 
 /** The budget of a request with several calls; a batch of one is a call like others. */
-function batchOf({ answers, batchLine, options }: ApiParts, { request, closed }: Exchange): BatchBudget | undefined {
+function batchOf(
+  { answers, batchLine, reads, options }: ApiParts,
+  { request, closed }: Exchange,
+): BatchBudget | undefined {
   const isBatch = requestQuery(request).get('batch') === '1' && decoded(requestPath(request)).includes(',')
   if (!isBatch) return undefined
   const caller = answers.callerOf(request)
-  return new BatchBudget({ ...options, caller, line: batchLine, pace: answers.pace.of(caller, closed) })
+  return new BatchBudget({ ...options, caller, line: batchLine, reads, pace: answers.pace.of(caller, closed) })
 }
 
 async function readTrpcBody(
@@ -192,7 +210,7 @@ function trpcErrorResponse({ router }: ApiParts, cause: VerbatimError): HttpResp
   const config = router._def._config
   const error = toTrpcError(cause)
   const shape = getTRPCErrorShape({ config, error, type: 'unknown', path: undefined, input: undefined, ctx: undefined })
-  const headers = cause.code === 'METHOD_NOT_ALLOWED' ? { allow: 'GET, POST' } : undefined
+  const headers = cause.code === 'METHOD_NOT_ALLOWED' ? { allow: 'GET, POST' } : retryAfterHeader([cause])
   return jsonResponse(cause.httpStatus, { error: config.transformer.output.serialize(shape) }, headers)
 }
 

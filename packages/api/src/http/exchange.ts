@@ -29,6 +29,8 @@ export interface ApiParts {
   readonly identify: (request: ApiRequest) => Promise<Caller | null>
   readonly largeBodies: LargeBodies
   readonly answers: AnswerLimits
+  /** Where the reads of each principal take turns, those in batches too. */
+  readonly reads: KeyedLimit
   /** Where the calls of batches take turns. */
   readonly batchLine: KeyedLimit
   readonly reauthenticator: Reauthenticator
@@ -71,6 +73,8 @@ export function guardTransfer(
 export interface AnswerLimits {
   readonly open: OpenAnswers
   readonly pace: BytePace
+  /** Of answers alone, and faster: large ones that a caller may have at once leave gaps for the calls of others. */
+  readonly readPace: BytePace
   readonly stalledReaderTimeoutMs: number
   /** Names the caller that `identify` found for `request`; the same for all calls of one principal. */
   readonly callerOf: (request: ApiRequest) => string
@@ -177,6 +181,13 @@ export function requestPath({ url }: ApiRequest): string {
 
 export function requestQuery(request: ApiRequest): URLSearchParams {
   return new URLSearchParams(request.url.slice(requestPath(request).length))
+}
+
+/** Counts a whole answer to `request`. */
+export function chargeAnswer({ pace, readPace, callerOf }: AnswerLimits, request: ApiRequest, bytes: number): void {
+  const caller = callerOf(request)
+  pace.charge(caller, bytes)
+  readPace.charge(caller, bytes)
 }
 
 /** Counts a call, and resolves when its caller is not ahead of its pace. @throws the reason of `closed` */

@@ -1,7 +1,7 @@
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import type { ApiRequest } from '../context.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
-import { collectText, isStream, requireLength, sharedHeadersFor } from './exchange.ts'
+import { chargeAnswer, collectText, isStream, requireLength, sharedHeadersFor } from './exchange.ts'
 import type { AnswerLimits, Exchange, ExchangeOptions, HttpResponse, TrpcCall } from './exchange.ts'
 
 export class FetchExchange implements Exchange {
@@ -78,9 +78,9 @@ export class FetchExchange implements Exchange {
 
   /** A body that its reader takes piece by piece, and that ends when it takes none for long. */
   #sliced(body: Uint8Array<ArrayBuffer>, isCounted: boolean): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const { open, pace, stalledReaderTimeoutMs, callerOf } = this.#answers
+    const { open, stalledReaderTimeoutMs, callerOf } = this.#answers
     const caller = callerOf(this.request)
-    if (!isCounted) pace.charge(caller, body.length)
+    if (!isCounted) chargeAnswer(this.#answers, this.request, body.length)
     let at = 0
     let timer: ReturnType<typeof setTimeout> | undefined
     let cut = () => {}

@@ -3,7 +3,15 @@ import type { Socket } from 'node:net'
 import { resolveResponse } from '@trpc/server/http'
 import type { ApiRequest } from '../context.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
-import { collectText, isStream, requestPath, requestQuery, requireLength, sharedHeadersFor } from './exchange.ts'
+import {
+  chargeAnswer,
+  collectText,
+  isStream,
+  requestPath,
+  requestQuery,
+  requireLength,
+  sharedHeadersFor,
+} from './exchange.ts'
 import type { AnswerLimits, Exchange, ExchangeOptions, HttpResponse, TrpcCall } from './exchange.ts'
 
 /** A Node request, with its body when a body parser has read it. */
@@ -121,12 +129,11 @@ export class NodeExchange implements Exchange {
 
   /** The answers of a batch as they come (`httpBatchStreamLink`). */
   async #pipe({ status, body }: Response, headers: Record<string, string>, isCounted: boolean): Promise<void> {
-    const { pace, callerOf } = this.#answers
     this.#watchReader(0)
     this.#res.writeHead(status, { ...this.sharedHeaders, ...headers })
     for await (const chunk of body ?? []) {
       if (this.#res.destroyed) return // leaving the loop cancels the calls
-      if (!isCounted) pace.charge(callerOf(this.request), chunk.byteLength)
+      if (!isCounted) chargeAnswer(this.#answers, this.request, chunk.byteLength)
       if (!this.#res.write(chunk)) await raceClose(this.#res)
     }
     this.#res.end()
@@ -134,13 +141,13 @@ export class NodeExchange implements Exchange {
 
   /** Cuts the answer off when its reader takes nothing of it for long, or when too much waits for readers. */
   #watchReader(bytes: number, isCounted = false): void {
-    const { open, pace, stalledReaderTimeoutMs, callerOf } = this.#answers
+    const { open, stalledReaderTimeoutMs, callerOf } = this.#answers
     // A response that waits for the one before it holds no socket, so the connection itself ends.
     const cut = () => void (this.#req.httpVersionMajor > 1 ? this.#res.destroy() : this.#req.socket.destroy())
     this.#res.setTimeout(stalledReaderTimeoutMs, cut)
     if (bytes <= uncountedBytes) return
     const caller = callerOf(this.request)
-    if (!isCounted) pace.charge(caller, bytes)
+    if (!isCounted) chargeAnswer(this.#answers, this.request, bytes)
     whenClosed(this.#req, this.#res, open.add({ caller, bytes, cut }))
   }
 

@@ -10,6 +10,8 @@ export interface BatchLimits {
    * memory till the last of them has its end.
    */
   readonly line: KeyedLimit
+  /** The reads of one caller, in batches and alone. */
+  readonly reads: KeyedLimit
   /** Bytes of the answers of the batch. */
   readonly maxBatchAnswerBytes: number
   /** Each call of the batch keeps it, as a call alone does. */
@@ -29,14 +31,16 @@ interface Outcome {
 export class BatchBudget {
   readonly #caller: string
   readonly #line: KeyedLimit
+  readonly #reads: KeyedLimit
   readonly #maxBytes: number
   readonly #pace: CallerPace
   #bytes = 0
   #calls = 0
 
-  constructor({ caller, line, maxBatchAnswerBytes, pace }: BatchLimits) {
+  constructor({ caller, line, reads, maxBatchAnswerBytes, pace }: BatchLimits) {
     this.#caller = caller
     this.#line = line
+    this.#reads = reads
     this.#maxBytes = maxBatchAnswerBytes
     this.#pace = pace
   }
@@ -46,7 +50,7 @@ export class BatchBudget {
     return await this.#line.run(this.#caller, async () => {
       if (this.#bytes >= this.#maxBytes) throw this.#overspent()
       await this.#pace.keep()
-      const outcome = await call()
+      const outcome = await (type === 'query' ? this.#reads.run(this.#caller, call) : call())
       const bytes = outcome.ok ? Buffer.byteLength(JSON.stringify(outcome.data) ?? '') : 0
       // The batch has counted as one call when it came.
       this.#pace.charge(this.#calls++ === 0 ? bytes : Math.max(bytes, leastCallBytes))

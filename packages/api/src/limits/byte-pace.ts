@@ -7,6 +7,8 @@ import { VerbatimError } from '@verbatim/core'
 interface BytePaceOptions {
   /** Bytes of bodies and whole answers that one caller may have a second, in the long run. */
   readonly maxBytesPerSecond: number
+  /** How far ahead a caller may be, in milliseconds. @default 1,000, what a page loads at once, or one largest batch */
+  readonly burstMs?: number
 }
 
 /** What a call counts at least: it costs the event loop and the database about as much as so many bytes. */
@@ -20,17 +22,17 @@ export interface CallerPace {
   keep(): Promise<void>
 }
 
-/** A caller may be ahead by this much: what a page loads at once, or one largest batch. */
-const burstMs = 1_000
 /** A caller that is on time again is forgotten when there are more than so many. */
 const maxCallers = 10_000
 
 export class BytePace {
   readonly #bytesPerMs: number
+  readonly #burstMs: number
   /** When each caller's bytes of before would be due at the pace. */
   readonly #dueMs = new Map<string, number>()
 
-  constructor({ maxBytesPerSecond }: BytePaceOptions) {
+  constructor({ maxBytesPerSecond, burstMs = 1_000 }: BytePaceOptions) {
+    this.#burstMs = burstMs
     this.#bytesPerMs = maxBytesPerSecond / 1_000
   }
 
@@ -43,7 +45,7 @@ export class BytePace {
 
   /** Resolves when the caller is no further ahead than it may be. @throws the signal's reason */
   async keep(caller: string, signal: AbortSignal): Promise<void> {
-    const waitMs = (this.#dueMs.get(caller) ?? 0) - burstMs - performance.now()
+    const waitMs = (this.#dueMs.get(caller) ?? 0) - this.#burstMs - performance.now()
     if (waitMs > 0) await wait(waitMs, signal)
   }
 

@@ -96,7 +96,7 @@ it('at a busy event loop what arrives takes a part of each turn that grows with 
   let turns = 0
   const work = () => {
     turns++
-    const untilMs = performance.now() + 45
+    const untilMs = performance.now() + 90
     while (performance.now() < untilMs);
     working = setImmediate(work)
   }

@@ -91,12 +91,13 @@ describe('LargeBodies', () => {
 })
 
 describe('BatchBudget', () => {
+  const reads = new KeyedLimit({ maxAtOnce: 1, maxWaiting: 0, refuse: () => new Error('Two reads at once') })
   const answering = (bytes: number) => async () => ({ ok: true, data: 'x'.repeat(bytes) })
 
   it('queries past the budget fail, the first answer never does, and a mutation keeps its answer', async () => {
     const pace = { charge: () => {}, keep: async () => {} }
     const line = new KeyedLimit({ maxAtOnce: 2, maxWaiting: 10, refuse: () => new Error('The line is full') })
-    const limits = { caller: 'a', line, maxBatchAnswerBytes: 1_000, pace }
+    const limits = { caller: 'a', line, reads, maxBatchAnswerBytes: 1_000, pace }
     const batch = new BatchBudget(limits)
     expect(await batch.run('query', answering(600))).toMatchObject({ ok: true })
     await expect(batch.run('query', answering(600))).rejects.toMatchObject({ code: 'RATE_LIMITED', retryable: true })
@@ -110,7 +111,7 @@ describe('BatchBudget', () => {
     const log: string[] = []
     const pace = { charge: (bytes: number) => void log.push(`${bytes}`), keep: async () => void log.push('keeps') }
     const line = new KeyedLimit({ maxAtOnce: 1, maxWaiting: 10, refuse: () => new Error('The line is full') })
-    const limits = { caller: 'a', line, maxBatchAnswerBytes: 1_000_000, pace }
+    const limits = { caller: 'a', line, reads, maxBatchAnswerBytes: 1_000_000, pace }
     const [one, other] = [new BatchBudget(limits), new BatchBudget(limits)]
     const call = async (batch: BatchBudget, name: string, bytes: number) =>
       await batch.run('query', async () => {
