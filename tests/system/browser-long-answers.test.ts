@@ -21,40 +21,28 @@ const answers: Readonly<Record<string, string>> = {
   code: `\`\`\`ts\n${code}\`\`\``,
   table: `| Name | Value |\n| :-- | --: |\n${fill(size, (at) => `| cell **${at}** | \`${at}\` |\n`)}`,
   quote: fill(size, (at) => `> Line ${at} of a quote with *words*\n`),
+  blocks: fill(size, (at) => `- Item ${at} with *words*\n\n  and more of it\n\n`),
   formulas: 'Einstein says $E = mc^2$, and\n\n\\[\n\\int_0^1 x\\,dx = \\frac{1}{2}\n\\]\n\nIt costs $5 and $6.',
   colors: '```js\n// why\nconst text = "words"\n```',
   words: 'Only **words**.',
 }
 
-/** What a prompt's answer waits for before its rest, and before its end. */
-const gates = new Map<string, Record<'begun' | 'drawn', PromiseWithResolvers<void>>>()
+/** So many characters come as a fast model sends them: a few words at a time, and some of them at once. The rest comes all at once. */
+const pacedCharacters = 24_000
 
-function gatesOf(prompt: string) {
-  const known = gates.get(prompt) ?? {
-    begun: Promise.withResolvers<void>(),
-    drawn: Promise.withResolvers<void>(),
-  }
-  gates.set(prompt, known)
-  return known
-}
-
-/** Sends the answer as a fast model does: a few words at a time, and some of them at once. */
 async function answer(call: ProviderCall): Promise<void> {
   await beginning('')(call)
-  const pieces = (answers[promptOf(call).replace('at once: ', '')] ?? 'Nothing.').match(/[^]{1,40}/g) ?? []
-  if (promptOf(call).startsWith('at once')) {
-    const { begun, drawn } = gatesOf(promptOf(call))
-    call.send(...pieces.splice(0, 5).map((piece) => textDelta(piece)))
-    await Promise.race([begun.promise, call.hungUp])
-    call.send(...pieces.splice(0).map((piece) => textDelta(piece)))
-    await Promise.race([drawn.promise, call.hungUp])
-  }
-  for (let at = 0; at < pieces.length; at += 10) {
-    call.send(...pieces.slice(at, at + 10).map((piece) => textDelta(piece)))
+  const text = answers[promptOf(call)] ?? 'Nothing.'
+  for (let at = 0; at < Math.min(text.length, pacedCharacters); at += 400) {
+    call.send(...deltasOf(text.slice(at, Math.min(at + 400, pacedCharacters))))
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  call.send(blockStop(), ...callEnd())
+  call.send(...deltasOf(text.slice(pacedCharacters)), blockStop(), ...callEnd())
   call.end()
+}
+
+function deltasOf(text: string) {
+  return (text.match(/[^]{1,40}/g) ?? []).map((piece) => textDelta(piece))
 }
 
 describe('long answers on the chat page', { timeout: 180_000 }, () => {
@@ -89,8 +77,8 @@ describe('long answers on the chat page', { timeout: 180_000 }, () => {
 
   const isDone = async (page: Page) => (await page.getByTestId('metrics').count()) > 0
 
-  test.each(['list', 'paragraph', 'code', 'table'])(
-    'While a %s of 80 KB streams, the page draws what is new only, and takes every key',
+  test.each(['list', 'paragraph', 'code', 'table', 'quote'])(
+    'While a %s of 80 KB comes, by a few words and at once, a frame draws a few thousand characters, what is drawn stays, and every key is taken',
     async (prompt) => {
       await using tab = await openTab()
       const { page } = tab
@@ -107,58 +95,40 @@ describe('long answers on the chat page', { timeout: 180_000 }, () => {
       expect(typed).not.toBe('')
       // What came faster than it could be drawn is drawn when the answer is whole.
       await expect.poll(async () => lettersOf(await textOf(page))).toBe(lettersOf(answers[prompt]!))
-      const { addedElements } = await page.evaluate(() => (globalThis as unknown as { work: Work }).work)
-      const shown = await page.locator('.markdown').evaluate((all) => all.getElementsByTagName('*').length + 1)
+      const { addedElements, mostInFrame } = await page.evaluate(() => (globalThis as unknown as { work: Work }).work)
+      expect(mostInFrame).toBeLessThan(12_000)
+      const { shown, inSight } = await page.locator('.markdown').evaluate((markdown) => {
+        const all = [...markdown.getElementsByTagName('*')]
+        const inSight = all.filter((one) => one.checkVisibility({ contentVisibilityAuto: true })).length
+        return { shown: all.length + 1, inSight }
+      })
       // Each element is made when it comes, and some once more: not all of them for every token.
       expect(addedElements).toBeLessThan(shown * 2 + 3_000)
+      // A paragraph has no rows that could be left out, and some thousand words with marks; so has this quote.
+      expect(inSight).toBeLessThan(['paragraph', 'quote'].includes(prompt) ? 10_000 : 1_000)
+      const copied = prompt === 'code' ? await selectedCode(page) : undefined
+      expect(copied?.trim()).toBe(prompt === 'code' ? code.trim() : undefined)
     },
   )
 
-  test.each(['list', 'table', 'code', 'paragraph'])(
-    'However much of a %s comes at once, a frame draws a few thousand characters of it',
-    async (prompt) => {
-      await using tab = await openTab()
-      const { page } = tab
-      const { begun, drawn } = gatesOf(`at once: ${prompt}`)
-      await tab.send(`at once: ${prompt}`)
-      await page.locator('.stretch').waitFor()
-      await page.evaluate(observeWork)
-      begun.resolve()
-      await expect.poll(async () => lettersOf(await textOf(page))).toBe(lettersOf(answers[prompt]!))
-      const { mostInFrame } = await page.evaluate(() => (globalThis as unknown as { work: Work }).work)
-      expect(mostInFrame).toBeLessThan(12_000)
-      const inSight = await page.locator('.markdown *').evaluateAll((all) => {
-        return all.filter((one) => one.checkVisibility({ contentVisibilityAuto: true })).length
-      })
-      // A paragraph has no rows that could be left out, and some thousand words with marks.
-      expect(inSight).toBeLessThan(prompt === 'paragraph' ? 10_000 : 1_000)
-      drawn.resolve()
-    },
-  )
-
-  test('A quote of 80 KB, which cannot be cut, is parsed by a worker', async () => {
-    await using tab = await openTab()
-    const { page, scripts } = tab
-    await tab.send('quote')
-    await page.getByTestId('metrics').waitFor()
-    await expect.poll(async () => await page.locator('.markdown blockquote em').count()).toBeGreaterThan(1_000)
-    await expect.poll(async () => lettersOf(await textOf(page))).toBe(lettersOf(answers['quote']!))
-    expect(scripts.filter((path) => path.includes('parse-worker'))).toHaveLength(1)
-  })
-
-  test('The code of a long answer is copied as it was written', async () => {
-    await using tab = await openTab()
-    const { page } = tab
-    await tab.send('code')
-    await page.getByTestId('metrics').waitFor()
-    const selected = await page
+  /** What the browser copies of all the code, also of what is out of sight. */
+  const selectedCode = async (page: Page) =>
+    await page
       .getByTestId('code')
       .locator('pre')
       .evaluate((pre) => {
         getSelection()?.selectAllChildren(pre)
         return getSelection()?.toString()
       })
-    expect(selected?.trim()).toBe(code.trim())
+
+  test('A list of 80 KB with blocks in its items, which cannot be cut, is parsed by a worker', async () => {
+    await using tab = await openTab()
+    const { page, scripts } = tab
+    await tab.send('blocks')
+    await page.getByTestId('metrics').waitFor()
+    await expect.poll(async () => await page.locator('.markdown li em').count()).toBeGreaterThan(1_000)
+    await expect.poll(async () => lettersOf(await textOf(page))).toBe(lettersOf(answers['blocks']!))
+    expect(scripts.filter((path) => path.includes('parse-worker'))).toHaveLength(1)
   })
 
   test('Formulas are drawn with what comes with the first one, and prices stay prices', async () => {

@@ -5,7 +5,7 @@ import { createSplitter } from './layout/split-markdown.ts'
 import { LongPart } from './long-part.tsx'
 import { LongList, LongParagraph, LongTable } from './long-blocks.tsx'
 import { Parsed } from './parsed.tsx'
-import { usePacedText } from './use-paced-text.ts'
+import { usePacedText } from './pace/use-paced-text.ts'
 
 /** Parsing a part over so many characters, which cannot be cut, would hold up the keyboard. */
 const maxAtOnce = 6_000
@@ -26,25 +26,25 @@ export function MarkdownView({ source, isGrowing }: MarkdownViewProps) {
 const partsPerStretch = 24
 
 /** All of the text. */
-export const MarkdownText = memo(function MarkdownText({ source, isGrowing }: MarkdownViewProps) {
+export function MarkdownText(props: MarkdownViewProps) {
+  return (
+    <div className="markdown" dir="auto">
+      <Stretches {...props} />
+    </div>
+  )
+}
+
+const Stretches = memo(function Stretches({ source, isGrowing }: MarkdownViewProps) {
   const [split] = useState(createSplitter)
   const parts = split(source)
   // A part's place is its identity: new parts come after the others, and only the last one grows.
-  return (
-    <div className="markdown" dir="auto">
-      {stretchesOf(parts).map((stretch, at, all) => (
-        <div key={at} className="stretch" data-whole={at < all.length - 1}>
-          {stretch.map((part, nth) => (
-            <Part
-              key={nth}
-              source={part}
-              isGrowing={isGrowing && at === all.length - 1 && nth === stretch.length - 1}
-            />
-          ))}
-        </div>
+  return stretchesOf(parts).map((stretch, at, all) => (
+    <div key={at} className="stretch" data-whole={at < all.length - 1}>
+      {stretch.map((part, nth) => (
+        <Part key={nth} source={part} isGrowing={isGrowing && at === all.length - 1 && nth === stretch.length - 1} />
       ))}
     </div>
-  )
+  ))
 })
 
 function stretchesOf(parts: readonly string[]): (readonly string[])[] {
@@ -65,6 +65,12 @@ const Part = memo(function Part({ source, isGrowing }: MarkdownViewProps) {
       return <LongTable {...layout} />
     case 'paragraph':
       return <LongParagraph {...layout} />
+    case 'quote':
+      return (
+        <blockquote>
+          <Stretches source={layout.quoted} isGrowing={isGrowing} />
+        </blockquote>
+      )
     case 'markdown':
       // A part that was whole when the page met it is drawn at once.
       return hasGrown && source.length > maxAtOnce ? (

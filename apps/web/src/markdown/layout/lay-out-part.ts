@@ -9,6 +9,8 @@ import { createTableSplitter } from './split-table.ts'
 import type { TableLayout } from './split-table.ts'
 import { createParagraphSplitter } from './split-paragraph.ts'
 import type { ParagraphLayout } from './split-paragraph.ts'
+import { createQuoteSplitter } from './split-quote.ts'
+import type { QuoteLayout } from './split-quote.ts'
 
 interface CodeLayout {
   readonly type: 'code'
@@ -21,27 +23,33 @@ interface MarkdownLayout {
   readonly source: string
 }
 
-export type Layout = CodeLayout | ListLayout | TableLayout | ParagraphLayout | MarkdownLayout
+export type Layout = CodeLayout | ListLayout | TableLayout | ParagraphLayout | QuoteLayout | MarkdownLayout
 
 /** A part of as many characters is parsed in about a millisecond. */
 const longFrom = 2_000
 
+/** A formula over so many characters is shown as it was written: no page shows it whole, and to draw it takes seconds. */
+export const maxFormula = 2_000
+
 /** How the part that it is given is drawn; of one that grows it reads what is new. */
 export function createLayout(): (source: string) => Layout {
-  const splitters = [createListSplitter(), createTableSplitter(), createParagraphSplitter()]
+  const splitters = [createListSplitter(), createTableSplitter(), createParagraphSplitter(), createQuoteSplitter()]
   return (source) => {
-    const code = readCode(source)
+    const code = readFence(source, codeOpening)
     if (code !== undefined) return code
     const whole: MarkdownLayout = { type: 'markdown', source }
     if (source.length < longFrom) return whole
+    const formula = source.length <= maxFormula ? undefined : readFence(source, formulaOpening)
+    if (formula !== undefined) return { ...formula, language: 'tex' }
     return splitters.reduce<Layout | undefined>((layout, split) => layout ?? split(source), undefined) ?? whole
   }
 }
 
-const opening = /^(`{3,}|~{3,})([^\n]*)(?:\n|$)/
+const codeOpening = /^(`{3,}|~{3,})([^\n]*)(?:\n|$)/
+const formulaOpening = /^(\${2,})() *\n/
 
-/** A fence of code needs no parser. */
-function readCode(source: string): CodeLayout | undefined {
+/** A fence needs no parser. */
+function readFence(source: string, opening: RegExp): CodeLayout | undefined {
   const [line, mark, info = ''] = opening.exec(source) ?? []
   if (line === undefined || mark === undefined || (mark.startsWith('`') && info.includes('`'))) return undefined
   // What needs more than reading is left to the parser.

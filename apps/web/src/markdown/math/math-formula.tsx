@@ -1,27 +1,15 @@
 import { useEffect, useMemo, useState } from 'react'
+import { maxFormula } from '../layout/lay-out-part.ts'
 import { Lines } from '../lines.tsx'
-import type { renderMath } from './render-math.ts'
+import { loadedRenderer, waitForRenderer } from './renderer.ts'
 
-/** The renderer as soon as it is here: later formulas are drawn with their text, not after it. */
-let loaded: typeof renderMath | undefined
-
-/** A formula over so many characters is shown as it was written: no page shows it whole, and to draw it takes seconds. */
-const maxLength = 4_000
-
-/** A formula; its source while the renderer is on its way. */
+/** A formula; its source while the renderer is on its way, and of one that is too long to be drawn. */
 export function MathFormula({ tex, isBlock }: { tex: string; isBlock: boolean }) {
-  const [render, setRender] = useState(() => loaded)
-  useEffect(() => {
-    if (render !== undefined || tex.length > maxLength) return
-    void import('./render-math.ts').then(
-      (module) => {
-        loaded = module.renderMath
-        setRender(() => loaded)
-      },
-      () => {}, // the network is away: the source says the same
-    )
-  }, [render, tex])
-  const html = useMemo(() => (tex.length > maxLength ? undefined : render?.(tex, { isBlock })), [render, tex, isBlock])
+  const [render, setRender] = useState(loadedRenderer)
+  const isDrawn = tex.length <= maxFormula
+  const mustWait = isDrawn && render === undefined
+  useEffect(() => (mustWait ? waitForRenderer((loaded) => setRender(() => loaded)) : undefined), [mustWait])
+  const html = useMemo(() => (isDrawn ? render?.(tex, { isBlock }) : undefined), [render, tex, isBlock, isDrawn])
   const name = isBlock ? 'math math-block' : 'math'
   // It is made of the renderer's own elements and escaped text.
   if (html === undefined) return <span className={name}>{isBlock ? <Lines text={tex} /> : tex}</span>

@@ -1,11 +1,10 @@
 import { useLayoutEffect, useRef, useState } from 'react'
+import { afterPaint } from './after-paint.ts'
 
 /** How many characters the first step adds, and how few or many a later one. A word a frame is far below it. */
 const step = { first: 1_000, least: 200, most: 4_000 }
 /** What a step may take, its layout and paint with it, in milliseconds: a key that is pressed meanwhile waits as long. */
 const budgetMs = 12
-/** A page that is not painted gets no frames. */
-const maxFrameMs = 100
 
 /**
  * The beginning of `source` that is drawn now. What comes at the pace of a model is drawn at once. Where more comes than a frame can
@@ -34,23 +33,4 @@ export function usePacedText(source: string, isGrowing: boolean): string {
 function fittingLength(length: number, tookMs: number): number {
   const fitting = length * Math.min(1.5, Math.max(0.5, budgetMs / tookMs))
   return Math.round(Math.min(step.most, Math.max(step.least, fitting)))
-}
-
-/** Calls `action` in a task of its own after the next frame, with the time that the frame took. Returns what calls it off. */
-function afterPaint(action: (frameMs: number) => void): () => void {
-  let task: ReturnType<typeof setTimeout>
-  const late = setTimeout(() => {
-    cancelAnimationFrame(frame)
-    action(0)
-  }, maxFrameMs)
-  const frame = requestAnimationFrame(() => {
-    const began = performance.now()
-    clearTimeout(late)
-    task = setTimeout(() => action(performance.now() - began))
-  })
-  return () => {
-    cancelAnimationFrame(frame)
-    clearTimeout(late)
-    clearTimeout(task)
-  }
 }
