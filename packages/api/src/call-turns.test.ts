@@ -168,3 +168,21 @@ it('after large answers the next read of their caller begins later, and a read o
   expect(asked).toEqual(['alice', 'bob'])
   expect((await Promise.all(calls)).map(({ status }) => status)).toEqual([200, 200, 200])
 })
+
+it('a long answer that a caller follows keeps the pace of its answers, and another caller is answered meanwhile', async () => {
+  await using app = await openTestApi({ maxBytesPerSecond: 64 * 1024 })
+  const owner = ownerOf({ userId: 'alice', tenantId: 'default', scopes: [] })
+  const runId = crypto.randomUUID()
+  const message = 'x'.repeat(400 * 1024)
+  await app.engine.runs.start(owner, { sessionId: 'long', runId, message })
+  const order: string[] = []
+  const call = async (user: string, path: string) => {
+    const text = await (await app.fetch(path, { user })).text()
+    order.push(user)
+    return text
+  }
+  const following = call('alice', query('runs.follow', { runId }))
+  await call('bob', list)
+  expect(await following).toContain(message)
+  expect(order).toEqual(['bob', 'alice'])
+})

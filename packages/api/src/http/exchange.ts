@@ -6,7 +6,7 @@ import type { ApiOptions } from '../api-options.ts'
 import type { ApiContext, ApiRequest, Caller, CredentialsEnd } from '../context.ts'
 import type { AppRouter } from '../create-router.ts'
 import { leastCallBytes } from '../limits/byte-pace.ts'
-import type { BytePace } from '../limits/byte-pace.ts'
+import type { BytePace, CallerPace } from '../limits/byte-pace.ts'
 import type { KeyedLimit } from '../limits/keyed-limit.ts'
 import type { LargeBodies } from '../limits/large-bodies.ts'
 import type { Transfers } from '../limits/transfers.ts'
@@ -188,6 +188,14 @@ export function chargeAnswer({ pace, readPace, callerOf }: AnswerLimits, request
   const caller = callerOf(request)
   pace.charge(caller, bytes)
   readPace.charge(caller, bytes)
+}
+
+/** The pace of a stream's large frames: that of answers alone. */
+export function streamPace(
+  { readPace, callerOf }: AnswerLimits,
+  { request, closed }: Pick<Exchange, 'request' | 'closed'>,
+): CallerPace {
+  return readPace.of(callerOf(request), closed)
 }
 
 /** Counts a call, and resolves when its caller is not ahead of its pace. @throws the reason of `closed` */

@@ -1,7 +1,8 @@
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import type { ApiRequest } from '../context.ts'
+import type { CallerPace } from '../limits/byte-pace.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
-import { chargeAnswer, collectText, isStream, requireLength, sharedHeadersFor } from './exchange.ts'
+import { chargeAnswer, collectText, isStream, requireLength, sharedHeadersFor, streamPace } from './exchange.ts'
 import type { AnswerLimits, Exchange, ExchangeOptions, HttpResponse, TrpcCall } from './exchange.ts'
 
 export class FetchExchange implements Exchange {
@@ -55,7 +56,7 @@ export class FetchExchange implements Exchange {
   }
 
   openStream(headers: Readonly<Record<string, string>>): StreamSink {
-    const sink = new FetchSink(this.#request.signal)
+    const sink = new FetchSink(this.#request.signal, streamPace(this.#answers, this))
     this.#resolve(new Response(sink.body, { status: 200, headers: { ...this.sharedHeaders, ...headers } }))
     return sink
   }
@@ -170,6 +171,7 @@ const maxBufferedBytes = 16 * 1024
 
 class FetchSink implements StreamSink {
   readonly body: ReadableStream<Uint8Array>
+  readonly pace: CallerPace
   readonly #encoder = new TextEncoder()
   readonly #signal: AbortSignal
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
@@ -177,8 +179,9 @@ class FetchSink implements StreamSink {
   #isClosed = false
   readonly #onAbort = () => this.destroy()
 
-  constructor(signal: AbortSignal) {
+  constructor(signal: AbortSignal, pace: CallerPace) {
     this.#signal = signal
+    this.pace = pace
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => void (this.#controller = controller),

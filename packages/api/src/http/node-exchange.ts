@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { resolveResponse } from '@trpc/server/http'
 import type { ApiRequest } from '../context.ts'
+import type { CallerPace } from '../limits/byte-pace.ts'
 import type { StreamSink, StreamSinkListener } from '../sse/stream-writer.ts'
 import {
   chargeAnswer,
@@ -11,6 +12,7 @@ import {
   requestQuery,
   requireLength,
   sharedHeadersFor,
+  streamPace,
 } from './exchange.ts'
 import type { AnswerLimits, Exchange, ExchangeOptions, HttpResponse, TrpcCall } from './exchange.ts'
 
@@ -105,7 +107,7 @@ export class NodeExchange implements Exchange {
   openStream(headers: Readonly<Record<string, string>>): StreamSink {
     this.#res.writeHead(200, { ...this.sharedHeaders, ...headers })
     this.#res.flushHeaders()
-    return new NodeSink(this.#res)
+    return new NodeSink(this.#res, streamPace(this.#answers, this))
   }
 
   async callTrpc({ endpoint, body, isCounted, options }: TrpcCall): Promise<void> {
@@ -224,9 +226,11 @@ function toHeaders(req: IncomingMessage): Headers {
 const http2InternalError = 2
 
 class NodeSink implements StreamSink {
+  readonly pace: CallerPace
   readonly #res: ServerResponse
 
-  constructor(res: ServerResponse) {
+  constructor(res: ServerResponse, pace: CallerPace) {
+    this.pace = pace
     this.#res = res
   }
 

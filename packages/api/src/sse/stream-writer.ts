@@ -5,9 +5,12 @@
  */
 import { errorOf } from '@verbatim/core'
 import type { CredentialsEnd } from '../context.ts'
+import type { CallerPace } from '../limits/byte-pace.ts'
 
 /** Where a stream's text goes: a Node response or a fetch body. It reports back through one listener object, set once. */
 export interface StreamSink {
+  /** Of the answers of the stream's caller. */
+  readonly pace: CallerPace
   /** Takes `text` at once; false when the reader lags: the next write waits for {@link StreamSinkListener.onDrain}. */
   write(text: string): boolean
   /** Ends a whole stream. */
@@ -67,6 +70,9 @@ export interface LastWords {
   readonly isFinal: boolean
 }
 
+/** A frame up to this size keeps no pace, as those of an answer that is being made: it costs less than the wait. */
+const smallFrameLength = 16 * 1024
+
 /** Shared by all streams: an error's stack per stream would cost more than the stream. */
 const closedReason = new DOMException('The stream is closed', 'AbortError')
 
@@ -121,6 +127,7 @@ export class StreamWriter {
       for await (const item of await open(this.signal)) {
         const text = framing.encode(item)
         if (text === '') continue
+        if (text.length > smallFrameLength) await this.#keepPace(text)
         const room = this.#write(text)
         if (room !== undefined) await room // awaited only where there is something to wait for: this is the way of every token
       }
@@ -141,6 +148,12 @@ export class StreamWriter {
     const last = this.#framing.failure(error)
     if (last?.isFinal === true) this.#finish(last.text, end)
     else this.interrupt(end, last?.text)
+  }
+
+  /** Many streams of one caller that begin with a long answer would otherwise take the event loop together. */
+  async #keepPace(text: string): Promise<void> {
+    this.#sink.pace.charge(text.length)
+    await this.#sink.pace.keep()
   }
 
   /** Writes `text`. The promise, when there is one, resolves once the reader has caught up; the next write waits for it. */

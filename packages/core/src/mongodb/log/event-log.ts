@@ -11,6 +11,7 @@ import type { AppendOutcome, EventLog, LogEntry, LogGrowth, LogPosition, RunKey 
 import { createReadTurns } from './read-turns.ts'
 import { archiveEvents, entriesOf } from './archive-events.ts'
 import { readUnion } from './read-union.ts'
+import { createSharedReads } from './shared-reads.ts'
 import { majorityBarrier } from '../schema/read-barrier.ts'
 import type { Collections, EventsDocument } from '../schema/collections.ts'
 import { isOnlyDuplicates, NotCommittedYetError, writeErrorsOf } from '../driver/map-error.ts'
@@ -26,13 +27,20 @@ type LogContext = Pick<MongoContext, 'collections' | 'cipher'>
 export function createEventLog(context: LogContext): EventLog {
   const { collections, cipher } = context
   const readInTurn = createReadTurns()
+  const shareRead = createSharedReads<EventBatch[]>()
   return {
     keyOf: runKeyOf,
     async append(entries, { signal }) {
       const documents = await Promise.all(entries.map((entry) => toDocument(cipher, entry)))
       return await retryUntil(signal, () => appendOnce(collections.runEvents, documents))
     },
-    read: (key, { signal, ...range }) => readInTurn(key, () => readBatches(context, key, range), signal),
+    read(key, { signal, ...range }) {
+      const read = (until?: AbortSignal) => readInTurn(key, () => readBatches(context, key, range), until)
+      // That one is to see all that was confirmed before its own call.
+      if (range.isLinearizable === true) return read(signal)
+      const { after, maxBatches, maxBytes } = range
+      return shareRead(JSON.stringify([key, after, maxBatches, maxBytes]), read, signal)
+    },
     readNext: (positions) => tryOnce(() => readNext(context, positions)),
     lastSeq: (key, { signal }) => retryRequest(() => lastSeq(context, key), signal),
     archive(keys, options) {
