@@ -132,18 +132,17 @@ describe('a process that leaves while the database does not answer', () => {
     await startRun(lost.engine)
     await lost.crash()
     const agent = manualAgent()
-    const append = vi.fn<EventLog['append']>(never)
+    const resumeRun = vi.fn<RunRepository['resumeRun']>(never)
     const releaseLeases = vi.fn<RunRepository['releaseLeases']>(never)
-    const runRepository: RunRepository = { ...database.storage.runRepository, releaseLeases }
-    const eventLog: EventLog = { ...database.storage.eventLog, append }
+    const runRepository: RunRepository = { ...database.storage.runRepository, resumeRun, releaseLeases }
     const leaving = openEngine(database, {
       agents: [agent],
       options: { recoveryMs: 50 },
-      wrap: () => ({ runRepository, eventLog }),
+      wrap: () => ({ runRepository }),
     })
     const other = await startRun(leaving, { sessionId: 'session-2' })
     await vi.waitFor(() => expect(agent.requests).toHaveLength(1), waitOptions)
-    await vi.waitFor(() => expect(append).toHaveBeenCalled(), waitOptions)
+    await vi.waitFor(() => expect(resumeRun).toHaveBeenCalled(), waitOptions)
     await leaving.close()
     expect(releaseLeases).toHaveBeenCalledTimes(2)
     expect((await database.storage.runRepository.getRun(ada, other))?.status).toBe('running')

@@ -175,19 +175,31 @@ describe('a log that cannot be written', () => {
 
   it('one run that cannot be stored does not take the other runs of its process with it', async () => {
     await using database = await openDatabase()
-    const { eventLog } = database.storage
+    const { eventLog, runRepository } = database.storage
     const refused = { key: '' }
-    const picky: EventLog = {
-      ...eventLog,
-      append: async (entries, options) => {
-        if (entries.some((entry) => entry.key === refused.key)) throw new Error('This entry cannot be stored')
-        return await eventLog.append(entries, options)
-      },
+    const refuse = (key: string) => {
+      if (key === refused.key) throw new Error('This entry cannot be stored')
+    }
+    const picky = {
+      eventLog: {
+        ...eventLog,
+        append: async (entries, options) => {
+          for (const { key } of entries) refuse(key)
+          return await eventLog.append(entries, options)
+        },
+      } satisfies EventLog,
+      runRepository: {
+        ...runRepository,
+        resumeRun: async (owned, resumption) => {
+          refuse(owned.key)
+          return await runRepository.resumeRun(owned, resumption)
+        },
+      } satisfies RunRepository,
     }
     const agents = [pacedAgent(answerOf(Array.from({ length: 50 }, (_, at) => `w${at} `)))]
     // No heartbeat comes before the lost run is given up, so none renews the lease that the test lets expire.
     const options = { ...shortLeases, heartbeatMs: 10_000 }
-    await using engine = openEngine(database, { agents, options, wrap: () => ({ eventLog: picky }) })
+    await using engine = openEngine(database, { agents, options, wrap: () => picky })
     const bad = crypto.randomUUID()
     refused.key = eventLog.keyOf(ada, bad)
     const good = Array.from({ length: 5 }, () => crypto.randomUUID())

@@ -68,3 +68,18 @@ it('a read that fails, fails for all of its readers, and the next one begins ane
   expect(crowd.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
   expect(await share('a', async () => await Promise.resolve('batches'), undefined)).toBe('batches')
 })
+
+it('a reader that comes after all others have left a read that waits begins its own', async () => {
+  const share = createSharedReads<string>()
+  const gate = createGate()
+  const begun = share('a', async () => await gate.pass().then(() => 'first'), undefined)
+  const read = async (signal: AbortSignal) => await Promise.resolve(signal.aborted ? 'ended' : 'next')
+  const leaving = new AbortController()
+  const leaves = share('a', read, leaving.signal)
+  const reason = new Error('The reader left')
+  leaving.abort(reason)
+  await expect(leaves).rejects.toBe(reason)
+  const comes = share('a', read, undefined)
+  gate.open()
+  expect([await begun, await comes]).toEqual(['first', 'next'])
+})

@@ -49,7 +49,10 @@ export function createSharedReads<TResult>(): ShareRead<TResult> {
       return await (signal === undefined ? shared.reading : raceSignal(shared.reading, signal))
     } finally {
       shared.readers--
-      if (shared.readers === 0) shared.leave.abort()
+      if (shared.readers === 0) {
+        if (waiting.get(place) === shared) waiting.delete(place) // the next reader does not join a read that has ended
+        shared.leave.abort()
+      }
     }
   }
 }
