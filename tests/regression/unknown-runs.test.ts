@@ -78,7 +78,8 @@ it.for([
     const { hello = 0, aggregate = 0, getMore = 0, killCursors = 0, ...others } = commands
     expect(aggregate + getMore + killCursors).toBeLessThan(20)
     expect(Object.keys(others)).toEqual(['find'])
-    expect(hello + (others['find'] ?? 0)).toBeLessThan(60)
+    // Up to a thousand runs share a read. On a slow machine fewer of them come together: 35 to 62 were seen, where one a follow would be thousands.
+    expect(hello + (others['find'] ?? 0)).toBeLessThan(100)
   },
 )
 
