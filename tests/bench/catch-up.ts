@@ -49,6 +49,8 @@ async function measureLog({ server, client, databaseName, events, perBatch }: Lo
   const { eventLog } = createMongoStorage({ client, databaseName, clock: systemClock })
   const runId = crypto.randomUUID()
   const key = await writeLongLog(eventLog, { runId, events: events + 1, perBatch })
+  // A follow asks whether its run is stored. The log alone is not a run.
+  await client.db(databaseName).collection<{ _id: RunKey }>('runs').insertOne({ _id: key })
   const plainPath = `/plain-log?perBatch=${perBatch}&lastSeq=${events}`
   const path = followPath(runId, `${runId}:1`)
   const cursorSeconds = await medianOf(async () => await readCursor(client, { databaseName, key }))
