@@ -1,8 +1,7 @@
 import type { Root } from 'hast'
-import { memo, startTransition, useEffect, useMemo, useRef, useState } from 'react'
-import ReactMarkdown from 'react-markdown'
+import { startTransition, useEffect, useRef, useState } from 'react'
 import { createAsk } from './ask-worker.ts'
-import { components, Parsed } from './parsed.tsx'
+import { Parsed, Tree } from './parsed.tsx'
 import { PlainText } from './plain-text.tsx'
 
 const parse = createAsk<string, Root>(
@@ -77,9 +76,3 @@ function useParsed(source: string): { readonly parsed: ParsedPart | undefined; r
 async function pause(pauseMs: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, pauseMs))
 }
-
-/** With what guards the page from addresses that run scripts. */
-const Tree = memo(function Tree({ tree }: { tree: Root }) {
-  const plugins = useMemo(() => [() => () => tree], [tree])
-  return <ReactMarkdown rehypePlugins={plugins} components={components} />
-})

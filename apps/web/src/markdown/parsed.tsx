@@ -1,15 +1,14 @@
 import type { Root } from 'hast'
 import type { Root as MarkdownRoot } from 'mdast'
-import { isValidElement, memo } from 'react'
+import { isValidElement, memo, useMemo } from 'react'
 import type { ComponentProps, ReactNode } from 'react'
 import ReactMarkdown from 'react-markdown'
-import type { Components, Options } from 'react-markdown'
+import type { Components } from 'react-markdown'
 import { visit } from 'unist-util-visit'
 import { CodeBlock } from './code/code-block.tsx'
 import { Anchor, ImageLink } from './links.tsx'
-import { toDollarMath } from './math/dollar-math.ts'
 import { MathFormula } from './math/math-formula.tsx'
-import { remarkPlugins } from './parse/remark-plugins.ts'
+import { createParser } from './parse/create-parser.ts'
 
 /** Only what is in the block: the block itself is there already. */
 function unwrap() {
@@ -50,36 +49,32 @@ function giveRoles() {
   }
 }
 
-interface Reading {
-  readonly remarkPlugins: Options['remarkPlugins']
-  readonly rehypePlugins?: Options['rehypePlugins']
+const parsers = {
+  whole: createParser(),
+  list: createParser({ rehype: [unwrap, giveRoles] }),
+  'loose list': createParser({ remark: [loosen], rehype: [unwrap, giveRoles] }),
+  paragraph: createParser({ rehype: [unwrap] }),
+  table: createParser({ rehype: [unwrap, giveRoles] }),
+  rows: createParser({ rehype: [unwrap, takeRows, giveRoles] }),
 }
-
-const whole: Reading = { remarkPlugins }
-const readings = {
-  list: { remarkPlugins, rehypePlugins: [unwrap, giveRoles] },
-  'loose list': { remarkPlugins: [...remarkPlugins, loosen], rehypePlugins: [unwrap, giveRoles] },
-  paragraph: { remarkPlugins, rehypePlugins: [unwrap] },
-  table: { remarkPlugins, rehypePlugins: [unwrap, giveRoles] },
-  rows: { remarkPlugins, rehypePlugins: [unwrap, takeRows, giveRoles] },
-} satisfies Record<string, Reading>
 
 interface ParsedProps {
   readonly source: string
   /** The block that the text is a part of, when it is not whole. */
-  readonly within?: keyof typeof readings
+  readonly within?: keyof typeof parsers
 }
 
-export const Parsed = memo(function Parsed({ source, within }: ParsedProps) {
-  const reading: Reading = within === undefined ? whole : readings[within]
-  return (
-    <ReactMarkdown {...reading} components={components}>
-      {toDollarMath(source)}
-    </ReactMarkdown>
-  )
+export const Parsed = memo(function Parsed({ source, within = 'whole' }: ParsedProps) {
+  return <Tree tree={parsers[within](source)} />
 })
 
-export const components: Components = {
+/** Drawn with what guards the page from addresses that run scripts. */
+export const Tree = memo(function Tree({ tree }: { tree: Root }) {
+  const plugins = useMemo(() => [() => () => tree], [tree])
+  return <ReactMarkdown rehypePlugins={plugins} components={components} />
+})
+
+const components: Components = {
   pre: Preformatted,
   code: InlineCode,
   a: Anchor,

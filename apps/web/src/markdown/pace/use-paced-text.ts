@@ -1,36 +1,37 @@
 import { useLayoutEffect, useRef, useState } from 'react'
+import { flushSync } from 'react-dom'
 import { afterPaint } from './after-paint.ts'
-
-/** How many characters the first step adds, and how few or many a later one. A word a frame is far below it. */
-const step = { first: 1_000, least: 200, most: 4_000 }
-/** What a step may take, its layout and paint with it, in milliseconds: a key that is pressed meanwhile waits as long. */
-const budgetMs = 12
+import { firstStep, nextStep } from './step-length.ts'
 
 /**
- * The beginning of `source` that is drawn now. What comes at the pace of a model is drawn at once. Where more comes than a frame can
- * take, it is drawn in steps, with a paint and the user's keys between them, also when the text is whole by then.
+ * The beginning of `source` that is drawn now. A step is parsed in a task of its own, not in the frame that brought the text, and the
+ * next one waits until it is painted. So a key waits for one parse or one paint, not for both. What comes at the pace of a model is one
+ * step a frame; what comes faster takes more of them, also when the text is whole by then.
  */
 export function usePacedText(source: string, isGrowing: boolean): string {
   // A text that is whole when the page meets it is drawn at once.
-  const [drawn, setDrawn] = useState(isGrowing ? 0 : source.length)
-  const [length, setLength] = useState(step.first)
-  const end = Math.min(source.length, drawn + length)
-  const isBehind = end < source.length
+  const [drawn, setDrawn] = useState(isGrowing ? Math.min(firstStep, source.length) : source.length)
+  const [painted, setPainted] = useState(isGrowing ? 0 : source.length)
+  const [most, setMost] = useState(firstStep)
+  const end = Math.min(source.length, drawn)
   const began = useRef(0)
   began.current = performance.now()
+
   useLayoutEffect(() => {
-    if (end === drawn) return
+    if (painted === end) return
     const renderMs = performance.now() - began.current
     return afterPaint((paintMs) => {
-      setDrawn(end)
-      if (isBehind) setLength((before) => fittingLength(before, renderMs + paintMs))
+      setPainted(end)
+      setMost((before) => nextStep(before, { length: end - painted, tookMs: Math.max(renderMs, paintMs) }))
     })
-  }, [end, drawn, isBehind])
-  return end === source.length ? source : source.slice(0, end)
-}
+  }, [end, painted])
 
-/** So many characters as fit the budget, if they cost as much as those of the step before. */
-function fittingLength(length: number, tookMs: number): number {
-  const fitting = length * Math.min(1.5, Math.max(0.5, budgetMs / tookMs))
-  return Math.round(Math.min(step.most, Math.max(step.least, fitting)))
+  useLayoutEffect(() => {
+    if (painted !== end || end === source.length) return
+    // At once: React would draw it with the next update of the page, in that one's frame.
+    const task = setTimeout(() => flushSync(() => setDrawn(Math.min(source.length, end + most))))
+    return () => clearTimeout(task)
+  }, [painted, end, source.length, most])
+
+  return end === source.length ? source : source.slice(0, end)
 }
