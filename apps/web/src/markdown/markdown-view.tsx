@@ -7,6 +7,8 @@ import { LongList, LongParagraph, LongTable } from './long-blocks.tsx'
 import { Parsed } from './parsed.tsx'
 import { usePacedText } from './pace/use-paced-text.ts'
 
+export { parse } from './parsed.tsx'
+
 /** Parsing a part over so many characters, which cannot be cut, would hold up the keyboard. */
 const maxAtOnce = 6_000
 

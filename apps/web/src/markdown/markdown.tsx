@@ -1,4 +1,5 @@
 import { lazy, Suspense } from 'react'
+import { warmUp } from './parse/warm-up.ts'
 import { PlainText } from './plain-text.tsx'
 
 /** Nothing needs the parser before the first answer, so the page is there without it. */
@@ -12,11 +13,22 @@ const MarkdownView = lazy(async () => {
 
 /** Loads the parser before an answer needs it: at once for a page that shows a session, otherwise when the browser has time. */
 export function preloadMarkdown({ isNeeded }: { isNeeded: boolean }): void {
-  const load = () => void import('./markdown-view.tsx').catch(() => {}) // as above
-  if (isNeeded) load()
+  const load = async () => {
+    try {
+      const { parse } = await import('./markdown-view.tsx')
+      if (!isNeeded) warmUp(parse, whenIdle)
+    } catch {
+      // as above
+    }
+  }
+  if (isNeeded) void load()
+  else whenIdle(() => void load())
+}
+
+function whenIdle(action: () => void): void {
   // Safari has no idle callbacks.
-  else if ('requestIdleCallback' in globalThis) requestIdleCallback(load)
-  else setTimeout(load, 500)
+  if ('requestIdleCallback' in globalThis) requestIdleCallback(action)
+  else setTimeout(action, 500)
 }
 
 interface MarkdownProps {

@@ -49,8 +49,11 @@ function giveRoles() {
   }
 }
 
+/** Reads whole blocks. */
+export const parse = createParser()
+
 const parsers = {
-  whole: createParser(),
+  whole: parse,
   list: createParser({ rehype: [unwrap, giveRoles] }),
   'loose list': createParser({ remark: [loosen], rehype: [unwrap, giveRoles] }),
   paragraph: createParser({ rehype: [unwrap] }),

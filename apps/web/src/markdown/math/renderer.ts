@@ -1,9 +1,8 @@
-/** The renderer of formulas: it comes with the first one, and draws those that have waited for it a few a frame. */
+/** The renderer of formulas: it comes with the first one, and draws those that have waited for it as many a frame as fit. */
+import { flushSync } from 'react-dom'
 import { afterPaint } from '../pace/after-paint.ts'
+import { mathStep, nextStep } from '../pace/step-length.ts'
 import type { renderMath } from './render-math.ts'
-
-/** One takes a few milliseconds with its layout. */
-const formulasPerFrame = 4
 
 type Render = typeof renderMath
 
@@ -29,7 +28,7 @@ async function load(): Promise<void> {
   try {
     const { renderMath } = await import('./render-math.ts')
     loaded = renderMath
-    drawSome(renderMath)
+    drawSome(renderMath, mathStep.least)
   } catch {
     // The network is away: the source says the same.
   } finally {
@@ -37,10 +36,19 @@ async function load(): Promise<void> {
   }
 }
 
-function drawSome(render: Render): void {
-  for (const draw of [...waiting].slice(0, formulasPerFrame)) {
-    waiting.delete(draw)
-    draw(render)
-  }
-  if (waiting.size > 0) afterPaint(() => drawSome(render))
+function drawSome(render: Render, most: number): void {
+  const some = [...waiting].slice(0, most)
+  const began = performance.now()
+  flushSync(() => {
+    for (const draw of some) {
+      waiting.delete(draw)
+      draw(render)
+    }
+  })
+  const renderMs = performance.now() - began
+  if (waiting.size === 0) return
+  afterPaint((paintMs) => {
+    const step = { length: some.length, tookMs: Math.max(renderMs, paintMs) }
+    drawSome(render, nextStep(most, step, mathStep))
+  })
 }

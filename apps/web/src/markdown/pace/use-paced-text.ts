@@ -1,7 +1,7 @@
 import { useLayoutEffect, useRef, useState } from 'react'
 import { flushSync } from 'react-dom'
 import { afterPaint } from './after-paint.ts'
-import { firstStep, nextStep } from './step-length.ts'
+import { nextStep, textStep } from './step-length.ts'
 
 /**
  * The beginning of `source` that is drawn now. A step is parsed in a task of its own, not in the frame that brought the text, and the
@@ -10,9 +10,9 @@ import { firstStep, nextStep } from './step-length.ts'
  */
 export function usePacedText(source: string, isGrowing: boolean): string {
   // A text that is whole when the page meets it is drawn at once.
-  const [drawn, setDrawn] = useState(isGrowing ? Math.min(firstStep, source.length) : source.length)
+  const [drawn, setDrawn] = useState(isGrowing ? Math.min(textStep.least, source.length) : source.length)
   const [painted, setPainted] = useState(isGrowing ? 0 : source.length)
-  const [most, setMost] = useState(firstStep)
+  const [most, setMost] = useState(textStep.least)
   const end = Math.min(source.length, drawn)
   const began = useRef(0)
   began.current = performance.now()
@@ -22,7 +22,8 @@ export function usePacedText(source: string, isGrowing: boolean): string {
     const renderMs = performance.now() - began.current
     return afterPaint((paintMs) => {
       setPainted(end)
-      setMost((before) => nextStep(before, { length: end - painted, tookMs: Math.max(renderMs, paintMs) }))
+      const step = { length: end - painted, tookMs: Math.max(renderMs, paintMs) }
+      setMost((before) => nextStep(before, step, textStep))
     })
   }, [end, painted])
 
