@@ -30,12 +30,11 @@ export function LongList({ isOrdered, start, isLoose, hasTasks, groups }: ListLa
   )
 }
 
-/** Columns of one width: a row that is added moves no other. */
-export function LongTable({ head, groups, columns }: TableLayout) {
-  const style = { '--columns': columns, minWidth: `${columns * 7}rem` }
+export function LongTable({ head, groups, columns, isEven }: TableLayout) {
+  const style = isEven ? { '--columns': columns, minWidth: `${columns * 7}rem` } : {}
   return (
     <div className="table-scroll">
-      <table className="long-table" role="table" style={style as CSSProperties}>
+      <table className={isEven ? 'long-table' : undefined} role="table" style={style as CSSProperties}>
         <Parsed source={head} within="table" />
         {groups.map((rows, at) => (
           <Parsed key={at} source={rows} within="rows" />

@@ -86,6 +86,16 @@ test.each(Object.entries(answers))('%s is shown as it would be shown by the pars
   expect(shown(<MarkdownText source={some} isGrowing={false} />)).toBe(shown(<Parsed source={some} />))
 })
 
+test('A table is drawn in the same groups of rows before and after its columns become even', () => {
+  const layOut = createLayout()
+  const before = layOut(answers['a table']!.slice(0, 1_900))
+  const after = layOut(answers['a table']!.slice(0, 2_100))
+  if (before.type !== 'table' || after.type !== 'table') throw new Error('It is no table')
+  expect([before.isEven, after.isEven]).toEqual([false, true])
+  expect(before.groups.length).toBeGreaterThan(2)
+  expect(after.groups.slice(0, before.groups.length - 1)).toEqual(before.groups.slice(0, -1))
+})
+
 test('A formula that no page shows whole is shown as it was written', () => {
   const html = renderToStaticMarkup(<MarkdownText source={`${formula}$$\n\nEnd`} isGrowing={false} />)
   expect(html).toContain('<span>tex</span>')

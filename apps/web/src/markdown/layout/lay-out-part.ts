@@ -27,21 +27,13 @@ export type Layout = CodeLayout | ListLayout | TableLayout | ParagraphLayout | Q
 
 /** A part of as many characters is parsed in a few milliseconds. */
 const longFrom = 800
-/** Columns of a shorter table are as wide as their words. */
-const longTableFrom = 2_000
 
 /** A formula over so many characters is shown as it was written: no page shows it whole, and to draw it takes seconds. */
 export const maxFormula = 2_000
 
 /** How the part that it is given is drawn; of one that grows it reads what is new. */
 export function createLayout(): (source: string) => Layout {
-  const splitTable = createTableSplitter()
-  const splitters = [
-    createListSplitter(),
-    (source: string) => (source.length < longTableFrom ? undefined : splitTable(source)),
-    createParagraphSplitter(),
-    createQuoteSplitter(),
-  ]
+  const splitters = [createListSplitter(), createTableSplitter(), createParagraphSplitter(), createQuoteSplitter()]
   return (source) => {
     const code = readFence(source, codeOpening)
     if (code !== undefined) return code

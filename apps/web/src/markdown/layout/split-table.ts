@@ -6,12 +6,16 @@ export interface TableLayout {
   /** The row of names, and the line that says how columns stand. */
   readonly head: string
   readonly columns: number
+  /** True when its columns are of one width, so that rows that are added move no other. Columns of a short table are as wide as their words. */
+  readonly isEven: boolean
   /** Each with the head before it: a table of its own. */
   readonly groups: readonly string[]
 }
 
 const delimiter = /^ {0,3}\|(?:\s*:?-+:?\s*\|)+\s*$/
 const row = /^ {0,3}\|/
+/** A table of as many characters has even columns. */
+const evenFrom = 2_000
 /** So many rows are parsed and laid out together. */
 const rowsPerGroup = 10
 
@@ -36,7 +40,8 @@ export function createTableSplitter(): (source: string) => TableLayout | undefin
     const reading = read(source)
     if (reading === undefined || reading.head === '') return undefined
     const { head, columns, groups, rows } = reading
-    return { type: 'table', head, columns, groups: rows === '' ? groups : [...groups, head + rows] }
+    const isEven = source.length >= evenFrom
+    return { type: 'table', head, columns, isEven, groups: rows === '' ? groups : [...groups, head + rows] }
   }
 }
 
