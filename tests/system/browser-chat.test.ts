@@ -35,7 +35,7 @@ const withMarks = '[data-role=assistant] .markdown:not(.waits-for-marks)'
 async function answer(call: ProviderCall): Promise<void> {
   const prompt = promptOf(call)
   if (prompt === 'blocks') return await saying(longBlocks)(call)
-  if (prompt === 'hebrew') return await saying('זהו **טקסט** בעברית.\n\n- ראשון\n- שני\n\n> ציטוט')(call)
+  if (prompt === 'עברית') return await saying('זהו **טקסט** בעברית.\n\n- ראשון\n- שני\n\n> ציטוט')(call)
   if (!prompt.startsWith('slow')) return await saying(`Answer to ${prompt}.`)(call)
   await beginning('Begun. ')(call)
   const hasHungUp = await Promise.race([gateOf(prompt).promise, call.hungUp])
@@ -192,10 +192,10 @@ describe('the chat page', { timeout: 120_000 }, () => {
     expect(await background()).toBe(light)
   })
 
-  test('An answer in Hebrew begins at the right, with its list and its quote, and a prompt in English at the left', async () => {
+  test('An answer in Hebrew begins at the right, with its list and its quote, and a prompt stands where prompts stand, in any language', async () => {
     await using tab = await openTab()
     const { page } = tab
-    await tab.send('hebrew')
+    await tab.send('עברית')
     await page.getByTestId('metrics').waitFor()
     const answer = page.locator(withMarks)
     const styleOf = async (selector: string, name: string) =>
@@ -204,9 +204,10 @@ describe('the chat page', { timeout: 120_000 }, () => {
     expect(await styleOf('ul', 'padding-right')).not.toBe('0px')
     expect(await styleOf('ul', 'padding-left')).toBe('0px')
     expect(await styleOf('blockquote', 'border-right-width')).toBe('3px')
-    expect(await page.locator('[data-role=user] .prompt').evaluate((one) => getComputedStyle(one).direction)).toBe(
-      'ltr',
-    )
+    const prompt = page.locator('[data-role=user] .prompt')
+    const rightOf = async (one: typeof prompt) => await one.evaluate((box) => box.getBoundingClientRect().right)
+    expect(await prompt.locator('p').evaluate((one) => getComputedStyle(one).direction)).toBe('rtl')
+    expect(await rightOf(prompt)).toBeCloseTo(await rightOf(page.locator('[data-role=user]')), 0)
   })
 
   test('On a page without a clipboard of its own an answer is copied by selection, and the focus stays', async () => {

@@ -16,9 +16,10 @@ export function PromptText({ message }: { message: ChatMessage }) {
     <>
       <AttachedFiles content={message.content} />
       {text !== '' && (
-        <p className="prompt" dir="auto" data-folded={isLong && !isOpen}>
-          {isLong && !isOpen ? text.slice(0, foldedFrom.characters) : text}
-        </p>
+        // The text has its own direction. Its bubble stands where the page's prompts stand.
+        <div className="prompt" data-folded={isLong && !isOpen}>
+          <p dir="auto">{isLong && !isOpen ? text.slice(0, foldedFrom.characters) : text}</p>
+        </div>
       )}
       {isLong && (
         <button
