@@ -13,6 +13,7 @@ export const agents: readonly Agent[] = [
   { id: 'at-once', stream: (request) => answer(paceTokens({ ...planOf(request), beginAtMs: wallClockMs() })) },
   { id: 'continued', onCrash: 'continue', stream: (request) => answer(paceTokens(planOf(request))) },
   { id: 'silent', timeouts: patient, stream: (_request, signal) => answer(sayOnce(signal)) },
+  { id: 'instant', stream: () => answer(sayAtOnce()) },
   { id: 'burst', stream: () => answer(tokensAtOnce()) },
   { id: 'flood', timeouts: patient, stream: (_request, signal) => answer(flood(signal)) },
 ]
@@ -30,6 +31,10 @@ async function* answer(texts: AsyncIterable<string>): AsyncGenerator<AgentEvent>
 /** The plan is the first prompt: a run that goes on from a lost one is asked by the server. */
 function planOf({ messages }: AgentRequest): StreamPlan {
   return JSON.parse(textOf(messages[0]?.content ?? [])) as StreamPlan // written by the bench
+}
+
+async function* sayAtOnce(): AsyncGenerator<string> {
+  yield 'Well'
 }
 
 async function* sayOnce(signal: AbortSignal): AsyncGenerator<string> {

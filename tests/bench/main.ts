@@ -11,6 +11,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { resolveMongoUri } from '@verbatim/embedded-mongodb'
 import { env } from '../support/env.ts'
+import { measureCalls } from './calls.ts'
 import { measureCatchUp } from './catch-up.ts'
 import { measureFailover } from './failover.ts'
 import type { BenchContext, Measure, Table } from './group.ts'
@@ -33,6 +34,7 @@ const groups = new Map<string, Measure>([
   ['saturation', measureSaturation],
   ['ramp', measureRamp],
   ['limits', measureLimits],
+  ['calls', measureCalls],
   ['turns', measureTurns],
   ['archive', measureArchive],
   ['oplog', measureOplog],
