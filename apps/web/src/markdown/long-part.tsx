@@ -1,6 +1,7 @@
 import type { Root } from 'hast'
 import { startTransition, useEffect, useRef, useState } from 'react'
 import { createAsk } from './ask-worker.ts'
+import { useWithDefinitions } from './definitions.ts'
 import { Parsed, Tree } from './parsed.tsx'
 import { PlainText } from './plain-text.tsx'
 
@@ -38,14 +39,21 @@ interface ParsedPart {
   readonly tree: Root
 }
 
+interface Asked {
+  readonly source: string
+  /** With the definitions that it names. */
+  readonly text: string
+}
+
 /** The newest tree that the worker has made. */
 function useParsed(source: string): { readonly parsed: ParsedPart | undefined; readonly hasFailed: boolean } {
   const [parsed, setParsed] = useState<ParsedPart>()
   const [hasFailed, setFailed] = useState(false)
-  const newest = useRef<string>(undefined)
+  const text = useWithDefinitions(source)
+  const newest = useRef<Asked>(undefined)
   const isAsking = useRef(false)
   useEffect(() => {
-    newest.current = source
+    newest.current = { source, text }
     if (!isAsking.current) void ask()
     async function ask(): Promise<void> {
       isAsking.current = true
@@ -56,8 +64,8 @@ function useParsed(source: string): { readonly parsed: ParsedPart | undefined; r
           asked = newest.current === asked ? undefined : newest.current
         ) {
           const began = performance.now()
-          const tree = await parse(asked)
-          const made = { source: asked, tree }
+          const tree = await parse(asked.text)
+          const made = { source: asked.source, tree }
           // Drawn in slices, between which keys are taken.
           startTransition(() => setParsed(made))
           await pause(pauseFactor * (performance.now() - began))
@@ -68,7 +76,7 @@ function useParsed(source: string): { readonly parsed: ParsedPart | undefined; r
         isAsking.current = false
       }
     }
-  }, [source])
+  }, [source, text])
   useEffect(() => () => void (newest.current = undefined), [])
   return { parsed, hasFailed }
 }

@@ -1,5 +1,6 @@
-import { memo, useState } from 'react'
+import { memo, use, useDeferredValue, useMemo, useState } from 'react'
 import { CodeBlock } from './code/code-block.tsx'
+import { DefinitionsContext, readDefinitions } from './definitions.ts'
 import { createLayout } from './layout/lay-out-part.ts'
 import { createSplitter } from './layout/split-markdown.ts'
 import { LongPart } from './long-part.tsx'
@@ -38,16 +39,28 @@ export function MarkdownText(props: MarkdownViewProps) {
 
 const Stretches = memo(function Stretches({ source, isGrowing }: MarkdownViewProps) {
   const [split] = useState(createSplitter)
-  const parts = split(source)
+  const { parts, definitions } = split(source)
   // A part's place is its identity: new parts come after the others, and only the last one grows.
-  return stretchesOf(parts).map((stretch, at, all) => (
+  const stretches = stretchesOf(parts).map((stretch, at, all) => (
     <div key={at} className="stretch" data-whole={at < all.length - 1}>
       {stretch.map((part, nth) => (
         <Part key={nth} source={part} isGrowing={isGrowing && at === all.length - 1 && nth === stretch.length - 1} />
       ))}
     </div>
   ))
+  const known = useDefinitions(isGrowing ? wholeLines(definitions) : definitions)
+  return <DefinitionsContext value={known}>{stretches}</DefinitionsContext>
 })
+
+/** What names a late definition is drawn anew when there is time. */
+function useDefinitions(lines: string) {
+  const around = use(DefinitionsContext)
+  return useDeferredValue(useMemo(() => readDefinitions(lines, around), [lines, around]))
+}
+
+function wholeLines(lines: string): string {
+  return lines.slice(0, lines.lastIndexOf('\n') + 1)
+}
 
 function stretchesOf(parts: readonly string[]): (readonly string[])[] {
   const count = Math.ceil(parts.length / partsPerStretch)

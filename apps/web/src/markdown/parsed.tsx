@@ -6,6 +6,7 @@ import ReactMarkdown from 'react-markdown'
 import type { Components } from 'react-markdown'
 import { visit } from 'unist-util-visit'
 import { CodeBlock } from './code/code-block.tsx'
+import { useWithDefinitions } from './definitions.ts'
 import { Anchor, ImageLink } from './links.tsx'
 import { MathFormula } from './math/math-formula.tsx'
 import { createParser } from './parse/create-parser.ts'
@@ -68,7 +69,8 @@ interface ParsedProps {
 }
 
 export const Parsed = memo(function Parsed({ source, within = 'whole' }: ParsedProps) {
-  return <Tree tree={parsers[within](source)} />
+  const text = useWithDefinitions(source)
+  return <Tree tree={useMemo(() => parsers[within](text), [within, text])} />
 })
 
 /** Drawn with what guards the page from addresses that run scripts. */

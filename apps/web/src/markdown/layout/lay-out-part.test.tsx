@@ -42,7 +42,7 @@ function createUnits(): (answer: string) => string[] {
     readonly unitsOfQuote: (quoted: string) => string[]
   }[] = []
   return (answer) =>
-    split(answer).flatMap((part, at) => {
+    split(answer).parts.flatMap((part, at) => {
       const { layOut, unitsOfQuote } = (parts[at] ??= { layOut: createLayout(), unitsOfQuote: createUnitsLater() })
       const layout = layOut(part)
       if (layout.type === 'quote') return unitsOfQuote(layout.quoted)
@@ -84,6 +84,32 @@ describe.each(Object.entries({ ...answers, 'a formula': formula }))('%s of 80 KB
 test.each(Object.entries(answers))('%s is shown as it would be shown by the parser alone', (_name, answer) => {
   const some = answer.slice(0, 20_000)
   expect(shown(<MarkdownText source={some} isGrowing={false} />)).toBe(shown(<Parsed source={some} />))
+})
+
+const linked = (unit: (at: number) => string) => fill(unit).slice(0, 3_000).replace(/.*$/, '')
+const definitions = Array.from({ length: 200 }, (_, at) => `[${at}]: https://example.com/${at} "Source ${at}"\n`).join(
+  '',
+)
+const withSources = [
+  linked((at) => `- item ${at} of [source][${at}]\n`),
+  `| a | b |\n| - | - |\n${linked((at) => `| [${at}] | cell ${at} |\n`)}`,
+  linked((at) => `Sentence ${at} says [${at}][] and goes on.\n`),
+  linked((at) => `> Quoted ${at} from [a source][${at}]\n`),
+  `## [1]\n\nText of [2] and [none].`,
+].join('\n\n')
+
+test('Links in blocks of all kinds find their addresses at the end of the answer, which stays in parts', () => {
+  const answer = `${withSources}\n\n${definitions}`
+  const view = <MarkdownText source={answer} isGrowing={false} />
+  expect(shown(view)).toBe(shown(<Parsed source={answer} />))
+  expect(renderToStaticMarkup(view).split('href="https://example.com/').length).toBeGreaterThan(150)
+  expect(createSplitter()(answer).parts.length).toBeGreaterThan(200)
+})
+
+test('While an answer grows, only a definition that is whole is used', () => {
+  const growing = renderToStaticMarkup(<MarkdownText source={'See [a] and [b].\n\n[a]: /1\n[b]: /23'} isGrowing />)
+  expect(growing).toContain('href="/1"')
+  expect(growing).not.toContain('href="/23"')
 })
 
 test('A table is drawn in the same groups of rows before and after its columns become even', () => {

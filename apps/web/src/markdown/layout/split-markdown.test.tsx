@@ -2,6 +2,7 @@ import { renderToStaticMarkup } from 'react-dom/server'
 import ReactMarkdown from 'react-markdown'
 import remarkGfm from 'remark-gfm'
 import { describe, expect, test } from 'vitest'
+import { readDefinitions, withDefinitions } from '../definitions.ts'
 import { createSplitter, splitMarkdown } from './split-markdown.ts'
 
 const fence = '```'
@@ -28,6 +29,23 @@ const answers: Readonly<Record<string, string>> = {
   'a fence that ends a list': `- one\n${fence}\na\n\nb\n${fence}\n\nend\n\nreally\n`,
   'a table': 'before\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nafter\n',
   'a definition far below': 'See [the docs][d].\n\nmore\n\n[d]: https://example.com\n',
+  'definitions after one another':
+    'See [one], [Two][two words] and [x].\n\n[one]: /1 "First"\n[TWO  words]: </2>\n\nmore\n',
+  'a definition with its title on the next line': 'See [d].\n\n[d]: /1\n"A title"\n\nmore\n',
+  'a definition with its address on the next line': 'See [d].\n\n[d]:\n/1\n\nmore\n',
+  'no definition within a paragraph': 'text [d]\n[d]: /1\n\nmore\n',
+  'a definition after a list': '- see [d]\n- b\n\n[d]: /1\n\n- c\n',
+  'a definition in a list': '- see [d]\n\n  [d]: /1\n\n- c [d]\n\nend [d]\n',
+  'a definition in a numbered list': 'See [d].\n\n1. [d]: /1\n2. two\n\nend [d]\n',
+  'a definition in a quote': '> see [d]\n>\n> [d]: /1\n\nend [d]\n',
+  'a definition twice': 'See [d].\n\n[d]: /1\n[d]: /2\ntext\n',
+  'a definition right after a heading': '# See [d]\n[d]: /1\ntext of [d]\n',
+  'a definition before code': 'See [d].\n\n[d]: /1\n    let a\n\nmore\n',
+  'a definition that is none': 'See [d].\n\n[d]: /1 and more\n\n[e] is [d]\n',
+  'a definition in code': `See [d].\n\n${fence}\n[d]: /1\n${fence}\n\nend [d]\n`,
+  'a definition with escapes': 'See [a\\]b] and [a \\] b].\n\n[a\\]b]: /1\n\nmore\n',
+  'a label over two lines': '- see [the\n  guide]\n\n> as [the\n> guide] says\n\n[the guide]: /1\n\nmore\n',
+  'a definition of a picture': '![Picture][p] and ![p]\n\n[p]: /p.png\n\nmore\n',
   'a footnote': 'A claim.[^1]\n\nmore\n\n[^1]: The source.\n',
   'types with an index': `text\n\n${fence}ts\ntype A = {\n[key: string]: number\n}\n\nlet a\n${fence}\n\nend\n`,
   'HTML over blank lines': '<pre>\na\n\nb\n</pre>\n\nafter\n\n<div>\n\n*text*\n\n</div>\n',
@@ -52,9 +70,10 @@ describe.each(Object.entries(answers))('%s', (_name, answer) => {
   test('every prefix is shown in parts as it would be shown whole', () => {
     for (let length = 1; length <= answer.length; length += 1) {
       const prefix = answer.slice(0, length)
-      const parts = splitMarkdown(prefix)
+      const { parts, definitions } = splitMarkdown(prefix)
       expect(parts.join('')).toBe(prefix)
-      expect(parts.map(shown).join('')).toBe(shown(prefix))
+      const known = readDefinitions(definitions)
+      expect(parts.map((part) => shown(withDefinitions(part, known))).join('')).toBe(shown(prefix))
     }
   })
 })
@@ -65,14 +84,14 @@ test.each(Object.entries(answers))('%s: a text that grows is cut as a whole one'
     const prefix = answer.slice(0, length)
     expect(split(prefix)).toEqual(splitMarkdown(prefix))
   }
-  expect(split('Another text')).toEqual(['Another text'])
+  expect(split('Another text').parts).toEqual(['Another text'])
 })
 
 test('a long answer is cut, and what is finished stays as it is', () => {
   const answer = `# Title\n\nText\n\n${fence}\na\n\nb\n${fence}\n\n- one\n- two\n\nEnd`
-  const parts = splitMarkdown(answer)
+  const { parts } = splitMarkdown(answer)
   expect(parts).toHaveLength(5)
-  expect(splitMarkdown(`${answer} and more`).slice(0, 4)).toEqual(parts.slice(0, 4))
+  expect(splitMarkdown(`${answer} and more`).parts.slice(0, 4)).toEqual(parts.slice(0, 4))
 })
 
 /** What is shown; the white space between blocks is not. */

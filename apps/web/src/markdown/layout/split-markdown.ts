@@ -4,6 +4,7 @@
  * When in doubt it does not cut: a part too long costs time, a cut in the wrong place would show another text.
  */
 
+import { plainDefinition } from '../definitions.ts'
 import { createLineReader } from './read-lines.ts'
 
 interface Fence {
@@ -18,8 +19,8 @@ const fenceLine = /^(\s*(?:(?:[-*+]|\d{1,9}[.)])\s+|>\s?)*)(`{3,}(?!.*`)|~{3,}|\
 const listItem = /^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)/
 /** Some HTML goes on over blank lines. */
 const html = /^ {0,3}<[a-z/!?]/i
-/** A definition is used by text anywhere, so the whole must be read as one. */
-const definition = /^[\s>*+-]*\[[^\]]+\]:/
+/** A definition is used by text anywhere. One that is no plain line makes the whole one part. */
+const definition = /^(?:[\s>*+-]|\d{1,9}[.)])*\[(?:[^\]\\]|\\.)+\]:/
 /** A heading is one line. */
 const heading = /^#{1,6}(?:\s|$)/
 /** What begins a block even right after the line of a paragraph. */
@@ -28,8 +29,13 @@ const interruption = /^(?:#{1,6}(?:\s|$)|[-*+] +\S|1[.)] +\S|>|`{3,}[^`]*$|~{3,}
 export const plainLine =
   /^(?:[\p{L}"'“”‘’(（「《【]|\p{N}(?!\d{0,8}[.)](?:\s|$))|[*_](?![\s*_-])|\*\*(?![\s*_-])|`(?!``))/u
 
+/** The title of a definition may stand on the line after it. */
+const titleLine = /^\s*["'(]/
+
 /** What is known of the lines read so far. */
 interface Reading {
+  /** The plain definitions, a line each. */
+  readonly definitions: string
   /** The finished parts. */
   readonly parts: readonly string[]
   /** The part that goes on. */
@@ -44,6 +50,7 @@ interface Reading {
 }
 
 const nothing: Reading = {
+  definitions: '',
   parts: [],
   part: '',
   hasItem: false,
@@ -53,27 +60,31 @@ const nothing: Reading = {
   isEndless: false,
 }
 
-/** The parts of `markdown`; joined they are the same text again. */
-export function splitMarkdown(markdown: string): readonly string[] {
+/** A text in parts; joined they are the same text again. */
+export interface SplitMarkdown {
+  readonly parts: readonly string[]
+  /** What a part may need to be parsed by itself, see `withDefinitions`. */
+  readonly definitions: string
+}
+
+export function splitMarkdown(markdown: string): SplitMarkdown {
   return createSplitter()(markdown)
 }
 
 /** As {@link splitMarkdown}, of a text that grows. */
-export function createSplitter(): (markdown: string) => readonly string[] {
+export function createSplitter(): (markdown: string) => SplitMarkdown {
   const read = createLineReader(nothing, readLine)
   return (markdown) => {
-    const { parts, part } = read(markdown)
-    return part === '' ? parts : [...parts, part]
+    const { parts, part, definitions } = read(markdown)
+    return { parts: part === '' ? parts : [...parts, part], definitions }
   }
 }
 
 function readLine(reading: Reading, line: string): Reading {
   const { parts, part, fence, hasItem } = reading
   if (reading.isEndless) return { ...reading, part: part + line }
-  // A definition makes the whole one part.
-  if (fence === undefined && definition.test(line)) {
-    return { ...reading, parts: [], part: parts.join('') + part + line, isEndless: true }
-  }
+  const read = fence === undefined ? readDefinition(reading, line) : undefined
+  if (read !== undefined) return read
   const isBlank = line.trim() === ''
   const next = isBlank ? fence : fenceAfter(fence, line, hasItem)
   if (next === 'unclear' || (fence === undefined && html.test(line))) {
@@ -82,6 +93,7 @@ function readLine(reading: Reading, line: string): Reading {
   const isInside = fence !== undefined && (next !== undefined || fence.place === 'top')
   const isCut = !isBlank && !isInside && part !== '' && beginsBlock(line, reading)
   return {
+    definitions: reading.definitions,
     parts: isCut ? [...parts, part] : parts,
     part: isCut ? line : part + line,
     hasItem: (hasItem && !isCut) || listItem.test(line),
@@ -92,8 +104,22 @@ function readLine(reading: Reading, line: string): Reading {
   }
 }
 
+/** Undefined when the line is none, and no part of one. */
+function readDefinition(reading: Reading, line: string): Reading | undefined {
+  const { definitions, parts, part, before } = reading
+  if (!definition.test(line) && !(before === 'definition' && titleLine.test(line))) return undefined
+  const isApart = part === '' || before !== 'other'
+  if (isApart && plainDefinition.test(line)) {
+    const done = part === '' ? parts : [...parts, part]
+    return { ...nothing, definitions: definitions + line, parts: done, part: line, before: 'definition' }
+  }
+  // A line that is not whole yet may become one.
+  if (isApart && /^\[(?!\^).*$/.test(line)) return undefined
+  return { ...nothing, part: parts.join('') + part + line, isEndless: true }
+}
+
 /** `last`: the block ends with this line. */
-type LineKind = 'blank' | 'last' | 'other'
+type LineKind = 'blank' | 'last' | 'definition' | 'other'
 
 function kindOf(
   line: string,
@@ -107,7 +133,7 @@ function kindOf(
 function beginsBlock(line: string, at: Reading): boolean {
   if (/^\s/.test(line)) return false
   if (at.before === 'other') return at.isPlain && interruption.test(line)
-  return at.before === 'last' || !(listItem.test(line) && at.hasItem)
+  return at.before === 'last' || at.before === 'definition' || !(listItem.test(line) && at.hasItem)
 }
 
 /** The fence that goes on after `line`; `unclear` when only a full parser could tell. */
