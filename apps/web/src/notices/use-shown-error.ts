@@ -27,7 +27,8 @@ interface Seen {
   readonly text: string
 }
 
-function isMended(error: ChatError, before: Seen, now: Seen): boolean {
+/** Tells whether the error's cause is gone, by what the user saw before and sees now. */
+export function isMended(error: ChatError, before: Seen, now: Seen): boolean {
   switch (error.code) {
     case 'SESSION_BUSY':
       return before.status !== 'idle' && now.status === 'idle'
