@@ -32,7 +32,6 @@ import { createEndTurns } from './driver/take-turn.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
 import { resumeRun } from './transitions/resume-run.ts'
 import { continueAnswer, retryRun } from './transitions/retry-run.ts'
-import { isWriteConflict } from './driver/map-error.ts'
 import { placeOf } from './transitions/require-room.ts'
 import { startRun } from './transitions/start-run.ts'
 
@@ -72,7 +71,7 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
       // Before anything is stored: without a key there is no start.
       const writer = await cipher.writerFor(owner)
       const starting = inGroup((attempt) => startRun(storage, owner, { start, writer, attempt }))
-      return await takeTurn({ owner, sessionId: run.sessionId }, starting)
+      return await takeTurn(placeOf(owner, run), starting)
     },
     async finishRun(owned, end, { holder, signal }) {
       const now = storage.clock.now()
@@ -108,25 +107,13 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
   } satisfies Partial<RunRepository>
 }
 
-/** So often a transition that has met another one is tried together with others again. */
-const maxConflictsInGroups = 3
-
-/**
- * The first attempt goes together with others, and so do those after a conflict: where processes start runs of one owner at once, a group takes
- * one turn at the owner's guard for all that are in it. Any other attempt goes alone.
- */
+/** The first attempt goes together with others; one that is repeated goes alone. */
 function inGroup<TResult>(attempt: (how: Attempt) => Promise<TResult>): (signal: AbortSignal) => Promise<TResult> {
   let isAlone = false
-  let conflicts = 0
-  return async (signal) => {
+  return (signal) => {
     const how = { signal, isAlone }
-    isAlone = true // also when this attempt takes too long, and fails later
-    try {
-      return await attempt(how)
-    } catch (error) {
-      if (isWriteConflict(error) && ++conflicts <= maxConflictsInGroups) isAlone = false
-      throw error
-    }
+    isAlone = true
+    return attempt(how)
   }
 }
 

@@ -86,9 +86,9 @@ async function createLimitedSession(storage: MongoContext, owner: Owner, input: 
   const find = async () => await collections.sessions.findOne({ _id: created._id })
   const before = await find()
   if (before !== null) return await toSession(cipher, before)
-  const stored = await tryTransition(client, async (session, writes) => {
+  const stored = await tryTransition(client, async (session) => {
     await requireNotErasing(collections.erasures, owner, session)
-    await requireRoomForSession(collections, { owner, limits: input.limits }, { session, writes })
+    await requireRoomForSession(collections, { owner, limits: input.limits }, session)
     await insertDocument(collections.sessions, created, { session })
     return created
   })

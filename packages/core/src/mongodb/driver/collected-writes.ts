@@ -17,7 +17,6 @@ interface OneUpdate<TDocument extends Document> {
 export class CollectedWrites {
   readonly #inserts = new Map<unknown, { collection: Collection; documents: Document[] }>()
   readonly #updates = new Map<unknown, { collection: Collection; updates: AnyBulkWriteOperation<Document>[] }>()
-  readonly #taken = new Map<string, number>()
   #insertedBytes = 0
 
   /** How long the documents are that are collected. */
@@ -43,16 +42,6 @@ export class CollectedWrites {
     updates.push({
       updateOne: { filter: filter as Filter<Document>, update: update as UpdateFilter<Document>, upsert },
     })
-  }
-
-  /**
-   * Takes one of `limit` places; false when none is left. How many are taken is read once for all bodies of the transaction, because a read
-   * does not see what they have collected.
-   */
-  async takePlace(of: string, limit: number, read: () => Promise<number>): Promise<boolean> {
-    const taken = this.#taken.get(of) ?? (await read())
-    this.#taken.set(of, taken + 1)
-    return taken < limit
   }
 
   /** Sends all of it. False when an update has matched nothing: the transaction is to be undone. */

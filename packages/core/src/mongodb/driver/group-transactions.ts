@@ -2,12 +2,11 @@
  * Group commit of transitions: those that wait go into one transaction, which costs about as much as that of one. In: bodies that are
  * independent of each other. Out: to each what it answered, once the transaction is committed. A body knows nothing of the others.
  *
- * A transaction that fails tells nothing of the bodies in it, so each of them is then tried alone, in a transaction of its own. After a
- * conflict, and what else passes, its caller tries again, in its own time.
+ * A transaction that fails tells nothing of the bodies in it, so each of them is then tried alone, in a transaction of its own.
  */
 import type { MongoClient } from 'mongodb'
 import type { CollectedWrites } from './collected-writes.ts'
-import { isTransient } from './map-error.ts'
+import { isTransient, isWriteConflict } from './map-error.ts'
 import { inTransaction, tryTransition } from './transaction.ts'
 import type { TransactionBody } from './transaction.ts'
 
@@ -88,8 +87,8 @@ export class TransactionGroups {
       this.#waiting.unshift(...taken.slice(begun.length))
       this.#begin() // where this transaction was overdue, and no other runs
     } catch (error) {
-      // What is in doubt, has met another transaction or cannot be reached, each caller tries again in its own time.
-      if (isTransient(error)) taken.forEach((one) => one.reject(error))
+      // What is in doubt, or cannot be reached, each caller tries again in its own time.
+      if (isTransient(error) && !isWriteConflict(error)) taken.forEach((one) => one.reject(error))
       else await this.#commitAlone(taken)
     }
   }

@@ -73,7 +73,7 @@ export async function admit(
   })
   if (before !== null) return admissionOf(before, request)
   await requireNotErasing(erasures, request.owner, session)
-  await requireRoomForSession(collections, request, { session, writes })
+  await requireRoomForSession(collections, request, session)
   const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
   const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
   writes.insert(sessions, { _id, ...made })

@@ -1,6 +1,6 @@
 /**
  * Limits on what is stored. A transaction counts what there is, by an index and no further than the limit, and stores one more. The
- * counts are those of the documents themselves, so there is no counter that could be wrong. Starts that share a transaction share the counts too.
+ * counts are those of the documents themselves, so there is no counter that could be wrong.
  */
 import type { ClientSession } from 'mongodb'
 import { rateLimited } from '../../contract/limit-error.ts'
@@ -8,17 +8,10 @@ import type { SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { StoredLimits } from '../../ports/run-repository.ts'
-import type { CollectedWrites } from '../driver/collected-writes.ts'
 import type { Place } from '../driver/take-turn.ts'
 import { AbortTransition } from '../driver/transaction.ts'
 import type { Collections } from '../schema/collections.ts'
 import { principalKeyOf } from '../schema/owner-keys.ts'
-
-/** The transaction that counts, and what it is to write. */
-interface Counting {
-  readonly session: ClientSession
-  readonly writes: CollectedWrites
-}
 
 /**
  * A run that is stored already is not refused: the caller finds it by its key.
@@ -29,9 +22,9 @@ interface Counting {
 export async function requireRoomForRun(
   collections: Collections,
   { owner, limits = {}, key }: { owner: Owner; limits: StoredLimits | undefined; key: RunKey },
-  { session, writes }: Counting,
+  session: ClientSession,
 ): Promise<void> {
-  const scope = await fullScope(collections, { owner, limits }, { session, writes })
+  const scope = await fullScope(collections, { owner, limits }, session)
   if (scope === undefined) return
   const found = await collections.runs.findOne({ _id: key }, { session, projection: { _id: 1 } })
   throw found === null ? rateLimited(scope, 'active_runs') : new AbortTransition()
@@ -41,44 +34,33 @@ export async function requireRoomForRun(
 async function fullScope(
   collections: Collections,
   { owner, limits }: { owner: Owner; limits: StoredLimits },
-  { session, writes }: Counting,
+  session: ClientSession,
 ): Promise<'principal' | 'tenant' | undefined> {
   const { tenantId, ownerId } = owner
   const { principalActiveRuns, tenantActiveRuns } = limits
   const isActive = { endedAt: { $type: 'null' } } as const
-  const count = (filter: { tenantId: string; ownerId?: string }, limit: number) =>
-    collections.runs.countDocuments({ ...filter, ...isActive }, { session, limit })
+  const has = async (filter: { tenantId: string; ownerId?: string }, limit: number) =>
+    (await collections.runs.countDocuments({ ...filter, ...isActive }, { session, limit })) >= limit
   if (principalActiveRuns !== undefined) {
-    const hasRoom = await writes.takePlace(
-      JSON.stringify(['runs', tenantId, ownerId]),
-      principalActiveRuns,
-      async () => {
-        await guard(collections, owner, session)
-        return await count({ tenantId, ownerId }, principalActiveRuns)
-      },
-    )
-    if (!hasRoom) return 'principal'
+    await guard(collections, owner, session)
+    if (await has({ tenantId, ownerId }, principalActiveRuns)) return 'principal'
   }
-  if (tenantActiveRuns === undefined) return undefined
   // Without a guard: the starts of a whole tenant would go one after another.
-  const read = () => count({ tenantId }, tenantActiveRuns)
-  return (await writes.takePlace(JSON.stringify(['runs', tenantId]), tenantActiveRuns, read)) ? undefined : 'tenant'
+  return tenantActiveRuns !== undefined && (await has({ tenantId }, tenantActiveRuns)) ? 'tenant' : undefined
 }
 
 /** @throws VerbatimError `RATE_LIMITED` when the owner has as many sessions as may be */
 export async function requireRoomForSession(
   collections: Collections,
   { owner, limits }: { owner: Owner; limits: StoredLimits | undefined },
-  { session, writes }: Counting,
+  session: ClientSession,
 ): Promise<void> {
   const limit = limits?.principalSessions
   if (limit === undefined) return
+  await guard(collections, owner, session)
   const { tenantId, ownerId } = owner
-  const hasRoom = await writes.takePlace(JSON.stringify(['sessions', tenantId, ownerId]), limit, async () => {
-    await guard(collections, owner, session)
-    return await collections.sessions.countDocuments({ tenantId, ownerId }, { session, limit })
-  })
-  if (!hasRoom) throw rateLimited('principal', 'sessions')
+  const count = await collections.sessions.countDocuments({ tenantId, ownerId }, { session, limit })
+  if (count >= limit) throw rateLimited('principal', 'sessions')
 }
 
 /** @throws VerbatimError `RATE_LIMITED` when a file of `sizeBytes` is more than the owner may still store */
@@ -112,10 +94,7 @@ async function guard({ ownerGuards }: Collections, owner: Owner, session: Client
   await ownerGuards.updateOne({ _id: principalKeyOf(owner) }, { $inc: { n: 1 } }, { upsert: true, session })
 }
 
-/**
- * Where a transaction waits for its turn, when it goes alone: those of an owner whose guard they write go one after another. Starts need not:
- * they go together.
- */
+/** Where a transaction waits for its turn: those of an owner whose guard they write go one after another. */
 export function placeOf(
   owner: Owner,
   { sessionId, limits }: { sessionId: SessionId; limits?: StoredLimits | undefined },

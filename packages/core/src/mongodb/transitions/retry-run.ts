@@ -103,7 +103,7 @@ async function admitAndStore(
   if (!(await endsAnswerOf(storage, { owner, newest, runId: before, isPart: message !== undefined }, session))) {
     throw new AbortTransition()
   }
-  await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, { session, writes })
+  await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
   const lease = { processId, ms: leaseMs }
   const beginning = { owner, run, lease, event: start.startedEvent }
   const seq = admission.head

@@ -80,7 +80,7 @@ async function admitAndStore(
   }
   switch (admission.type) {
     case 'idle': {
-      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, { session, writes })
+      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
       const lease = { processId: start.processId, ms: start.leaseMs }
       await bindAttachments(storage.collections, named, session)
       const message = { prompt, input, seq: admission.head, named }
@@ -91,7 +91,7 @@ async function admitAndStore(
     case 'replaced': {
       const isReplacing = admission.type === 'replaced'
       const replaced = isReplacing ? await stopRuns(storage, owner, { before: admission.before, session }) : []
-      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, { session, writes })
+      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
       await bindAttachments(storage.collections, named, session)
       const waiting: NewRunDocument = {
         ...run,
