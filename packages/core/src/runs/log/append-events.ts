@@ -3,6 +3,7 @@
  * In: events of many runs. Out: batches, once they are majority-committed (P1), in order (P2). No timer: an idle writer
  * writes at once, a busy one makes bigger batches. Memory is bounded: at the bound `append` makes the agent wait.
  */
+import { setImmediate } from 'node:timers/promises'
 import { raceSignal } from '../../async/race-signal.ts'
 import { childController } from '../../contract/child-controller.ts'
 import { errorOf, VerbatimError } from '../../contract/errors.ts'
@@ -12,7 +13,7 @@ import type { EventLog, LogEntry } from '../../ports/event-log.ts'
 import type { OwnedRun } from '../../ports/run-repository.ts'
 
 export interface WriterOptions {
-  readonly eventLog: EventLog
+  readonly eventLog: Pick<EventLog, 'append'>
   /** Bytes of one run that may wait before the engine stops pulling its agent. */
   readonly maxPendingBytes: number
   /** How long the log may stay unwritable before its runs give up, in milliseconds. */
@@ -37,6 +38,9 @@ export interface WriterStats {
 
 /** One commit's events hold at most this many bytes, so that no document nears the 16 MB limit. */
 const maxEntryBytes = 2 * 1024 * 1024
+
+/** Runs whose batches are published in one turn of the event loop. */
+const settledAtOnce = 64
 
 /** Why a commit is given up. Shared: an error for each commit would cost more than the timer. */
 const unwritable = new DOMException('The log could not be written in time', 'TimeoutError')
@@ -75,7 +79,7 @@ export class EventWriter {
     if (this.#isScheduled) return
     this.#isScheduled = true
     // After this turn of the event loop: events that arrived in one packet commit together.
-    setImmediate(() => void this.#drain())
+    globalThis.setImmediate(() => void this.#drain())
   }
 
   async #drain(): Promise<void> {
@@ -105,7 +109,11 @@ export class EventWriter {
     try {
       const outcomes = await this.#options.eventLog.append(entries, { signal })
       this.stats.commits++
-      for (const [at, { appender, entry }] of taken.entries()) appender.settle(entry, outcomes[at] ?? 'fenced')
+      for (const [at, { appender, entry }] of taken.entries()) {
+        appender.settle(entry, outcomes[at] ?? 'fenced')
+        // Followers send what is settled. With many runs others get their turn in between: a balancer that asks for health, too.
+        if (at % settledAtOnce === settledAtOnce - 1) await setImmediate()
+      }
     } catch (error) {
       // An entry that MongoDB refuses must not fail the others: one write for each entry tells which it is.
       if (taken.length > 1 && !signal.aborted) for (const one of taken) await this.#commitAlone(one, signal)
