@@ -163,6 +163,25 @@ describe('active runs of a principal', () => {
     agent.end()
     await expectIdle(engine)
   })
+
+  it('leave room for a prompt that ends waiting ones in its stead, and a busy session says first that it is busy', async () => {
+    const agent = manualAgent()
+    await using test = await openOne({ agents: [agent], options: { limits: { principal: { activeRuns: 2 } } } })
+    const { engine } = test
+    await startRun(engine)
+    const next = (whenBusy: 'queue' | 'replace' | 'reject', runId: string = crypto.randomUUID()) =>
+      engine.runs.start(ada, { runId, sessionId: 'session-1', message: 'Next', whenBusy })
+    const queued = crypto.randomUUID()
+    await next('queue', queued)
+    await expect(next('queue')).rejects.toMatchObject(limited('principal_active_runs'))
+    await expect(next('reject')).rejects.toMatchObject({ code: 'SESSION_BUSY' })
+    const last = crypto.randomUUID()
+    expect((await next('replace', last)).status).toBe('queued')
+    expect((await engine.runs.get(ada, queued)).status).toBe('cancelled')
+    await vi.waitFor(async () => expect((await engine.runs.get(ada, last)).status).toBe('running'), waitOptions)
+    agent.end()
+    await expectIdle(engine)
+  })
 })
 
 it('active runs of a tenant are those of all its users', async () => {

@@ -1,5 +1,5 @@
 /** Turns that begin and end at one moment share transactions. What is wrong with one of them is not the others' concern. */
-import { openTestDatabase } from '@verbatim/core/testing'
+import { createGate, openTestDatabase } from '@verbatim/core/testing'
 import { BSON, MongoClient } from 'mongodb'
 import { createMongoStorage } from '@verbatim/core/mongodb'
 import { systemClock } from '@verbatim/core/server'
@@ -8,14 +8,16 @@ import { expect, inject, it } from 'vitest'
 import { answerOf, pacedAgent } from '../support/agents.ts'
 import { openDatabase, openEngine } from '../support/engine.ts'
 import { holdFailPoint } from '../support/fail-point.ts'
+import { expectIdle } from '../support/leaks.ts'
+import { echoAgent } from '../support/queue.ts'
 import { ada, answerFrom, answerMessage, followAll } from '../support/follow.ts'
 
 const owners = Array.from({ length: 4 }, (_, at) => ({ ...ada, ownerId: `${ada.ownerId}-${at}` }))
 
 /** 16 turns at one moment, each in a session of its own; answers the outcome of each. */
-async function startMany(engine: Engine) {
+async function startMany(engine: Engine, of: readonly (typeof ada)[] = owners) {
   const starts = Array.from({ length: 16 }, (_, nth) => {
-    const owner = owners[nth % owners.length] ?? ada
+    const owner = of[nth % of.length] ?? ada
     const runId = crypto.randomUUID()
     const started = engine.runs.start(owner, { runId, sessionId: `session-${nth}`, message: 'Say something' })
     return { owner, runId, started }
@@ -46,6 +48,63 @@ it('sixteen turns that begin at one moment share their transactions, and each is
   for (const start of starts) await expectWhole(engine, start)
   expect(commits).toBeLessThan(2 * starts.length)
   expect(inserts).toBeLessThan(3 * starts.length)
+  await client.close()
+})
+
+it('turns of one owner share their transactions, and what its limits count', async () => {
+  await using database = await openDatabase()
+  const client = new MongoClient(inject('mongoUri'), { monitorCommands: true })
+  const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
+  let counts = 0
+  client.on('commandStarted', ({ commandName, command }) => {
+    if (commandName === 'aggregate' && command['autocommit'] === false) counts++
+  })
+  const options = { limits: { principal: { activeRuns: 16, sessions: 16 }, tenant: { activeRuns: 16 } } }
+  await using engine = openEngine(database, { agents, options, wrap: () => storage })
+  const { starts, outcomes } = await startMany(engine, [ada])
+  expect(outcomes.map(({ status }) => status)).toEqual(starts.map(() => 'fulfilled'))
+  for (const start of starts) await expectWhole(engine, start)
+  expect(counts).toBeLessThan(2 * starts.length) // one by one they count three times each
+  const more = engine.runs.start(ada, { runId: crypto.randomUUID(), sessionId: 'session-16', message: 'One more' })
+  await expect(more).rejects.toMatchObject({ code: 'RATE_LIMITED', data: { kind: 'principal_sessions' } })
+  await client.close()
+})
+
+it('starts past a limit, and those that name no file that is there, undo nothing of the starts beside them', async () => {
+  await using database = await openDatabase()
+  const client = new MongoClient(inject('mongoUri'), { monitorCommands: true })
+  const storage = createMongoStorage({ client, databaseName: database.databaseName, clock: systemClock })
+  let undone = 0
+  client.on('commandStarted', ({ commandName }) => {
+    if (commandName === 'abortTransaction') undone++
+  })
+  const gate = createGate()
+  await using engine = openEngine(database, {
+    agents: [echoAgent({ gate })],
+    options: { limits: { principal: { activeRuns: 2 } } },
+    wrap: () => storage,
+  })
+  const source = { type: 'attachment', attachment_id: crypto.randomUUID() } as const
+  const lacking = Array.from({ length: 4 }, (_, nth) => {
+    const input = {
+      runId: crypto.randomUUID(),
+      sessionId: `file-${nth}`,
+      message: [{ type: 'image', source }] as const,
+    }
+    return engine.runs.start({ ...ada, ownerId: 'lacks' }, input)
+  })
+  const [{ outcomes }, ofLacking] = await Promise.all([startMany(engine), Promise.allSettled(lacking)])
+  const codes = [...outcomes, ...ofLacking].map((one) =>
+    one.status === 'fulfilled' ? one.value.status : (one.reason as { code?: string }).code,
+  )
+  const expected = { running: 8, RATE_LIMITED: 8, ATTACHMENT_NOT_FOUND: 4 }
+  expect(
+    Object.fromEntries(Object.keys(expected).map((code) => [code, codes.filter((one) => one === code).length])),
+  ).toEqual(expected)
+  // On a slow machine two groups may run at once, and meet; a refusal that undid its group would undo itself once more, alone.
+  expect(undone).toBeLessThan(expected.RATE_LIMITED)
+  gate.open()
+  await expectIdle(engine)
   await client.close()
 })
 

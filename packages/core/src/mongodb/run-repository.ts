@@ -23,10 +23,11 @@ import { continueRun } from './transitions/continue-run.ts'
 import { toOwnedRun, toRun } from './schema/documents.ts'
 import { finishRun } from './transitions/finish-run.ts'
 import type { MongoContext } from './schema/mongo-context.ts'
-import { runKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
+import { principalKeyOf, runKeyOf, sessionKeyOf } from './schema/owner-keys.ts'
 import { known } from './schema/version.ts'
 import { fromTimeCursor, toPage, toTimeCursor } from './driver/paging.ts'
 import type { Attempt } from './driver/group-transactions.ts'
+import { isWriteConflict } from './driver/map-error.ts'
 import { retryRequest, tryOnce } from './driver/retry.ts'
 import { createEndTurns } from './driver/take-turn.ts'
 import type { TakeTurn } from './driver/take-turn.ts'
@@ -70,15 +71,19 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
       const start = { ...run, startId: crypto.randomUUID() }
       // Before anything is stored: without a key there is no start.
       const writer = await cipher.writerFor(owner)
-      const starting = inGroup((attempt) => startRun(storage, owner, { start, writer, attempt }))
-      return await takeTurn(placeOf(owner, run), starting)
+      // Runs of one owner meet at its guard where it has limits.
+      const key = principalKeyOf(owner)
+      const starting = inGroup(key, (attempt) => startRun(storage, owner, { start, writer, attempt }))
+      return await takeTurn({ owner, sessionId: run.sessionId }, starting)
     },
     async finishRun(owned, end, { holder, signal }) {
       const now = storage.clock.now()
       // An end without content needs no key: a run can always end.
       const hasContent = [end.content, end.before ?? [], end.data ?? []].some((part) => part.length > 0)
       const writer = hasContent ? await cipher.writerForRun(owned.owner) : clearWriter
-      const finishing = inGroup((attempt) => finishRun(storage, { owned, end, holder, now, writer, attempt }))
+      const finishing = inGroup(owned.key, (attempt) =>
+        finishRun(storage, { owned, end, holder, now, writer, attempt }),
+      )
       return await takeEndTurn(signal, finishing)
     },
     async resumeRun(owned, { signal, ...resumption }) {
@@ -107,13 +112,28 @@ function createTransitions(storage: MongoContext, takeTurn: TakeTurn) {
   } satisfies Partial<RunRepository>
 }
 
-/** The first attempt goes together with others; one that is repeated goes alone. */
-function inGroup<TResult>(attempt: (how: Attempt) => Promise<TResult>): (signal: AbortSignal) => Promise<TResult> {
+/** So often a transition that has met another one is tried together with others again. */
+const maxConflictsInGroups = 3
+
+/**
+ * The first attempt goes together with others, and so do those after a conflict: where processes start runs of one owner at once, a group takes
+ * one turn at the owner's guard for all that are in it. Any other attempt goes alone.
+ */
+function inGroup<TResult>(
+  key: string,
+  attempt: (how: Attempt) => Promise<TResult>,
+): (signal: AbortSignal) => Promise<TResult> {
   let isAlone = false
-  return (signal) => {
-    const how = { signal, isAlone }
-    isAlone = true
-    return attempt(how)
+  let conflicts = 0
+  return async (signal) => {
+    const how = { signal, isAlone, key }
+    isAlone = true // also when this attempt takes too long, and fails later
+    try {
+      return await attempt(how)
+    } catch (error) {
+      if (isWriteConflict(error) && ++conflicts <= maxConflictsInGroups) isAlone = false
+      throw error
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { VerbatimError } from '../contract/errors.ts'
 import type { SessionId } from '../contract/identifiers.ts'
+import { rateLimited } from '../contract/limit-error.ts'
 import type { Message } from '../contract/message.ts'
 import { maxPageBytes } from '../contract/page.ts'
 import type { Page } from '../contract/page.ts'
@@ -26,7 +27,7 @@ import type { TakeTurn } from './driver/take-turn.ts'
 import { bindAttachments, namedAttachments, requireMissing } from './transitions/bind-attachments.ts'
 import { admit, newSession, notDeleted, requireNotErasing, toError } from './transitions/admit-run.ts'
 import { redactMessage } from './transitions/redact-message.ts'
-import { placeOf, requireRoomForSession } from './transitions/require-room.ts'
+import { placeOf, takeRoomForSession } from './transitions/require-room.ts'
 import { AbortTransition, tryTransition } from './driver/transaction.ts'
 
 export function createSessionRepository(storage: MongoContext, takeTurn: TakeTurn): SessionRepository {
@@ -86,9 +87,10 @@ async function createLimitedSession(storage: MongoContext, owner: Owner, input: 
   const find = async () => await collections.sessions.findOne({ _id: created._id })
   const before = await find()
   if (before !== null) return await toSession(cipher, before)
-  const stored = await tryTransition(client, async (session) => {
+  const stored = await tryTransition(client, async (session, writes) => {
     await requireNotErasing(collections.erasures, owner, session)
-    await requireRoomForSession(collections, { owner, limits: input.limits }, session)
+    const hasRoom = await takeRoomForSession(collections, { owner, limits: input.limits }, { session, writes })
+    if (!hasRoom) throw rateLimited('principal', 'sessions')
     await insertDocument(collections.sessions, created, { session })
     return created
   })

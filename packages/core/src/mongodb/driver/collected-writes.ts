@@ -1,6 +1,7 @@
 import { BSON } from 'mongodb'
 import type { AnyBulkWriteOperation, ClientSession, Collection, Document } from 'mongodb'
 import type { Filter, OptionalUnlessRequiredId, UpdateFilter } from 'mongodb'
+import { SharedCounts } from './shared-counts.ts'
 
 interface OneUpdate<TDocument extends Document> {
   readonly filter: Filter<TDocument>
@@ -15,6 +16,7 @@ interface OneUpdate<TDocument extends Document> {
  * Documents and updates go beside their command, which keeps them out of the log of mongod (see insert.ts).
  */
 export class CollectedWrites {
+  readonly counts = new SharedCounts()
   readonly #inserts = new Map<unknown, { collection: Collection; documents: Document[] }>()
   readonly #updates = new Map<unknown, { collection: Collection; updates: AnyBulkWriteOperation<Document>[] }>()
   #insertedBytes = 0

@@ -2,7 +2,9 @@
  * Group commit of transitions: those that wait go into one transaction, which costs about as much as that of one. In: bodies that are
  * independent of each other. Out: to each what it answered, once the transaction is committed. A body knows nothing of the others.
  *
- * A transaction that fails tells nothing of the bodies in it, so each of them is then tried alone, in a transaction of its own.
+ * A transaction that fails tells nothing of the bodies in it, so each of them is then tried alone, in a transaction of its own. Only after a
+ * conflict those that meet at one document anyway are tried together once more: apart they would meet each other. A body that refuses
+ * answers so and writes nothing, since one that throws costs all of them the transaction.
  */
 import type { MongoClient } from 'mongodb'
 import type { CollectedWrites } from './collected-writes.ts'
@@ -23,10 +25,13 @@ export interface Attempt {
   readonly signal: AbortSignal
   /** True for an attempt that is repeated: what made the one before it fail must not fail those of others too. */
   readonly isAlone: boolean
+  /** Bodies of one key may write the same document. */
+  readonly key: string
 }
 
 interface Waiting {
   readonly body: TransactionBody<unknown>
+  readonly key: string
   readonly signal: AbortSignal
   readonly resolve: (result: unknown) => void
   readonly reject: (reason: unknown) => void
@@ -43,11 +48,11 @@ export class TransactionGroups {
   }
 
   /** {@link tryTransition} for `body`, together with others where that is possible. */
-  async try<TResult>(body: TransactionBody<TResult>, { signal, isAlone }: Attempt): Promise<TResult | undefined> {
+  async try<TResult>(body: TransactionBody<TResult>, { signal, isAlone, key }: Attempt): Promise<TResult | undefined> {
     if (isAlone) return await tryTransition(this.#client, body)
     return await new Promise<TResult | undefined>((resolve, reject) => {
       const settle = resolve as (result: unknown) => void // with what this very body answers
-      this.#waiting.push({ body, signal, resolve: settle, reject })
+      this.#waiting.push({ body, key, signal, resolve: settle, reject })
       // After this turn of the event loop: those that arrived in one packet go together.
       if (this.#waiting.length === 1) setImmediate(() => this.#begin())
     })
@@ -87,8 +92,10 @@ export class TransactionGroups {
       this.#waiting.unshift(...taken.slice(begun.length))
       this.#begin() // where this transaction was overdue, and no other runs
     } catch (error) {
-      // What is in doubt, or cannot be reached, each caller tries again in its own time.
-      if (isTransient(error) && !isWriteConflict(error)) taken.forEach((one) => one.reject(error))
+      const ofOneKey = byKey(taken)
+      if (isWriteConflict(error) && ofOneKey.length > 1) await Promise.all(ofOneKey.map((some) => this.#commit(some)))
+      // What is in doubt, cannot be reached or has met another process, each caller tries again in its own time.
+      else if (isTransient(error)) taken.forEach((one) => one.reject(error))
       else await this.#commitAlone(taken)
     }
   }
@@ -101,6 +108,12 @@ export class TransactionGroups {
 function isAwaited({ signal, reject }: Waiting): boolean {
   if (signal.aborted) reject(signal.reason)
   return !signal.aborted
+}
+
+function byKey(taken: readonly Waiting[]): Waiting[][] {
+  const groups = new Map<string, Waiting[]>()
+  for (const one of taken) groups.set(one.key, [...(groups.get(one.key) ?? []), one])
+  return [...groups.values()]
 }
 
 function isFull(writes: CollectedWrites): boolean {

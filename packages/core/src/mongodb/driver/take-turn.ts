@@ -1,6 +1,6 @@
 /**
  * Transactions that callers ask for wait here for their turn. Those of one session go one after another, because they conflict on its
- * document. A process has a bounded number at once, because a database that is given more than it can do confirms none in time; owners
+ * document, and so do those of one owner that conflict on its guard. A process has a bounded number at once, because a database that is given more than it can do confirms none in time; owners
  * take turns, so that one with many calls does not hold up the others. A call that gives up in the line has stored nothing.
  */
 import { Line } from '../../async/line.ts'
@@ -15,8 +15,8 @@ import { lastTimeToBegin, requestDeadline, retryRequest, retryUntil } from './re
 const maxActive = 32
 /** Those of one owner: a flood of one leaves room for the others. */
 const maxActivePerOwner = 8
-/** Callers that wait for the same session: about a second's worth. */
-const maxWaitingInSession = 64
+/** Callers that wait for the same session, or for the same guard: about a second's worth. */
+const maxWaitingInLine = 64
 /** Callers of one owner that wait; each holds its prompt in memory. */
 const maxWaitingPerOwner = 256
 const maxWaiting = 1_024
@@ -27,18 +27,13 @@ const maxActiveEnds = 32
 /** What a transaction waits for. */
 export interface Place {
   readonly owner: Owner
-  /** Null for one that meets the others of its owner, whatever their session. */
-  readonly sessionId: SessionId | null
+  readonly sessionId: SessionId
+  /** True for one that meets the others of its owner, whatever their session. */
+  readonly isGuarded?: boolean
 }
 
 /** Runs a transaction when it is its turn, until it succeeds. Answers, or throws, within 5 s. */
 export type TakeTurn = <TResult>(place: Place, attempt: (signal: AbortSignal) => Promise<TResult>) => Promise<TResult>
-
-/** When a call gives up: as one that waits, and as one that the database does not answer. */
-interface Deadlines {
-  readonly begin: AbortSignal
-  readonly end: AbortSignal
-}
 
 /**
  * The calls throw what `attempt` does, and VerbatimError `SESSION_BUSY` (kind `contention`) or `OVERLOADED` (kind `writes`) when
@@ -46,51 +41,71 @@ interface Deadlines {
  */
 export function createTurns(): TakeTurn {
   const sessions = new Line({ maxActive: Infinity, maxActivePerKey: 1 })
+  const guards = new Line({ maxActive: Infinity, maxActivePerKey: 1 })
   const owners = new Line({ maxActive, maxActivePerKey: maxActivePerOwner })
-  let answered = 0
+  const answers = { count: 0 }
 
-  async function enter(entering: Promise<void>, crowded: () => VerbatimError): Promise<void> {
-    const before = answered
-    try {
-      await entering
-    } catch (error) {
-      // Where others got an answer meanwhile, the database is well.
-      throw answered > before ? crowded() : unavailable(error)
-    }
-  }
-
-  async function store<TResult>(
-    owner: string,
-    attempt: (signal: AbortSignal) => Promise<TResult>,
-    { begin, end }: Deadlines,
-  ): Promise<TResult> {
-    if (owners.waitingOf(owner) >= maxWaitingPerOwner || owners.waiting >= maxWaiting) throw overloaded()
-    await enter(owners.enter(owner, begin), overloaded)
-    try {
-      const result = await retryRequest(attempt, undefined, end)
-      answered++
-      return result
-    } catch (error) {
-      if (!isUnavailable(error)) answered++
-      throw error
-    } finally {
-      owners.leave(owner)
-    }
-  }
-
-  return async ({ owner: { tenantId, ownerId }, sessionId }, attempt) => {
+  return async ({ owner: { tenantId, ownerId }, sessionId, isGuarded = false }, attempt) => {
     const owner = JSON.stringify([tenantId, ownerId])
     const session = JSON.stringify([tenantId, ownerId, sessionId])
-    const crowded = sessionId === null ? overloaded : contended
-    if (sessions.waitingOf(session) >= maxWaitingInSession) throw crowded()
-    if (sessions.waiting >= maxWaiting) throw overloaded()
-    const deadlines = { begin: lastTimeToBegin(), end: requestDeadline() }
-    await enter(sessions.enter(session, deadlines.begin), crowded)
-    try {
-      return await store(owner, attempt, deadlines)
-    } finally {
-      sessions.leave(session)
-    }
+    const end = requestDeadline()
+    const common = { begin: lastTimeToBegin(), answers }
+    const inSession = { ...common, line: sessions, key: session, maxWaitingOfKey: maxWaitingInLine, crowded: contended }
+    const inGuard = { ...common, line: guards, key: owner, maxWaitingOfKey: maxWaitingInLine, crowded: overloaded }
+    const inOwner = { ...common, line: owners, key: owner, maxWaitingOfKey: maxWaitingPerOwner, crowded: overloaded }
+    const store = () => inLine(inOwner, () => storeUntil(end, attempt, answers))
+    return await inLine(inSession, isGuarded ? () => inLine(inGuard, store) : store)
+  }
+}
+
+/** How often the database has answered since the lines began. */
+interface Answers {
+  count: number
+}
+
+interface Waiting {
+  readonly line: Line
+  readonly key: string
+  readonly maxWaitingOfKey: number
+  /** Aborts when it is too late to begin. */
+  readonly begin: AbortSignal
+  readonly answers: Readonly<Answers>
+  readonly crowded: () => VerbatimError
+}
+
+/** Enters the line, acts, and leaves it. */
+async function inLine<TResult>(
+  { line, key, maxWaitingOfKey, begin, answers, crowded }: Waiting,
+  act: () => Promise<TResult>,
+): Promise<TResult> {
+  if (line.waitingOf(key) >= maxWaitingOfKey) throw crowded()
+  if (line.waiting >= maxWaiting) throw overloaded()
+  const before = answers.count
+  try {
+    await line.enter(key, begin)
+  } catch (error) {
+    // Where others got an answer meanwhile, the database is well.
+    throw answers.count > before ? crowded() : unavailable(error)
+  }
+  try {
+    return await act()
+  } finally {
+    line.leave(key)
+  }
+}
+
+async function storeUntil<TResult>(
+  end: AbortSignal,
+  attempt: (signal: AbortSignal) => Promise<TResult>,
+  answers: Answers,
+): Promise<TResult> {
+  try {
+    const result = await retryRequest(attempt, undefined, end)
+    answers.count++
+    return result
+  } catch (error) {
+    if (!isUnavailable(error)) answers.count++
+    throw error
   }
 }
 

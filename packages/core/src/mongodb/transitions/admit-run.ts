@@ -5,16 +5,17 @@
  */
 import type { ClientSession } from 'mongodb'
 import { errorOf, VerbatimError } from '../../contract/errors.ts'
+import { rateLimited } from '../../contract/limit-error.ts'
 import type { RunId, SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { WhenBusy } from '../../contract/run.ts'
-import type { CollectedWrites } from '../driver/collected-writes.ts'
 import type { StoredLimits } from '../../ports/run-repository.ts'
 import type { Collections, SessionDocument } from '../schema/collections.ts'
 import { principalKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import type { StoredTitle } from '../schema/stored-json.ts'
 import { documentVersion, newerDocument } from '../schema/version.ts'
-import { requireRoomForSession } from './require-room.ts'
+import { takeRoomForSession } from './require-room.ts'
+import type { Counting } from './require-room.ts'
 
 /** A filter that a deleted session does not match. */
 export const notDeleted = { deletedAt: { $exists: false } } as const
@@ -38,8 +39,11 @@ export interface AdmissionRequest {
   readonly limits: StoredLimits | undefined
 }
 
+/** What an admission depends on. */
+const admittingFields = { head: 1, title: 1, activeRunId: 1, queue: 1, deletedAt: 1, v: 1 } as const
+
 /** A session before its admission. */
-type Admitting = Pick<SessionDocument, 'head' | 'title' | 'activeRunId' | 'queue' | 'deletedAt' | 'v'>
+type Admitting = Pick<SessionDocument, keyof typeof admittingFields>
 
 /** What the session answers; only the first three have changed it. */
 export type Admission =
@@ -52,32 +56,47 @@ export type Admission =
   /** The run has the session, or waits in it already. */
   | { readonly type: 'present' }
   | { readonly type: 'deleted' }
+  /** Not the session's state, but what is around it: a limit, an erasure, a file that is not there. */
+  | { readonly type: 'prevented'; readonly error: VerbatimError }
   /** A newer server has made or changed the session. */
   | { readonly type: 'newer' }
 
 /** An admission that has changed nothing. */
-export type Refusal = Extract<Admission, { type: 'busy' | 'full' | 'present' | 'deleted' | 'newer' }>
+export type Refusal = Exclude<Admission, { type: 'idle' | 'queued' | 'replaced' }>
 
 /** Admits the request to its session, making the session when it is new. */
 export async function admit(
   collections: Collections,
   request: AdmissionRequest,
-  { session, writes }: { session: ClientSession; writes: CollectedWrites },
+  { session, writes }: Counting,
 ): Promise<Admission> {
   const { sessions, erasures } = collections
   const _id = sessionKeyOf(request.owner, request.sessionId)
   const before = await sessions.findOneAndUpdate({ _id }, admissionUpdate(request), {
     session,
     returnDocument: 'before',
-    projection: { head: 1, title: 1, activeRunId: 1, queue: 1, deletedAt: 1, v: 1 },
+    projection: admittingFields,
   })
   if (before !== null) return admissionOf(before, request)
-  await requireNotErasing(erasures, request.owner, session)
-  await requireRoomForSession(collections, request, session)
+  if (await isErasing(erasures, request.owner, session)) return { type: 'prevented', error: principalErasing() }
+  if (!(await takeRoomForSession(collections, request, { session, writes }))) {
+    return { type: 'prevented', error: rateLimited('principal', 'sessions') }
+  }
   const { owner, sessionId, title, newMessages: head, runId: activeRunId, now } = request
   const made = { ...newSession(owner, sessionId, title), head, activeRunId, createdAt: now, updatedAt: now }
   writes.insert(sessions, { _id, ...made })
   return { type: 'idle', head, title }
+}
+
+/** What {@link admit} would answer, without a write; undefined for a session that is new. */
+export async function wouldAdmit(
+  { sessions }: Pick<Collections, 'sessions'>,
+  request: AdmissionRequest,
+  session: ClientSession,
+): Promise<Admission | undefined> {
+  const _id = sessionKeyOf(request.owner, request.sessionId)
+  const found = await sessions.findOne({ _id }, { session, projection: admittingFields })
+  return found === null ? undefined : admissionOf(found, request)
 }
 
 /** How long a caller waits before it asks again, in milliseconds: an erasure takes a lease or longer. */
@@ -94,10 +113,16 @@ export async function requireNotErasing(
   owner: Owner,
   session?: ClientSession,
 ): Promise<void> {
+  if (await isErasing(erasures, owner, session)) throw principalErasing()
+}
+
+async function isErasing(erasures: Collections['erasures'], owner: Owner, session?: ClientSession): Promise<boolean> {
   const options = session === undefined ? {} : { session }
-  const erasure = await erasures.findOne({ _id: principalKeyOf(owner) }, { ...options, projection: { _id: 1 } })
-  if (erasure === null) return
-  throw errorOf('PRINCIPAL_ERASING', { data: { retryAfterMs: erasingRetryMs } })
+  return (await erasures.findOne({ _id: principalKeyOf(owner) }, { ...options, projection: { _id: 1 } })) !== null
+}
+
+function principalErasing(): VerbatimError {
+  return errorOf('PRINCIPAL_ERASING', { data: { retryAfterMs: erasingRetryMs } })
 }
 
 /** {@link admissionOf} for the database: the same decision, written. */
@@ -158,6 +183,8 @@ export function toError(refusal: Exclude<Admission, { type: 'idle' }>): Error {
       return errorOf('SESSION_DELETED')
     case 'newer':
       return newerDocument()
+    case 'prevented':
+      return refusal.error
     case 'full':
       return new VerbatimError('SESSION_BUSY', 'As many prompts wait in this session as may; wait for an answer', {
         data: { activeRunId: refusal.activeRunId, kind: 'queue_full' },

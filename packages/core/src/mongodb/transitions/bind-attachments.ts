@@ -36,6 +36,16 @@ export async function bindAttachments(
   }
 }
 
+/** Tells whether a file is missing, without a write. */
+export async function lacksAttachments(
+  { attachments }: Pick<Collections, 'attachments'>,
+  { attachments: keys = [] }: NamedAttachments,
+  session: ClientSession,
+): Promise<boolean> {
+  if (keys.length === 0) return false
+  return (await attachments.countDocuments({ _id: { $in: [...keys] } }, { session })) < keys.length
+}
+
 /** {@link bindAttachments} for a run's end, which a missing file does not prevent. Answers how many there are. */
 export async function bindFound(
   { attachments }: Collections,

@@ -1,66 +1,78 @@
 /**
  * Limits on what is stored. A transaction counts what there is, by an index and no further than the limit, and stores one more. The
- * counts are those of the documents themselves, so there is no counter that could be wrong.
+ * counts are those of the documents themselves, so there is no counter that could be wrong. Starts that share a transaction share its counts.
  */
 import type { ClientSession } from 'mongodb'
 import { rateLimited } from '../../contract/limit-error.ts'
 import type { SessionId } from '../../contract/identifiers.ts'
 import type { Owner } from '../../contract/principal.ts'
-import type { RunKey } from '../../ports/event-log.ts'
 import type { StoredLimits } from '../../ports/run-repository.ts'
+import type { CollectedWrites } from '../driver/collected-writes.ts'
 import type { Place } from '../driver/take-turn.ts'
-import { AbortTransition } from '../driver/transaction.ts'
 import type { Collections } from '../schema/collections.ts'
 import { principalKeyOf } from '../schema/owner-keys.ts'
 
-/**
- * A run that is stored already is not refused: the caller finds it by its key.
- *
- * @throws VerbatimError `RATE_LIMITED` when the owner or the tenant has as many active runs as may be; AbortTransition when the run is
- * stored already
- */
-export async function requireRoomForRun(
-  collections: Collections,
-  { owner, limits = {}, key }: { owner: Owner; limits: StoredLimits | undefined; key: RunKey },
-  session: ClientSession,
-): Promise<void> {
-  const scope = await fullScope(collections, { owner, limits }, session)
-  if (scope === undefined) return
-  const found = await collections.runs.findOne({ _id: key }, { session, projection: { _id: 1 } })
-  throw found === null ? rateLimited(scope, 'active_runs') : new AbortTransition()
+/** The transaction that counts, and what it is to write. */
+export interface Counting {
+  readonly session: ClientSession
+  readonly writes: CollectedWrites
 }
 
-/** Whose active runs are as many as may be. */
-async function fullScope(
+interface Counted {
+  readonly owner: Owner
+  readonly limits: StoredLimits | undefined
+}
+
+/** Counts one more active run. Answers whose runs are as many as may be instead, where that is so. */
+export async function takeRoomForRun(
   collections: Collections,
-  { owner, limits }: { owner: Owner; limits: StoredLimits },
-  session: ClientSession,
+  { owner, limits }: Counted,
+  { session, writes: { counts } }: Counting,
 ): Promise<'principal' | 'tenant' | undefined> {
   const { tenantId, ownerId } = owner
-  const { principalActiveRuns, tenantActiveRuns } = limits
+  const { principalActiveRuns, tenantActiveRuns } = limits ?? {}
   const isActive = { endedAt: { $type: 'null' } } as const
-  const has = async (filter: { tenantId: string; ownerId?: string }, limit: number) =>
-    (await collections.runs.countDocuments({ ...filter, ...isActive }, { session, limit })) >= limit
+  const count = (filter: { tenantId: string; ownerId?: string }, limit: number) =>
+    collections.runs.countDocuments({ ...filter, ...isActive }, { session, limit })
   if (principalActiveRuns !== undefined) {
-    await guard(collections, owner, session)
-    if (await has({ tenantId, ownerId }, principalActiveRuns)) return 'principal'
+    const read = () => count({ tenantId, ownerId }, principalActiveRuns)
+    const source = { read, guard: () => guard(collections, owner, session) }
+    if (!(await counts.add(runsOf(owner), principalActiveRuns, source))) return 'principal'
   }
+  if (tenantActiveRuns === undefined) return undefined
   // Without a guard: the starts of a whole tenant would go one after another.
-  return tenantActiveRuns !== undefined && (await has({ tenantId }, tenantActiveRuns)) ? 'tenant' : undefined
+  const source = { read: () => count({ tenantId }, tenantActiveRuns) }
+  if (await counts.add(runsOfTenant(owner), tenantActiveRuns, source)) return undefined
+  counts.subtract(runsOf(owner), 1)
+  return 'tenant'
 }
 
-/** @throws VerbatimError `RATE_LIMITED` when the owner has as many sessions as may be */
-export async function requireRoomForSession(
+/** Counts `n` active runs less: those that {@link takeRoomForRun} has counted and that do not begin, or that have ended. */
+export function leaveRoomForRuns(owner: Owner, n: number, { counts }: CollectedWrites): void {
+  counts.subtract(runsOf(owner), n)
+  counts.subtract(runsOfTenant(owner), n)
+}
+
+/** Counts one more session; false where the owner has as many as may be. */
+export async function takeRoomForSession(
   collections: Collections,
-  { owner, limits }: { owner: Owner; limits: StoredLimits | undefined },
-  session: ClientSession,
-): Promise<void> {
+  { owner, limits }: Counted,
+  { session, writes: { counts } }: Counting,
+): Promise<boolean> {
   const limit = limits?.principalSessions
-  if (limit === undefined) return
-  await guard(collections, owner, session)
+  if (limit === undefined) return true
   const { tenantId, ownerId } = owner
-  const count = await collections.sessions.countDocuments({ tenantId, ownerId }, { session, limit })
-  if (count >= limit) throw rateLimited('principal', 'sessions')
+  const read = () => collections.sessions.countDocuments({ tenantId, ownerId }, { session, limit })
+  const of = JSON.stringify(['sessions', tenantId, ownerId])
+  return await counts.add(of, limit, { read, guard: () => guard(collections, owner, session) })
+}
+
+function runsOf({ tenantId, ownerId }: Owner): string {
+  return JSON.stringify(['runs', tenantId, ownerId])
+}
+
+function runsOfTenant({ tenantId }: Owner): string {
+  return JSON.stringify(['runs', tenantId])
 }
 
 /** @throws VerbatimError `RATE_LIMITED` when a file of `sizeBytes` is more than the owner may still store */
@@ -94,11 +106,14 @@ async function guard({ ownerGuards }: Collections, owner: Owner, session: Client
   await ownerGuards.updateOne({ _id: principalKeyOf(owner) }, { $inc: { n: 1 } }, { upsert: true, session })
 }
 
-/** Where a transaction waits for its turn: those of an owner whose guard they write go one after another. */
+/**
+ * Where a transaction waits for its turn: those of an owner whose guard they write go one after another. Starts need not, since they share
+ * a transaction.
+ */
 export function placeOf(
   owner: Owner,
   { sessionId, limits }: { sessionId: SessionId; limits?: StoredLimits | undefined },
 ): Place {
   const isGuarded = limits?.principalActiveRuns !== undefined || limits?.principalSessions !== undefined
-  return { owner, sessionId: isGuarded ? null : sessionId }
+  return { owner, sessionId, isGuarded }
 }

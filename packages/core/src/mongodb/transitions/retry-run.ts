@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongodb'
 import { errorOf } from '../../contract/errors.ts'
 import type { RunId } from '../../contract/identifiers.ts'
+import { rateLimited } from '../../contract/limit-error.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { SessionKey } from '../../ports/deletion-repository.ts'
 import type { FurtherRun, RepeatedRun, StartOutcome } from '../../ports/run-repository.ts'
@@ -16,7 +17,7 @@ import type { StoredContent, StoredJson } from '../schema/stored-json.ts'
 import { requireKnown } from '../schema/version.ts'
 import { admit, isRefusal } from './admit-run.ts'
 import type { AdmissionRequest } from './admit-run.ts'
-import { requireRoomForRun } from './require-room.ts'
+import { takeRoomForRun } from './require-room.ts'
 import { outcomeOfFound, outcomeOfRefused } from './start-run.ts'
 import type { Refused } from './start-run.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
@@ -103,7 +104,11 @@ async function admitAndStore(
   if (!(await endsAnswerOf(storage, { owner, newest, runId: before, isPart: message !== undefined }, session))) {
     throw new AbortTransition()
   }
-  await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
+  const full = await takeRoomForRun(storage.collections, { owner, limits }, { session, writes })
+  if (full !== undefined) {
+    const found = await runs.findOne({ _id: run._id }, { session, projection: { _id: 1 } })
+    throw found === null ? rateLimited(full, 'active_runs') : new AbortTransition()
+  }
   const lease = { processId, ms: leaseMs }
   const beginning = { owner, run, lease, event: start.startedEvent }
   const seq = admission.head

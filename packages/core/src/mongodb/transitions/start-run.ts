@@ -1,24 +1,26 @@
 import type { ClientSession } from 'mongodb'
 import type { ContentBlock } from '../../contract/content-block.ts'
-import { VerbatimError } from '../../contract/errors.ts'
+import { errorOf, VerbatimError } from '../../contract/errors.ts'
+import { rateLimited } from '../../contract/limit-error.ts'
+import type { LimitScope } from '../../contract/limit-error.ts'
 import type { Owner } from '../../contract/principal.ts'
 import type { RunKey } from '../../ports/event-log.ts'
 import type { StartOutcome } from '../../ports/run-repository.ts'
 import { NotCommittedYetError } from '../driver/map-error.ts'
 import type { CollectedWrites } from '../driver/collected-writes.ts'
 import type { Attempt } from '../driver/group-transactions.ts'
-import type { RunDocument } from '../schema/collections.ts'
+import type { Collections, RunDocument } from '../schema/collections.ts'
 import { toOwnedRun, toRun, withTitle } from '../schema/documents.ts'
 import type { MongoContext } from '../schema/mongo-context.ts'
 import type { ContentCipher, ContentWriter } from '../schema/content-cipher.ts'
 import { messageKeyOf, sessionKeyOf } from '../schema/owner-keys.ts'
 import type { StoredContent, StoredJson, StoredTitle } from '../schema/stored-json.ts'
 import { requireKnown } from '../schema/version.ts'
-import { admit, isRefusal, toError } from './admit-run.ts'
-import type { Refusal } from './admit-run.ts'
-import { bindAttachments, namedAttachments, requireMissing } from './bind-attachments.ts'
+import { admit, isRefusal, toError, wouldAdmit } from './admit-run.ts'
+import type { Admission, AdmissionRequest, Refusal } from './admit-run.ts'
+import { bindAttachments, lacksAttachments, namedAttachments, requireMissing } from './bind-attachments.ts'
 import type { NamedAttachments } from './bind-attachments.ts'
-import { requireRoomForRun } from './require-room.ts'
+import { leaveRoomForRuns, takeRoomForRun } from './require-room.ts'
 import { stopRuns } from './stop-runs.ts'
 import { newRunDocument, storeBeginning } from './store-beginning.ts'
 import type { NewRunDocument, Start } from './store-beginning.ts'
@@ -50,12 +52,13 @@ export async function startRun(
   const starting = { owner, start, run, prompt, input, named, title }
   const store = (session: ClientSession, writes: CollectedWrites) =>
     admitAndStore(storage, starting, { session, writes })
-  const tried = await storage.starts.try(store, attempt).catch(async (error: unknown) => {
+  const tried = await storage.starts.try(store, attempt)
+  if (tried === undefined) return await outcomeOfStored(storage, run._id, start)
+  if (tried.type !== 'refused') return tried
+  return await outcomeOfRefused(storage.cipher, tried, start).catch(async (error: unknown) => {
     await requireMissing(storage.collections, named, error)
     throw error
   })
-  if (tried === undefined) return await outcomeOfStored(storage, run._id, start)
-  return tried.type === 'refused' ? await outcomeOfRefused(storage.cipher, tried, start) : tried
 }
 
 /** A session that takes nothing in, and what there is of the run. Both are committed, so no caller learns of what is not durable. */
@@ -70,19 +73,22 @@ async function admitAndStore(
   { owner, start, run, prompt, input, named, title }: Starting,
   { session, writes }: { session: ClientSession; writes: CollectedWrites },
 ): Promise<StartOutcome | Refused> {
-  const { runs } = storage.collections
+  const { collections } = storage
   const { sessionId, runId, whenBusy, maxQueuedRuns, limits } = start
   const asked = { owner, sessionId, runId, whenBusy, maxQueuedRuns, limits }
-  const request = { ...asked, newMessages: 1, title } as const
-  const admission = await admit(storage.collections, { ...request, now: run.createdAt }, { session, writes })
+  const request: AdmissionRequest = { ...asked, newMessages: 1, title, now: run.createdAt }
+  // Before anything is written, so that a refusal undoes nothing of the others in the transaction.
+  const full = await takeRoomForRun(collections, { owner, limits }, { session, writes })
+  const prevention = await preventionOf(collections, { full, named, request }, session)
+  const admission = prevention ?? (await admit(collections, request, { session, writes }))
   if (isRefusal(admission)) {
-    return { type: 'refused', refusal: admission, found: await runs.findOne({ _id: run._id }, { session }) }
+    if (full === undefined) leaveRoomForRuns(owner, 1, writes)
+    return { type: 'refused', refusal: admission, found: await collections.runs.findOne({ _id: run._id }, { session }) }
   }
   switch (admission.type) {
     case 'idle': {
-      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
       const lease = { processId: start.processId, ms: start.leaseMs }
-      await bindAttachments(storage.collections, named, session)
+      await bindAttachments(collections, named, session)
       const message = { prompt, input, seq: admission.head, named }
       storeBeginning(storage, { owner, run, lease, message, event: start.startedEvent }, writes)
       return { type: 'started', owned: withTitle(storage.cipher, toOwnedRun(run), admission.title) }
@@ -91,8 +97,8 @@ async function admitAndStore(
     case 'replaced': {
       const isReplacing = admission.type === 'replaced'
       const replaced = isReplacing ? await stopRuns(storage, owner, { before: admission.before, session }) : []
-      await requireRoomForRun(storage.collections, { owner, limits, key: run._id }, session)
-      await bindAttachments(storage.collections, named, session)
+      if (isReplacing && full === undefined) leaveRoomForRuns(owner, queuedIn(admission), writes)
+      await bindAttachments(collections, named, session)
       const waiting: NewRunDocument = {
         ...run,
         status: 'queued',
@@ -106,7 +112,27 @@ async function admitAndStore(
   }
 }
 
-/** @throws VerbatimError `SESSION_DELETED`, `SESSION_BUSY`, `RUN_ID_REUSED` */
+/** What prevents a run that its session may take in. A session that does not is answered first, as it is where nothing prevents the run. */
+async function preventionOf(
+  collections: Collections,
+  { full, named, request }: { full: LimitScope | undefined; named: NamedAttachments; request: AdmissionRequest },
+  session: ClientSession,
+): Promise<Refusal | undefined> {
+  const lacksFiles = await lacksAttachments(collections, named, session)
+  if (full === undefined && !lacksFiles) return undefined
+  const would = await wouldAdmit(collections, request, session)
+  if (would !== undefined && isRefusal(would)) return would
+  if (lacksFiles) return { type: 'prevented', error: errorOf('ATTACHMENT_NOT_FOUND') }
+  // One that ends queued runs in its stead makes its own room.
+  if (full === undefined || (would?.type === 'replaced' && queuedIn(would) > 0)) return undefined
+  return { type: 'prevented', error: rateLimited(full, 'active_runs') }
+}
+
+function queuedIn({ before }: Extract<Admission, { type: 'replaced' }>): number {
+  return before.queue?.length ?? 0
+}
+
+/** @throws VerbatimError `SESSION_DELETED`, `SESSION_BUSY`, `RUN_ID_REUSED`, and what prevented the run */
 export async function outcomeOfRefused(
   cipher: ContentCipher,
   { refusal, found }: Refused,
