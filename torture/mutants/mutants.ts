@@ -251,6 +251,11 @@ export const mutants: readonly Mutant[] = [
         from: "    throw errorOf('ATTACHMENT_NOT_FOUND')\n",
         to: '',
       },
+      {
+        file: 'packages/core/src/mongodb/transitions/bind-attachments.ts',
+        from: '  if (keys.length === 0) return false\n',
+        to: '  if (keys.length >= 0) return false\n',
+      },
     ],
     fault: 'kill-in-upload',
   },
