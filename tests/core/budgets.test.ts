@@ -26,13 +26,14 @@ function callOf(text: string, stopReason: string): AgentEvent[] {
   ]
 }
 
-/** Makes `calls` model calls and counts them. */
-function busyAgent(calls: number, rest: Partial<Agent> = {}) {
+/** Makes `calls` model calls and counts them. Waits at `gate` before the first. */
+function busyAgent(calls: number, rest: Partial<Agent> = {}, gate = createGate({ isOpen: true })) {
   const agent = {
     id: 'busy',
     made: 0,
     ...rest,
     async *stream(): AsyncGenerator<AgentEvent> {
+      await gate.pass()
       for (let call = 1; call <= calls; call++) {
         agent.made++
         yield* callOf(`call ${call}. `, call < calls ? 'tool_use' : 'end_turn')
@@ -62,12 +63,16 @@ const exceeded = (kind: string) => ({
 describe('a budget of tokens', () => {
   it('32 runs on three processes pass a budget by at most one model call each, and every call is counted once', async () => {
     await using database = await openDatabase()
-    const agent = busyAgent(10)
+    const gate = createGate()
+    const agent = busyAgent(10, {}, gate)
     const budget = 50 * callTokens
     await using fleet = openFleet(3, database, { agent, options: budgetOf(budget) })
     const runIds = await Promise.all(
       Array.from({ length: 32 }, async (_, at) => await startRun(fleet.at(at), { sessionId: `session-${at}` })),
     )
+    // No run is at its end before the last has begun.
+    await vi.waitFor(() => expect(gate.arrivals).toBe(runIds.length), waitOptions)
+    gate.open()
     const ends = await Promise.all(runIds.map(async (runId, at) => (await followAll(fleet.at(at + 1), runId)).at(-1)))
     expect(ends.map((end) => end?.type)).toEqual(runIds.map(() => 'run_failed'))
     const { tokens } = await ledgerOf(database)

@@ -1,4 +1,5 @@
 /** A follow of a run that is not there ends with a refusal that is final, however many there are, and looking for it changes nothing. */
+import { getEventListeners } from 'node:events'
 import { toCursor } from '@verbatim/core'
 import { createMongoClient, createMongoStorage } from '@verbatim/core/mongodb'
 import { createEngine, systemClock } from '@verbatim/core/server'
@@ -128,6 +129,28 @@ it('a follow that waits for its run receives it at once when another process sta
   await Promise.allSettled(inVain)
 })
 
+it('twelve follows that wait for their runs add no signal its eleventh listener, of which Node 20 warns as of a leak', async () => {
+  await using database = await openDatabase()
+  await using engine = openEngine(database, { agents, options: { startWaitMs: 1_000 } })
+  let most = 0
+  const { addEventListener } = AbortSignal.prototype
+  const spy = vi.spyOn(AbortSignal.prototype, 'addEventListener').mockImplementation(function (
+    this: AbortSignal,
+    ...rest: Parameters<typeof addEventListener>
+  ) {
+    addEventListener.apply(this, rest)
+    most = Math.max(most, getEventListeners(this, 'abort').length)
+  })
+  const follows = Array.from({ length: 12 }, async () => await followAll(engine, crypto.randomUUID()))
+  const ends = await Promise.allSettled(follows)
+  spy.mockRestore()
+  expect(ends).toEqual(
+    follows.map(() => ({ status: 'rejected', reason: expect.objectContaining({ code: 'RUN_NOT_FOUND' }) as unknown })),
+  )
+  expect(most).toBeGreaterThan(0)
+  expect(most).toBeLessThanOrEqual(10)
+})
+
 it('a follow does not end with RUN_NOT_FOUND while the database is away, and finds its run after the election', async () => {
   await using mongo = await startReplicaSet({ env })
   await using client = createMongoClient(mongo.uri)
@@ -140,8 +163,12 @@ it('a follow does not end with RUN_NOT_FOUND while the database is away, and fin
   const early = followAll(patient, runId)
   await vi.waitFor(() => expect(patient.stats().followers).toBe(1), waitOptions)
   const primary = await mongo.primaryIndex()
+  // Two of three, so that there is no election before the follow has been answered.
+  const other = (primary + 1) % 3
   await mongo.kill(primary, 'SIGSTOP')
+  await mongo.kill(other, 'SIGSTOP')
   await expect(followAll(impatient, crypto.randomUUID())).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  await mongo.kill(other, 'SIGCONT')
   await vi.waitFor(async () => await startRun(impatient, { runId }), { timeout: 40_000, interval: 250 })
   expect(answerFrom(await early).status).toBe('completed')
   await mongo.kill(primary, 'SIGCONT')

@@ -108,9 +108,11 @@ export function createWants({ runHints, awaitedRuns, stopping }: Wanting): (tail
   const looking = new WeakSet<RunTail>()
   const wantWhenStored = async (tail: RunTail) => {
     looking.add(tail)
+    // Its own: at one signal of all, the eleventh listener is a leak to Node.
+    const signal = AbortSignal.any([stopping])
     try {
       for (const [looks, pauseMs] of startGraceMs.entries()) {
-        await sleep(pauseMs, stopping)
+        await sleep(pauseMs, signal)
         if (!tail.isWaiting || !tail.needsHints) return
         const isLast = looks === startGraceMs.length - 1
         // A database that is away tells nothing: the next look asks again.
