@@ -114,8 +114,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: log,
-        from: '() => appendOnce(collections.runEvents, documents)',
-        to: '() => appendOnce(collections.runEvents, documents.map((entry) => ({ ...entry, b: crypto.randomUUID() })))',
+        from: '() => appendOnce(appended, documents)',
+        to: '() => appendOnce(appended, documents.map((entry) => ({ ...entry, b: crypto.randomUUID() })))',
       },
     ],
     fault: 'server-codes',
@@ -134,6 +134,18 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     fault: 'server-codes',
+  },
+  {
+    name: 'short-delta-loses-its-block',
+    what: 'a delta that is stored short comes back as one of the first block',
+    edits: [
+      {
+        file: 'packages/core/src/mongodb/schema/stored-json.ts',
+        from: 'index, delta: deltaOf(short)',
+        to: 'index: Math.min(index, 0), delta: deltaOf(short)',
+      },
+    ],
+    fault: 'reconnect',
   },
   {
     name: 'wrong-order-on-catch-up',

@@ -3,7 +3,7 @@ import type { MongoClient } from 'mongodb'
 import { VerbatimError } from './contract/errors.ts'
 import { SessionId } from './contract/identifiers.ts'
 import { ownerOf, Principal } from './contract/principal.ts'
-import { createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb/driver/connect.ts'
+import { createAppendClient, createMongoClient, createWatchClient, tunedSettingsOf } from './mongodb/driver/connect.ts'
 import { createMongoStorage } from './mongodb/storage.ts'
 import type { MongoStorage } from './mongodb/storage.ts'
 import type { Agent } from './ports/agent.ts'
@@ -78,11 +78,12 @@ export class SessionManagerFactory implements AsyncDisposable {
    * @throws VerbatimError `INVALID_CONFIGURATION`, `UNSUPPORTED_DEPLOYMENT`, `UNAVAILABLE`
    */
   static async connect(options: SessionManagerFactoryOptions): Promise<SessionManagerFactory> {
-    const { client, watchClient, close } = connectionOf(options)
+    const { client, watchClient, appendClient, close } = connectionOf(options)
     try {
       const storage = createMongoStorage({
         client,
         watchClient,
+        appendClient,
         databaseName: options.databaseName ?? 'verbatim',
         clock: systemClock,
         encryption: options.encryption,
@@ -200,21 +201,26 @@ async function hasHints(
 interface Connection {
   readonly client: MongoClient
   readonly watchClient: MongoClient
+  readonly appendClient: MongoClient
   readonly close: () => Promise<void>
 }
 
 function connectionOf({ uri, client }: SessionManagerFactoryOptions): Connection {
-  if (client !== undefined && uri === undefined) return { client, watchClient: client, close: () => Promise.resolve() }
+  if (client !== undefined && uri === undefined) {
+    return { client, watchClient: client, appendClient: client, close: () => Promise.resolve() }
+  }
   if (uri === undefined || client !== undefined) {
     throw new VerbatimError('INVALID_CONFIGURATION', 'Give either `uri` or `client`')
   }
   const owned = createMongoClient(uri)
   const watchClient = createWatchClient(uri)
+  const appendClient = createAppendClient(uri)
   return {
     client: owned,
     watchClient,
+    appendClient,
     async close() {
-      await Promise.all([owned.close(), watchClient.close()])
+      await Promise.all([owned.close(), watchClient.close(), appendClient.close()])
     },
   }
 }

@@ -72,7 +72,7 @@ function joinEntries(entries: readonly Document[]): Pick<StoredRun, 'events' | '
     if (n > events.length + 1)
       return { events, hole: `${events.length + 1} to ${n - 1} are missing; the entries are ${outline()}` }
     for (const [at, event] of e.entries()) {
-      const text = textOf(event)
+      const text = textOf(framed(event))
       const known = (events[n + at - 1] ??= text)
       if (known !== text) return { events, hole: `two entries hold ${n + at}; the entries are ${outline()}` }
     }
@@ -82,6 +82,23 @@ function joinEntries(entries: readonly Document[]): Pick<StoredRun, 'events' | '
 
 function partsOf(entry: Document): { readonly n: number; readonly e: readonly unknown[] } {
   return { n: (entry['_id'] as { n: number }).n, e: (entry['e'] ?? []) as unknown[] }
+}
+
+/** A delta that is stored without its frame, in its frame. */
+function framed(event: unknown): unknown {
+  if (typeof event !== 'object' || event === null || 'type' in event) return event
+  const { i: index = 0, ...delta } = event as ShortDelta
+  return { type: 'content_block_delta', index, delta: { type: deltaTypes[Object.keys(delta)[0] ?? ''], ...delta } }
+}
+
+interface ShortDelta {
+  readonly i?: number
+}
+
+const deltaTypes: Readonly<Record<string, string>> = {
+  text: 'text_delta',
+  thinking: 'thinking_delta',
+  partial_json: 'input_json_delta',
 }
 
 /** A tool's input and emitted data are stored as their JSON text. */

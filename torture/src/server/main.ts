@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:http'
 import { claude } from '@verbatim/core/claude'
-import { createMongoClient, createMongoStorage, createWatchClient } from '@verbatim/core/mongodb'
+import { createAppendClient, createMongoClient, createMongoStorage, createWatchClient } from '@verbatim/core/mongodb'
 import { listenForPeers } from '@verbatim/core/peer-hints'
 import { createEngine, systemClock } from '@verbatim/core/server'
 import type { Clock, LogFields, Logger } from '@verbatim/core/server'
@@ -35,7 +35,8 @@ async function start(config: ServerConfig): Promise<void> {
   const clock = skewedClock(config.clockSkewMs)
   const client = createMongoClient(config.mongoUri)
   const watchClient = createWatchClient(config.mongoUri)
-  const storage = createMongoStorage({ client, watchClient, databaseName: config.databaseName, clock })
+  const appendClient = createAppendClient(config.mongoUri)
+  const storage = createMongoStorage({ client, watchClient, appendClient, databaseName: config.databaseName, clock })
   await storage.migrate()
   const { archiveDelayMs, leases } = config
   const provider = { apiKey: 'none', baseURL: config.providerUrl, maxRetries: 2 }
@@ -71,7 +72,7 @@ async function start(config: ServerConfig): Promise<void> {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
       await engine.close()
-      await Promise.all([client.close(), watchClient.close()])
+      await Promise.all([client.close(), watchClient.close(), appendClient.close()])
       process.exit(0)
     }
     stop().catch(die)

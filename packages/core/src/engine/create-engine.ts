@@ -134,7 +134,7 @@ function createExecutor(ports: ResolvedPorts, { options, audit, hints }: Executo
     processId: ports.peerHints?.processId ?? crypto.randomUUID(),
     tails,
     awaitedRuns,
-    writer: new EventWriter({ eventLog, clock, onCommit, ...options }),
+    writer: new EventWriter({ eventLog, clock, liveRuns: () => liveRuns.size, onCommit, ...options }),
     liveRuns,
     stopping: signal,
   })

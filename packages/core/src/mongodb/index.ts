@@ -1,4 +1,4 @@
 /** MongoDB as the engine's storage. */
-export { createMongoClient, createWatchClient } from './driver/connect.ts'
+export { createAppendClient, createMongoClient, createWatchClient } from './driver/connect.ts'
 export type { DeletionReceipt } from './principals/delete-again.ts'
 export { createMongoStorage, type MongoStorage, type MongoStorageInput } from './storage.ts'

@@ -76,6 +76,8 @@ export interface MongoStorageInput {
   readonly client: MongoClient
   /** For the change streams alone, with a short server selection (see `createWatchClient`). @default `client` */
   readonly watchClient?: MongoClient
+  /** For the writes of the run log alone, without retries of the driver (see `createAppendClient`). @default `client` */
+  readonly appendClient?: MongoClient
   readonly databaseName: string
   readonly clock: Clock
   /** Seals content with a key of its owner. @default content is stored in clear */
@@ -88,6 +90,7 @@ export interface MongoStorageInput {
 export function createMongoStorage({
   client,
   watchClient = client,
+  appendClient = client,
   databaseName,
   clock,
   encryption,
@@ -108,7 +111,8 @@ export function createMongoStorage({
     ...groups,
   }
   const takeTurn = createTurns()
-  const eventLog = createEventLog(storage)
+  const appended = collectionsOf(appendClient.db(databaseName, databaseSettings)).runEvents
+  const eventLog = createEventLog(storage, appended)
   const watched = watchClient.db(databaseName, databaseSettings)
   return {
     sessionRepository: createSessionRepository(storage, takeTurn),

@@ -59,6 +59,14 @@ export function createMongoClient(
 }
 
 /**
+ * A client for the writes of the run log alone, without the driver's retries. The log's own retries know an entry that has landed by its
+ * key, and a write that the driver may retry costs MongoDB 150 bytes of its oplog for each entry, and a third of its time.
+ */
+export function createAppendClient(uri: string): MongoClient {
+  return new MongoClient(uri, { ...tunedSettingsOf(uri), ...requiredSettings, retryWrites: false, maxPoolSize: 4 })
+}
+
+/**
  * A client for the change stream alone. The driver's resume waits for a dead server as long as its client selects servers,
  * so this one gives up early and the watcher opens the stream anew.
  */

@@ -15,6 +15,11 @@ it.each([
   expect(toVerbatimError(error)).toMatchObject({ code: 'UNAVAILABLE', retryable: true })
 })
 
+it('the caller of an operation that an overloaded server has not begun receives UNAVAILABLE, and may try again', () => {
+  const error = new MongoServerError({ message: 'injected', code: 462, errorLabels: ['SystemOverloadedError'] })
+  expect(toVerbatimError(error)).toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+})
+
 it('a refusal of the server is not transient, and leaves the repository as it is', () => {
   const error = new MongoServerError({ message: 'not authorized', code: 13 })
   expect(isTransient(error)).toBe(false)

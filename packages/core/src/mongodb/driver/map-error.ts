@@ -33,6 +33,9 @@ const transientCodes = new Set([
   50_915,
 ])
 
+/** The last is of an overloaded server, which has not begun the operation. */
+const transientLabels = ['TransientTransactionError', 'RetryableWriteError', 'SystemOverloadedError']
+
 /** Names of the driver's errors that mean "the server cannot be reached just now". */
 const transientNames = new Set([
   'MongoNetworkError',
@@ -83,7 +86,7 @@ export function isTransient(error: unknown): boolean {
   if (error instanceof MongoBulkWriteError && isTransient(wrappedError(error))) return true
   if (error instanceof MongoError) {
     if (transientNames.has(error.name)) return true
-    if (error.hasErrorLabel('TransientTransactionError') || error.hasErrorLabel('RetryableWriteError')) return true
+    if (transientLabels.some((label) => error.hasErrorLabel(label))) return true
     if (typeof error.code === 'number' && transientCodes.has(error.code)) return true
   }
   if (error instanceof NotCommittedYetError || isLostCommit(error)) return true

@@ -24,7 +24,8 @@ import { longAttemptMs, retryRequest, retryUntil, tryOnce } from '../driver/retr
 
 type LogContext = Pick<MongoContext, 'collections' | 'cipher'>
 
-export function createEventLog(context: LogContext): EventLog {
+/** @param appended the log's collection, by the client that writes it */
+export function createEventLog(context: LogContext, appended: Events): EventLog {
   const { collections, cipher } = context
   const readInTurn = createReadTurns()
   const shareRead = createSharedReads<EventBatch[]>()
@@ -32,7 +33,7 @@ export function createEventLog(context: LogContext): EventLog {
     keyOf: runKeyOf,
     async append(entries, { signal }) {
       const documents = await Promise.all(entries.map((entry) => toDocument(cipher, entry)))
-      return await retryUntil(signal, () => appendOnce(collections.runEvents, documents))
+      return await retryUntil(signal, () => appendOnce(appended, documents))
     },
     read(key, { signal, ...range }) {
       const read = (until?: AbortSignal) => readInTurn(key, () => readBatches(context, key, range), until)

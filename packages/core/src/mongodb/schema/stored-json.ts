@@ -5,15 +5,27 @@
 import type { Binary } from 'mongodb'
 import type { ContentBlock, OwnBlock, ToolResultPart } from '../../contract/content-block.ts'
 import type { JsonValue } from '../../contract/json-value.ts'
-import type { RunEvent } from '../../contract/event.ts'
+import type { ContentDelta, RunEvent } from '../../contract/event.ts'
 import { isProviderBlock } from '../../contract/provider-block.ts'
 
 declare const storedBrand: unique symbol
 
 /** A block as a document holds it: its JSON is text. */
 export type StoredBlock = ContentBlock & { readonly [storedBrand]: true }
-/** An event as a document holds it: its JSON is text. */
-export type StoredEvent = RunEvent & { readonly [storedBrand]: true }
+/**
+ * A delta of which answers have thousands, without its frame, which is longer than itself: `{ text: 'Hello' }`. The field is the one
+ * that the delta has in the frame. Version 1 has both forms.
+ */
+interface ShortDelta {
+  readonly text?: string
+  readonly thinking?: string
+  readonly partial_json?: string
+  /** Index of the block; absent for 0. */
+  readonly i?: number
+}
+
+/** An event as a document holds it: its JSON is text, and most deltas are short. */
+export type StoredEvent = (RunEvent | ShortDelta) & { readonly [storedBrand]: true }
 
 /** Bytes that only content-cipher.ts makes and reads; the driver answers its own class for what was stored. */
 export type Sealed = Uint8Array | Binary
@@ -41,7 +53,7 @@ export interface SealedEvents {
 export type StoredItem = StoredEvent | SealedEvents
 
 export function isSealed(item: StoredItem): item is SealedEvents {
-  return item.type === 'sealed'
+  return 'type' in item && item.type === 'sealed'
 }
 
 /** How many events the items are. */
@@ -58,11 +70,42 @@ export function fromStoredContent(content: readonly StoredBlock[]): ContentBlock
 }
 
 export function toStoredEvents(events: readonly RunEvent[]): StoredEvent[] {
-  return events.map((event) => mapEvent(event, { toBlock: toStoredBlock, toValue: toText }) as StoredEvent)
+  const map = { toBlock: toStoredBlock, toValue: toText }
+  return events.map((event) => (toShort(event) ?? mapEvent(event, map)) as StoredEvent)
 }
 
 export function fromStoredEvents(events: readonly StoredEvent[]): RunEvent[] {
-  return events.map((event) => mapEvent(event, { toBlock: fromStoredBlock, toValue: fromText }))
+  const map = { toBlock: fromStoredBlock, toValue: fromText }
+  return events.map((event) => (isShort(event) ? fromShort(event) : mapEvent(event, map)))
+}
+
+function toShort(event: RunEvent): ShortDelta | undefined {
+  if (event.type !== 'content_block_delta') return undefined
+  const { index, delta } = event
+  const at = index === 0 ? {} : { i: index }
+  switch (delta.type) {
+    case 'text_delta':
+      return { text: delta.text, ...at }
+    case 'thinking_delta':
+      return { thinking: delta.thinking, ...at }
+    case 'input_json_delta':
+      return { partial_json: delta.partial_json, ...at }
+    default:
+      return undefined
+  }
+}
+
+function isShort(event: RunEvent | ShortDelta): event is ShortDelta {
+  return !('type' in event)
+}
+
+function fromShort({ i: index = 0, ...short }: ShortDelta): RunEvent {
+  return { type: 'content_block_delta', index, delta: deltaOf(short) }
+}
+
+function deltaOf({ text = '', thinking, partial_json }: Omit<ShortDelta, 'i'>): ContentDelta {
+  if (thinking !== undefined) return { type: 'thinking_delta', thinking }
+  return partial_json === undefined ? { type: 'text_delta', text } : { type: 'input_json_delta', partial_json }
 }
 
 export function toStoredJson(output: JsonValue): Exclude<StoredJson, Sealed> {

@@ -1,10 +1,11 @@
 /**
  * Group commit: one write at a time for all runs of the process, with every event that arrived during the write before.
- * In: events of many runs. Out: batches, once they are majority-committed (P1), in order (P2). No timer: an idle writer
- * writes at once, a busy one makes bigger batches. Memory is bounded: at the bound `append` makes the agent wait.
+ * In: events of many runs. Out: batches, once they are majority-committed (P1), in order (P2). An idle writer writes at
+ * once; the more runs there are, the longer it waits between two writes. Memory is bounded: at the bound `append` makes the agent wait.
  */
 import { setImmediate } from 'node:timers/promises'
 import { raceSignal } from '../../async/race-signal.ts'
+import { sleep } from '../../async/sleep.ts'
 import { childController } from '../../contract/child-controller.ts'
 import { errorOf, VerbatimError } from '../../contract/errors.ts'
 import type { EventBatch, RunEvent } from '../../contract/event.ts'
@@ -19,6 +20,8 @@ export interface WriterOptions {
   /** How long the log may stay unwritable before its runs give up, in milliseconds. */
   readonly selfFenceMs: number
   readonly clock: Clock
+  /** How many runs the process drives now. */
+  readonly liveRuns: () => number
   /** Called after each commit, with its time and how many runs had events in it. */
   readonly onCommit: (commit: { readonly tookMs: number; readonly runs: number }) => void
 }
@@ -41,6 +44,12 @@ const maxEntryBytes = 2 * 1024 * 1024
 
 /** Runs whose batches are published in one turn of the event loop. */
 const settledAtOnce = 64
+
+/**
+ * From the beginning of one commit to that of the next, in milliseconds: for each run of the process, and at most. A commit costs this
+ * process as much as four or five tokens do. A few runs never wait.
+ */
+const paceMs = { perRun: 0.2, max: 10 }
 
 /** Why a commit is given up. Shared: an error for each commit would cost more than the timer. */
 const unwritable = new DOMException('The log could not be written in time', 'TimeoutError')
@@ -87,17 +96,20 @@ export class EventWriter {
       // A run that was lost meanwhile has nothing left to write, and must not write even an empty entry.
       const appenders = [...this.#waiting].filter((appender) => appender.hasPending)
       this.#waiting.clear()
-      if (appenders.length > 0) await this.#commitInTime(appenders)
+      if (appenders.length > 0) await this.#commitInPace(appenders)
       for (const appender of appenders) if (appender.hasPending) this.#waiting.add(appender)
     }
     this.#isScheduled = false
   }
 
-  async #commitInTime(appenders: readonly RunAppender[]): Promise<void> {
-    const { clock, onCommit } = this.#options
+  async #commitInPace(appenders: readonly RunAppender[]): Promise<void> {
+    const { clock, liveRuns, onCommit } = this.#options
     const beganMs = clock.monotonicMs()
     await this.#commit(appenders)
-    onCommit({ tookMs: clock.monotonicMs() - beganMs, runs: appenders.length })
+    const tookMs = clock.monotonicMs() - beganMs
+    onCommit({ tookMs, runs: appenders.length })
+    const pauseMs = Math.min(paceMs.max, paceMs.perRun * liveRuns()) - tookMs
+    if (pauseMs >= 1) await sleep(pauseMs, this.#closing.signal).catch(() => {}) // closed: what waits is refused at once
   }
 
   async #commit(appenders: readonly RunAppender[]): Promise<void> {
